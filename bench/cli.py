@@ -1,0 +1,66 @@
+"""The command line. Only what ``--help`` shows is imported; each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from bench.commands.checkpoint import app as checkpoint_app
+from bench.commands.compare import compare
+from bench.commands.data import app as data_app
+from bench.commands.doctor import doctor
+from bench.commands.evaluate import evaluate
+from bench.commands.figures import figures
+from bench.commands.logs import logs
+from bench.commands.plan import plan
+from bench.commands.pretrain import pretrain
+from bench.commands.report import report
+from bench.commands.retry import retry
+from bench.commands.run import run
+from bench.commands.status import status
+from bench.commands.tables import tables
+
+BAD_INPUT = 2
+
+
+def build_app() -> typer.Typer:
+    """Every command, in the order of its use."""
+    app = typer.Typer(
+        help="From a sweep file to checkpoints, metrics, and the OPERA paper's tables and figures.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        # Drawing help with rich would take longer than everything else it does.
+        rich_markup_mode=None,
+    )
+    commands: tuple[Callable[..., None], ...] = (
+        *(run, plan, status, logs, retry),
+        *(tables, figures, compare, report),
+        *(doctor, pretrain, evaluate),
+    )
+    for command in commands:
+        app.command()(command)
+    app.add_typer(checkpoint_app, name="checkpoint")
+    app.add_typer(data_app, name="data")
+    return app
+
+
+def main() -> None:
+    """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
+    from bench.errors import INPUT_ERRORS
+
+    try:
+        build_app()()
+    except INPUT_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) has seen enough; Python would complain once more when it ends.
+        sys.stdout = None
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

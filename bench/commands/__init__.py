@@ -1,0 +1,1 @@
+"""The commands, one module each. Only typer is imported here; what a command needs, it imports when called."""

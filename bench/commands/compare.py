@@ -1,0 +1,41 @@
+"""``opera-bench compare``: methods against a baseline, run by run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption
+
+
+def compare(
+    sweep: OptionalSweep = None,
+    baseline: Annotated[str, typer.Option(help="The method that the others are held against.")] = "moco_v3",
+    method: Annotated[str | None, typer.Option(help="Only this method; default: every other one.")] = None,
+    runs: RunsOption = RUNS,
+    set_: SetOption = None,
+    format_: Annotated[str | None, typer.Option("--format", help="md, csv or json; without it, for the eye.")] = None,
+) -> None:
+    """Compare methods with a baseline, run by run.
+
+    Pairs agree in seed, protocol and everything else but the method.
+    """
+    import sys
+
+    from bench.outputs import warn
+    from bench.plan import plan_sweep
+    from bench.sweep import load_sweep
+    from results.compare import compare as compare_variants
+    from results.compare import render_comparison, variants
+    from results.frame import to_frame
+    from results.store import load_runs
+
+    ids = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()))).run_ids
+    store = load_runs(runs, ids)
+    warn(store.problems)
+    frame = to_frame(store.runs)
+    output_format = format_ or ("terminal" if sys.stdout.isatty() else "md")
+    others = [name for name in variants(frame) if name != baseline]
+    for name in [method] if method else others or [baseline]:
+        print(render_comparison(compare_variants(frame, name, baseline), output_format))

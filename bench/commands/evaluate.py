@@ -1,0 +1,52 @@
+"""``opera-bench evaluate``: one evaluation without a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import RUNS, DeviceOption, RunsOption
+
+
+def evaluate(
+    evaluator: Annotated[str, typer.Argument(metavar="NAME", help="linear, finetune, knn, transfer, …")],
+    checkpoint: Annotated[str, typer.Option(metavar="RUN_ID", help="The pretraining to judge.")],
+    dataset: Annotated[str | None, typer.Option(help="Default: the one pretrained on.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Default: the one that applies.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting: epochs=5. May be repeated."),
+    ] = None,
+    runs: RunsOption = RUNS,
+    device: DeviceOption = "auto",
+) -> None:
+    """Judge one checkpoint, without a sweep.
+
+    It happens in this process; the run is the one a sweep would have made.
+    """
+    from bench.errors import InputError
+    from bench.expand import Evaluation
+    from bench.lookup import find_run
+    from bench.overrides import split_assignments
+    from bench.plan import plan_evaluation, plan_pretraining
+    from bench.single import run_single
+    from evaluators.lookup import resolve_evaluation
+    from pretrain.config import PretrainConfig
+
+    run = find_run(runs, checkpoint)
+    planned = run.read_config()
+    if planned["stage"] != "pretrain":
+        raise InputError(f"--checkpoint {checkpoint}: {run.run_id} left no checkpoint; name a pretraining")
+    if not run.record.exists():
+        raise InputError(f"--checkpoint {checkpoint}: {run.run_id} is not done: opera-bench status")
+    subject = PretrainConfig.model_validate(planned["config"]["pretrain"])
+    if plan_pretraining(subject).run_id != run.run_id:
+        raise InputError(f"--checkpoint {checkpoint}: {run.config} does not belong to the run it lies in")
+    options = split_assignments(set_ or ())
+    if dataset is not None:
+        options["dataset"] = dataset
+    config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
+    raise typer.Exit(run_single(plan_evaluation(Evaluation(evaluator, config, subject)), runs, device, data))

@@ -1,0 +1,27 @@
+"""Options that several commands share, so that they are spelt and explained the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep file, or the name of a shipped sweep.")]
+OptionalSweep = Annotated[
+    str | None, typer.Argument(metavar="SWEEP", help="Only the runs of this sweep; all runs without it.")
+]
+RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the sweep: pretrain.0.epochs=2. May be repeated."),
+]
+ExecutorOption = Annotated[str, typer.Option(help="inline (this process) or local (one process a run).")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Runs at a time with the local executor; default: one a processor.")
+]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda:0, …; auto takes CUDA where there is one.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Start without asking.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would start, and stop.")]
+
+RUNS = Path("runs")

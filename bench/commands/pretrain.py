@@ -1,0 +1,45 @@
+"""``opera-bench pretrain``: one pretraining without a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import RUNS, DeviceOption, RunsOption
+
+
+def pretrain(
+    method: Annotated[str, typer.Option(help="opera, moco_v3, supervised, …")],
+    backbone: Annotated[str, typer.Option(help="vit_small, resnet50, tiny_vit, …")],
+    dataset: Annotated[str, typer.Option(help="What to pretrain on.")] = "imagenet",
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Global batch size; default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    recipe: Annotated[str | None, typer.Option(help="Default: the one that applies.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting: arrangement=A. May be repeated."),
+    ] = None,
+    runs: RunsOption = RUNS,
+    device: DeviceOption = "auto",
+) -> None:
+    """Pretrain one backbone, without a sweep.
+
+    It happens in this process; the run is the one a sweep would have made.
+    """
+    from bench.expand import ALIASES
+    from bench.overrides import split_assignments
+    from bench.plan import plan_pretraining
+    from bench.single import run_single
+    from pretrain.resolve import resolve_pretraining
+
+    named = {"epochs": epochs, "global_batch_size": batch_size}
+    assigned = {ALIASES.get(key, key): value for key, value in split_assignments(set_ or ()).items()}
+    options = {**{key: value for key, value in named.items() if value is not None}, **assigned}
+    config = resolve_pretraining(
+        method=method, backbone=backbone, dataset=dataset, seed=seed, options=options, recipe=recipe
+    )
+    raise typer.Exit(run_single(plan_pretraining(config), runs, device, data))

@@ -1,0 +1,29 @@
+"""``opera-bench report``: one page that shows everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption
+
+
+def report(
+    sweep: OptionalSweep = None,
+    runs: RunsOption = RUNS,
+    set_: SetOption = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page: progress, tables, figures, provenance."""
+    from bench.outputs import warn, write_report_page
+    from bench.plan import plan_sweep
+    from bench.sweep import load_sweep
+    from results.store import load_runs
+
+    checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()))
+    store = load_runs(runs, None if checked is None else plan_sweep(checked).run_ids)
+    warn(store.problems)
+    write_report_page(checked, store, out)
+    print(out)

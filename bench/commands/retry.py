@@ -1,0 +1,45 @@
+"""``opera-bench retry``: failed runs once more."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import (
+    RUNS,
+    DeviceOption,
+    ExecutorOption,
+    RunsOption,
+    SetOption,
+    SweepArgument,
+    WorkersOption,
+    YesOption,
+)
+
+
+def retry(
+    sweep: SweepArgument,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only failed runs, not cancelled ones or ones lost on another host.")
+    ] = False,
+    executor: ExecutorOption = "local",
+    runs: RunsOption = RUNS,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    yes: YesOption = False,
+) -> None:
+    """Start a sweep's failed runs again.
+
+    Cancelled runs and runs lost on another host start again too, and whatever else the sweep still needs.
+    """
+    from bench.launch import Launch, available_cpus
+    from bench.session import run_sweep
+    from bench.sweep import load_sweep
+    from results.runs import RunState
+
+    again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
+    launch = Launch(runs, executor, workers or available_cpus(), device)
+    checked = load_sweep(sweep, tuple(set_ or ()))
+    raise typer.Exit(run_sweep(checked, launch, command=sweep, retry=frozenset(again), ask=not yes))

@@ -1,0 +1,37 @@
+"""``opera-bench run``: everything a sweep still needs."""
+
+from __future__ import annotations
+
+import typer
+
+from bench.commands.options import (
+    RUNS,
+    DeviceOption,
+    DryRunOption,
+    ExecutorOption,
+    RunsOption,
+    SetOption,
+    SweepArgument,
+    WorkersOption,
+    YesOption,
+)
+
+
+def run(
+    sweep: SweepArgument,
+    executor: ExecutorOption = "local",
+    runs: RunsOption = RUNS,
+    set_: SetOption = None,
+    workers: WorkersOption = None,
+    device: DeviceOption = "auto",
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Run what a sweep still needs and show its results."""
+    from bench.launch import Launch, available_cpus
+    from bench.session import run_sweep
+    from bench.sweep import load_sweep
+
+    launch = Launch(runs, executor, workers or available_cpus(), device)
+    checked = load_sweep(sweep, tuple(set_ or ()))
+    raise typer.Exit(run_sweep(checked, launch, command=sweep, dry_run=dry_run, ask=not yes))

@@ -1,0 +1,99 @@
+"""What a person sees while runs are computed: bars on a terminal, one line per event elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from results.runs import RunDirectory
+from slurm import Handle, JobState, OnChange
+
+_TAIL_BYTES = 4096
+
+
+@contextlib.contextmanager
+def show_progress(total: int, runs_directory: Path, *, live: bool = True) -> Iterator[OnChange]:
+    """The callback that turns an executor's news into a display on standard error."""
+    console = Console(stderr=True)
+    if live and console.is_terminal:
+        with _Bars(total, runs_directory, console) as bars:
+            yield bars.on_change
+    else:
+        yield _Lines(total).on_change
+
+
+class _Lines:
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.ended = 0
+
+    def on_change(self, handle: Handle) -> None:
+        if handle.state.is_final:
+            self.ended += 1
+            reason = f": {handle.reason}" if handle.reason and handle.state is not JobState.DONE else ""
+            line = f"[{self.ended}/{self.total}] {handle.state.value} {handle.job.id}{reason}"
+            print(line, file=sys.stderr, flush=True)
+
+
+class _Bars(Progress):
+    """One bar for all runs, and one for each that is running, read from its own curves."""
+
+    def __init__(self, total: int, runs_directory: Path, console: Console) -> None:
+        self.runs_directory = runs_directory
+        self.running: dict[str, TaskID] = {}
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            refresh_per_second=2,
+            transient=True,
+        )
+        self.overall = self.add_task("runs", total=total, note=f"0/{total}")
+
+    def on_change(self, handle: Handle) -> None:
+        run_id = handle.job.id
+        if handle.state is JobState.RUNNING:
+            self.running[run_id] = self.add_task(run_id, total=None, note="starting")
+        elif handle.state.is_final:
+            if run_id in self.running:
+                self.remove_task(self.running.pop(run_id))
+            self.advance(self.overall)
+            overall = self.tasks[0]
+            self.update(self.overall, note=f"{overall.completed:.0f}/{overall.total:.0f}")
+            if handle.state is not JobState.DONE:
+                self.console.print(f"{handle.state.value} {run_id}: {handle.reason}", markup=False)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        for run_id, task in list(self.running.items()):
+            row = last_progress(RunDirectory(self.runs_directory / run_id))
+            if row:
+                epoch, epochs = float(row["epoch"]), float(row["total_epochs"])
+                # The refreshing thread may see a run just after it ended and its bar went.
+                with contextlib.suppress(KeyError):
+                    self.update(task, completed=epoch, total=epochs, note=f"epoch {epoch:.1f}/{epochs:g}")
+        return super().get_renderables()
+
+
+def last_progress(run: RunDirectory) -> dict[str, Any] | None:
+    """The last whole row of a run's curves, without reading them all."""
+    try:
+        with run.progress.open("rb") as file:
+            file.seek(max(run.progress.stat().st_size - _TAIL_BYTES, 0))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in reversed(lines):
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and {"epoch", "total_epochs"} <= row.keys():
+                return row
+    return None

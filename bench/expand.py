@@ -1,0 +1,192 @@
+"""From the entries of a sweep to resolved configurations: lists multiply, filters choose. No torch."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from bench.errors import INPUT_ERRORS, InputError
+from bench.sweep import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, PretrainEntry, Sweep
+from evaluators.interface import EvaluatorConfig
+from evaluators.lookup import find_evaluator, resolve_evaluation
+from pretrain.config import PretrainConfig
+from pretrain.methods.lookup import find_method
+from pretrain.plugins import plugin_names, suggest
+from pretrain.resolve import resolve_pretraining
+
+ALIASES = {"batch_size": "global_batch_size"}
+_SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
+RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)
+_FILTER_PACKAGES = {
+    "method": "pretrain.methods",
+    "backbone": "pretrain.backbones",
+    "dataset": "pretrain.datasets",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One protocol on one checkpoint, resolved."""
+
+    evaluator: str
+    config: EvaluatorConfig
+    subject: PretrainConfig
+
+
+def expand_pretraining(sweep: Sweep) -> list[PretrainConfig]:
+    """Every pretraining the sweep asks for, in the order of the file; the same one may come up twice.
+
+    Raises
+    ------
+    InputError
+        An unknown option, an impossible value; the message names file and line.
+    """
+    return [
+        config for position, entry in enumerate(sweep.file.pretrain) for config in _expand_entry(sweep, position, entry)
+    ]
+
+
+def expand_evaluations(sweep: Sweep, subjects: Sequence[PretrainConfig]) -> list[Evaluation]:
+    """Every evaluation the sweep asks for of these checkpoints.
+
+    Raises
+    ------
+    InputError
+        An unknown option or filter, an impossible value; the message names file and line.
+    """
+    return [
+        evaluation
+        for position, entry in enumerate(sweep.file.evaluate)
+        for evaluation in _expand_evaluator(sweep, position, entry, subjects)
+    ]
+
+
+def subject_facts(subject: PretrainConfig) -> dict[str, Any]:
+    """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
+    settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
+    facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
+    return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
+
+
+def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
+    at = ("pretrain", position)
+    for method in entry.method:
+        fields = {**PretrainConfig.model_fields, **find_method(method).Config.model_fields}
+        method_keys = tuple(find_method(method).Config.model_fields)
+        allowed = (*PRETRAIN_KEYS, *RUN_OPTIONS, *ALIASES, *method_keys)
+        options = _known_options(sweep, at, entry.options, allowed, f"method {method}")
+        listed = {key for key, field in fields.items() if _is_list(field.annotation)}
+        axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
+        for backbone, dataset, *values, seed in itertools.product(
+            entry.backbone, entry.dataset, *axes.values(), entry.seed
+        ):
+            chosen = dict(zip(axes, values, strict=True))
+            try:
+                yield resolve_pretraining(
+                    method=method,
+                    backbone=str(backbone),
+                    dataset=str(dataset),
+                    seed=int(seed),
+                    options=chosen,
+                    recipe=entry.recipe,
+                )
+            except INPUT_ERRORS as error:
+                raise _placed(sweep, at, [*PRETRAIN_KEYS, *entry.options], error) from error
+
+
+def _expand_evaluator(
+    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[PretrainConfig]
+) -> Iterator[Evaluation]:
+    at = ("evaluate", position, entry.evaluator)
+    config_class: type[BaseModel] = find_evaluator(entry.evaluator).Config
+    keys = [key for key in config_class.model_fields if key not in ("dataset_version", "recipe", "seed")]
+    allowed = (*keys, *EVALUATE_KEYS)
+    options = _known_options(sweep, at, entry.options, allowed, f"evaluator {entry.evaluator}")
+    listed = {key for key, field in config_class.model_fields.items() if _is_list(field.annotation)}
+    axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
+    facts = [subject_facts(subject) for subject in subjects]
+    for name, wanted in (("only", entry.only), ("except", entry.except_)):
+        _check_filter(sweep, (*at, name), wanted, facts)
+    for subject, known in zip(subjects, facts, strict=True):
+        if not _matches(known, entry.only) or (entry.except_ and _matches(known, entry.except_)):
+            continue
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            try:
+                config = resolve_evaluation(entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe)
+            except INPUT_ERRORS as error:
+                raise _placed(sweep, at, [*EVALUATE_KEYS, *entry.options], error) from error
+            yield Evaluation(entry.evaluator, config, subject)
+
+
+def _known_options(
+    sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], allowed: Sequence[str], whose: str
+) -> dict[str, Any]:
+    """Options under their full names, in the order written."""
+    known: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in allowed:
+            hint = suggest(key, tuple(allowed))
+            raise InputError(f"{sweep.where(*at, key)}: unknown key {key!r} for {whose}; {hint}")
+        name = ALIASES.get(key, key)
+        if name in known:
+            other = next(word for word in options if ALIASES.get(word, word) == name)
+            raise InputError(f"{sweep.where(*at, key)}: {key!r} is the same setting as {other!r}; write one")
+        known[name] = value
+    return known
+
+
+def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature: bool) -> list[Any]:
+    """The values a setting takes over the sweep: one, or those of a list."""
+    if not isinstance(value, list):
+        return [value]
+    if not value:
+        raise InputError(f"{sweep.where(*at)}: {at[-1]}: an empty list leaves nothing to run")
+    if is_list_by_nature and not all(isinstance(item, list) for item in value):
+        return [value]
+    return value
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a field's type is a list or tuple, also inside Optional and Annotated."""
+    origin = get_origin(annotation) or annotation
+    if origin in (Annotated, Union, UnionType):
+        return any(_is_list(part) for part in get_args(annotation))
+    return origin in (list, tuple, set, frozenset)
+
+
+def _check_filter(
+    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
+) -> None:
+    allowed = sorted({key for known in facts for key in known} | set(ALIASES))
+    for key, value in wanted.items():
+        place = sweep.where(*at, key)
+        if key not in allowed:
+            raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
+        for word in value if isinstance(value, list) else [value]:
+            names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
+            if names and word not in names:
+                raise InputError(f"{place}: unknown {key} {word!r}; {suggest(str(word), names)}")
+
+
+def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
+    return all(
+        facts.get(ALIASES.get(key, key)) in (value if isinstance(value, list) else [value])
+        for key, value in wanted.items()
+    )
+
+
+def _placed(sweep: Sweep, at: tuple[str | int, ...], keys: Sequence[str], error: Exception) -> InputError:
+    """The error of a resolver with the line of the key it speaks of, or of the entry."""
+    subject = str(error).partition(";")[0]
+    for key in keys:
+        if re.search(rf"\b{re.escape(ALIASES.get(key, key))}\b", subject):
+            return InputError(f"{sweep.where(*at, key)}: {error}")
+    return InputError(f"{sweep.where(*at)}: {error}")

@@ -1,0 +1,119 @@
+"""The graph of runs a sweep stands for, each run once, parents first. Imports no torch and reads no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.expand import Evaluation, expand_evaluations, expand_pretraining
+from bench.identity import run_id
+from bench.sweep import Sweep
+from pretrain.config import PretrainConfig
+
+PRETRAIN = "pretrain"
+"""The stage of pretraining runs; the stage of an evaluation is its evaluator's name."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run before it has run; ``config`` is what its ``config.yaml`` and its record will hold."""
+
+    run_id: str
+    stage: str
+    parents: tuple[str, ...]
+    config: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return describe(self.stage, self.config)
+
+    @property
+    def dataset(self) -> str:
+        """The dataset this run reads."""
+        settings = self.config.get("evaluator") or self.config[PRETRAIN]
+        return str(settings["dataset"])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs in topological order, no id twice."""
+
+    name: str
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        return tuple(run.run_id for run in self.runs)
+
+
+def plan_sweep(sweep: Sweep) -> Plan:
+    """Resolve a sweep into its runs.
+
+    Raises
+    ------
+    InputError
+        Anything in the sweep that can't be meant; the message names file and line.
+    """
+    subjects = expand_pretraining(sweep)
+    pretrainings = [plan_pretraining(subject) for subject in subjects]
+    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
+    return Plan(sweep.name, deduplicated([*pretrainings, *evaluations]))
+
+
+def plan_pretraining(config: PretrainConfig) -> PlannedRun:
+    """The run that a pretraining configuration stands for."""
+    settings = {PRETRAIN: config.model_dump(mode="json")}
+    return PlannedRun(run_id(PRETRAIN, _readable(config), settings, ()), PRETRAIN, (), settings)
+
+
+def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
+    """The run that an evaluation of a checkpoint stands for."""
+    parent = plan_pretraining(evaluation.subject)
+    stage, config, subject = evaluation.evaluator, evaluation.config, evaluation.subject
+    settings = {"evaluator": config.model_dump(mode="json"), **parent.config}
+    readable = _readable(subject)
+    if config.dataset != subject.dataset:
+        readable = f"{config.dataset}-{readable}"
+    parents = (parent.run_id,)
+    return PlannedRun(run_id(stage, readable, settings, parents), stage, parents, settings)
+
+
+def deduplicated(runs: Iterable[PlannedRun]) -> tuple[PlannedRun, ...]:
+    """The runs in order, each id once."""
+    unique: dict[str, PlannedRun] = {}
+    for run in runs:
+        unique.setdefault(run.run_id, run)
+    return tuple(unique.values())
+
+
+def describe(stage: str, config: Mapping[str, Any]) -> str:
+    """A run in words: ``linear on digits · opera (arrangement A) · tiny_vit · 10 epochs · seed 0``."""
+    subject = config[PRETRAIN]
+    evaluator = config.get("evaluator")
+    protocol = [f"{stage} on {evaluator['dataset']}{_changes(evaluator)}"] if evaluator else []
+    return " · ".join(
+        [
+            *protocol,
+            f"{subject['method']}{_changes(subject)}",
+            subject["backbone"],
+            *([] if evaluator else [f"on {subject['dataset']}"]),
+            "1 epoch" if subject["epochs"] == 1 else f"{subject['epochs']} epochs",
+            f"seed {subject['seed']}",
+        ]
+    )
+
+
+def _changes(settings: Mapping[str, Any]) -> str:
+    """What was asked for beyond the recipe: `` (arrangement A, mlp_layers 3)``."""
+    values = {**settings, **settings.get("method_options", {})}
+    scalars = [
+        f"{key} {values[key]}"
+        for key in settings["recipe"].get("changed", ())
+        if key != "epochs" and not isinstance(values.get(key), dict | list | None)
+    ]
+    return f" ({', '.join(scalars)})" if scalars else ""
+
+
+def _readable(config: PretrainConfig) -> str:
+    return f"{config.method}-{config.backbone}-e{config.epochs}-s{config.seed}"

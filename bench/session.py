@@ -1,0 +1,105 @@
+"""One launch as a person lives it: a summary, a question, progress, tables, and where everything lies."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from bench.launch import Launch, build_jobs, data_roots, find_launch_executor, run_jobs, select, write_configs
+from bench.outputs import finish_sweep
+from bench.plan import Plan, PlannedRun, plan_sweep
+from bench.states import RunStatus, statuses
+from bench.sweep import Sweep
+from results.runs import RunState
+from slurm import Executor, JobState
+
+INTERRUPTED = 130
+
+
+def run_sweep(
+    sweep: Sweep,
+    launch: Launch,
+    *,
+    command: str,
+    retry: frozenset[RunState] = frozenset(),
+    dry_run: bool = False,
+    ask: bool = False,
+) -> int:
+    """Run what a sweep still needs and show its results.
+
+    Parameters
+    ----------
+    command
+        What the user calls the sweep, for the commands this suggests.
+    retry
+        States that are started again.
+
+    Returns
+    -------
+    int
+        The exit status: 0 all well, 1 some runs failed, 130 interrupted.
+    """
+    plan = plan_sweep(sweep)
+    executor = find_launch_executor(launch)
+    before = statuses(plan.runs, launch.runs_directory)
+    chosen = select(before, retry)
+    roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
+    say(summary(plan, before, chosen, launch))
+    failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
+    if failed_earlier:
+        say(f"{len(failed_earlier)} failed earlier: opera-bench retry {command}")
+    if dry_run:
+        for run in chosen:
+            print(f"would start {run.run_id}")
+        return 0
+    if chosen:
+        if ask and not _confirmed():
+            return 0
+        write_configs(plan.runs, launch.runs_directory)
+        if start(chosen, executor, launch, roots) == INTERRUPTED:
+            return INTERRUPTED
+    finish_sweep(sweep, plan, launch.runs_directory)
+    after = statuses(plan.runs, launch.runs_directory)
+    failed = [status for status in after if status.state is RunState.FAILED]
+    if failed:
+        say(f"{len(failed)} of {len(plan.runs)} runs failed: opera-bench status {command}")
+    return 1 if failed else 0
+
+
+def start(chosen: Sequence[PlannedRun], executor: Executor, launch: Launch, roots: dict[str, str]) -> int:
+    """Run the chosen ones to their ends; the exit status."""
+    try:
+        handles = run_jobs(executor, build_jobs(chosen, launch, roots), launch)
+    except KeyboardInterrupt:
+        say("interrupted; run the same command to continue")
+        return INTERRUPTED
+    return 0 if all(handle.state is JobState.DONE for handle in handles) else 1
+
+
+def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
+    """``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
+    counts = Counter(status.own_state for status in before)
+    known = [
+        f"{counts[state]} {word}"
+        for state, word in (
+            (RunState.DONE, "done"),
+            (RunState.RUNNING, "running elsewhere"),
+            (RunState.UNKNOWN, "of unknown state on another host"),
+        )
+        if counts[state]
+    ]
+    at_a_time = f", {launch.workers} at a time" if launch.executor == "local" else ""
+    how = f" ({launch.executor}{at_a_time})" if chosen else ""
+    return f"{', '.join([f'{plan.name}: {len(plan.runs)} runs', *known])}; starting {len(chosen)} jobs{how}"
+
+
+def say(text: str) -> None:
+    """A line for the person, apart from what a program may read on standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _confirmed() -> bool:
+    import typer
+
+    return not sys.stdin.isatty() or typer.confirm("Start?", default=True, err=True)

@@ -1,0 +1,41 @@
+"""One run on its own, in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.launch import Launch, data_roots, find_launch_executor, write_configs
+from bench.plan import PlannedRun
+from bench.session import say, start
+from bench.states import statuses
+from results.record import read_record
+from results.runs import RunDirectory, RunState
+
+
+def run_single(run: PlannedRun, runs_directory: Path, device: str, data: Path | None) -> int:
+    """Run it unless it is done, and print its metrics; the exit status.
+
+    Parameters
+    ----------
+    data
+        Directory of the dataset the run reads.
+    """
+    (status,) = statuses([run], runs_directory)
+    place = RunDirectory(runs_directory / run.run_id)
+    if status.own_state is RunState.RUNNING:
+        say(f"{run.run_id} is running elsewhere")
+        return 0
+    if status.own_state is RunState.DONE:
+        say(f"{run.run_id} is done already")
+    else:
+        launch = Launch(runs_directory, "inline", 1, device)
+        given = {} if data is None else {run.dataset: str(data)}
+        roots = data_roots([run], given, where="the command line")
+        write_configs([run], runs_directory)
+        ended = start([run], find_launch_executor(launch), launch, roots)
+        if ended:
+            return ended
+    print(run.run_id)
+    for name, value in read_record(place.record).metrics.items():
+        print(f"{name}: {value:g}")
+    return 0

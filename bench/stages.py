@@ -1,0 +1,139 @@
+"""The two kinds of run, as the floors below offer them, seen from a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluators.interface import Context, ReportProgress
+from evaluators.lookup import find_evaluator
+from pretrain.checkpoint import BACKBONE_FILE, file_sha256
+from pretrain.config import PretrainConfig
+from pretrain.errors import InputError
+from results.record import CheckpointReference, ParentReference, read_record
+from results.runs import RunDirectory, append_json_line
+
+TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where a run computes; none of it changes the result."""
+
+    device: str
+    num_workers: int
+    data_root: Path | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run computed."""
+
+    metrics: Mapping[str, float]
+    parents: tuple[ParentReference, ...] = ()
+    checkpoints: tuple[CheckpointReference, ...] = ()
+    images_per_second: float | None = None
+    world_size: int = 1
+
+
+def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Resources) -> Outcome:
+    """Train, or continue training, in the run's directory."""
+    from pretrain.engine import pretrain
+
+    with _curves(run) as report:
+        done = pretrain(
+            PretrainConfig.model_validate(config["pretrain"]),
+            run_directory=run.path,
+            data_root=resources.data_root,
+            device=resources.device,
+            num_workers=resources.num_workers,
+            report=report,
+        )
+    checkpoints = tuple(
+        CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
+        for role, header in done.checkpoints.items()
+    )
+    return Outcome(
+        metrics=_finite(done.metrics),
+        checkpoints=checkpoints,
+        images_per_second=done.images_per_second,
+        world_size=done.world_size,
+    )
+
+
+def run_evaluation(
+    run: RunDirectory,
+    evaluator: str,
+    config: Mapping[str, Any],
+    parents: Sequence[str],
+    resources: Resources,
+) -> Outcome:
+    """Judge the parent's backbone.
+
+    Raises
+    ------
+    InputError
+        The parent is not done, or its checkpoint is not the one its record describes.
+    """
+    (parent_id,) = parents
+    checkpoint, parent = verified_checkpoint(RunDirectory(run.path.parent / parent_id))
+    module = find_evaluator(evaluator)
+    with _curves(run) as report:
+        context = Context(
+            data_root=resources.data_root,
+            work_directory=run.path,
+            device=resources.device,
+            num_workers=resources.num_workers,
+            report=report,
+        )
+        metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
+    return Outcome(metrics=_finite(metrics), parents=(parent,))
+
+
+def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
+    """The backbone a finished pretraining left, after its SHA-256 was compared with the record's.
+
+    Raises
+    ------
+    InputError
+        No record, no checkpoint, or one that differs.
+    """
+    if not parent.record.exists():
+        raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is judged")
+    recorded = {reference.path: reference.sha256 for reference in read_record(parent.record).checkpoints}
+    path = parent.checkpoints / BACKBONE_FILE
+    expected = recorded.get(str(path.relative_to(parent.path)))
+    if expected is None or not path.is_file():
+        raise InputError(f"{path}: the backbone that {parent.run_id} should have left is missing")
+    found = file_sha256(path)
+    if found != expected:
+        raise InputError(f"{path}: SHA-256 {found[:12]}… is not the recorded {expected[:12]}…; delete {parent.record}")
+    return path, ParentReference(run_id=parent.run_id, checkpoint_sha256=found)
+
+
+@contextlib.contextmanager
+def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
+    """Writes curves twice: ``progress.jsonl``, which this suite reads, and TensorBoard scalars over epochs × 1000."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run.path / TENSORBOARD)) as writer:
+
+        def report(*, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None:
+            append_json_line(run.progress, {"epoch": epoch, "total_epochs": total_epochs, **values})
+            for name, value in values.items():
+                writer.add_scalar(name, value, round(epoch * 1000))
+
+        yield report
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics as plain floats; a record never holds a NaN, which JSON can't say."""
+    values = {name: float(value) for name, value in metrics.items()}
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise ArithmeticError(f"metric {bad[0]} is {values[bad[0]]}")
+    return values

@@ -1,0 +1,87 @@
+"""Where planned runs stand: what the disk says, and what follows from their parents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import InputError
+from bench.plan import PRETRAIN, PlannedRun
+from results.runs import RunDirectory, RunState
+from results.store import load_runs
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """``own_state`` is what the run's directory tells, ``state`` what a reader should be told."""
+
+    run: PlannedRun
+    own_state: RunState
+    state: RunState
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable form of ``plan --format json`` and ``status --format json``."""
+        return {
+            "run_id": self.run.run_id,
+            "stage": self.run.stage,
+            "state": self.state.value,
+            "parents": list(self.run.parents),
+            "title": self.run.title,
+            "reason": self.reason,
+        }
+
+
+def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
+    """The status of each run, given in topological order.
+
+    Raises
+    ------
+    InputError
+        Something that is not a directory stands where runs should be.
+    """
+    for place in (directory, *directory.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
+            break
+    known: dict[str, RunStatus] = {}
+    for run in runs:
+        own_state = RunDirectory(directory / run.run_id).state()
+        state, reason = own_state, _reason(RunDirectory(directory / run.run_id), own_state)
+        if own_state is RunState.PLANNED:
+            state, reason = _from_parents([known[parent] for parent in run.parents if parent in known])
+        known[run.run_id] = RunStatus(run, own_state, state, reason)
+    return list(known.values())
+
+
+def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
+    """Every run under ``directory``, pretrainings first, and what could not be read.
+
+    Raises
+    ------
+    InputError
+        No such directory.
+    """
+    store = load_runs(directory)
+    runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
+    return tuple(sorted(runs, key=lambda run: run.stage != PRETRAIN)), store.problems
+
+
+def _from_parents(parents: Sequence[RunStatus]) -> tuple[RunState, str | None]:
+    for parent in parents:
+        if parent.state in (RunState.FAILED, RunState.CANCELLED):
+            return RunState.FAILED, f"parent {parent.run.run_id} {parent.state.value}"
+    unfinished = any(parent.state is not RunState.DONE for parent in parents)
+    return (RunState.WAITING if unfinished else RunState.PLANNED), None
+
+
+def _reason(run: RunDirectory, state: RunState) -> str | None:
+    if state is RunState.FAILED:
+        lines = str(run.read_failure().get("error", "")).splitlines()
+        return lines[0] if lines else "no reason recorded"
+    if state is RunState.UNKNOWN:
+        return "started on another host, and its heartbeat has stopped"
+    return None

@@ -1,0 +1,200 @@
+"""The sweep file: what a user may write, checked. Imports no torch.
+
+    name: digits
+    description: one line
+    data: {imagenet: ${IMAGENET_DIR}}        # directories; a relative one starts where the command is typed
+    pretrain:
+      - {method: [opera, moco_v3], backbone: vit_small, epochs: [150, 300], seed: [0, 1]}
+    evaluate:
+      - linear
+      - {transfer: {dataset: [cifar10, pets], only: {backbone: vit_small}}}
+    tables: [table1]
+    figures: [curves]
+
+Lists multiply. A setting that is a list by nature (``views``) keeps its list; to vary it, write a list of lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from bench.errors import InputError
+from bench.overrides import apply_overrides
+from bench.yaml_source import KeyPath, Source, load_yaml, parse_yaml
+from pretrain.plugins import plugin_names, suggest
+from results.declarations import table_names
+from results.figures import figure_names
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+NonNegative = Annotated[int, Field(ge=0)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Numbers = Annotated[tuple[NonNegative, ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class PretrainEntry(_Part):
+    """One line under ``pretrain``; ``options`` are settings of the run and of the method, side by side."""
+
+    method: Words
+    backbone: Words
+    dataset: Words = ("imagenet",)
+    seed: Numbers = (0,)
+    recipe: str | None = None
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise ValueError("write a mapping: {method: …, backbone: …}")
+        named = {key: value for key, value in data.items() if key in PRETRAIN_KEYS}
+        return {**named, "options": {key: value for key, value in data.items() if key not in PRETRAIN_KEYS}}
+
+
+PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe")
+
+
+class EvaluateEntry(_Part):
+    """One line under ``evaluate``: a protocol, its options, and which checkpoints it is for."""
+
+    evaluator: str
+    recipe: str | None = None
+    only: dict[str, Any] = {}
+    except_: dict[str, Any] = Field(default={}, alias="except")
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"evaluator": data}
+        if not isinstance(data, dict) or len(data) != 1:
+            raise ValueError("write the name of one evaluator, or {name: {options}}")
+        ((name, body),) = data.items()
+        body = {} if body is None else body
+        if not isinstance(body, dict):
+            raise ValueError(f"write {name}: {{option: value}}")
+        named = {key: value for key, value in body.items() if key in EVALUATE_KEYS}
+        options = {key: value for key, value in body.items() if key not in EVALUATE_KEYS}
+        return {"evaluator": name, **named, "options": options}
+
+
+EVALUATE_KEYS = ("recipe", "only", "except")
+
+
+class SweepFile(_Part):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    data: dict[str, str] = {}
+    pretrain: tuple[PretrainEntry, ...] = Field(min_length=1)
+    evaluate: tuple[EvaluateEntry, ...] = ()
+    tables: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+
+
+class Sweep:
+    """A checked sweep beside its source, which knows the line of every part."""
+
+    def __init__(self, file: SweepFile, source: Source) -> None:
+        self.file = file
+        self.source = source
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    def where(self, *path: str | int) -> str:
+        return self.source.where(path)
+
+
+def shipped_sweeps() -> tuple[str, ...]:
+    """Names of the sweeps that come with the package."""
+    found = files("bench").joinpath("sweeps").iterdir()
+    return tuple(sorted(item.name.removesuffix(".yaml") for item in found if item.name.endswith(".yaml")))
+
+
+def load_sweep(name_or_path: str, overrides: tuple[str, ...] = ()) -> Sweep:
+    """Read a sweep by path or by shipped name, with ``--set`` assignments laid over it.
+
+    Raises
+    ------
+    InputError
+        No such sweep, or anything in it that can't be meant; the message names file and line.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(f"{name_or_path}: no such sweep file")
+        source = load_yaml(path)
+    elif name_or_path in shipped_sweeps():
+        text = files("bench").joinpath("sweeps", f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        source = parse_yaml(text, f"{name_or_path}.yaml")
+    else:
+        known = suggest(name_or_path, shipped_sweeps())
+        raise InputError(f"no sweep {name_or_path!r}: neither a YAML file nor a shipped sweep; {known}")
+    return check_sweep(apply_overrides(source, overrides))
+
+
+def check_sweep(source: Source) -> Sweep:
+    """Check keys, types and every name that can be checked without resolving a run."""
+    if not isinstance(source.data, dict):
+        raise InputError(f"{source.name}: a sweep is a mapping; allowed: {', '.join(SweepFile.model_fields)}")
+    try:
+        file = SweepFile.model_validate(source.data)
+    except ValidationError as error:
+        raise InputError(_describe(error, source)) from error
+    for path, kind, word, known in _names(file):
+        if word not in known:
+            raise InputError(f"{source.where(path)}: unknown {kind} {word!r}; {suggest(word, known)}")
+    return Sweep(file, source)
+
+
+def _names(file: SweepFile) -> Iterator[tuple[KeyPath, str, str, tuple[str, ...]]]:
+    """Every name in the file: where it stands, what it names, the word, and what there is."""
+    for name in file.data:
+        yield ("data", name), "dataset", name, plugin_names("pretrain.datasets")
+    for position, entry in enumerate(file.pretrain):
+        for key, words, package in (
+            ("method", entry.method, "pretrain.methods"),
+            ("backbone", entry.backbone, "pretrain.backbones"),
+            ("dataset", entry.dataset, "pretrain.datasets"),
+        ):
+            for index, word in enumerate(words):
+                yield ("pretrain", position, key, index), key, word, plugin_names(package)
+    for position, asked in enumerate(file.evaluate):
+        word = asked.evaluator
+        yield ("evaluate", position, word), "evaluator", word, plugin_names("evaluators")
+    for position, name in enumerate(file.tables):
+        yield ("tables", position), "table", name, table_names()
+    for position, name in enumerate(file.figures):
+        yield ("figures", position), "figure", name, figure_names()
+
+
+def _describe(error: ValidationError, source: Source) -> str:
+    """The first problem as one sentence with its line."""
+    # A misspelt key is often also a missing one; the misspelling says more.
+    first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    path: KeyPath = first["loc"]
+    what = ".".join(str(part) for part in path)
+    if first["type"] == "extra_forbidden":
+        word = str(path[-1])
+        return f"{source.where(path)}: unknown key {word!r}; {suggest(word, tuple(SweepFile.model_fields))}"
+    if first["type"] == "missing":
+        return f"{source.where(path)}: {what} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(first["input"], dict | list | tuple) else f", not {first['input']!r}"
+    return f"{source.where(path)}: {what}: {message[0].lower()}{message[1:]}{given}"

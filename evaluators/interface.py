@@ -1,0 +1,66 @@
+"""What an evaluator is handed and what it answers. Imports no torch.
+
+An evaluator module offers
+
+``Config``
+    a pydantic class (a subclass of ``EvaluatorConfig``) of everything that changes the result;
+``evaluate(checkpoint, config, context) -> dict[str, float]``
+    metric names to values, see ``results.metrics`` for units.
+
+It is found by its module name, or under the entry point group ``opera_bench.evaluators``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from pretrain.config import Integer, RecipeReference, Strict
+
+
+class EvaluatorConfig(Strict):
+    """What every evaluator's configuration has: the data it is judged on, its recipe, its seed."""
+
+    dataset: str
+    dataset_version: str
+    recipe: RecipeReference
+    seed: Integer = Field(ge=0, lt=2**32)
+
+
+class ReportProgress(Protocol):
+    """Adds one row to the run's curves; ``epoch`` may be fractional."""
+
+    def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where an evaluation runs. Nothing here may change its result.
+
+    Parameters
+    ----------
+    data_root
+        Directory of ``config.dataset``; None for data that a package carries.
+    work_directory
+        The run's own directory for training state that a restart picks up.
+    device
+        A torch device, e.g. ``cpu`` or ``cuda:0``.
+    """
+
+    data_root: Path | None
+    work_directory: Path
+    device: str
+    num_workers: int
+    report: ReportProgress
+
+
+class EvaluatorModule(Protocol):
+    """The shape of a module in ``evaluators``."""
+
+    Config: type[EvaluatorConfig]
+
+    def evaluate(self, checkpoint: Path, config: Any, context: Context) -> dict[str, float]: ...

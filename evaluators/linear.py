@@ -1,0 +1,164 @@
+"""Linear probe: how well one linear layer on the frozen features tells the classes apart.
+
+Protocol
+    MoCo-v3's: the backbone stays in evaluation mode; SGD without weight decay on a linear head, 90 epochs, batch
+    1024, rate 0.1 (R50) or 3.0 (ViT) × batch/256, cosine per epoch, random resized crops and flips; top-1 on the
+    centre crop, of the last epoch.
+Source
+    MoCo-v3 (arXiv 2104.02057) and facebookresearch/moco-v3 ``main_lincls.py``; OPERA's paper, table 1.
+Command
+    ``opera-bench evaluate linear --checkpoint RUN_ID``
+Expected
+    top1, ImageNet, MoCo-v3's official checkpoints: R50 68.9 / 72.8 / 74.6 (100 / 300 / 1000 epochs), ViT-S 73.2,
+    ViT-B 76.7; other codebases land within ±0.4.
+Runtime
+    Not measured on ImageNet: 90 passes over the training set, forward only. The digits: about 5 s on one core.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from evaluators.interface import Context, EvaluatorConfig
+from pretrain.config import Integer
+from pretrain.views.config import TrainAugmentationConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Config(EvaluatorConfig):
+    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
+
+    Image size and normalisation are the checkpoint's own.
+    """
+
+    epochs: Integer = Field(gt=0)
+    global_batch_size: Integer = Field(gt=0)
+    base_learning_rate: float = Field(gt=0)
+    base_batch_size: Integer = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    head_init_std: float = Field(ge=0, description="of the head's normal initialisation; its bias starts at 0")
+    augmentation: TrainAugmentationConfig
+
+
+def learning_rate(config: Config, epoch: int) -> float:
+    """The rate of a whole epoch, counted from 0: half a cosine from the peak, no warm-up."""
+    from pretrain.schedules import warmup_cosine
+
+    peak = config.base_learning_rate * config.global_batch_size / config.base_batch_size
+    return warmup_cosine(epoch, total_epochs=config.epochs, warmup_epochs=0, peak=peak)
+
+
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+    """Train a linear head on ``train``, judge it on ``val`` after every epoch.
+
+    Returns
+    -------
+    ``top1``, ``top5`` (from six classes on) and ``train_loss`` of the last epoch, ``best_top1`` of any.
+
+    Raises
+    ------
+    InputError
+        A checkpoint or data that can't be used, or more images in a batch than in the data.
+    RuntimeError
+        A parameter or buffer of the backbone changed.
+    NonFiniteLossError
+        The loss became NaN or infinite.
+    """
+    import torch
+
+    from pretrain.distributed import process_group
+
+    device = torch.device(context.device)
+    with process_group(device):
+        return _probe(checkpoint, config, context, device)
+
+
+def _probe(checkpoint: Path, config: Config, context: Context, device: torch.device) -> dict[str, float]:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+    from torch.nn.parallel import DistributedDataParallel
+
+    from evaluators.parts.accuracy import accuracies
+    from evaluators.parts.classifier import HEAD
+    from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
+    from evaluators.parts.epochs import require_finite, run_epochs
+    from evaluators.parts.features import extract_features
+    from evaluators.parts.frozen import assert_unmoved, tensor_hashes
+    from pretrain.backbones.lookup import find_backbone
+    from pretrain.checkpoint import load_backbone
+    from pretrain.distributed import get_rank, get_world_size, mean_over_processes
+    from pretrain.randomness import derive_seed
+
+    backbone, header = load_backbone(checkpoint)
+    splits = open_splits(config, context)
+    train = TrainingBatches(
+        splits.train,
+        config.augmentation,
+        header.normalisation,
+        header.image_size,
+        config.global_batch_size,
+        config.seed,
+        device,
+        context.num_workers,
+    )
+    world_size = get_world_size()
+    val = CentreCropBatches(
+        splits.val,
+        image_size=header.image_size,
+        interpolation=config.augmentation.interpolation,
+        num_workers=context.num_workers,
+        rank=get_rank(),
+        world_size=world_size,
+    )
+    backbone = backbone.requires_grad_(False).to(device)
+    before = tensor_hashes(backbone)
+    # A frozen backbone gives the same features of the same crops after every epoch.
+    val_features, val_labels = extract_features(backbone, val, header.normalisation, device)
+
+    head = nn.Linear(find_backbone(header.backbone).INFO.width, splits.num_classes)
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, HEAD))
+    nn.init.normal_(head.weight, std=config.head_init_std, generator=generator)
+    nn.init.zeros_(head.bias)
+    model: nn.Module = head.to(device)
+    if world_size > 1:
+        model = DistributedDataParallel(head, [device] if device.type == "cuda" else None)
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
+
+    def train_epoch(epoch: int) -> float:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, epoch)
+        total = torch.zeros((), device=device)
+        for batch in train.epoch(epoch):
+            with torch.no_grad():
+                features = backbone(batch.images)
+            # Summed, then divided by the global batch: processes may hold unequal shares of the last one.
+            loss = F.cross_entropy(model(features), batch.labels, reduction="sum") * world_size / batch.global_size
+            require_finite(loss, batch, epoch, splits.train)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * batch.global_size
+        return mean_over_processes({"loss": total / len(splits.train)})["loss"]
+
+    def judge() -> dict[str, float]:
+        with torch.no_grad():
+            blocks = zip(val_features.split(4096), val_labels.split(4096), strict=True)
+            return accuracies(((head(block), labels) for block, labels in blocks), splits.num_classes, device)
+
+    metrics = run_epochs(
+        epochs=config.epochs,
+        state={"head": head, "optimizer": optimizer},
+        train_epoch=train_epoch,
+        judge=judge,
+        learning_rate=lambda: float(optimizer.param_groups[0]["lr"]),
+        context=context,
+    )
+    assert_unmoved(backbone, before)
+    return metrics

@@ -1,0 +1,71 @@
+"""Evaluators by name, and their resolved configuration. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from evaluators.interface import EvaluatorConfig, EvaluatorModule
+from pretrain.config import PretrainConfig
+from pretrain.datasets import find_dataset
+from pretrain.errors import InputError
+from pretrain.plugins import load_plugin, plugin_names, suggest
+from pretrain.recipes import merge, select_recipe
+from pretrain.resolve import describe_validation_error
+
+RECIPES = "evaluators.recipes"
+_NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
+
+
+def evaluator_names() -> tuple[str, ...]:
+    return plugin_names("evaluators")
+
+
+def find_evaluator(name: str) -> EvaluatorModule:
+    return cast(EvaluatorModule, load_plugin("evaluators", name, "evaluator"))
+
+
+def resolve_evaluation(
+    name: str, *, subject: PretrainConfig, options: Mapping[str, Any], recipe: str | None = None
+) -> EvaluatorConfig:
+    """Fill an evaluator's configuration from its recipe, then lay the user's options over it.
+
+    ``dataset`` in the options defaults to the one pretrained on; the seed is the subject's.
+
+    Raises
+    ------
+    InputError
+        Unknown evaluator, dataset, recipe or option; a value of the wrong type or out of range.
+    """
+    config_class = find_evaluator(name).Config
+    asked = dict(options)
+    dataset = str(asked.pop("dataset", subject.dataset))
+    info = find_dataset(dataset).INFO
+    allowed = [key for key in config_class.model_fields if key not in _NOT_OPTIONS]
+    for key in asked:
+        if key not in allowed:
+            raise InputError(f"unknown option {key!r} for evaluator {name}; {suggest(key, ['dataset', *allowed])}")
+    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset}
+    chosen = select_recipe(RECIPES, facts, recipe)
+    epochs = asked.get("epochs")
+    base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
+
+    def resolved(settings: Mapping[str, Any]) -> EvaluatorConfig:
+        return config_class.model_validate(
+            {
+                **merge(base, settings),
+                "dataset": dataset,
+                "dataset_version": info.version,
+                "recipe": chosen.reference(()),
+                "seed": subject.seed,
+            }
+        )
+
+    try:
+        config, recipe_alone = resolved(asked), resolved({})
+    except ValidationError as error:
+        raise InputError(f"{name}: {describe_validation_error(error, config_class)}") from error
+    changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
+    return config.model_copy(update={"recipe": chosen.reference(changed)})

@@ -1,0 +1,36 @@
+"""Top-1 and top-5 accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+TOP5_FROM_CLASSES = 6
+"""With fewer classes, five guesses are always right or nearly so."""
+
+
+def accuracies(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int, device: torch.device) -> dict[str, float]:
+    """Accuracy in percent over all images, and over all processes where there are several.
+
+    Parameters
+    ----------
+    batches
+        Logits (B, classes) and labels (B,) on ``device``.
+
+    Returns
+    -------
+    ``top1``, and ``top5`` where there are at least six classes.
+    """
+    from torchmetrics.classification import MulticlassAccuracy
+
+    ranks = {"top1": 1, "top5": 5} if num_classes >= TOP5_FROM_CLASSES else {"top1": 1}
+    metrics = {
+        name: MulticlassAccuracy(num_classes, top_k=k, average="micro", validate_args=False).to(device)
+        for name, k in ranks.items()
+    }
+    for logits, labels in batches:
+        for metric in metrics.values():
+            metric.update(logits, labels)
+    return {name: 100 * float(metric.compute()) for name, metric in metrics.items()}

@@ -1,0 +1,57 @@
+"""Settings that several evaluators share. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from evaluators.interface import EvaluatorConfig
+from pretrain.config import Integer, Probability, Strict
+from pretrain.views.config import MixupConfig, TrainAugmentationConfig
+
+
+class FinetuneOptimizerConfig(Strict):
+    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
+
+    The rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then half a
+    cosine to ``final_learning_rate``; neither end is scaled.
+    """
+
+    name: Literal["adamw", "sgd"]
+    base_learning_rate: float = Field(gt=0)
+    base_batch_size: Integer = Field(gt=0)
+    weight_decay: float = Field(ge=0, description="none on biases, norms, class token and position embedding")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD")
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
+    epsilon: float = Field(default=1e-8, gt=0, description="AdamW")
+    warmup_epochs: Integer = Field(ge=0)
+    warmup_learning_rate: float = Field(ge=0)
+    final_learning_rate: float = Field(ge=0)
+
+
+class FinetuneConfig(EvaluatorConfig):
+    """End-to-end training of a pretrained backbone with a linear head.
+
+    Image size and normalisation are the checkpoint's own.
+    """
+
+    epochs: Integer = Field(gt=0)
+    global_batch_size: Integer = Field(gt=0)
+    precision: Literal["fp32", "bf16", "fp16"]
+    optimizer: FinetuneOptimizerConfig
+    augmentation: TrainAugmentationConfig
+    mixup: MixupConfig
+    repeated_augmentations: Integer = Field(ge=1, description="copies of an image in a batch, each augmented anew")
+    drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")
+
+    @model_validator(mode="after")
+    def _mixing_needs_pairs(self) -> Self:
+        if mixes(self) and self.global_batch_size % 2:
+            raise ValueError(f"global_batch_size must be even for mixup and CutMix, not {self.global_batch_size}")
+        return self
+
+
+def mixes(config: FinetuneConfig) -> bool:
+    """Whether mixup or CutMix is on."""
+    return config.mixup.mixup_alpha > 0 or config.mixup.cutmix_alpha > 0

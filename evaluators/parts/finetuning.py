@@ -1,0 +1,146 @@
+"""End-to-end training of a backbone with a linear head: what ``finetune`` and ``transfer`` have in common.
+
+Source: DeiT (Touvron et al. 2021) and facebookresearch/deit ``main.py`` and ``engine.py`` of 2021, which MoCo-v3
+uses for its finetuning and its transfer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from evaluators.interface import Context
+from evaluators.parts.accuracy import accuracies
+from evaluators.parts.classifier import Classifier, set_drop_path
+from evaluators.parts.config import FinetuneConfig, mixes
+from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
+from evaluators.parts.epochs import require_finite, run_epochs
+from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
+from pretrain.backbones.lookup import find_backbone
+from pretrain.checkpoint import load_backbone
+from pretrain.distributed import get_rank, get_world_size, mean_over_processes, process_group, synchronise_batch_norm
+from pretrain.errors import InputError
+from pretrain.views.evaluation import normalise
+from pretrain.views.timm_train import build_mixup, seed_everything_for_step
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def finetune(checkpoint: Path, config: FinetuneConfig, context: Context) -> dict[str, float]:
+    """Train on ``train``, judge the raw weights on ``val`` after every epoch.
+
+    Returns
+    -------
+    ``top1``, ``top5`` (from six classes on) and ``train_loss`` of the last epoch, ``best_top1`` of any.
+
+    Raises
+    ------
+    InputError
+        A checkpoint or data that can't be used, or a batch that the data or the processes can't make up.
+    NonFiniteLossError
+        The loss became NaN or infinite.
+    """
+    device = torch.device(context.device)
+    with process_group(device):
+        return _finetune(checkpoint, config, context, device)
+
+
+def require_equal_shares(config: FinetuneConfig, world_size: int) -> None:
+    """
+    Raises
+    ------
+    InputError
+        The global batch does not divide over the processes, or not into pairs where images are mixed.
+    """
+    share, left_over = divmod(config.global_batch_size, world_size)
+    if left_over:
+        raise InputError(f"global_batch_size: {config.global_batch_size} is not divisible by {world_size} processes")
+    if mixes(config) and share % 2:
+        raise InputError(f"global_batch_size: mixup needs an even share for each process, not {share}")
+
+
+def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device: torch.device) -> dict[str, float]:
+    world_size = get_world_size()
+    require_equal_shares(config, world_size)
+    backbone, header = load_backbone(checkpoint)
+    splits = open_splits(config, context)
+    train = TrainingBatches(
+        splits.train,
+        config.augmentation,
+        header.normalisation,
+        header.image_size,
+        config.global_batch_size,
+        config.seed,
+        device,
+        context.num_workers,
+        repeats=config.repeated_augmentations,
+        drop_last=True,
+    )
+    val = CentreCropBatches(
+        splits.val,
+        image_size=header.image_size,
+        interpolation=config.augmentation.interpolation,
+        num_workers=context.num_workers,
+        rank=get_rank(),
+        world_size=world_size,
+    )
+    set_drop_path(backbone, config.drop_path_rate)
+    classifier = Classifier(backbone, find_backbone(header.backbone).INFO.width, splits.num_classes, config.seed)
+    classifier = cast(Classifier, synchronise_batch_norm(classifier, device).to(device))
+    model: nn.Module = classifier
+    if world_size > 1:
+        model = DistributedDataParallel(classifier, [device] if device.type == "cuda" else None)
+    optimizer = build_optimizer(config.optimizer, classifier, config.global_batch_size)
+    set_learning_rate = learning_rate_by_epoch(optimizer, config.optimizer, config.epochs)
+    scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16" and device.type == "cuda")
+    mixup = build_mixup(config.mixup, splits.num_classes)
+    smoothing = config.mixup.label_smoothing if mixup is None else 0.0  # mixing smooths the labels itself
+
+    def autocast() -> AbstractContextManager[None]:
+        if config.precision == "fp32":
+            return nullcontext()
+        return cast(AbstractContextManager[None], torch.autocast(device.type, PRECISIONS[config.precision]))
+
+    def train_epoch(epoch: int) -> float:
+        set_learning_rate(epoch)
+        model.train()
+        total = torch.zeros((), device=device)
+        for batch in train.epoch(epoch):
+            seed_everything_for_step(config.seed, batch.step, get_rank())
+            images, targets = mixup(batch.images, batch.labels) if mixup else (batch.images, batch.labels)
+            optimizer.zero_grad(set_to_none=True)
+            with autocast():
+                loss = F.cross_entropy(model(images), targets, label_smoothing=smoothing)
+            require_finite(loss, batch, epoch, splits.train)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            total += loss.detach()
+        return mean_over_processes({"loss": total / train.steps_per_epoch})["loss"]
+
+    def logits() -> Iterator[tuple[Tensor, Tensor]]:
+        for images, labels in val:
+            with autocast():
+                predicted = classifier(normalise(images.to(device), header.normalisation))
+            yield predicted.float(), labels.to(device)
+
+    def judge() -> dict[str, float]:
+        model.eval()
+        with torch.no_grad():
+            return accuracies(logits(), splits.num_classes, device)
+
+    return run_epochs(
+        epochs=config.epochs,
+        state={"model": classifier, "optimizer": optimizer, "scaler": scaler},
+        train_epoch=train_epoch,
+        judge=judge,
+        learning_rate=lambda: float(optimizer.param_groups[0]["lr"]),
+        context=context,
+    )

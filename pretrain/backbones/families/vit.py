@@ -1,0 +1,71 @@
+"""Vision transformers as MoCo-v3 defines them, on timm's blocks.
+
+Source: MoCo-v3 (arXiv 2104.02057), section 4 "Vision transformers" and the official ``vits.py``: a fixed 2-D sin-cos
+position embedding, a random patch projection that never trains, xavier-uniform linear layers with query, key and
+value each initialised on its own, and a class token drawn from N(0, 1e-6).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+
+def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> VisionTransformer:
+    """A headless ViT whose forward gives the normalised class token, shape (B, width)."""
+    model = VisionTransformer(
+        img_size=image_size,
+        patch_size=patch_size,
+        embed_dim=width,
+        depth=depth,
+        num_heads=num_heads,
+        mlp_ratio=4.0,
+        qkv_bias=True,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        num_classes=0,
+        global_pool="token",
+    )
+    _initialise(model, width=width, patch_size=patch_size)
+    rows, columns = model.patch_embed.grid_size
+    model.pos_embed = nn.Parameter(sincos_position_embedding(rows, columns, width), requires_grad=False)
+    model.patch_embed.proj.requires_grad_(False)
+    return model
+
+
+@torch.no_grad()
+def _initialise(model: VisionTransformer, *, width: int, patch_size: int) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            # The fused weight stacks query, key and value: its fan-out is that of one of them.
+            fan_out = module.out_features // 3 if name.endswith("qkv") else module.out_features
+            bound = math.sqrt(6 / (fan_out + module.in_features))
+            nn.init.uniform_(module.weight, -bound, bound)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    bound = math.sqrt(6 / (3 * patch_size**2 + width))
+    nn.init.uniform_(model.patch_embed.proj.weight, -bound, bound)
+    nn.init.zeros_(model.patch_embed.proj.bias)
+    assert model.cls_token is not None
+    nn.init.normal_(model.cls_token, std=1e-6)
+
+
+def sincos_position_embedding(rows: int, columns: int, width: int, temperature: float = 10_000.0) -> Tensor:
+    """Fixed position embedding, shape (1, 1 + rows·columns, width); the class token's row is zero.
+
+    The first half of the channels encodes the row (sines, then cosines), the second half the column, at width/4
+    frequencies from 1 down to 1/temperature.
+    """
+    if width % 4:
+        raise ValueError(f"a 2-D sin-cos embedding needs a width divisible by 4, not {width}")
+    frequencies = temperature ** -(torch.arange(width // 4, dtype=torch.float32) / (width // 4))
+    row, column = torch.meshgrid(
+        torch.arange(rows, dtype=torch.float32), torch.arange(columns, dtype=torch.float32), indexing="ij"
+    )
+    row_angles = row.reshape(-1, 1) * frequencies
+    column_angles = column.reshape(-1, 1) * frequencies
+    patches = torch.cat([row_angles.sin(), row_angles.cos(), column_angles.sin(), column_angles.cos()], dim=1)
+    return torch.cat([torch.zeros(1, width), patches]).unsqueeze(0)

@@ -1,0 +1,40 @@
+"""What every backbone looks like to the rest of the suite."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """Facts known without building the model.
+
+    Parameters
+    ----------
+    width
+        Size of the feature vector a head is put on.
+    num_heads
+        Attention heads; None for convolutional networks. MoCo-v3's ViT-S has 12 where DeiT's has 6: the weights'
+        shapes agree, so only this number tells them apart.
+    position_embedding
+        How token positions are encoded; None for convolutional networks.
+    """
+
+    name: str
+    title: str
+    family: Literal["vit", "resnet"]
+    width: int
+    num_heads: int | None = None
+    position_embedding: Literal["sincos-2d"] | None = None
+
+
+class BackboneModule(Protocol):
+    """The shape of a module in ``pretrain.backbones``."""
+
+    INFO: BackboneInfo
+
+    def build(self, image_size: int) -> nn.Module: ...

@@ -1,0 +1,145 @@
+"""Checkpoints: weights in safetensors, and beside them a JSON header that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from pretrain.backbones.lookup import find_backbone
+from pretrain.config import Normalisation, Strict
+from pretrain.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+BACKBONE_FILE = "backbone.safetensors"
+METHOD_FILE = "method.safetensors"
+TRAINING_STATE_FILE = "training_state.pt"
+
+
+class CheckpointHeader(Strict):
+    """What a weights file is. ``role`` tells the representation from the whole trained method with its heads.
+
+    ``sha256`` is that of the weights file; ``normalisation`` is the one the weights were trained with.
+    """
+
+    schema_version: Literal[1] = 1
+    role: Literal["backbone", "method"]
+    backbone: str
+    num_heads: int | None
+    position_embedding: str | None
+    image_size: int = Field(gt=0)
+    normalisation: Normalisation
+    method: str
+    epochs: int
+    run_id: str
+    sha256: str
+
+
+def header_path(weights: Path) -> Path:
+    return weights.with_suffix(".json")
+
+
+def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, Any]) -> CheckpointHeader:
+    """Write weights and header atomically; the header goes last, so weights without one are incomplete."""
+    from safetensors.torch import save_file
+
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    temporary = weights.with_name(f".{weights.name}.tmp")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+    checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)})
+    _replace_durably(temporary, weights)
+    temporary = header_path(weights).with_name(f".{header_path(weights).name}.tmp")
+    temporary.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+    _replace_durably(temporary, header_path(weights))
+    return checked
+
+
+def read_header(weights: Path) -> CheckpointHeader:
+    """The header beside ``weights``.
+
+    Raises
+    ------
+    InputError
+        No such checkpoint, or a header that can't be read.
+    """
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such checkpoint")
+    try:
+        return CheckpointHeader.model_validate_json(header_path(weights).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{weights}: no header {header_path(weights).name} beside it; is it a checkpoint?") from error
+    except ValidationError as error:
+        raise InputError(f"{header_path(weights)}: not a checkpoint header ({error.errors()[0]['msg']})") from error
+
+
+def load_state(weights: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
+    """The tensors and the header, after the checksum was verified.
+
+    Raises
+    ------
+    InputError
+        Missing, truncated or altered file.
+    """
+    from safetensors.torch import load_file
+
+    header = read_header(weights)
+    found = file_sha256(weights)
+    if found != header.sha256:
+        raise InputError(
+            f"{weights}: truncated or altered, its SHA-256 is {found[:12]}… and its header says {header.sha256[:12]}…"
+        )
+    return load_file(weights), header
+
+
+def load_backbone(weights: Path) -> tuple[nn.Module, CheckpointHeader]:
+    """The backbone rebuilt as it was trained, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        A file that can't be trusted (see ``load_state``), another role, or weights of another backbone.
+    """
+    state, header = load_state(weights)
+    if header.role != "backbone":
+        raise InputError(f"{weights}: holds a {header.role}; evaluators take the {BACKBONE_FILE} beside it")
+    module = find_backbone(header.backbone)
+    if module.INFO.num_heads != header.num_heads:
+        raise InputError(
+            f"{weights}: trained with {header.num_heads} attention heads, {header.backbone} has {module.INFO.num_heads}"
+        )
+    model = module.build(header.image_size)
+    load_exactly(model, state, what=str(weights))
+    return model.eval(), header
+
+
+def load_exactly(model: nn.Module, state: dict[str, Tensor], *, what: str) -> None:
+    """Load with every key present, none left over and every shape equal, or refuse and list what differs."""
+    expected = model.state_dict()
+    problems = [f"missing {key}" for key in expected if key not in state]
+    problems += [f"unexpected {key}" for key in state if key not in expected]
+    problems += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+        for key, tensor in expected.items()
+        if key in state and state[key].shape != tensor.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise InputError(f"{what}: weights of another model: {shown}")
+    model.load_state_dict(state)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace_durably(temporary: Path, final: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(final)

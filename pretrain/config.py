@@ -1,0 +1,110 @@
+"""Everything that decides what a pretraining run computes, resolved and checked. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Strict as StrictMarker
+
+Range = tuple[float, float]
+Jitter = tuple[float, float, float, float]
+
+
+def _crop_scale(scale: Range) -> Range:
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise ValueError("must be [low, high] with 0 < low <= high <= 1, a share of the image's area")
+    return scale
+
+
+def _positive_range(values: Range) -> Range:
+    if not 0 < values[0] <= values[1]:
+        raise ValueError("must be [low, high] with 0 < low <= high")
+    return values
+
+
+def _color_jitter(strengths: Jitter) -> Jitter:
+    if min(strengths) < 0 or strengths[3] > 0.5:
+        raise ValueError("must be [brightness, contrast, saturation, hue], none negative and hue at most 0.5")
+    return strengths
+
+
+Integer = Annotated[int, StrictMarker()]
+"""A whole number written as one: 3, not 3.0, "3" or true."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+CropScale = Annotated[Range, AfterValidator(_crop_scale)]
+CropRatio = Annotated[Range, AfterValidator(_positive_range)]
+BlurSigma = Annotated[Range, AfterValidator(_positive_range)]
+ColorJitter = Annotated[Jitter, AfterValidator(_color_jitter)]
+
+
+class Strict(BaseModel):
+    """Base of every configuration: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RecipeReference(Strict):
+    """Where the hyper-parameters come from; ``changed`` lists the keys the user set differently."""
+
+    id: str
+    version: Integer = Field(ge=1)
+    source: str
+    changed: tuple[str, ...] = ()
+
+
+class OptimizerConfig(Strict):
+    """``base_learning_rate`` is per ``base_batch_size`` images; the rate scales linearly with the global batch."""
+
+    name: Literal["lars", "adamw", "sgd"]
+    base_learning_rate: float = Field(gt=0)
+    base_batch_size: Integer = Field(default=256, gt=0)
+    weight_decay: float = Field(ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="LARS and SGD")
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
+    trust_coefficient: float = Field(default=0.001, gt=0, description="LARS")
+    decay_one_dimensional: bool = Field(
+        default=True, description="AdamW and SGD: whether biases and normalisation decay (LARS: never)"
+    )
+    warmup_epochs: float = Field(ge=0)
+    final_learning_rate: float = Field(default=0.0, ge=0, description="the floor of the cosine, not scaled")
+
+
+class ViewConfig(Strict):
+    """One random view of an image; strengths are torchvision's, probabilities are per image."""
+
+    crop_scale: CropScale = Field(description="share of the image's area")
+    crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
+    color_jitter: ColorJitter | None = Field(default=None, description="brightness, contrast, saturation, hue")
+    color_jitter_probability: Probability = 0.8
+    grayscale_probability: Probability = 0.0
+    blur_sigma: BlurSigma = Field(default=(0.1, 2.0), description="pixels")
+    blur_probability: Probability = 0.0
+    solarize_probability: Probability = 0.0
+    flip_probability: Probability = 0.5
+
+
+class Normalisation(Strict):
+    """Per-channel statistics of images scaled to [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class PretrainConfig(Strict):
+    """A pretraining run. Where it runs (device, workers, paths) is no part of it."""
+
+    method: str
+    method_options: dict[str, Any]
+    backbone: str
+    dataset: str
+    dataset_version: str
+    image_size: Integer = Field(gt=0, description="pixels, square")
+    global_batch_size: Integer = Field(gt=0)
+    epochs: Integer = Field(ge=0)
+    optimizer: OptimizerConfig
+    views: tuple[ViewConfig, ...] = Field(min_length=1)
+    normalisation: Normalisation
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    recipe: RecipeReference
+    seed: Integer = Field(ge=0, lt=2**32)

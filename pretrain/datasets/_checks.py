@@ -1,0 +1,105 @@
+"""What the data sets' ``open_split``, ``check`` and ``prepare`` have in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pretrain.datasets._files import FileImages
+from pretrain.datasets.interface import DatasetInfo, LabelledImages
+from pretrain.errors import InputError
+
+_DECODED_SAMPLE = 32
+_NAMED_FILES = 3
+
+
+def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Sequence[str]) -> Path:
+    """The directory that holds a dataset's ``members``: ``root/folder`` (as archives unpack) or ``root`` itself.
+
+    Raises
+    ------
+    InputError
+        No root given, or it is missing, unreadable, empty, or without any of the members.
+    """
+    expected = f"expected a directory with {', '.join(members)}" + (f", or {folder}/ with them" if folder else "")
+    if root is None:
+        raise InputError(f"dataset {info.name}: no directory given; {expected}")
+    try:
+        if not any(root.iterdir()):
+            raise InputError(f"dataset {info.name}: {root} is empty; {expected}")
+        for candidate in ([root / folder] if folder else []) + [root]:
+            if any((candidate / member).exists() for member in members):
+                return candidate
+    except OSError as error:
+        raise InputError(f"dataset {info.name}: {root} can't be read ({error.strerror}); {expected}") from error
+    raise InputError(f"dataset {info.name}: {root} holds none of its files; {expected}")
+
+
+def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], LabelledImages]) -> list[str]:
+    """Open a split; compare its size, look for its files, decode a sample spread evenly over it."""
+    try:
+        images = open_split(split)
+    except InputError as error:
+        return [str(error)]
+    problems = []
+    if len(images) != info.sizes[split]:
+        problems.append(f"{info.name} {split}: {len(images):,} images, the published split has {info.sizes[split]:,}")
+    missing = _missing_files(images) if isinstance(images, FileImages) else []
+    if missing:
+        named = ", ".join(map(str, missing[:_NAMED_FILES])) + (", …" if len(missing) > _NAMED_FILES else "")
+        problems.append(f"{info.name} {split}: {len(missing):,} listed images are missing ({named})")
+        return problems
+    return problems + _undecodable(images)
+
+
+def checksum_problems(path: Path, published_md5: str) -> list[str]:
+    """One sentence if the file is missing or is not the published one."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        return [f"{path}: can't be read ({error.strerror})"]
+    if found != published_md5:
+        return [f"{path}: differs from the published file (MD5 {found}, published {published_md5})"]
+    return []
+
+
+def download(
+    info: DatasetInfo, root: Path | None, fetch: Callable[[Path], object], check: Callable[[Path], list[str]]
+) -> None:
+    """Call ``fetch(root)`` unless the data is already there, then check what came.
+
+    Raises
+    ------
+    InputError
+        No root given, the download failed, or what is there afterwards is not the published data.
+    """
+    if root is None:
+        raise InputError(f"dataset {info.name}: no directory given to download it into")
+    if not check(root):
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        fetch(root)
+    except Exception as error:  # network, archive and disk each have their own kinds
+        raise InputError(
+            f"dataset {info.name}: download into {root} failed ({error}); its home is {info.source}"
+        ) from error
+    problems = check(root)
+    if problems:
+        raise InputError(f"dataset {info.name}: not right after the download: {'; '.join(problems)}")
+
+
+def _missing_files(images: FileImages) -> list[Path]:
+    return [path for path in map(images.path, range(len(images))) if not path.is_file()]
+
+
+def _undecodable(images: LabelledImages) -> list[str]:
+    problems = []
+    for index in range(0, len(images), max(1, len(images) // _DECODED_SAMPLE)):
+        try:
+            images.image(index)
+        except InputError as error:
+            problems.append(str(error))
+    return problems

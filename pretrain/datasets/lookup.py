@@ -1,0 +1,39 @@
+"""Datasets by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from pretrain.datasets.interface import DatasetInfo, DatasetModule, LabelledImages
+from pretrain.errors import InputError
+from pretrain.plugins import load_plugin, plugin_names
+
+
+def dataset_names() -> tuple[str, ...]:
+    return plugin_names("pretrain.datasets")
+
+
+def find_dataset(name: str) -> DatasetModule:
+    return cast(DatasetModule, load_plugin("pretrain.datasets", name, "dataset"))
+
+
+def describe_datasets() -> list[DatasetInfo]:
+    """Every dataset there is, sorted by name; reads no data."""
+    return [find_dataset(name).INFO for name in dataset_names()]
+
+
+def open_split(name: str, root: Path | None, split: str) -> LabelledImages:
+    """Open one split of a dataset by name.
+
+    Raises
+    ------
+    InputError
+        Unknown dataset or split, a missing root, or data that is not what the dataset's layout says.
+    """
+    module = find_dataset(name)
+    if split not in module.INFO.sizes:
+        raise InputError(f"dataset {name}: no split {split!r}; allowed: {', '.join(module.INFO.sizes)}")
+    if module.INFO.needs_root and root is None:
+        raise InputError(f"dataset {name}: no directory given; set data: {{{name}: /path/to/{name}}} in the sweep")
+    return module.open_split(root, split)

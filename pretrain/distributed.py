@@ -1,0 +1,153 @@
+"""Processes: start-up from the environment, gathering keys, and batch statistics over all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def get_rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def get_world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the process group that the environment describes (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), if any.
+
+    NCCL on GPUs, gloo on the CPU.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@torch.no_grad()
+def gather(local: Tensor) -> Tensor:
+    """Rows of all processes in rank order, without gradient: (B, D) on each becomes (world·B, D)."""
+    if get_world_size() == 1:
+        return local
+    parts = [torch.empty_like(local) for _ in range(get_world_size())]
+    dist.all_gather(parts, local.contiguous())
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def mean_over_processes(values: dict[str, Tensor]) -> dict[str, float]:
+    """Each scalar averaged over the processes."""
+    if not values:
+        return {}
+    stacked = torch.stack([value.detach().float() for value in values.values()])
+    if get_world_size() > 1:
+        dist.all_reduce(stacked)
+        stacked /= get_world_size()
+    return dict(zip(values, stacked.tolist(), strict=True))
+
+
+def agreed(decision: bool, device: torch.device) -> bool:
+    """Rank 0's decision, on every process: clocks differ, and a collective call must not depend on them."""
+    if get_world_size() == 1:
+        return decision
+    word = torch.tensor([int(decision)], device=device)
+    dist.broadcast(word, src=0)
+    return bool(word.item())
+
+
+def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
+    """Make every batch normalisation use the statistics of the global batch; a single process needs nothing."""
+    if get_world_size() == 1:
+        return model
+    if device.type == "cuda":
+        return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(model))
+    return _replace_batch_norm(model)
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Every process's loss depends on every process's term, so the gradient is a sum over processes as well."""
+
+    @staticmethod
+    def forward(context: Any, local: Tensor) -> Tensor:
+        total = local.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_processes(local: Tensor) -> Tensor:
+    """The elementwise sum over all processes, on each of them, with gradient."""
+    return cast(Tensor, _SumOverProcesses.apply(local))
+
+
+class AllReduceBatchNorm(_BatchNorm):
+    """Batch normalisation over all processes from differentiable all-reduces.
+
+    torch's own SyncBatchNorm refuses CPU tensors; this one computes the same on any device that gloo serves.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
+        if input.ndim < 2:
+            raise ValueError(f"expected at least 2 dimensions, got {input.ndim}")
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        self._check_input_dim(input)
+        if not self.training:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+            )
+        dimensions = [0, *range(2, input.ndim)]
+        shape = [1, -1] + [1] * (input.ndim - 2)
+        values = input.float()
+        count = input.numel() // input.shape[1] * get_world_size()
+        mean = sum_over_processes(values.sum(dimensions)) / count
+        centred = values - mean.view(shape)
+        variance = sum_over_processes(centred.square().sum(dimensions)) / count
+        self._track(mean.detach(), variance.detach(), count)
+        normalised = centred * (variance.view(shape) + self.eps).rsqrt()
+        if self.affine:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(input.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if not self.track_running_stats or self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+
+
+def _replace_batch_norm(module: nn.Module) -> nn.Module:
+    if isinstance(module, _BatchNorm):
+        replacement = AllReduceBatchNorm(
+            module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
+        )
+        replacement.load_state_dict(module.state_dict())
+        for name, parameter in module.named_parameters():
+            getattr(replacement, name).requires_grad_(parameter.requires_grad)
+        return replacement.train(module.training)
+    for name, child in module.named_children():
+        setattr(module, name, _replace_batch_norm(child))
+    return module

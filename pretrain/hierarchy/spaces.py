@@ -1,0 +1,184 @@
+"""Hierarchies as data. A method says which spaces it has; ``module`` builds and trains them. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BACKBONE = "backbone"
+"""The space below all others: the representation the downstream tasks use (Y in the paper)."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """An MLP: ``layers`` linear layers, batch normalisation and ReLU between them.
+
+    Parameters
+    ----------
+    last_batch_norm
+        Ends with a batch normalisation without affine parameters, as MoCo-v3's projectors do.
+    bias
+        Whether the linear layers have one; MoCo-v3's and OPERA's have none.
+    """
+
+    layers: int
+    hidden_dimension: int
+    output_dimension: int
+    last_batch_norm: bool = False
+    bias: bool = False
+
+
+@dataclass(frozen=True)
+class SpaceViews:
+    """What an objective sees of its space in one step.
+
+    Parameters
+    ----------
+    online
+        Per view, this process's representations in the space, shape (B, D).
+    target
+        Per view and space name, the target network's representations of all processes, shape (world·B, D).
+    labels
+        Class indices (B,) or probabilities (B, classes).
+    first_key
+        Row of this process's first image among the gathered keys.
+    """
+
+    online: Sequence[Tensor]
+    target: Sequence[Mapping[str, Tensor]]
+    labels: Tensor
+    first_key: int
+
+
+class Objective(Protocol):
+    """A supervision on one space. ``weight`` multiplies the sum over the views."""
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def target_space(self) -> str | None: ...
+
+    def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
+        """The unweighted loss summed over the views, and scalars worth logging."""
+        ...
+
+
+@dataclass(frozen=True)
+class InstanceContrast:
+    """Positive pairs are two views of one image: InfoNCE between each view and the other view's keys.
+
+    Parameters
+    ----------
+    target_space
+        The target network's space that gives the keys.
+    scale
+        Multiplies each InfoNCE; MoCo-v3's official loss has 2·temperature.
+    """
+
+    weight: float
+    temperature: float
+    target_space: str
+    scale: float = 1.0
+
+    def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
+        from pretrain.objectives import info_nce
+
+        if len(views.online) != 2:
+            raise ValueError(f"contrasting views needs two of them, not {len(views.online)}")
+        first, second = views.online
+        first_keys, second_keys = (target[self.target_space] for target in views.target)
+        total = self.scale * (
+            info_nce(first, second_keys, self.temperature, views.first_key)
+            + info_nce(second, first_keys, self.temperature, views.first_key)
+        )
+        return total, {"contrastive_loss": total.detach()}
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """Positive pairs are an image and its class's prototype: softmax cross-entropy, one per view."""
+
+    weight: float
+    label_smoothing: float = 0.0
+    target_space: str | None = None
+
+    def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
+        import torch
+
+        from pretrain.objectives import class_cross_entropy
+
+        losses = [class_cross_entropy(logits, views.labels, self.label_smoothing) for logits in views.online]
+        total = torch.stack(losses).sum()
+        truth = views.labels if views.labels.ndim == 1 else views.labels.argmax(dim=1)
+        hits = torch.cat([logits.detach().argmax(dim=1) == truth for logits in views.online])
+        return total, {"class_loss": total.detach() / len(losses), "class_top1": 100 * hits.float().mean()}
+
+
+@dataclass(frozen=True)
+class Space:
+    """One level: ``head`` maps into it from the space called ``below``; ``objective`` None means no supervision."""
+
+    name: str
+    below: str
+    head: Head
+    objective: Objective | None = None
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """Spaces in order, each above the backbone or above an earlier space.
+
+    Parameters
+    ----------
+    target_momentum
+        Base momentum of the target network; None when no objective needs one.
+    freeze_stem
+        Keep the patch projection of a ViT at its random initialisation (MoCo-v3, section 4.4).
+    """
+
+    spaces: tuple[Space, ...]
+    target_momentum: float | None = None
+    freeze_stem: bool = True
+
+    def __post_init__(self) -> None:
+        known = {BACKBONE}
+        for space in self.spaces:
+            if space.below not in known:
+                raise ValueError(f"space {space.name!r} lies on {space.below!r}, which is not below it")
+            if space.name in known:
+                raise ValueError(f"two spaces are called {space.name!r}")
+            known.add(space.name)
+        needs_target = any(space.objective and space.objective.target_space for space in self.spaces)
+        if needs_target != (self.target_momentum is not None):
+            raise ValueError("a target momentum and an objective with a target space go together")
+
+    def path_to(self, name: str) -> tuple[Space, ...]:
+        """The spaces from the backbone up to ``name``."""
+        by_name = {space.name: space for space in self.spaces}
+        path: list[Space] = []
+        while name != BACKBONE:
+            path.append(by_name[name])
+            name = by_name[name].below
+        return tuple(reversed(path))
+
+    @property
+    def target_spaces(self) -> tuple[Space, ...]:
+        """The spaces the target network needs, in order."""
+        names = {s.objective.target_space for s in self.spaces if s.objective and s.objective.target_space}
+        needed = {space.name for name in names for space in self.path_to(name)}
+        return tuple(space for space in self.spaces if space.name in needed)
+
+
+def represent(
+    features: Tensor, spaces: Sequence[Space], heads: Mapping[str, Callable[[Tensor], Tensor]]
+) -> dict[str, Tensor]:
+    """Features (B, width) mapped into every space: {space name: (B, D)}, the backbone's own included."""
+    represented = {BACKBONE: features}
+    for space in spaces:
+        represented[space.name] = heads[space.name](represented[space.below])
+    return represented

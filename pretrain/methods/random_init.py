@@ -1,0 +1,21 @@
+"""No pretraining: the backbone as initialised (paper's "Rand. Init." rows). Its epochs are 0."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pretrain.config import Strict
+from pretrain.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Config(Strict):
+    """There is nothing to set."""
+
+
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+    from pretrain.hierarchy.module import HierarchicalMethod
+
+    return HierarchicalMethod(backbone, feature_dimension, Hierarchy(()))

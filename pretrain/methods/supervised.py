@@ -1,0 +1,33 @@
+"""Fully supervised pretraining: one space, the class space, on the backbone (paper's "Supervised" rows).
+
+The head is a linear classifier with bias, and the whole backbone trains: freezing the patch projection is a remedy
+for contrastive training that the DeiT recipe does not use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pretrain.config import Strict
+from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Config(Strict):
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+def hierarchy(config: Config, num_classes: int) -> Hierarchy:
+    classifier = Head(1, num_classes, num_classes, bias=True)
+    labels = ClassLabels(weight=1.0, label_smoothing=config.label_smoothing)
+    return Hierarchy((Space("class", BACKBONE, classifier, labels),), freeze_stem=False)
+
+
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+    from pretrain.hierarchy.module import HierarchicalMethod
+
+    return HierarchicalMethod(backbone, feature_dimension, hierarchy(config, num_classes))

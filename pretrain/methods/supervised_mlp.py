@@ -1,0 +1,38 @@
+"""Supervised pretraining with an MLP between backbone and classifier (paper Table 7, "Supervised (MLP)").
+
+backbone → projection (two-layer MLP, discarded downstream) → **class**. Source of the idea: Wang et al., "Revisiting
+the transferability of supervised pretraining: an MLP perspective", CVPR 2022. The paper gives no widths; they are
+those of the OPERA projector.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from pretrain.config import Integer, Strict
+from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Config(Strict):
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mlp_dimension: Integer = Field(default=4096, gt=0, description="hidden width of the MLP")
+    embedding_dimension: Integer = Field(default=256, gt=0, description="output of the MLP")
+
+
+def hierarchy(config: Config, num_classes: int) -> Hierarchy:
+    mlp = Head(2, config.mlp_dimension, config.embedding_dimension)
+    classifier = Head(1, num_classes, num_classes, bias=True)
+    labels = ClassLabels(weight=1.0, label_smoothing=config.label_smoothing)
+    spaces = (Space("projection", BACKBONE, mlp), Space("class", "projection", classifier, labels))
+    return Hierarchy(spaces, freeze_stem=False)
+
+
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+    from pretrain.hierarchy.module import HierarchicalMethod
+
+    return HierarchicalMethod(backbone, feature_dimension, hierarchy(config, num_classes))

@@ -1,0 +1,81 @@
+"""The losses, as pure functions on tensors.
+
+Every one is an instance of the paper's general pair-weighting objective (eq. 1): it differs from the others only in
+which pairs are positive and in the weights ``w_p`` and ``w_n`` of positive and negative pairs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def info_nce(queries: Tensor, keys: Tensor, temperature: float, first_key: int = 0) -> Tensor:
+    """InfoNCE over cosine similarities, averaged over the queries (paper eq. 13, second term; MoCo-v3).
+
+    Parameters
+    ----------
+    queries
+        Shape (B, D), any norm.
+    keys
+        Shape (K, D) with K >= B: the keys of all processes. No gradient flows into them.
+    first_key
+        Row of the key that is query 0's positive; query i's is ``first_key + i``.
+
+    Returns
+    -------
+    Scalar. The softmax's denominator holds the positive and all K - 1 others.
+    """
+    queries = F.normalize(queries, dim=1)
+    keys = F.normalize(keys.detach(), dim=1)
+    logits = queries @ keys.T / temperature
+    positives = torch.arange(len(queries), device=queries.device) + first_key
+    return F.cross_entropy(logits, positives)
+
+
+def class_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Softmax cross-entropy, averaged over the batch (paper eq. 13, first term).
+
+    Parameters
+    ----------
+    logits
+        Shape (B, classes).
+    labels
+        Class indices (B,), or class probabilities (B, classes) as mixup makes them.
+
+    Notes
+    -----
+    Eq. 13 as printed leaves the true class out of the denominator; the released code, and this, use the ordinary one.
+    """
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def pair_weighting(similarities: Tensor, positive: Tensor, w_p: Tensor, w_n: Tensor) -> Tensor:
+    """The general objective J of eq. 1, summed over all pairs.
+
+    Parameters
+    ----------
+    similarities
+        s(y, p), shape (B, P).
+    positive
+        I(l_y, l_p), boolean, shape (B, P).
+    w_p, w_n
+        Non-negative weights, shape (B, P). They are constants of the objective: no gradient flows into them, so that
+        dJ/ds is -w_p on positive and w_n on negative pairs (eq. 16).
+    """
+    weight = torch.where(positive, -w_p, w_n).detach()
+    return (weight * similarities).sum()
+
+
+def softmax_pair_weights(similarities: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """(w_p, w_n) that make eq. 1 the softmax loss of eq. 14 (eq. 2): only negatives stand in the denominator."""
+    negatives = similarities.masked_fill(positive, -torch.inf)
+    return torch.ones_like(similarities), negatives.softmax(dim=1)
+
+
+def info_nce_pair_weights(similarities: Tensor, positive: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """(w_p, w_n) that make eq. 1 InfoNCE (eq. 3). Each row has exactly one positive."""
+    probabilities = (similarities / temperature).softmax(dim=1)
+    of_negatives = probabilities.masked_fill(positive, 0.0).sum(dim=1, keepdim=True)
+    return of_negatives.expand_as(similarities) / temperature, probabilities / temperature

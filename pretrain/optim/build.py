@@ -1,0 +1,32 @@
+"""From an optimiser's configuration to the optimiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from pretrain.config import OptimizerConfig
+from pretrain.optim.lars import LARS
+
+
+def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.device) -> Optimizer:
+    """The optimiser over the model's trainable parameters; its rate is set anew before every step."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if config.name == "lars":
+        return LARS(
+            trainable,
+            lr=0.0,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+            trust_coefficient=config.trust_coefficient,
+        )
+    groups = [{"params": trainable, "weight_decay": config.weight_decay}]
+    if not config.decay_one_dimensional:
+        groups = [
+            {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, fused=device.type == "cuda")
+    return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)

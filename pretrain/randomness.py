@@ -1,0 +1,19 @@
+"""Seeds as pure functions of where they are used, so that neither history nor the number of processes matters."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+PERMUTATION, CROP, AUGMENT, STEP = range(4)
+"""Purposes, so that two kinds of draw never share a stream."""
+
+
+def derive_seed(*where: int) -> int:
+    """A 63-bit seed from non-negative integers such as (seed, purpose, step)."""
+    return int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0] >> 1)
+
+
+def epoch_order(num_images: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """The order in which an epoch visits the images, shape (num_images,)."""
+    return np.random.default_rng((seed, PERMUTATION, epoch)).permutation(num_images)

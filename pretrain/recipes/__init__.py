@@ -1,0 +1,16 @@
+"""Recipes are data: one YAML file each, with an id, a version and a source.
+
+    id: mocov3-vit
+    version: 1
+    source: where the numbers come from
+    applies_to: {method: [moco_v3, opera], backbone: [vit_small, vit_base], dataset: [imagenet]}
+    settings: {…}          # keys of the configuration they fill
+    by_epochs:             # optional; the first entry with epochs <= up_to is laid over the settings
+      - {up_to: 100, settings: {…}}
+
+Changing a number means bumping the version, and with it the id of every run that follows the recipe.
+"""
+
+from pretrain.recipes.model import Recipe, load_recipes, merge, select_recipe
+
+__all__ = ["Recipe", "load_recipes", "merge", "select_recipe"]

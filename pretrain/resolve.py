@@ -1,0 +1,113 @@
+"""From what a user asks for to a complete pretraining configuration. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from pretrain.backbones.lookup import find_backbone
+from pretrain.config import PretrainConfig
+from pretrain.datasets import find_dataset
+from pretrain.errors import InputError
+from pretrain.methods.lookup import find_method
+from pretrain.plugins import suggest
+from pretrain.recipes import merge, select_recipe
+
+RECIPES = "pretrain.recipes"
+_RUN_KEYS = ("image_size", "global_batch_size", "epochs", "optimizer", "views", "normalisation", "precision")
+
+
+def resolve_pretraining(
+    *, method: str, backbone: str, dataset: str, seed: int, options: Mapping[str, Any], recipe: str | None = None
+) -> PretrainConfig:
+    """Fill a configuration from its recipe, then lay the user's options over it.
+
+    Parameters
+    ----------
+    options
+        Keys of ``PretrainConfig`` that a user may set, and the fields of the method's own ``Config``, side by side.
+
+    Raises
+    ------
+    InputError
+        Unknown method, backbone, dataset, recipe or option; a value of the wrong type or out of range.
+    """
+    find_backbone(backbone)
+    info = find_dataset(dataset).INFO
+    method_config: type[BaseModel] = find_method(method).Config
+    chosen = select_recipe(RECIPES, {"method": method, "backbone": backbone, "dataset": dataset}, recipe)
+
+    method_keys = tuple(method_config.model_fields)
+    allowed = (*_RUN_KEYS, *method_keys)
+    for key in options:
+        if key not in allowed:
+            raise InputError(f"unknown option {key!r} for method {method}; {suggest(key, allowed)}")
+
+    epochs = options.get("epochs")
+    base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
+    # A recipe serves several methods; MoCo-v3's temperature means nothing to a method without one.
+    recipe_options = base.pop("method_options", {})
+    base_method_options = {key: value for key, value in recipe_options.items() if key in method_keys}
+    run_options = {key: value for key, value in options.items() if key in _RUN_KEYS}
+    method_options = {key: value for key, value in options.items() if key in method_keys}
+
+    def resolved(run: Mapping[str, Any], of_method: Mapping[str, Any], changed: tuple[str, ...]) -> PretrainConfig:
+        return PretrainConfig.model_validate(
+            {
+                "normalisation": {"mean": info.mean, "std": info.std},
+                **merge(base, run),
+                "method": method,
+                "method_options": checked(method_config, merge(base_method_options, of_method)).model_dump(mode="json"),
+                "backbone": backbone,
+                "dataset": dataset,
+                "dataset_version": info.version,
+                "recipe": chosen.reference(changed),
+                "seed": seed,
+            }
+        )
+
+    try:
+        config, recipe_alone = resolved(run_options, method_options, ()), resolved({}, {}, ())
+    except ValidationError as error:
+        raise InputError(describe_validation_error(error, PretrainConfig)) from error
+    changed = [key for key in run_options if getattr(config, key) != getattr(recipe_alone, key)]
+    changed += [key for key in method_options if config.method_options[key] != recipe_alone.method_options[key]]
+    return config.model_copy(update={"recipe": chosen.reference(tuple(sorted(changed)))})
+
+
+def checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    """``values`` as an instance of ``model``, or an InputError."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(describe_validation_error(error, model)) from error
+
+
+def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a pydantic error as one sentence: where, what, what was given or is allowed."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *path, word = first["loc"]
+        allowed = tuple(_model_at(model, path).model_fields)
+        return f"{'.'.join(map(str, path)) or model.__name__}: unknown key {word!r}; {suggest(str(word), allowed)}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    if isinstance(first["input"], BaseModel | dict | list | tuple):
+        return f"{where}: {message}"
+    return f"{where}: {message}, not {first['input']!r}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
+    """The model that ``path`` leads to, through fields, optional values and lists of models."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _inner_model(model.model_fields[part].annotation) or model
+    return model
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for argument in get_args(annotation) if (found := _inner_model(argument))), None)

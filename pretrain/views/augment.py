@@ -1,0 +1,137 @@
+"""The second stage of a view, per batch on the device: colour, blur, solarize, flip, normalisation.
+
+Parameters are drawn on the CPU for the whole global batch from one generator; a process takes its rows. So
+the numbers depend neither on the device nor on how many processes share the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from pretrain.config import Normalisation, ViewConfig
+from pretrain.views import color
+
+_RADIUS_IN_SIGMAS = 3
+
+
+@dataclass(frozen=True)
+class AugmentParameters:
+    """What happens to each sample of a batch of B; masks are bool, factors float32, all of shape (B,).
+
+    Best left on the CPU: ``augment`` chooses rows by the masks, which on a GPU means waiting for it.
+
+    Parameters
+    ----------
+    jitter_order
+        (B, 4) int64, see ``color.color_jitter``.
+    blur_sigma
+        Pixels.
+    """
+
+    jitter: Tensor
+    jitter_order: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    grayscale: Tensor
+    blur: Tensor
+    blur_sigma: Tensor
+    solarize: Tensor
+    flip: Tensor
+
+    def rows(self, start: int, stop: int) -> Self:
+        """The parameters of samples ``start`` to ``stop`` (exclusive)."""
+        return type(self)(**{field.name: getattr(self, field.name)[start:stop] for field in fields(self)})
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+def draw_parameters(view: ViewConfig, batch_size: int, generator: torch.Generator) -> AugmentParameters:
+    """Draw for ``batch_size`` samples, distributed as torchvision's transforms draw for one.
+
+    Everything is always drawn, so that turning one operation off changes no other.
+
+    Parameters
+    ----------
+    generator
+        On the CPU.
+    """
+
+    def chance(probability: float) -> Tensor:
+        return torch.rand(batch_size, generator=generator) < probability
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(batch_size).uniform_(low, high, generator=generator)
+
+    strengths = view.color_jitter or (0.0, 0.0, 0.0, 0.0)
+    around_one = [(max(0.0, 1 - strength), 1 + strength) for strength in strengths[:3]]
+    return AugmentParameters(
+        jitter=chance(view.color_jitter_probability if any(strengths) else 0.0),
+        jitter_order=torch.rand(batch_size, 4, generator=generator).argsort(dim=1),
+        brightness=uniform(*around_one[0]),
+        contrast=uniform(*around_one[1]),
+        saturation=uniform(*around_one[2]),
+        hue=uniform(-strengths[3], strengths[3]),
+        grayscale=chance(view.grayscale_probability),
+        blur=chance(view.blur_probability),
+        blur_sigma=uniform(*view.blur_sigma),
+        solarize=chance(view.solarize_probability),
+        flip=chance(view.flip_probability),
+    )
+
+
+def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, normalisation: Normalisation) -> Tensor:
+    """Colour jitter, grayscale, blur, solarize, flip, normalise: the order of MoCo-v3's main_moco.py.
+
+    Parameters
+    ----------
+    images
+        (B, 3, H, W) uint8, on any device and in any memory format; left unchanged.
+    parameters
+        Of the same B samples.
+    view
+        The view the parameters were drawn for; it bounds the blur's kernel.
+
+    Returns
+    -------
+    (B, 3, H, W) float32, normalised.
+    """
+    radius = math.ceil(_RADIUS_IN_SIGMAS * view.blur_sigma[1])
+    floats = images.to(torch.float32).div_(255)
+    _on_rows(
+        floats,
+        parameters.jitter,
+        lambda chosen, rows: color.color_jitter(
+            chosen,
+            parameters.jitter_order[rows],
+            brightness=parameters.brightness[rows],
+            contrast=parameters.contrast[rows],
+            saturation=parameters.saturation[rows],
+            hue=parameters.hue[rows],
+        ),
+    )
+    _on_rows(floats, parameters.grayscale, lambda chosen, _: color.grayscale(chosen))
+    _on_rows(
+        floats,
+        parameters.blur,
+        lambda chosen, rows: color.gaussian_blur(chosen, parameters.blur_sigma[rows], radius),
+    )
+    _on_rows(floats, parameters.solarize, lambda chosen, _: color.solarize(chosen))
+    _on_rows(floats, parameters.flip, lambda chosen, _: chosen.flip(-1))
+    return color.standardise(floats, normalisation)
+
+
+def _on_rows(images: Tensor, mask: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Replace, in place, the samples in ``mask`` by ``operation(those samples, their row numbers)``."""
+    rows = mask.nonzero().squeeze(1)
+    if len(rows) > 0:
+        chosen = rows.to(images.device)
+        images[chosen] = operation(images[chosen], rows)

@@ -1,0 +1,40 @@
+"""Settings of the supervised training transform. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pretrain.config import CropRatio, CropScale, Probability, Strict
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+class TrainAugmentationConfig(Strict):
+    """The per-image training transform of DeiT (Touvron et al. 2021, table 9), as timm builds it.
+
+    ``color_jitter`` is the strength of brightness, contrast and saturation. As in DeiT it only acts when
+    ``auto_augment`` is None: RandAugment brings its own colour operations.
+    """
+
+    auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
+    color_jitter: float | None = Field(default=None, ge=0)
+    crop_scale: CropScale = (0.08, 1.0)
+    crop_ratio: CropRatio = (3 / 4, 4 / 3)
+    flip_probability: Probability = 0.5
+    interpolation: Interpolation = "bicubic"
+    random_erasing_probability: Probability = 0.0
+    random_erasing_mode: Literal["const", "rand", "pixel"] = "pixel"
+
+
+class MixupConfig(Strict):
+    """Mixup and CutMix of a batch; an alpha of 0 turns that one off.
+
+    ``label_smoothing`` belongs to the loss when both are off.
+    """
+
+    mixup_alpha: float = Field(default=0.0, ge=0)
+    cutmix_alpha: float = Field(default=0.0, ge=0)
+    switch_probability: Probability = Field(default=0.5, description="of CutMix where both are on")
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)

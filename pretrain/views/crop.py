@@ -1,0 +1,76 @@
+"""The first stage of a view, per image in a loader's worker: a random crop, resized to a uint8 tensor."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pretrain.config import Range
+from pretrain.views.config import Interpolation
+
+_ATTEMPTS = 10
+_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+class Box(NamedTuple):
+    """A rectangle of an image, in whole pixels from its upper left corner."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def sample_rng(seed: int, *where: int) -> np.random.Generator:
+    """A generator that depends on its arguments alone, whatever was drawn before and in whichever process.
+
+    Parameters
+    ----------
+    where
+        Non-negative integers naming the use, e.g. epoch, index and view.
+    """
+    # As a spawn key, so that (1,) and (1, 0) differ: plain entropy is padded with zeros.
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=where)))
+
+
+def random_resized_crop_box(height: int, width: int, scale: Range, ratio: Range, rng: np.random.Generator) -> Box:
+    """A box of random area and aspect, uniform over its positions: Inception's crop (Szegedy et al. 2015).
+
+    Distributed as torchvision's ``RandomResizedCrop.get_params``: area uniform in ``scale`` (a share of the
+    image's area), logarithm of width over height uniform in that of ``ratio``; when ten drawn boxes don't
+    fit, the largest centred one whose aspect is within ``ratio``.
+    """
+    log_ratio = (math.log(ratio[0]), math.log(ratio[1]))
+    for _ in range(_ATTEMPTS):
+        area = height * width * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(*log_ratio))
+        box_width = round(math.sqrt(area * aspect))
+        box_height = round(math.sqrt(area / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(rng.integers(height - box_height + 1))
+            left = int(rng.integers(width - box_width + 1))
+            return Box(top, left, box_height, box_width)
+    return _central_box(height, width, ratio)
+
+
+def crop_and_resize(image: Image.Image, box: Box, size: int, interpolation: Interpolation = "bilinear") -> torch.Tensor:
+    """Cut ``box`` out of an RGB image and resize it, antialiased, to a (3, size, size) uint8 tensor.
+
+    Cropping comes first, as in torchvision's ``resized_crop``, so that no pixel outside the box leaks in.
+    """
+    cropped = image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
+    resized = cropped.resize((size, size), _RESAMPLING[interpolation])
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+
+def _central_box(height: int, width: int, ratio: Range) -> Box:
+    box_height, box_width = height, width
+    if width / height < ratio[0]:
+        box_height = round(width / ratio[0])
+    elif width / height > ratio[1]:
+        box_width = round(height * ratio[1])
+    return Box((height - box_height) // 2, (width - box_width) // 2, box_height, box_width)

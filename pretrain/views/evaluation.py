@@ -1,0 +1,41 @@
+"""Images for evaluation: the centre of the resized image, normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pretrain.config import Normalisation
+from pretrain.views.color import standardise
+from pretrain.views.config import Interpolation
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_RESIZE_OVER_CROP = 256 / 224
+
+
+def centre_crop_transform(image_size: int, interpolation: Interpolation = "bilinear") -> Callable[[Image], Tensor]:
+    """Resize the shorter side to 256/224 of ``image_size``, crop the centre.
+
+    The transform takes an RGB image to a (3, image_size, image_size) uint8 tensor, and can be pickled. At 224
+    pixels this is ImageNet's usual Resize(256), CenterCrop(224).
+    """
+    from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
+
+    transform: Callable[[Image], Tensor] = Compose(
+        [
+            Resize(round(image_size * _RESIZE_OVER_CROP), interpolation=InterpolationMode(interpolation)),
+            CenterCrop(image_size),
+            PILToTensor(),
+        ]
+    )
+    return transform
+
+
+def normalise(images: Tensor, normalisation: Normalisation) -> Tensor:
+    """(B, 3, H, W) uint8 → float32, ``(image / 255 − mean) / std`` per channel, on the images' device."""
+    return standardise(images.to(torch.float32).div_(255), normalisation)

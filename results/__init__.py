@@ -1,0 +1,28 @@
+"""From the records that runs leave to data frames, tables, figures and a report. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load(runs_directory: str | Path) -> pd.DataFrame:
+    """Every run under ``runs_directory`` as a tidy frame, see ``results.frame.COLUMNS``.
+
+    A record that can't be read is warned about; the others are returned.
+    """
+    import warnings
+
+    from results.frame import to_frame
+    from results.store import load_runs
+
+    store = load_runs(Path(runs_directory))
+    for problem in store.problems:
+        warnings.warn(problem, stacklevel=2)
+    return to_frame(store.runs)
+
+
+__all__ = ["load"]

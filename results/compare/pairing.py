@@ -1,0 +1,210 @@
+"""Is one method better than another? Paired over runs that differ in nothing but the method.
+
+Two runs form a pair when backbone, batch, epochs, data (down to the fingerprint), protocol (down to the
+recipe), metric and seed are equal. What has no partner is listed with the field that keeps it from having
+one: a comparison never quietly averages over unlike runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from results.errors import InputError
+from results.metrics import is_headline, metric
+from results.statistics import PairedDifference, mean, paired_difference
+from results.variants import SETTING_FIELDS, Row, evaluations, variant, variants
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP_FIELDS = (
+    "backbone",
+    "global_batch_size",
+    "pretrain_epochs",
+    "pretrain_dataset",
+    "protocol",
+    "dataset",
+    "finetune_epochs",
+    "schedule",
+    "protocol_recipe",
+    "fingerprint",
+    "metric",
+)
+"""Columns that are equal throughout one group, on both sides; a pair's seeds are equal as well."""
+
+_RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
+
+
+@dataclass(frozen=True)
+class Group:
+    """All pairs that answer one question. ``difference`` is method − baseline in the metric's unit.
+
+    ``fields`` holds the columns the two sides share, ``settings`` those that are the method's own.
+    """
+
+    fields: dict[str, Any]
+    settings: dict[str, Any]
+    seeds: tuple[int, ...]
+    method_mean: float
+    baseline_mean: float
+    difference: PairedDifference
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """A finished evaluation that found no partner, and why; ``nearest`` is the run that came closest to being it."""
+
+    run_id: str
+    variant: str
+    reason: str
+    nearest: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``method`` against ``baseline``, both variant labels."""
+
+    method: str
+    baseline: str
+    groups: tuple[Group, ...]
+    unpaired: tuple[Unpaired, ...]
+
+
+def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comparison:
+    """Pair every evaluation of ``method`` with the one of ``baseline`` that differs in nothing else.
+
+    Only metrics that a protocol is judged by are compared, see ``results.metrics.is_headline``.
+
+    Parameters
+    ----------
+    frame
+        As ``results.frame.to_frame`` builds it.
+    method, baseline
+        Variant labels, see ``variant``.
+
+    Raises
+    ------
+    InputError
+        A label that no evaluation in the frame bears.
+    """
+    known = variants(frame)
+    for label in (method, baseline):
+        if label not in known:
+            near = difflib.get_close_matches(label, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"no evaluation of {label!r}; {hint}there is {', '.join(known) or 'none'}")
+    if method == baseline:
+        raise InputError(f"{method!r} can't be compared with itself; name another baseline")
+
+    rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
+    ours = _Side(method, [row for row in rows if variant(row) == method])
+    theirs = _Side(baseline, [row for row in rows if variant(row) == baseline])
+    pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
+    for a in ours.finished():
+        partners = theirs.partners(a)
+        if len(partners) == 1:
+            b = partners[0]
+            key = (*(a[field] for field in GROUP_FIELDS), a["setting"], b["setting"])
+            pairs.setdefault(key, []).append((a, b))
+
+    groups = sorted((_group(found, method, baseline) for found in pairs.values()), key=_group_order)
+    paired = {row["run_id"] for found in pairs.values() for pair in found for row in pair}
+    unpaired = [*_unpaired(ours, theirs, paired), *_unpaired(theirs, ours, paired)]
+    return Comparison(method, baseline, tuple(groups), tuple(unpaired))
+
+
+def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool = True) -> str:
+    """One sentence that claims no more than the pairs show."""
+    n, low, high = difference.n, difference.low, difference.high
+    if n == 1:
+        return "n = 1: no spread, no verdict"
+    if low is None or high is None:
+        return f"n = {n}: equal differences, no spread to judge by"
+    if low <= 0 <= high:
+        return f"n = {n}: the interval contains 0, no difference shown"
+    better = method if (difference.mean > 0) == higher_is_better else baseline
+    return f"n = {n}: {better} better, the interval excludes 0"
+
+
+class _Side:
+    """One variant's evaluations, indexed by what a partner must share."""
+
+    def __init__(self, label: str, rows: list[dict[str, Any]]) -> None:
+        self.label = label
+        self.rows = rows
+        self._by_key: dict[tuple[Any, ...], dict[str, Row]] = {}
+        for row in self.finished():
+            self._by_key.setdefault(_pair_key(row), {})[row["run_id"]] = row
+
+    def finished(self) -> list[Row]:
+        """Rows that hold a number, each (run, metric) once."""
+        return list({(r["run_id"], r["metric"]): r for r in self.rows if r["metric"] is not None}.values())
+
+    def partners(self, row: Row) -> list[Row]:
+        return list(self._by_key.get(_pair_key(row), {}).values())
+
+
+def _pair_key(row: Row) -> tuple[Any, ...]:
+    return tuple(row[field] for field in (*GROUP_FIELDS, "seed"))
+
+
+def _group(pairs: list[tuple[Row, Row]], method: str, baseline: str) -> Group:
+    pairs = sorted(pairs, key=lambda pair: int(pair[0]["seed"]))
+    first = pairs[0][0]
+    higher_is_better = metric(first["metric"]).higher_is_better
+    ours, theirs = [float(a["value"]) for a, _ in pairs], [float(b["value"]) for _, b in pairs]
+    difference = paired_difference(ours, theirs, higher_is_better)
+    return Group(
+        fields={field: first[field] for field in GROUP_FIELDS},
+        settings={field: first[field] for field in SETTING_FIELDS},
+        seeds=tuple(int(a["seed"]) for a, _ in pairs),
+        method_mean=mean(ours),
+        baseline_mean=mean(theirs),
+        difference=difference,
+        verdict=verdict(difference, method, baseline, higher_is_better),
+    )
+
+
+def _group_order(group: Group) -> tuple[tuple[bool, Any], ...]:
+    """Backbone first, then protocol; None sorts before everything else, numbers by size."""
+    values = (*group.fields.values(), *group.settings.values())
+    return tuple((value is not None, 0 if value is None else value) for value in values)
+
+
+def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
+    """One line for each finished run of ``side`` without a pair in any metric."""
+    firsts = {row["run_id"]: row for row in reversed(side.finished()) if row["run_id"] not in paired}
+    found = ((run_id, _why_unpaired(row, side, other)) for run_id, row in sorted(firsts.items()))
+    return [Unpaired(run_id, side.label, reason, nearest) for run_id, (reason, nearest) in found]
+
+
+def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]:
+    """The reason, and the run of ``other`` that differs least."""
+    for label, rows in ((other.label, other.partners(row)), (side.label, side.partners(row))):
+        if len(rows) > 1:
+            differ_in = [field for field in SETTING_FIELDS if len({r[field] for r in rows}) > 1]
+            where = ", ".join(differ_in) or "a setting without a column"
+            return f"{len(rows)} runs of {label} fit, which differ in {where}", None
+    same_protocol = [candidate for candidate in other.rows if candidate["protocol"] == row["protocol"]]
+    if not same_protocol:
+        return f"{other.label} has no {row['protocol']} run", None
+    nearest = min(same_protocol, key=lambda candidate: (len(_differing(row, candidate)), candidate["run_id"]))
+    differing = _differing(row, nearest)
+    if differing:
+        described = ", ".join(f"{f} ({_shown(f, row[f])}, there {_shown(f, nearest[f])})" for f in differing)
+        return f"the nearest {other.label} run differs in {described}", nearest["run_id"]
+    missing = f"is {nearest['state']}" if nearest["metric"] is None else f"has no {row['metric']}"
+    return f"its partner {missing}", nearest["run_id"]
+
+
+def _differing(row: Row, other: Row) -> list[str]:
+    """Fields that keep two rows from being a pair; what an unfinished run can't know yet is left open."""
+    unknown = "fingerprint" if other["metric"] is None else None
+    return [field for field in _RUN_FIELDS if field != unknown and row[field] != other[field]]
+
+
+def _shown(field: str, value: Any) -> str:
+    return str(value)[:12] if field == "fingerprint" else str(value)

@@ -1,0 +1,149 @@
+"""Finished evaluations as points: which panel and which row of a figure each number belongs to.
+
+Like tables, figures never average over unlike runs: two numbers share a row only if they differ in nothing but the
+seed, and a panel only if their protocol recipe, epochs and data fingerprint agree within each backbone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from results.errors import InputError
+from results.figures._style import (
+    backbone_order,
+    method_order,
+    method_style,
+    protocol_label,
+    protocol_order,
+)
+from results.metrics import HEADLINE_METRICS, metric
+from results.variants import evaluations, variant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SETTINGS = {
+    "pretrain_dataset": "on {}",
+    "pretrain_epochs": "{:g} epochs",
+    "global_batch_size": "batch {:g}",
+    "mlp_layers": "{:g} MLP layers",
+    "embedding_dimension": "embedding {:g}",
+    "hidden_dimension": "hidden {:g}",
+    "pretrain_recipe": "{}",
+}
+_SHORT = {"knn_top1": "Top-1 accuracy", "mIoU": "mIoU"}
+_CONDITIONS = ("finetune_epochs", "schedule", "protocol_recipe", "fingerprint")
+COLUMNS = (
+    "panel",
+    "row",
+    "place",
+    "backbone",
+    "variant",
+    *_SETTINGS,
+    "protocol",
+    "dataset",
+    "metric",
+    *_CONDITIONS,
+    "seed",
+    "run_id",
+    "setting",
+    "value",
+)
+
+
+def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """One line per finished headline number, in drawing order, with the columns ``COLUMNS``.
+
+    Raises
+    ------
+    InputError
+        There is none, or runs of one row differ in a setting that the figure could not show.
+    """
+    import pandas as pd
+
+    found = {(row["run_id"], row["metric"]): row for row in evaluations(frame) if row["metric"] in HEADLINE_METRICS}
+    rows = [{**row, "variant": variant(row)} for row in found.values()]
+    if not rows:
+        raise InputError("no finished evaluation to draw; run the sweep first")
+    _label_rows(rows)
+    _label_panels(rows)
+    for place, row in enumerate(sorted(rows, key=_row_order)):
+        row["place"] = place
+    rows.sort(key=_drawing_order)
+    points = pd.DataFrame(rows)[list(COLUMNS)]
+    settings = points.groupby(["backbone", "row", "panel"])["setting"].transform("nunique")
+    if (settings > 1).any():
+        alike = points[settings > 1].drop_duplicates("setting")["run_id"].head(2)
+        raise InputError(f"runs {' and '.join(alike)} differ in a setting that no column of the frame shows")
+    return points
+
+
+def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
+    """The distinct rows of ``points``, columns backbone, row and variant, in drawing order."""
+    rows = points.sort_values("place").drop_duplicates(["backbone", "row"])
+    return rows[["backbone", "row", "variant"]]
+
+
+def axis_label(name: str) -> str:
+    """``Top-1 accuracy (%)``."""
+    known = metric(name)
+    label = _SHORT.get(name, known.label)
+    return f"{label} ({known.unit})" if known.unit else label
+
+
+def seed_count(points: pd.DataFrame) -> str:
+    """``n = 3 seeds``, or the range where rows have different numbers of seeds."""
+    counts = points.groupby(["backbone", "row", "panel"])["seed"].nunique()
+    low, high = int(counts.min()), int(counts.max())
+    if low == high:
+        return f"n = {low} seed{'s' if low > 1 else ''}"
+    return f"n = {low}–{high} seeds"
+
+
+def _label_rows(rows: list[dict[str, Any]]) -> None:
+    """Name each row by its method and by the settings that tell it from the method's other rows."""
+    families: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        families.setdefault((row["backbone"], row["variant"]), []).append(row)
+    for family in families.values():
+        telling: list[str] = []
+        for field in _SETTINGS:
+            groups = {(tuple(row[f] for f in telling), row[field]) for row in family}
+            if len(groups) > len({group[0] for group in groups}):
+                telling.append(field)
+        for row in family:
+            details = [_SETTINGS[field].format(row[field]) for field in telling if row[field] is not None]
+            row["row"] = ", ".join([method_style(row["variant"]).label, *details])
+
+
+def _label_panels(rows: list[dict[str, Any]]) -> None:
+    """Name each panel by protocol and dataset, and by its conditions where one protocol ran under several."""
+    conditions: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        seen = conditions.setdefault(tuple(row[f] for f in ("protocol", "dataset", "metric", "backbone")), [])
+        condition = tuple(row[f] for f in _CONDITIONS)
+        if condition not in seen:
+            seen.append(condition)
+    ambiguous = {key[:3] for key, seen in conditions.items() if len(seen) > 1}
+    for row in rows:
+        title = f"{protocol_label(row['protocol'])}, {row['dataset']}"
+        if (row["protocol"], row["dataset"], row["metric"]) in ambiguous:
+            epochs = "" if row["finetune_epochs"] is None else f", {row['finetune_epochs']:g} epochs"
+            title += f"\n{row['protocol_recipe']}{epochs}, data {str(row['fingerprint'])[:6]}"
+        row["panel"] = f"{title}\n{axis_label(row['metric'])}"
+
+
+def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        protocol_order(row["protocol"]),
+        row["dataset"],
+        HEADLINE_METRICS.index(row["metric"]),
+        row["panel"],
+        _row_order(row),
+        row["seed"],
+    )
+
+
+def _row_order(row: dict[str, Any]) -> tuple[Any, ...]:
+    settings = tuple((row[f] is not None, 0 if row[f] is None else row[f]) for f in _SETTINGS)
+    return (backbone_order(row["backbone"]), method_order(row["variant"]), settings)

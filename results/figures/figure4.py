@@ -1,0 +1,162 @@
+"""Where the class head sits (arrangements A, B, C): the paper's Figure 4, ours beside the published numbers.
+
+Left the task whose labels the pretraining saw, right one the representation has to transfer to. The paper's own
+numbers are ImageNet finetuning and ADE20K segmentation; the data of ours are named above each panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.errors import InputError
+from results.figures._points import axis_label, evaluation_points
+from results.figures._style import GRID, MUTED, backbone_label, method_style, protocol_label
+from results.reference import load_reference
+from results.statistics import mean, standard_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from results.store import Run
+
+TITLE = "Arrangements of the class head"
+CAPTION = (
+    "Left: the task the labels of pretraining belong to. Right: transfer. Filled: ours, mean over seeds ± one standard "
+    "error, small dots the single seeds. Open: the paper's Figure 4 (ViT-S, ImageNet finetuning and ADE20K), one run "
+    "each. Each panel has its own axis, which does not start at 0."
+)
+ARRANGEMENTS = {"A": "opera (A)", "B": "opera (B)", "C": "opera"}
+_SAME_TASK = ("finetune", "linear", "knn")
+_TRANSFER = ("segmentation", "transfer", "knn", "linear", "finetune")
+_PUBLISHED = {
+    "classification": ("Cls", "finetune", "imagenet", "top1"),
+    "transfer": ("Seg", "segmentation", "ade20k", "mIoU"),
+}
+_SERIES = [
+    "backbone",
+    "pretrain_dataset",
+    "pretrain_epochs",
+    "global_batch_size",
+    "mlp_layers",
+    "embedding_dimension",
+    "hidden_dimension",
+]
+_PANEL = ["side", "source", *_SERIES, "panel"]
+
+
+def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+    """One line per number: side, source (ours or paper), what it was measured on, arrangement, seed, value.
+
+    Raises
+    ------
+    InputError
+        No protocol has results for two arrangements that differ in nothing else, or one arrangement has runs
+        that differ in a setting the figure could not show.
+    """
+    numbers = _numbers(frame)
+    return numbers.assign(panel=numbers["panel"].str.replace("\n", ", "))
+
+
+def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+    """One row of panels; each side ends with the published one."""
+    from matplotlib.figure import Figure
+
+    numbers = _numbers(frame)
+    panels = [found for _, found in numbers.groupby(_PANEL, sort=False, dropna=False)]
+    sides = [[found for found in panels if found["side"].iloc[0] == side] for side in _PUBLISHED]
+    figure = Figure(figsize=(1.8 * len(panels) + 0.6, 3.1))
+    widths = [len(side) for side in sides]
+    parts = figure.subfigures(1, 2, squeeze=False, width_ratios=widths)
+    for part, side, heading in zip(parts.flat, sides, _PUBLISHED, strict=True):
+        part.suptitle(heading.capitalize(), fontsize=10.5, fontweight="bold")
+        for axes, found in zip(part.subplots(1, len(side), squeeze=False).flat, side, strict=True):
+            _draw_panel(axes, found)
+    return figure
+
+
+def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    points = evaluation_points(frame)
+    arrangement_of = {label: arrangement for arrangement, label in ARRANGEMENTS.items()}
+    points = points[points["variant"].isin(arrangement_of)]
+    points = points.assign(arrangement=points["variant"].map(arrangement_of), source="ours")
+    same_task = points["dataset"] == points["pretrain_dataset"]
+    ours = [
+        _best_protocol(points[same_task], _SAME_TASK).assign(side="classification"),
+        _best_protocol(points[~same_task], _TRANSFER).assign(side="transfer"),
+    ]
+    if all(side.empty for side in ours):
+        raise InputError("no protocol has results for two arrangements of opera; sweep arrangement: [A, B, C]")
+    lines: list[pd.DataFrame] = []
+    for side, found in zip(_PUBLISHED, ours, strict=True):
+        lines += [found, pd.DataFrame(_published(side))]
+    columns = [*_PANEL, "protocol", "dataset", "metric", "arrangement", "seed", "value"]
+    return pd.concat([line.reindex(columns=columns) for line in lines if not line.empty], ignore_index=True)
+
+
+def _best_protocol(points: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
+    """The points of the first protocol in ``order`` that compares arrangements, one metric, all its datasets."""
+    compared = points.groupby([*_SERIES, "panel"], dropna=False)["arrangement"].transform("nunique") > 1
+    for protocol in order:
+        found: pd.DataFrame = points[compared & (points["protocol"] == protocol)]
+        found = found[found["metric"] == found["metric"].min()]
+        if not found.empty:
+            settings = found.groupby([*_SERIES, "panel", "arrangement"], dropna=False)["setting"].nunique()
+            if settings.max() > 1:
+                raise InputError(f"{protocol}: runs of one arrangement differ in a setting that figure4 can't show")
+            return found
+    return points.head(0)
+
+
+def _published(side: str) -> list[dict[str, Any]]:
+    task, protocol, dataset, metric = _PUBLISHED[side]
+    table = load_reference().tables["figure4"]
+    row = next(row for row in table.rows if row[0] == task)
+    return [
+        {
+            "side": side,
+            "source": "paper",
+            "backbone": "vit_small",
+            "panel": f"{protocol_label(protocol)}, {dataset}\n{axis_label(metric)}",
+            "protocol": protocol,
+            "dataset": dataset,
+            "metric": metric,
+            "arrangement": column.removeprefix("Arrangement "),
+            "seed": None,
+            "value": float(printed),
+        }
+        for column, printed in zip(table.columns[1:], row[1:], strict=True)
+    ]
+
+
+def _draw_panel(axes: Axes, numbers: pd.DataFrame) -> None:
+    first = numbers.iloc[0]
+    ours = first["source"] == "ours"
+    *title, unit = first["panel"].split("\n")
+    whose = f"Ours, {first['pretrain_epochs']:g} epochs" if ours else "Paper"
+    axes.set_title(
+        "\n".join([f"{whose}, {backbone_label(first['backbone'])}", *title]), fontweight="normal", fontsize=8.5
+    )
+    axes.set_ylabel(unit)
+    axes.grid(axis="y")
+    positions = {arrangement: place for place, arrangement in enumerate(ARRANGEMENTS)}
+    means = numbers.groupby("arrangement")["value"].agg(list)
+    axes.plot([positions[a] for a in means.index], [mean(v) for v in means], color=GRID, linewidth=1.5, zorder=1)
+    for arrangement, values in means.items():
+        look, x = method_style(ARRANGEMENTS[str(arrangement)]), positions[str(arrangement)]
+        face = look.colour if ours else "white"
+        axes.errorbar(x, mean(values), yerr=standard_error(values), color=look.colour, elinewidth=1.6, zorder=2)
+        axes.scatter(x, mean(values), s=52, marker=look.marker, color=face, edgecolors=look.colour, zorder=3)
+        if len(values) > 1:
+            axes.scatter([x + 0.22] * len(values), values, s=8, color=look.colour, alpha=0.65, linewidths=0, zorder=2)
+    counts = {len(values) for values in means}
+    axes.set_xticks(list(positions.values()), list(positions))
+    axes.set_xlim(-0.5, 2.5)
+    axes.margins(y=0.15)
+    axes.locator_params(axis="y", nbins=5)
+    n = f"{min(counts)}–{max(counts)}" if len(counts) > 1 else str(counts.pop())
+    axes.set_xlabel(f"arrangement (n = {n})", color=MUTED)

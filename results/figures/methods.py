@@ -1,0 +1,106 @@
+"""How good is each method under each protocol: a dot plot, one panel per protocol and dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from results.figures._points import evaluation_points, rows_in_order, seed_count
+from results.figures._style import GRID, INK, MUTED, backbone_label, method_style, panel_grid
+from results.metrics import metric
+from results.statistics import mean, standard_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from results.store import Run
+
+TITLE = "Methods under each protocol"
+CAPTION = (
+    "Large marker and number: mean over seeds. Bar: ± one standard error. Small dots: the single seeds. "
+    "Each panel has its own axis, which need not start at 0."
+)
+GROUP = ["panel", "backbone", "row", "variant", "protocol", "dataset", "metric"]
+
+
+def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+    """One line per seed, with mean, standard error and n of its row in its panel."""
+    points = evaluation_points(frame)
+    values = points.groupby(GROUP, sort=False)["value"]
+    points["n"] = values.transform("size")
+    points["mean"] = values.transform("mean")
+    points["standard_error"] = values.transform("sem")
+    return points.assign(panel=points["panel"].str.replace("\n", ", "))
+
+
+def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+    """Panels share the methods on the left; means are printed at each panel's right edge."""
+    from matplotlib.figure import Figure
+
+    points = evaluation_points(frame)
+    positions = _row_positions(points)
+    panels = list(points["panel"].unique())
+    rows, columns = panel_grid(len(panels))
+    height = 0.24 * (max(positions.values()) + 1)
+    figure = Figure(figsize=(1.6 + 2.15 * columns, (height + 1.05) * rows + 0.3))
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw_panel(axes, points[points["panel"] == panel], positions)
+    for axes in grid[:, 0]:
+        _label_rows(axes, positions)
+    figure.supxlabel(f"{seed_count(points)}; bars: ± standard error; axes do not start at 0", fontsize=8.5, color=MUTED)
+    return figure
+
+
+def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Height of every (backbone, row); the heading of a backbone is its row ``""``."""
+    positions: dict[tuple[str, str], float] = {}
+    height = 0.0
+    for backbone, row in rows_in_order(points)[["backbone", "row"]].itertuples(index=False):
+        if (backbone, "") not in positions:
+            height += 0.4 if positions else 0.0
+            positions[backbone, ""] = height
+            height += 1
+        positions[backbone, row] = height
+        height += 1
+    return positions
+
+
+def _draw_panel(axes: Axes, points: pd.DataFrame, positions: dict[tuple[str, str], float]) -> None:
+    *title, unit = points["panel"].iloc[0].split("\n")
+    axes.set_title("\n".join(title))
+    axes.set_xlabel(unit)
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    for key, found in points.groupby(["backbone", "row", "variant"], sort=False):
+        backbone, row, variant = map(str, key)
+        look = method_style(variant)
+        y = positions[backbone, row]
+        values = found["value"].tolist()
+        centre, error = mean(values), standard_error(values)
+        axes.axhline(y, color=GRID, linewidth=0.6, zorder=0)
+        axes.scatter(values, [y + 0.3] * len(values), s=7, color=look.colour, alpha=0.65, linewidths=0, zorder=2)
+        axes.errorbar(centre, y, xerr=error, color=look.colour, elinewidth=1.6, zorder=3)
+        axes.scatter(
+            centre, y, s=38, marker=look.marker, color=look.colour, edgecolors="white", linewidths=0.7, zorder=4
+        )
+        decimals = metric(found["metric"].iloc[0]).decimals
+        axes.text(
+            1.0, y, f"{centre:.{decimals}f}", transform=axes.get_yaxis_transform(), ha="left", va="center", fontsize=8
+        )
+    axes.margins(x=0.08)
+    axes.locator_params(axis="x", nbins=5, min_n_ticks=3)
+
+
+def _label_rows(axes: Axes, positions: dict[tuple[str, str], float]) -> None:
+    axes.set_ylim(max(positions.values()) + 0.8, -0.6)
+    labels = [row or backbone_label(backbone) for backbone, row in positions]
+    axes.set_yticks(list(positions.values()), labels)
+    for tick, (_, row) in zip(axes.get_yticklabels(), positions, strict=True):
+        tick.set_fontweight("normal" if row else "bold")
+        tick.set_color(INK)

@@ -1,0 +1,155 @@
+"""Runs as one tidy data frame: the only form tables, figures and comparisons read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from results.store import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: dict[str, str] = {
+    "run_id": "the run",
+    "stage": "'pretrain' or the evaluator's name",
+    "state": "effective state: planned, waiting, running, done, failed, cancelled or unknown",
+    "reason": "why a run failed or is unknown",
+    "seed": "seed of the pretraining, which is also the evaluation's",
+    "method": "pretraining method",
+    "preset": "named set of the method's settings, e.g. 'official' or 'paper'",
+    "arrangement": "where OPERA's class head sits: A, B or C",
+    "mlp_layers": "fully connected layers of the class head",
+    "embedding_dimension": "output width of the projector",
+    "hidden_dimension": "hidden width of the class head",
+    "backbone": "backbone under test",
+    "global_batch_size": "images per pretraining step, over all processes",
+    "pretrain_epochs": "epochs of pretraining (P.T.)",
+    "pretrain_dataset": "dataset pretrained on",
+    "pretrain_recipe": "'id@version', with '*' when the sweep changed some of it",
+    "protocol": "the evaluator's name; None for a pretraining",
+    "dataset": "dataset of the evaluation; for a pretraining the one pretrained on",
+    "finetune_epochs": "epochs of the evaluation (F.T.)",
+    "schedule": "named length of a dense evaluation, e.g. '1x'",
+    "protocol_recipe": "recipe of the evaluation, written as pretrain_recipe",
+    "metric": "name in results.metrics; None for a run that is not done",
+    "value": "the metric's value, in the metric's unit",
+    "fingerprint": "SHA-256 of the data the run saw",
+    "checkpoint_sha256": "checkpoint written by a pretraining, or tested by an evaluation",
+    "images_per_second": "throughput",
+    "seconds": "time over all attempts",
+    "device": "device name",
+    "git_commit": "commit of the code that ran",
+    "setting": "10 hex digits over the whole configuration but the seed: runs that share it are repetitions",
+}
+"""Column → what it holds. Text columns have dtype object with None, counts Int64, measurements float64."""
+
+_COUNTS = (
+    "seed",
+    "mlp_layers",
+    "embedding_dimension",
+    "hidden_dimension",
+    "global_batch_size",
+    "pretrain_epochs",
+    "finetune_epochs",
+)
+_MEASUREMENTS = ("value", "images_per_second", "seconds")
+_METHOD_OPTIONS = ("preset", "arrangement", "mlp_layers", "embedding_dimension", "hidden_dimension")
+
+
+def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """One row per (run, metric) for done runs, one row with metric None for every other run."""
+    import pandas as pd
+
+    rows = [row for run in runs for row in _rows(run)]
+    data = {column: [_clean(column, row.get(column)) for row in rows] for column in COLUMNS}
+    return pd.DataFrame(
+        {column: pd.Series(values, dtype=_dtype(column)) for column, values in data.items()},
+        columns=list(COLUMNS),
+    )
+
+
+def _clean(column: str, value: Any) -> Any:
+    """A count that is no integer is missing: one odd record must not cost the whole frame."""
+    return None if column in _COUNTS and not isinstance(value, int) else value
+
+
+def _dtype(column: str) -> str:
+    if column in _COUNTS:
+        return "Int64"
+    return "float64" if column in _MEASUREMENTS else "object"
+
+
+def _rows(run: Run) -> Iterator[dict[str, Any]]:
+    row = {**_describe(run), **_measure(run)}
+    measured = run.record.metrics.items() if run.record is not None else ()
+    for name, value in measured or [(None, None)]:
+        yield {**row, "metric": name, "value": value}
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    """What the run is, from its configuration: known before it starts."""
+    pretrain = _part(run.config, "pretrain")
+    evaluator = _part(run.config, "evaluator")
+    options = _part(pretrain, "method_options")
+    return {
+        "run_id": run.run_id,
+        "stage": run.stage,
+        "state": run.state.value,
+        "reason": run.reason,
+        "seed": evaluator.get("seed", pretrain.get("seed")),
+        "method": pretrain.get("method"),
+        **{name: options.get(name) for name in _METHOD_OPTIONS},
+        "backbone": pretrain.get("backbone"),
+        "global_batch_size": pretrain.get("global_batch_size"),
+        "pretrain_epochs": pretrain.get("epochs"),
+        "pretrain_dataset": pretrain.get("dataset"),
+        "pretrain_recipe": recipe_label(_part(pretrain, "recipe")),
+        "protocol": run.stage if evaluator else None,
+        "dataset": evaluator.get("dataset", pretrain.get("dataset")),
+        "finetune_epochs": evaluator.get("epochs"),
+        "schedule": evaluator.get("schedule"),
+        "protocol_recipe": recipe_label(_part(evaluator, "recipe")),
+        "setting": _setting(run),
+    }
+
+
+def _measure(run: Run) -> dict[str, Any]:
+    """What the run found out, from its record."""
+    record = run.record
+    if record is None:
+        return {}
+    tested = [parent.checkpoint_sha256 for parent in record.parents]
+    written = [checkpoint.sha256 for checkpoint in record.checkpoints if checkpoint.role == "backbone"]
+    return {
+        "fingerprint": record.dataset.fingerprint,
+        "checkpoint_sha256": next(iter(tested or written), None),
+        "images_per_second": record.images_per_second,
+        "seconds": record.timing.seconds,
+        "device": record.machine.device,
+        "git_commit": record.software.git_commit,
+    }
+
+
+def _part(config: dict[str, Any], name: str) -> dict[str, Any]:
+    part = config.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def recipe_label(recipe: dict[str, Any]) -> str | None:
+    """``id@version``, with ``*`` when some of the recipe was set differently."""
+    if not recipe:
+        return None
+    return f"{recipe.get('id')}@{recipe.get('version')}{'*' if recipe.get('changed') else ''}"
+
+
+def _setting(run: Run) -> str:
+    parts = {
+        name: {key: value for key, value in part.items() if key != "seed"}
+        for name, part in run.config.items()
+        if isinstance(part, dict)
+    }
+    canonical = json.dumps({"stage": run.stage, **parts}, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:10]

@@ -1,0 +1,76 @@
+"""Published numbers: one sourced YAML file each, every number once and as printed."""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from results.errors import InputError
+
+
+class PublishedTable(BaseModel):
+    """One published table; every cell is the text that was printed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @model_validator(mode="after")
+    def _rows_fit_the_header(self) -> PublishedTable:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(f"row {row} has {len(row)} cells, the header {len(self.columns)}")
+        return self
+
+
+class Reference(BaseModel):
+    """The published tables of one source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    title: str
+    source: str
+    tables: dict[str, PublishedTable]
+
+
+class Vocabulary(BaseModel):
+    """How the words of a published table's label columns are said as queries, see ``vocabulary.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    numbers: dict[str, str]
+    words: dict[str, dict[str, dict[str, Any] | str]]
+
+
+@functools.cache
+def load_reference(name: str = "opera_paper") -> Reference:
+    """The published numbers of ``results/reference/<name>.yaml``."""
+    return Reference.model_validate(_read(name))
+
+
+@functools.cache
+def load_vocabulary() -> Vocabulary:
+    return Vocabulary.model_validate(_read("vocabulary"))
+
+
+def published_number(printed: str) -> float | None:
+    """The value of a printed cell; None for the paper's dash."""
+    try:
+        return float(printed)
+    except ValueError:
+        return None
+
+
+def _read(name: str) -> Any:
+    file = files("results.reference") / f"{name}.yaml"
+    if not file.is_file():
+        raise InputError(f"no published numbers called {name!r} in results/reference")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -1,0 +1,38 @@
+"""JSON for programs; its keys and types stay as they are within one ``schema_version``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from results.metrics import metric
+from results.tables.model import Cell, Table
+
+SCHEMA_VERSION = 1
+
+
+def render(table: Table) -> str:
+    """``rows[i].cells[column]`` has every field of ``results.tables.Cell`` and the metric's unit; absent is null."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "id": table.id,
+        "title": table.title,
+        "caption": table.caption,
+        "source": table.source,
+        "labels": table.labels,
+        "columns": table.columns,
+        "rows": [
+            {
+                "labels": dict(zip(table.labels, row.labels, strict=True)),
+                "cells": {name: _cell(cell) for name, cell in zip(table.columns, row.cells, strict=True)},
+            }
+            for row in table.rows
+        ],
+        "notes": table.notes,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {**asdict(cell), "unit": None if cell.metric is None else metric(cell.metric).unit}

@@ -1,0 +1,68 @@
+"""What a table is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number with its spread, or the reason why there is none.
+
+    Parameters
+    ----------
+    state
+        ``done``; ``mixed`` (runs that must not be averaged); ``missing`` (done, but without this metric);
+        ``running``, ``waiting``, ``planned``, ``unknown``, ``failed``, ``cancelled`` as of the runs; ``not planned``;
+        ``cited`` (a method the paper cites and this suite does not run); ``published`` (of the paper alone).
+    mean, standard_error
+        Over seeds, in the metric's unit; the sample standard error (ddof = 1) is None for a single seed.
+    n, seeds
+        Seeds done, and seeds there are in all.
+    published
+        The printed number, as printed.
+    difference
+        ``mean`` minus the published number.
+    reason
+        One sentence about what is not done, missing or mixed.
+    recipes
+        ``<protocol> <id>@<version>``, ``*`` marking recipes of which the sweep changed something.
+    decimals
+        Digits after the point that the metric is printed with.
+    """
+
+    state: str
+    mean: float | None = None
+    standard_error: float | None = None
+    n: int = 0
+    seeds: int = 0
+    published: str | None = None
+    difference: float | None = None
+    metric: str | None = None
+    reason: str | None = None
+    recipes: tuple[str, ...] = ()
+    decimals: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    labels: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """``labels`` and ``columns`` are the header: the words that name a row, then what is measured.
+
+    ``source`` says where the published numbers were printed; None for a table of our own.
+    """
+
+    id: str
+    title: str
+    caption: str
+    source: str | None
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    published_only: bool = False

@@ -1,0 +1,48 @@
+"""The lines under a table: what the signs mean, which recipes made the numbers, what is not there and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from results.tables.model import Cell, Row, Table
+
+
+def notes_for(table: Table, declared: Sequence[str]) -> tuple[str, ...]:
+    """Notes of a filled table, those of its declaration after the general ones."""
+    return (*_signs(table), *_recipes(table), *declared, *_reasons(table))
+
+
+def _cells(table: Table) -> Iterator[tuple[Row, str, Cell]]:
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            yield row, column, cell
+
+
+def _signs(table: Table) -> Iterator[str]:
+    cells = [cell for _, _, cell in _cells(table)]
+    if any(cell.standard_error is not None for cell in cells):
+        yield "± is the sample standard error over seeds (ddof = 1), n the number of seeds."
+    if any(cell.n == 1 for cell in cells):
+        yield "A number from one seed has no spread to show."
+    if any(cell.difference is not None for cell in cells):
+        yield "Δ is ours minus the paper's."
+    if any("†" in label for row in table.rows for label in row.labels):
+        yield "† marks the paper's own reproductions."
+
+
+def _recipes(table: Table) -> Iterator[str]:
+    recipes = sorted({recipe for _, _, cell in _cells(table) for recipe in cell.recipes})
+    if recipes:
+        changed = "; * marks a recipe of which something was set differently" if "*" in "".join(recipes) else ""
+        yield f"Recipes: {', '.join(recipes)}{changed}."
+
+
+def _reasons(table: Table) -> Iterator[str]:
+    """One line per row and reason, with all the columns it explains."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for row, column, cell in _cells(table):
+        if cell.reason is not None:
+            what = f"{cell.n} of {cell.seeds} seeds" if cell.state == "done" else cell.state
+            columns.setdefault((", ".join(row.labels), f"{what}: {cell.reason}"), []).append(column)
+    for (labels, why), explained in columns.items():
+        yield f"{labels}; {', '.join(explained)}: {why}."

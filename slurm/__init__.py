@@ -1,0 +1,20 @@
+"""Jobs to processes: executors that run named functions in dependency order, wherever that may be.
+
+Knows nothing of what a job computes. Adding an executor is adding a module here: ``slurm/<name>.py`` with a class
+``<Name>Executor`` that behaves like ``slurm.job.Executor``.
+"""
+
+from slurm.errors import InputError
+from slurm.job import Executor, Handle, Job, JobState, OnChange
+from slurm.lookup import executor_names, find_executor
+
+__all__ = [
+    "Executor",
+    "Handle",
+    "InputError",
+    "Job",
+    "JobState",
+    "OnChange",
+    "executor_names",
+    "find_executor",
+]

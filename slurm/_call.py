@@ -1,0 +1,21 @@
+"""What happens where a job runs: find its function, call it, say in one sentence what went wrong."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+_MAX_REASON_CHARACTERS = 2000
+
+
+def call(function: str, arguments: str) -> None:
+    """Call ``package.module:name`` with keyword arguments given as a JSON object."""
+    module, _, name = function.partition(":")
+    getattr(importlib.import_module(module), name)(**json.loads(arguments))
+
+
+def describe(error: BaseException) -> str:
+    """``ValueError: negative epochs``."""
+    message = str(error)
+    kind = type(error).__name__
+    return f"{kind}: {message}"[:_MAX_REASON_CHARACTERS] if message else kind

@@ -1,0 +1,100 @@
+"""The vocabulary every executor speaks: a job, its state, its handle.
+
+Nothing here knows what a job computes. A job names a function by its import path and hands it JSON-able
+arguments, so that the same job can run in this process, in a child, or on another machine.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class JobState(enum.StrEnum):
+    """Where a job stands, as its executor knows it."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work.
+
+    Parameters
+    ----------
+    id
+        Unique among the jobs that have not ended; parents are named by it.
+    function
+        Import path ``package.module:name``, called with ``**arguments`` where the job runs. A return is success,
+        an exception is failure.
+    arguments
+        JSON-able keyword arguments.
+    parents
+        Ids of jobs that must be done first. A failed parent fails this job without running it.
+    log_path
+        Receives standard output and error, whole, whatever the job's end. Appended to; its directory is created.
+    """
+
+    id: str
+    function: str
+    arguments: Mapping[str, Any]
+    log_path: Path
+    parents: tuple[str, ...] = ()
+
+
+@dataclass
+class Handle:
+    """A submitted job.
+
+    ``reason`` says in one sentence why a job failed or was cancelled. ``details`` is the executor's own, such as the
+    process or scheduler id.
+    """
+
+    job: Job
+    state: JobState = JobState.WAITING
+    reason: str | None = None
+    details: dict[str, str] = field(default_factory=dict)
+
+
+OnChange = Callable[[Handle], None]
+"""Called in the submitting process and thread, during ``wait``, each time a handle's state changes."""
+
+
+class Executor(Protocol):
+    """One behaviour wherever jobs run: submit, wait, cancel."""
+
+    def submit(self, jobs: Sequence[Job]) -> list[Handle]:
+        """Accept jobs in any order, all or none; may be called again while earlier jobs run.
+
+        A parent is one of ``jobs`` or was submitted to this executor before; any other is taken as done. An executor
+        that runs jobs on this machine starts none before ``wait``.
+
+        Raises
+        ------
+        InputError
+            A circle, an id twice, a malformed function or argument; the message names the jobs.
+        """
+        ...
+
+    def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
+        """Return when every handle is final. ``KeyboardInterrupt`` cancels what runs and is raised again.
+
+        What had not started then stays waiting. ``on_change`` hears of every job of this executor.
+        """
+        ...
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
+        """End what runs, drop what waits; the descendants of a cancelled job are cancelled too."""
+        ...

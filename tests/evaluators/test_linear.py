@@ -1,0 +1,98 @@
+"""The linear probe: its arithmetic against a hand-written one, and a backbone that does not move."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from evaluators import linear
+from evaluators.parts.classifier import HEAD
+from evaluators.parts.frozen import assert_unmoved, tensor_hashes
+from pretrain import checkpoint as checkpoints
+from pretrain.checkpoint import load_backbone
+from pretrain.randomness import derive_seed, epoch_order
+from tests.evaluators.conftest import DIGITS, IMAGE_SIZE, Curves, Few, MakeCheckpoint, context, resolved
+
+WHOLE_IMAGE = {"crop_scale": [1.0, 1.0], "crop_ratio": [1.0, 1.0]}
+
+
+def test_the_rate_follows_moco_v3s_formula() -> None:
+    config = resolved("linear", epochs=90, global_batch_size=1024, base_learning_rate=3.0)
+    for epoch in (0, 1, 45, 89):
+        expected = 3.0 * 1024 / 256 * 0.5 * (1 + math.cos(math.pi * epoch / 90))
+        assert linear.learning_rate(config, epoch) == pytest.approx(expected, rel=1e-12)
+
+
+def test_training_equals_a_numpy_loop(
+    make_checkpoint: MakeCheckpoint, few_digits: dict[str, Few], tmp_path: Path
+) -> None:
+    """Softmax regression with momentum written out; 136 images in batches of 50 leave a last one of 36."""
+    path, epochs, size, seed = make_checkpoint(), 4, 50, 3
+    config = resolved("linear", seed=seed, epochs=epochs, global_batch_size=size, augmentation=WHOLE_IMAGE)
+    curves = Curves()
+    found = linear.evaluate(path, config, context(tmp_path / "run", curves))
+
+    backbone, _ = load_backbone(path)
+    images, labels = whole_images(few_digits["train"])
+    with torch.no_grad():
+        features = backbone(images).double().numpy()
+    weight = torch.empty(10, features.shape[1])
+    weight.normal_(std=0.01, generator=torch.Generator().manual_seed(derive_seed(seed, HEAD)))
+    w, b = weight.double().numpy(), np.zeros(10)
+    velocity_w, velocity_b = np.zeros_like(w), np.zeros_like(b)
+    for epoch in range(epochs):
+        rate = config.base_learning_rate * size / 256 * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+        losses = []
+        order = epoch_order(len(labels), seed, epoch)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            x, y = features[rows], labels[rows]
+            logits = x @ w.T + b
+            p = np.exp(logits - logits.max(axis=1, keepdims=True))
+            p /= p.sum(axis=1, keepdims=True)
+            losses += list(-np.log(p[np.arange(len(y)), y]))
+            delta = (p - np.eye(10)[y]) / len(y)
+            velocity_w = 0.9 * velocity_w + delta.T @ x
+            velocity_b = 0.9 * velocity_b + delta.sum(axis=0)
+            w, b = w - rate * velocity_w, b - rate * velocity_b
+        assert curves.rows[epoch]["train_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+        assert curves.rows[epoch]["learning_rate"] == pytest.approx(rate)
+    assert found["train_loss"] == curves.rows[-1]["train_loss"]
+    assert found["best_top1"] == max(row["top1"] for row in curves.rows)
+
+
+def whole_images(images: Any) -> tuple[torch.Tensor, np.ndarray[Any, Any]]:
+    """Normalised images (N, 3, 16, 16) and labels, without a crop."""
+    resized = [np.array(images.image(index).resize((IMAGE_SIZE, IMAGE_SIZE), 2)) for index in range(len(images))]
+    pixels = np.stack(resized).transpose(0, 3, 1, 2) / 255
+    mean, std = (np.reshape(values, (1, 3, 1, 1)) for values in (DIGITS.mean, DIGITS.std))
+    return torch.from_numpy((pixels - mean) / std).float(), np.array([images.label(i) for i in range(len(images))])
+
+
+def test_the_backbone_is_left_as_it_was(make_checkpoint: MakeCheckpoint) -> None:
+    backbone, _ = load_backbone(make_checkpoint("tiny_resnet"))
+    before = tensor_hashes(backbone)
+    assert {"conv1.weight", "bn1.running_mean", "bn1.num_batches_tracked"} <= set(before)
+    backbone(torch.zeros(2, 3, IMAGE_SIZE, IMAGE_SIZE))
+    assert_unmoved(backbone, before)
+    backbone.train()(torch.randn(2, 3, IMAGE_SIZE, IMAGE_SIZE))
+    with pytest.raises(RuntimeError, match=r"bn1\.running_mean"):
+        assert_unmoved(backbone, before)
+
+
+def test_a_moving_batch_norm_stops_the_probe(
+    make_checkpoint: MakeCheckpoint, few_digits: dict[str, Few], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_training_mode(path: Path) -> Any:
+        backbone, header = load_backbone(path)
+        return backbone.train(), header
+
+    monkeypatch.setattr(checkpoints, "load_backbone", in_training_mode)
+    config = resolved("linear", backbone="tiny_resnet", epochs=1, global_batch_size=64)
+    with pytest.raises(RuntimeError, match=r"frozen backbone moved: bn1\.running_mean"):
+        linear.evaluate(make_checkpoint("tiny_resnet"), config, context(tmp_path / "run"))

@@ -1,0 +1,67 @@
+"""Two real processes over gloo judge a checkpoint as one does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from evaluators.lookup import find_evaluator
+from evaluators.parts import data
+from pretrain.datasets import open_split
+from tests.evaluators.conftest import Curves, Few, MakeCheckpoint, context, resolved
+
+# 90 images in batches of 40 leave a last batch of 10; the validation images don't divide by two.
+FEW = {"train": 90, "val": 51}
+OPTIONS = {"epochs": 2, "global_batch_size": 40}
+
+
+def evaluate(name: str, checkpoint: Path, directory: Path) -> tuple[Any, Curves]:
+    torch.set_num_threads(1)
+    curves = Curves()
+    config = resolved(name, backbone=checkpoint.stem, **OPTIONS)
+    return find_evaluator(name).evaluate(checkpoint, config, context(directory, curves)), curves
+
+
+def worker(rank: int, port: int, checkpoint: Path, directory: Path) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    data.open_split = few  # type: ignore[attr-defined]
+    for name in ("linear", "finetune"):
+        metrics, curves = evaluate(name, checkpoint, directory / name)
+        assert bool(curves.rows) == (rank == 0)
+        torch.save(metrics, directory / f"{name}-{rank}.pt")
+
+
+def few(name: str, root: Path | None, split: str) -> Few:
+    return Few(open_split(name, root, split), FEW[split])
+
+
+@pytest.mark.slow
+def test_two_processes_judge_like_one(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shares, gradient averaging, batch statistics and accuracies are right, or the losses part."""
+    monkeypatch.setattr(data, "open_split", few)
+    checkpoint = make_checkpoint("tiny_resnet")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    forkserver = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload(["tests.evaluators.test_processes"])
+    processes = [forkserver.Process(target=worker, args=(rank, port, checkpoint, tmp_path)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    alone = {name: evaluate(name, checkpoint, tmp_path / f"{name}-alone")[0] for name in ("linear", "finetune")}
+    for process in processes:
+        process.join(200)
+    assert [process.exitcode for process in processes] == [0, 0]
+    for name, expected in alone.items():
+        for rank in range(2):
+            found = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
+            assert found["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-3)
+            assert found["top1"] == pytest.approx(expected["top1"], abs=100 / FEW["val"] + 1e-3)

@@ -1,0 +1,144 @@
+"""The recipes: which one a question selects, and every published number, written down here once more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from evaluators.lookup import find_evaluator
+from pretrain.errors import InputError
+from pretrain.recipes import load_recipes, select_recipe
+
+RECIPES = "evaluators.recipes"
+TRANSFER_SETS = ("cifar10", "cifar100", "flowers102", "pets")
+SELECTED = [
+    ("linear", "resnet50", "imagenet", "linear-r50"),
+    ("linear", "vit_small", "imagenet", "linear-vit"),
+    ("linear", "vit_base", "imagenet", "linear-vit"),
+    ("finetune", "vit_small", "imagenet", "finetune-deit"),
+    ("finetune", "vit_base", "imagenet", "finetune-deit"),
+    *(("transfer", vit, name, f"transfer-{name}") for vit in ("vit_small", "vit_base") for name in TRANSFER_SETS),
+    *(("transfer", "resnet50", name, "transfer-r50") for name in TRANSFER_SETS),
+    *(("knn", backbone, "imagenet", "knn-imagenet") for backbone in ("resnet50", "vit_small", "vit_base")),
+    *(
+        (evaluator, backbone, dataset, f"{evaluator}-digits")
+        for evaluator in ("linear", "finetune", "transfer", "knn")
+        for backbone in ("tiny_vit", "tiny_resnet")
+        for dataset in ("digits", "mnist5k")
+    ),
+]
+
+MOCO_V3_LINEAR = {
+    "epochs": 90,
+    "global_batch_size": 1024,
+    "base_batch_size": 256,
+    "momentum": 0.9,
+    "weight_decay": 0.0,
+    "head_init_std": 0.01,
+    "augmentation.crop_scale": (0.08, 1.0),
+    "augmentation.flip_probability": 0.5,
+    "augmentation.auto_augment": None,
+    "augmentation.color_jitter": None,
+    "augmentation.random_erasing_probability": 0.0,
+    "augmentation.interpolation": "bilinear",
+}
+DEIT_OPTIMIZER = {
+    "optimizer.name": "adamw",
+    "optimizer.base_batch_size": 512,
+    "optimizer.betas": (0.9, 0.999),
+    "optimizer.epsilon": 1e-8,
+    "optimizer.warmup_learning_rate": 1e-6,
+    "optimizer.final_learning_rate": 1e-5,
+    "mixup.switch_probability": 0.5,
+    "mixup.label_smoothing": 0.1,
+}
+DEIT = {
+    **DEIT_OPTIMIZER,
+    "optimizer.base_learning_rate": 5e-4,
+    "optimizer.weight_decay": 0.05,
+    "optimizer.warmup_epochs": 5,
+    "drop_path_rate": 0.1,
+    "augmentation.color_jitter": 0.4,
+    "augmentation.auto_augment": "rand-m9-mstd0.5-inc1",
+    "augmentation.interpolation": "bicubic",
+    "augmentation.random_erasing_probability": 0.25,
+    "augmentation.random_erasing_mode": "pixel",
+    "augmentation.crop_scale": (0.08, 1.0),
+    "mixup.mixup_alpha": 0.8,
+    "mixup.cutmix_alpha": 1.0,
+    "repeated_augmentations": 3,
+}
+MOCO_V3_TRANSFER = {
+    **DEIT_OPTIMIZER,
+    "epochs": 100,
+    "global_batch_size": 1024,
+    "optimizer.base_learning_rate": 3e-4,
+    "optimizer.warmup_epochs": 3,
+    "augmentation.crop_scale": (0.05, 1.0),
+    "augmentation.flip_probability": 0.5,
+    "augmentation.auto_augment": None,
+    "augmentation.color_jitter": None,
+    "augmentation.interpolation": "bilinear",
+    "repeated_augmentations": 1,
+}
+BY_TRANSFER_SET = ("optimizer.weight_decay", "drop_path_rate", "mixup.mixup_alpha", "mixup.cutmix_alpha")
+ERASING = "augmentation.random_erasing_probability"
+
+
+def by_set(*values: float, erasing: float = 0.0) -> dict[str, Any]:
+    return {**MOCO_V3_TRANSFER, **dict(zip(BY_TRANSFER_SET, values, strict=True)), ERASING: erasing}
+
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "linear-r50": {**MOCO_V3_LINEAR, "base_learning_rate": 0.1},
+    "linear-vit": {**MOCO_V3_LINEAR, "base_learning_rate": 3.0},
+    "finetune-deit": {**DEIT, "epochs": 150, "global_batch_size": 1024},
+    "transfer-cifar10": by_set(0.1, 0.1, 0.8, 1.0),
+    "transfer-cifar100": by_set(0.1, 0.1, 0.5, 1.0),
+    "transfer-flowers102": by_set(0.3, 0.1, 0.0, 0.0, erasing=0.25),
+    "transfer-pets": by_set(0.1, 0.0, 0.8, 0.0),
+    "knn-imagenet": {"neighbours": 20, "temperature": 0.07, "interpolation": "bicubic"},
+}
+
+
+@pytest.mark.parametrize(("evaluator", "backbone", "dataset", "expected"), SELECTED)
+def test_one_recipe_is_selected(evaluator: str, backbone: str, dataset: str, expected: str) -> None:
+    facts = {"evaluator": evaluator, "backbone": backbone, "dataset": dataset}
+    assert select_recipe(RECIPES, facts).id == expected
+
+
+def test_no_recipe_is_published_for_finetuning_r50() -> None:
+    with pytest.raises(InputError, match="no recipe for evaluator finetune, backbone resnet50, dataset imagenet"):
+        select_recipe(RECIPES, {"evaluator": "finetune", "backbone": "resnet50", "dataset": "imagenet"})
+
+
+def validated(recipe_id: str) -> Any:
+    recipe = select_recipe(RECIPES, {}, recipe_id)
+    (evaluator,) = recipe.applies_to["evaluator"]
+    common = {"dataset": "x", "dataset_version": "1", "recipe": recipe.reference(()), "seed": 0}
+    return find_evaluator(evaluator).Config.model_validate({**recipe.settings, **common})
+
+
+@pytest.mark.parametrize("recipe_id", [recipe_id for *_, recipe_id in dict.fromkeys(SELECTED)])
+def test_every_recipe_validates(recipe_id: str) -> None:
+    validated(recipe_id)
+
+
+@pytest.mark.parametrize("recipe_id", PUBLISHED)
+def test_the_published_numbers(recipe_id: str) -> None:
+    config = validated(recipe_id)
+    for path, expected in PUBLISHED[recipe_id].items():
+        value = config
+        for key in path.split("."):
+            value = getattr(value, key)
+        assert value == expected, path
+
+
+def test_recipes_that_are_not_published_say_so() -> None:
+    evaluators = {"linear", "finetune", "transfer", "knn"}
+    for recipe in load_recipes(RECIPES):
+        if evaluators.isdisjoint(recipe.applies_to.get("evaluator", ())):
+            continue
+        ours = recipe.id not in PUBLISHED and recipe.id != "knn-digits"
+        assert ("this project's choice" in recipe.source) == ours, recipe.id

@@ -1,0 +1,203 @@
+"""Run directories made of whole cloth, for every test that reads runs.
+
+    config = evaluation(pretraining("opera", seed=1), "linear")
+    run_id = write_run(runs, config, metrics={"top1": 97.0})
+
+``pretraining`` and ``evaluation`` give configurations of the shape that planning writes, ``write_run`` lays a run
+directory out in the state asked for. Nothing depends on the clock but the heartbeat of a running run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from results.record import (
+    CheckpointReference,
+    DatasetReference,
+    Machine,
+    ParentReference,
+    Record,
+    Software,
+    Timing,
+)
+from results.record import RecipeReference as RecordedRecipe
+from results.runs import STALE_AFTER_SECONDS, RunDirectory
+
+Config = dict[str, Any]
+
+FINGERPRINT = hashlib.sha256(b"the data").hexdigest()
+CHECKPOINT = hashlib.sha256(b"the weights").hexdigest()
+STARTED = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
+OPERA_OPTIONS = {
+    "preset": "official",
+    "arrangement": "C",
+    "mlp_layers": 2,
+    "embedding_dimension": 256,
+    "hidden_dimension": 256,
+}
+
+
+def recipe(recipe_id: str, version: int = 1, changed: Sequence[str] = ()) -> dict[str, Any]:
+    return {"id": recipe_id, "version": version, "source": "made up", "changed": list(changed)}
+
+
+def pretraining(
+    method: str = "opera",
+    backbone: str = "tiny_vit",
+    *,
+    seed: int = 0,
+    dataset: str = "digits",
+    epochs: int = 10,
+    global_batch_size: int = 128,
+    recipe_id: str = "tiny",
+    version: int = 1,
+    changed: Sequence[str] = (),
+    **method_options: Any,
+) -> Config:
+    """``{pretrain: …}``; OPERA has its main settings unless ``method_options`` say otherwise, others have none."""
+    options = {**(OPERA_OPTIONS if method == "opera" else {}), **method_options}
+    return {
+        "pretrain": {
+            "method": method,
+            "method_options": options,
+            "backbone": backbone,
+            "dataset": dataset,
+            "dataset_version": "1",
+            "image_size": 32,
+            "global_batch_size": global_batch_size,
+            "epochs": epochs,
+            "recipe": recipe(recipe_id, version, changed),
+            "seed": seed,
+        }
+    }
+
+
+def evaluation(
+    subject: Config,
+    protocol: str = "linear",
+    *,
+    dataset: str | None = None,
+    epochs: int = 5,
+    recipe_id: str | None = None,
+    version: int = 1,
+    changed: Sequence[str] = (),
+    **options: Any,
+) -> Config:
+    """``{evaluator: …, pretrain: …}``; the dataset is the subject's unless given.
+
+    The protocol's name travels as the key ``protocol`` beside the two, for ``write_run``, and is not written.
+    """
+    pretrain = subject["pretrain"]
+    return {
+        "protocol": protocol,
+        "evaluator": {
+            "dataset": dataset or pretrain["dataset"],
+            "dataset_version": "1",
+            "epochs": epochs,
+            "recipe": recipe(recipe_id or f"{protocol}-tiny", version, changed),
+            "seed": pretrain["seed"],
+            **options,
+        },
+        "pretrain": pretrain,
+    }
+
+
+def run_id_of(config: Config, parents: Sequence[str] = ()) -> str:
+    stage = config.get("protocol", "pretrain")
+    digest = hashlib.sha256(json.dumps([config, list(parents)], sort_keys=True).encode()).hexdigest()[:10]
+    pretrain = config["pretrain"]
+    return f"{stage}-{pretrain['method']}-{pretrain['backbone']}-s{pretrain['seed']}-{digest}"
+
+
+def make_record(
+    config: Config,
+    metrics: Mapping[str, float],
+    *,
+    parents: Sequence[str] = (),
+    fingerprint: str = FINGERPRINT,
+    images_per_second: float = 1000.0,
+    seconds: float = 12.5,
+) -> Record:
+    stage = config.get("protocol", "pretrain")
+    part: Config = config["evaluator"] if "evaluator" in config else config["pretrain"]
+    written = CheckpointReference(role="backbone", path="checkpoints/backbone.safetensors", sha256=CHECKPOINT)
+    return Record(
+        run_id=run_id_of(config, parents),
+        stage=stage,
+        config={name: value for name, value in config.items() if name != "protocol"},
+        recipe=RecordedRecipe.model_validate(part["recipe"]),
+        parents=tuple(ParentReference(run_id=p, checkpoint_sha256=CHECKPOINT) for p in parents),
+        dataset=DatasetReference(
+            name=part["dataset"], version="1", sizes={"train": 100, "val": 50}, fingerprint=fingerprint
+        ),
+        metrics=dict(metrics),
+        seed=part["seed"],
+        attempts=1,
+        timing=Timing(started_at=STARTED, finished_at=STARTED + timedelta(seconds=seconds), seconds=seconds),
+        machine=Machine(host="somewhere", device="cpu", world_size=1, peak_memory_bytes=1),
+        software=Software(git_commit="0" * 40, git_dirty=False, packages={"torch": "2.14.0"}),
+        images_per_second=images_per_second,
+        checkpoints=() if "evaluator" in config else (written,),
+    )
+
+
+def write_run(
+    runs_directory: Path,
+    config: Config,
+    *,
+    state: str = "done",
+    metrics: Mapping[str, float] | None = None,
+    parents: Sequence[str] = (),
+    error: str = "loss is nan at step 7",
+    progress: Sequence[Mapping[str, float]] = (),
+    **record_fields: Any,
+) -> str:
+    """Write one run directory and answer its id.
+
+    Parameters
+    ----------
+    state
+        ``planned``, ``running``, ``unknown``, ``done``, ``failed`` or ``cancelled``; waiting follows from parents.
+    metrics
+        Of a done run; ``{"top1": 90.0}`` by default.
+    error
+        What a failed run says.
+    progress
+        Rows of ``progress.jsonl``.
+    record_fields
+        ``fingerprint``, ``images_per_second``, ``seconds``.
+    """
+    run_id = run_id_of(config, parents)
+    directory = RunDirectory(runs_directory / run_id)
+    directory.path.mkdir(parents=True)
+    stage = config.get("protocol", "pretrain")
+    written = {name: part for name, part in config.items() if name != "protocol"}
+    planned = {"run_id": run_id, "stage": stage, "parents": list(parents), "config": written}
+    directory.config.write_text(yaml.safe_dump(planned), encoding="utf-8")
+    if progress:
+        directory.progress.write_text("".join(json.dumps(row) + "\n" for row in progress), encoding="utf-8")
+    if state == "done":
+        record = make_record(config, {"top1": 90.0} if metrics is None else metrics, parents=parents, **record_fields)
+        directory.record.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+    elif state == "failed":
+        failure = {"error": error, "traceback": f"Traceback …\n{error}", "attempt": 1}
+        directory.failure.write_text(json.dumps(failure), encoding="utf-8")
+    elif state == "cancelled":
+        directory.cancelled.write_text("{}", encoding="utf-8")
+    elif state in ("running", "unknown"):
+        directory.attempts.write_text(json.dumps({"attempt": 1, "host": "elsewhere", "pid": 1}) + "\n")
+        if state == "unknown":
+            long_ago = time.time() - 10 * STALE_AFTER_SECONDS
+            os.utime(directory.attempts, (long_ago, long_ago))
+    elif state != "planned":
+        raise ValueError(f"no run is written {state}")
+    return run_id

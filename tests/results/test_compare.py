@@ -1,0 +1,197 @@
+"""Statistics against scipy and hand-made numbers; pairing against frames whose pairs are known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from results.compare import Comparison, compare, render_comparison
+from results.errors import InputError
+from results.frame import to_frame
+from results.statistics import mean, paired_difference, sign_test, standard_error
+from results.store import load_runs
+from results.variants import variant, variants
+from tests.results.synthetic import evaluation, pretraining, write_run
+
+OURS = [97.1, 96.4, 98.0, 97.7]
+BASELINE = [95.0, 96.6, 96.1, 95.9]
+
+
+def test_mean_and_standard_error_agree_with_scipy() -> None:
+    assert mean(OURS) == pytest.approx(sum(OURS) / 4)
+    assert standard_error(OURS) == pytest.approx(stats.sem(OURS, ddof=1))
+    assert standard_error([1.0, 3.0]) == pytest.approx(1.0)
+    assert standard_error([5.0]) is None
+
+
+def test_paired_difference_agrees_with_scipy() -> None:
+    found = paired_difference(OURS, BASELINE)
+    expected = stats.ttest_rel(OURS, BASELINE)
+    interval = expected.confidence_interval(0.95)
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert found.low == pytest.approx(interval.low)
+    assert found.high == pytest.approx(interval.high)
+    assert (found.wins, found.losses, found.ties) == (3, 1, 0)
+    assert found.mean == pytest.approx(1.4)
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (3, 0), (5, 2), (2, 5), (4, 4), (40, 21)])
+def test_sign_test_agrees_with_the_exact_binomial_test(wins: int, losses: int) -> None:
+    expected = stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    assert sign_test(wins, losses) == pytest.approx(expected)
+
+
+def test_without_spread_there_is_no_interval() -> None:
+    for ours, baseline in (([97.0], [95.0]), ([97.2, 96.1, 98.3], [96.0, 94.9, 97.1])):
+        found = paired_difference(ours, baseline)
+        assert (found.low, found.high, found.p_value) == (None, None, None)
+
+
+def test_a_lower_loss_wins() -> None:
+    found = paired_difference([0.5, 0.6], [0.7, 0.6], higher_is_better=False)
+    assert (found.wins, found.losses, found.ties) == (1, 0, 1)
+    assert found.mean == pytest.approx(-0.1)
+
+
+def test_variants_of_opera() -> None:
+    assert variant({"method": "opera", "arrangement": "C", "preset": "official"}) == "opera"
+    assert variant({"method": "opera", "arrangement": "A", "preset": None}) == "opera (A)"
+    assert variant({"method": "opera", "arrangement": "B", "preset": "paper"}) == "opera (B, paper)"
+    assert variant({"method": "moco_v3", "arrangement": math.nan}) == "moco_v3"
+
+
+class Sweep:
+    """Finished evaluations by hand: ``add("opera", seed=1, top1=97.0)``."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def add(self, method: str, top1: float = 90.0, *, state: str = "done", **options: Any) -> str:
+        recorded = {name: options.pop(name) for name in ("fingerprint",) if name in options}
+        judged = {name: options.pop(name) for name in ("version", "protocol") if name in options}
+        protocol = judged.pop("protocol", "linear")
+        config = evaluation(pretraining(method, **options), protocol, **judged)
+        return write_run(self.directory, config, state=state, metrics={"top1": top1, "top5": 99.0}, **recorded)
+
+    def frame(self) -> pd.DataFrame:
+        return to_frame(load_runs(self.directory).runs)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Sweep:
+    return Sweep(tmp_path)
+
+
+def top1_group(comparison: Comparison) -> Any:
+    (group,) = (group for group in comparison.groups if group.fields["metric"] == "top1")
+    return group
+
+
+def test_pairs_are_formed_by_seed(sweep: Sweep) -> None:
+    for seed, (ours, baseline) in enumerate(zip(OURS, BASELINE, strict=True)):
+        sweep.add("opera", ours, seed=seed)
+        sweep.add("moco_v3", baseline, seed=seed)
+    shuffled = sweep.frame().sample(frac=1, random_state=0)
+    found = compare(shuffled, "opera")
+    group = top1_group(found)
+    assert group.seeds == (0, 1, 2, 3)
+    assert group.difference == paired_difference(OURS, BASELINE)
+    assert group.method_mean == pytest.approx(97.3)
+    assert found.unpaired == ()
+    assert compare(pd.concat([shuffled, shuffled]), "opera") == found
+
+
+def test_verdicts_claim_no_more_than_the_pairs_show(sweep: Sweep) -> None:
+    sweep.add("opera", 99.0)
+    sweep.add("moco_v3", 50.0)
+    assert top1_group(compare(sweep.frame(), "opera")).verdict == "n = 1: no spread, no verdict"
+    sweep.add("opera", 60.0, seed=1)
+    sweep.add("moco_v3", 59.0, seed=1)
+    assert "n = 2: the interval contains 0" in top1_group(compare(sweep.frame(), "opera")).verdict
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"backbone": "tiny_resnet"}, "differs in backbone (tiny_vit, there tiny_resnet)"),
+        ({"global_batch_size": 64}, "differs in global_batch_size (128, there 64)"),
+        ({"epochs": 20}, "differs in pretrain_epochs (10, there 20)"),
+        ({"seed": 5}, "differs in seed (0, there 5)"),
+        ({"version": 2}, "differs in protocol_recipe (linear-tiny@1, there linear-tiny@2)"),
+        ({"fingerprint": "f" * 64}, "differs in fingerprint ("),
+        ({"protocol": "knn"}, "moco_v3 has no linear run"),
+        ({"state": "failed"}, "its partner is failed"),
+        ({"state": "planned"}, "its partner is planned"),
+    ],
+)
+def test_what_keeps_two_runs_apart_is_named(sweep: Sweep, changed: dict[str, Any], reason: str) -> None:
+    ours = sweep.add("opera")
+    sweep.add("moco_v3", **changed)
+    found = compare(sweep.frame(), "opera")
+    assert found.groups == ()
+    (unpaired,) = (one for one in found.unpaired if one.run_id == ours)
+    assert reason in unpaired.reason
+
+
+def test_settings_are_never_pooled(sweep: Sweep) -> None:
+    for seed in range(3):
+        sweep.add("moco_v3", 90.0 + seed, seed=seed)
+        sweep.add("opera", 91.0 + seed, seed=seed)
+        sweep.add("opera", 80.0 + 2 * seed, seed=seed, mlp_layers=5)
+    found = compare(sweep.frame(), "opera")
+    top1 = {group.settings["mlp_layers"]: group for group in found.groups if group.fields["metric"] == "top1"}
+    assert {layers: group.method_mean for layers, group in top1.items()} == {2: 92.0, 5: 82.0}
+    ambiguous = compare(sweep.frame(), "moco_v3", "opera")
+    assert ambiguous.groups == ()
+    assert "2 runs of opera fit, which differ in mlp_layers" in {one.reason for one in ambiguous.unpaired}
+
+
+def test_arrangements_are_variants_of_their_own(sweep: Sweep) -> None:
+    for seed in range(2):
+        sweep.add("opera", 96.0 + seed, seed=seed)
+        sweep.add("opera", 95.0, seed=seed, arrangement="A")
+    assert variants(sweep.frame()) == ("opera", "opera (A)")
+    assert top1_group(compare(sweep.frame(), "opera", "opera (A)")).difference.mean == pytest.approx(1.5)
+
+
+def test_unknown_variants_are_refused(sweep: Sweep) -> None:
+    sweep.add("opera")
+    with pytest.raises(InputError, match="did you mean 'opera'"):
+        compare(sweep.frame(), "oprea", "opera")
+    with pytest.raises(InputError, match="no evaluation of 'moco_v3'"):
+        compare(sweep.frame(), "opera")
+    with pytest.raises(InputError, match="with itself"):
+        compare(sweep.frame(), "opera", "opera")
+
+
+def test_rendering(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    rng = random.Random(0)
+    for seed in range(3):
+        sweep.add("opera", 96.0 + rng.random(), seed=seed)
+        sweep.add("moco_v3", 91.0 + rng.random(), seed=seed)
+    lonely = sweep.add("opera", seed=7)
+    found = compare(sweep.frame(), "opera")
+    group = top1_group(found)
+
+    row = next(row for row in csv.DictReader(io.StringIO(render_comparison(found, "csv"))) if row["metric"] == "top1")
+    assert float(row["difference"]) == group.difference.mean
+    assert (row["n"], row["seeds"], row["wins"]) == ("3", "0 1 2", "3")
+    document = json.loads(render_comparison(found, "json"))
+    assert document["groups"][0]["low"] == group.difference.low
+    assert document["unpaired"][0]["run_id"] == lonely
+    for text in (render_comparison(found, "md"), render_comparison(found, "terminal")):
+        assert f"+{group.difference.mean:.1f} [" in text
+        assert "n = 3: opera better" in text
+        assert lonely in text.replace("\n", "")
+    with pytest.raises(InputError, match="allowed: terminal, md, csv, json"):
+        render_comparison(found, "xml")
