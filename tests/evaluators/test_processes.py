@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from evaluators.lookup import find_evaluator
 from evaluators.parts import data
 from pretrain.datasets import open_split
 from tests.evaluators.conftest import Curves, Few, MakeCheckpoint, context, resolved
+from tests.processes import running
 
 # 90 images in batches of 40 leave a last batch of 10; the validation images don't divide by two.
 FEW = {"train": 90, "val": 51}
@@ -28,8 +26,7 @@ def evaluate(name: str, checkpoint: Path, directory: Path) -> tuple[Any, Curves]
     return find_evaluator(name).evaluate(checkpoint, config, context(directory, curves)), curves
 
 
-def worker(rank: int, port: int, checkpoint: Path, directory: Path) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+def worker(rank: int, checkpoint: Path, directory: Path) -> None:
     data.open_split = few  # type: ignore[attr-defined]
     for name in ("linear", "finetune"):
         metrics, curves = evaluate(name, checkpoint, directory / name)
@@ -48,18 +45,8 @@ def test_two_processes_judge_like_one(
     """Shares, gradient averaging, batch statistics and accuracies are right, or the losses part."""
     monkeypatch.setattr(data, "open_split", few)
     checkpoint = make_checkpoint("tiny_resnet")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    forkserver = multiprocessing.get_context("forkserver")
-    forkserver.set_forkserver_preload(["tests.evaluators.test_processes"])
-    processes = [forkserver.Process(target=worker, args=(rank, port, checkpoint, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    alone = {name: evaluate(name, checkpoint, tmp_path / f"{name}-alone")[0] for name in ("linear", "finetune")}
-    for process in processes:
-        process.join(200)
-    assert [process.exitcode for process in processes] == [0, 0]
+    with running(2, worker, checkpoint, tmp_path):
+        alone = {name: evaluate(name, checkpoint, tmp_path / f"{name}-alone")[0] for name in ("linear", "finetune")}
     for name, expected in alone.items():
         for rank in range(2):
             found = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,9 +14,10 @@ from pretrain.config import PretrainConfig
 from pretrain.distributed import AllReduceBatchNorm
 from pretrain.engine import pretrain, train
 from tests.pretrain.test_engine import run, tiny_config
+from tests.processes import running
 
 
-def worker(rank: int, port: int, config: PretrainConfig, directory: Path) -> None:
+def worker(rank: int, config: PretrainConfig, directory: Path) -> None:
     # Every row is due for a state, by clocks that differ: the processes must still agree.
     train.MINUTES_BETWEEN_STATES = rank * 1e-3
 
@@ -27,15 +25,7 @@ def worker(rank: int, port: int, config: PretrainConfig, directory: Path) -> Non
         with (directory / "losses.txt").open("a") as file:
             file.write(f"{values['loss']}\n")
 
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     pretrain(config, run_directory=directory, data_root=None, device="cpu", num_workers=0, report=report)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
@@ -44,17 +34,10 @@ def test_two_processes_train_like_one(tmp_path: Path) -> None:
     one: list[dict[str, float]] = []
     run(config, tmp_path / "one", one)
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pretrain.engine.train", "tests.pretrain.test_distributed"])
     directory = tmp_path / "two"
     directory.mkdir()
-    port = free_port()
-    processes = [context.Process(target=worker, args=(rank, port, config, directory)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    with running(2, worker, config, directory):
+        pass
     two = [float(line) for line in (directory / "losses.txt").read_text().split()]
     assert two == pytest.approx([row["loss"] for row in one], rel=2e-4)
 
