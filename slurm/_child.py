@@ -43,7 +43,7 @@ def main(orders: Connection) -> None:
     os.environ.clear()
     os.environ.update(order.environment)
     try:
-        _redirect_to(order.log_path)
+        redirect_to(order.log_path)
     except OSError as error:
         orders.send(describe(error))
         sys.exit(1)
@@ -58,7 +58,7 @@ def main(orders: Connection) -> None:
         sys.exit(1)
 
 
-def _redirect_to(log_path: Path) -> None:
+def redirect_to(log_path: Path) -> None:
     """Make the log's end standard output and error, at the level of file descriptors; input is empty."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

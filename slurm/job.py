@@ -43,6 +43,8 @@ class Job:
         JSON-able keyword arguments.
     parents
         Ids of jobs that must be done first. A failed parent fails this job without running it.
+    stage
+        The kind of work, by which a cluster's profile chooses resources; executors on this machine ignore it.
     log_path
         Receives standard output and error, whole, whatever the job's end. Appended to; its directory is created.
     """
@@ -52,6 +54,7 @@ class Job:
     arguments: Mapping[str, Any]
     log_path: Path
     parents: tuple[str, ...] = ()
+    stage: str = ""
 
 
 @dataclass

@@ -12,14 +12,14 @@ from typing import cast
 from slurm.errors import InputError
 from slurm.job import Executor
 
-NOT_EXECUTORS = {"errors", "graph", "job", "lookup"}
+NOT_EXECUTORS = {"errors", "graph", "job", "lookup", "stop"}
 
 
 @functools.cache
 def executor_names() -> tuple[str, ...]:
     """Names of the modules of this package that hold an executor, sorted; none of them is imported."""
     found = pkgutil.iter_modules(importlib.import_module("slurm").__path__)
-    return tuple(sorted(m.name for m in found if not m.name.startswith("_") and m.name not in NOT_EXECUTORS))
+    return tuple(sorted(m.name for m in found if not (m.ispkg or m.name.startswith("_") or m.name in NOT_EXECUTORS)))
 
 
 def find_executor(name: str) -> Callable[..., Executor]:

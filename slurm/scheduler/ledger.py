@@ -1,0 +1,133 @@
+"""What was submitted: one append-only file, from which every later command knows which jobs stand for which work.
+
+An intent is written before ``sbatch`` is called and its outcome after. A submission that was cut off in between is
+found again by its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One batch that was handed to the scheduler, or was about to be.
+
+    Parameters
+    ----------
+    name
+        The SLURM job name, unique.
+    job_ids
+        This suite's ids, in the order of the array's indices.
+    slurm_id
+        The number ``sbatch`` answered; None while that is not known.
+    """
+
+    name: str
+    job_ids: tuple[str, ...]
+    submitted_at: datetime
+    slurm_id: str | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The latest submission of one job; ``slurm_id`` is that of its array element, or None when unknown."""
+
+    job_id: str
+    name: str
+    slurm_id: str | None
+    submitted_at: datetime
+
+
+class Ledger:
+    """The ledger in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "ledger.jsonl"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Submit alone: another command that submits to the same folder waits here until this one has written."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def intend(self, name: str, job_ids: Sequence[str]) -> None:
+        """Note a batch that is about to be submitted."""
+        self._append({"name": name, "job_ids": list(job_ids), "at": datetime.now(UTC).isoformat()})
+
+    def accepted(self, name: str, slurm_id: str) -> None:
+        """Note the number that the scheduler gave a batch."""
+        self._append({"name": name, "slurm_id": slurm_id})
+
+    def refused(self, name: str) -> None:
+        """Note that the scheduler never took a batch."""
+        self._append({"name": name, "refused": True})
+
+    def submissions(self) -> tuple[Submission, ...]:
+        """Every batch, in order; a half-written last line, as a kill leaves it, is skipped."""
+        found: dict[str, Submission] = {}
+        for row in self._rows():
+            name = row["name"]
+            if "job_ids" in row:
+                at = datetime.fromisoformat(row["at"])
+                found[name] = Submission(name, tuple(row["job_ids"]), at)
+            elif name in found:
+                known = found[name]
+                found[name] = Submission(
+                    name,
+                    known.job_ids,
+                    known.submitted_at,
+                    slurm_id=row.get("slurm_id", known.slurm_id),
+                    refused=row.get("refused", False),
+                )
+        return tuple(found.values())
+
+    def latest(self) -> dict[str, Entry]:
+        """The last submission of each job that was not refused."""
+        entries: dict[str, Entry] = {}
+        for submission in self.submissions():
+            if submission.refused:
+                continue
+            single = len(submission.job_ids) == 1
+            for index, job_id in enumerate(submission.job_ids):
+                slurm_id = submission.slurm_id
+                if slurm_id is not None and not single:
+                    slurm_id = f"{slurm_id}_{index}"
+                entries[job_id] = Entry(job_id, submission.name, slurm_id, submission.submitted_at)
+        return entries
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        try:
+            text = self._file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        for line in text.splitlines():
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and "name" in row:
+                    yield row
+
+    def _append(self, row: dict[str, Any]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a+b") as file:
+            # After a kill in the middle of a line, the next one starts on its own.
+            file.seek(0, os.SEEK_END)
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(row).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,188 @@
+"""A cluster as its user describes it: what each stage of work asks for, and what the site wants to be told."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slurm.errors import InputError
+
+Count = Annotated[int, Field(gt=0)]
+OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
+
+
+class StageResources(BaseModel):
+    """What one job of a stage asks for. What a stage leaves out it takes from the cluster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partition: OneLine | None = None
+    account: OneLine | None = None
+    qos: OneLine | None = None
+    constraint: OneLine | None = None
+    nodes: Count | None = None
+    gpus_per_node: int | None = Field(
+        default=None, ge=0, description="one process runs per GPU; with 0, processes_per_node on the processor"
+    )
+    processes_per_node: Count | None = Field(default=None, description="only where gpus_per_node is 0")
+    cpus_per_gpu: Count | None = Field(default=None, description="processors of each process, with or without a GPU")
+    memory_gb_per_node: float | None = Field(default=None, gt=0, description="GiB")
+    hours: float | None = Field(default=None, gt=0, description="time limit of one attempt")
+    max_concurrent: Count | None = Field(default=None, description="jobs of one array that run at the same time")
+    sbatch: dict[str, OneLine | int | float | bool] | None = Field(
+        default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}"
+    )
+    setup: tuple[str, ...] | None = Field(default=None, description="shell lines before the job, e.g. module load cuda")
+    python: OneLine | None = Field(
+        default=None, description="the interpreter that runs the job; the submitting one by default"
+    )
+
+
+class ClusterProfile(StageResources):
+    """One cluster. Its own fields are the defaults of every stage; ``stages`` says what differs by stage."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    requeue: bool = Field(
+        default=True, description="whether a job that reaches its time limit, is preempted or loses its node goes on"
+    )
+    seconds_before_limit: Annotated[int, Field(ge=30)] = Field(
+        default=120, description="how long before its time limit a job is told to save its state"
+    )
+    max_array_size: Count | None = Field(default=None, description="read from the cluster when left out")
+    max_submitted_jobs: Count | None = Field(default=None, description="read from the cluster when left out")
+    stages: dict[str, StageResources] = Field(
+        default={}, description="by stage: pretrain, or an evaluator's name (linear, finetune, …)"
+    )
+
+    def resources(self, stage: str) -> Resources:
+        """What a job of ``stage`` gets, every default filled in."""
+        own = self.stages.get(stage, StageResources())
+
+        def chosen(field: str, default: Any = None) -> Any:
+            value = getattr(own, field)
+            value = getattr(self, field) if value is None else value
+            return default if value is None else value
+
+        gpus = chosen("gpus_per_node", 0)
+        return Resources(
+            partition=chosen("partition"),
+            account=chosen("account"),
+            qos=chosen("qos"),
+            constraint=chosen("constraint"),
+            nodes=chosen("nodes", 1),
+            gpus_per_node=gpus,
+            processes_per_node=gpus or chosen("processes_per_node", 1),
+            cpus_per_process=chosen("cpus_per_gpu", 1),
+            memory_gb_per_node=chosen("memory_gb_per_node"),
+            minutes=max(round(60 * chosen("hours", 24.0)), 1),
+            max_concurrent=chosen("max_concurrent"),
+            sbatch=tuple(sorted({**(self.sbatch or {}), **(own.sbatch or {})}.items())),
+            setup=tuple(chosen("setup", ())),
+            python=chosen("python"),
+        )
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job asks of the cluster; jobs that ask for the same go into one array."""
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    nodes: int
+    gpus_per_node: int
+    processes_per_node: int
+    cpus_per_process: int
+    memory_gb_per_node: float | None
+    minutes: int
+    max_concurrent: int | None
+    sbatch: tuple[tuple[str, str | int | float | bool], ...]
+    setup: tuple[str, ...]
+    python: str | None
+
+    @property
+    def processes(self) -> int:
+        return self.nodes * self.processes_per_node
+
+    @property
+    def gpus(self) -> int:
+        return self.nodes * self.gpus_per_node
+
+
+def user_clusters() -> Path:
+    """Where a user's own profiles lie: ``$XDG_CONFIG_HOME/opera-bench/clusters``, by default below ``~/.config``."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "opera-bench" / "clusters"
+
+
+def cluster_names() -> tuple[str, ...]:
+    """Names of the shipped profiles and of the user's own."""
+    shipped = {item.name for item in files("slurm").joinpath("clusters").iterdir()}
+    own = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
+    return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
+
+
+def load_profile(name: str) -> ClusterProfile:
+    """The profile called ``name``, the user's own before a shipped one; or a path to a YAML file.
+
+    Raises
+    ------
+    InputError
+        No such profile, or one that can't be meant; the message lists what is allowed.
+    """
+    own = user_clusters() / f"{name}.yaml"
+    if name.endswith((".yaml", ".yml")):
+        own = Path(name)
+        if not own.is_file():
+            raise InputError(f"cluster {name}: no such file")
+    if own.is_file():
+        text, where = own.read_text(encoding="utf-8"), str(own)
+    elif name in cluster_names():
+        text, where = files("slurm").joinpath("clusters", f"{name}.yaml").read_text(encoding="utf-8"), name
+    else:
+        near = difflib.get_close_matches(name, cluster_names(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(
+            f"unknown cluster {name!r}; {hint}allowed: {', '.join(cluster_names())}, a path to a YAML file, "
+            f"or a profile of your own as {user_clusters()}/{name}.yaml"
+        )
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"cluster {where}: not valid YAML ({error})") from error
+    return parse_profile(content, where)
+
+
+def parse_profile(content: Any, where: str) -> ClusterProfile:
+    """Check a profile that was read from YAML.
+
+    Raises
+    ------
+    InputError
+        The first problem, with the valid keys where one is unknown.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError(f"cluster {where}: write a mapping; allowed: {', '.join(ClusterProfile.model_fields)}")
+    try:
+        return ClusterProfile.model_validate(dict(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            model = StageResources if first["loc"][0] == "stages" else ClusterProfile
+            word, allowed = str(first["loc"][-1]), sorted(model.model_fields)
+            near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}") from error
+        given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r}"
+        raise InputError(f"cluster {where}: {path}: {first['msg'].lower()}{given}") from error

@@ -1,0 +1,94 @@
+"""What happens in each process of a SLURM job: join the others, catch signals, call the function, or go on later.
+
+A job is told to stop twice over. ``SIGUSR2`` comes from ``--signal``, some time before the time limit (and before
+preemption, where the site sends it): the job saves its state and puts itself back into the queue. ``SIGTERM`` comes
+when SLURM is about to kill: at preemption, ``scontrol requeue``, the time limit and ``scancel``. Whether the job comes
+back is then SLURM's decision; the job saves its state and waits for the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from slurm import stop
+from slurm._call import call
+from slurm._child import redirect_to
+
+SECONDS_TO_THE_KILL = 600
+"""How long a stopped job waits to be killed. KillWait and GraceTime of clusters are shorter."""
+
+
+@dataclass
+class Task:
+    """One job as submitit pickles it: plain values only, so that the code that runs is the snapshot's."""
+
+    function: str
+    arguments: str
+    log_path: str
+    requeue: bool
+
+    def __call__(self) -> None:
+        from submitit import JobEnvironment
+        from submitit.helpers import TorchDistributedEnvironment
+
+        group = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+        redirect_to(_log_of(Path(self.log_path), group.rank))
+        job = JobEnvironment()
+        print(f"SLURM job {job.job_id}, process {group.rank} of {group.world_size} on {_node()}", flush=True)
+        told = _catch_signals()
+        try:
+            call(self.function, self.arguments)
+        except stop.Stopped as stopped:
+            print(stopped, flush=True)
+            if signal.SIGTERM not in told:
+                if not self.requeue:
+                    raise
+                if group.rank == 0:
+                    _requeue(job.job_id)
+            _wait_for_the_kill()
+
+    def checkpoint(self) -> Any:
+        """What submitit submits again when the signal comes before this task has begun: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _catch_signals() -> set[signal.Signals]:
+    """Turn the scheduler's signals into a wish to stop; the set fills with those that came."""
+    told: set[signal.Signals] = set()
+
+    def note(number: int, _: FrameType | None) -> None:
+        told.add(signal.Signals(number))
+        stop.request_stop()
+
+    for number in (signal.SIGUSR2, signal.SIGTERM):
+        signal.signal(number, note)
+    return told
+
+
+def _requeue(job_id: str) -> None:
+    print(f"back into the queue: scontrol requeue {job_id}", flush=True)
+    subprocess.run(["scontrol", "requeue", job_id], check=True, timeout=60)
+
+
+def _wait_for_the_kill() -> None:
+    """An end of its own would count as success or failure; SLURM, which ends this job, knows better."""
+    time.sleep(SECONDS_TO_THE_KILL)
+    sys.exit(1)
+
+
+def _node() -> str:
+    return os.environ.get("SLURMD_NODENAME", "this node")
+
+
+def _log_of(path: Path, rank: int) -> Path:
+    return path if rank == 0 else path.with_suffix(f".rank{rank}{path.suffix}")

@@ -1,0 +1,273 @@
+"""The SLURM executor: jobs become arrays of a cluster, which goes on without the submitting process."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slurm.errors import InputError
+from slurm.graph import check_jobs, encode_arguments
+from slurm.job import Handle, Job, JobState, OnChange
+from slurm.scheduler.ledger import Ledger
+from slurm.scheduler.limits import DEFAULT_MAX_ARRAY_SIZE, Limits, read_limits
+from slurm.scheduler.profile import ClusterProfile, Resources
+from slurm.scheduler.queue import Queue, Standing, View, active_jobs, slurm_ids_by_name
+from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, script_text
+from slurm.scheduler.snapshot import take_snapshot
+from slurm.scheduler.task import Task
+
+SECONDS_BETWEEN_LOOKS = 10.0
+_STATES = {
+    Standing.PENDING: JobState.WAITING,
+    Standing.RUNNING: JobState.RUNNING,
+    Standing.SUCCEEDED: JobState.DONE,
+    Standing.FAILED: JobState.FAILED,
+    Standing.NEVER: JobState.FAILED,
+    Standing.CANCELLED: JobState.CANCELLED,
+    Standing.GONE: JobState.UNKNOWN,
+    Standing.SILENT: JobState.UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class CodeToRun:
+    """What jobs import: packages copied when a job is submitted, and files that lie beside them."""
+
+    packages: tuple[str, ...]
+    files: Mapping[str, str]
+
+
+class SlurmExecutor:
+    """Submits through submitit and returns; ``wait`` is for those who want to.
+
+    Jobs that ask for the same resources and wait for the same parents go in as one array, so the number of ``sbatch``
+    calls follows the number of pretrainings and not that of evaluations. A job that the scheduler still holds is not
+    submitted again, whoever asks and from where; two submissions to one folder take turns. What the cluster's limits
+    leave no room for stays waiting, and the next submission tops up.
+
+    Parameters
+    ----------
+    folder
+        Shared with the cluster's nodes. Holds the ledger of what was submitted, scripts and pickles, code snapshots.
+    profile
+        The cluster.
+    label
+        Begins the name of every SLURM job.
+    code
+        Copied at submission; jobs import this copy.
+    """
+
+    def __init__(self, folder: Path, profile: ClusterProfile, label: str, code: CodeToRun) -> None:
+        self._folder = folder
+        self._profile = profile
+        self._label = label
+        self._code = code
+        self._ledger = Ledger(folder)
+        self._queue = Queue(folder)
+
+    def submit(self, jobs: Sequence[Job]) -> list[Handle]:
+        """Hand jobs to the cluster, parents first; see ``slurm.job.Executor``.
+
+        A parent that is neither among ``jobs`` nor held by the scheduler is taken as done.
+
+        Raises
+        ------
+        InputError
+            What ``check_jobs`` refuses, no SLURM on this machine, or a request that ``sbatch`` refuses.
+        """
+        check_jobs(jobs)
+        if shutil.which("sbatch") is None:
+            raise InputError("there is no SLURM on this machine (no sbatch); use --executor local, or --dry-run")
+        with self._ledger.locked():
+            self._settle_intents()
+            held = {job_id: view for job_id, view in self._queue.views(fresh=True).items() if view.standing.is_active}
+            handles = {job.id: Handle(job) for job in jobs}
+            for job_id, handle in handles.items():
+                if job_id in held:
+                    _show(handle, held[job_id])
+            self._remove_what_can_never_start(handles)
+            self._submit_new([job for job in jobs if job.id not in held], handles, held)
+        return list(handles.values())
+
+    def scripts(self, jobs: Sequence[Job]) -> list[str]:
+        """The batch scripts that ``submit`` would hand to ``sbatch`` if nothing were submitted yet. Needs no SLURM."""
+        check_jobs(jobs)
+        limits = Limits(self._profile.max_array_size or DEFAULT_MAX_ARRAY_SIZE, self._profile.max_submitted_jobs)
+        texts = []
+        shown: dict[str, str] = {}
+        for number, (group, parents) in enumerate(self._groups(jobs, {}, limits)):
+            depends_on = tuple(dict.fromkeys(f"<{shown[parent]}>" for parent in parents))
+            name = f"{self._label}-{number}"
+            batch = Batch(name, self._folder / name, len(group), self._resources(group[0]), depends_on, self._code_home)
+            shown |= {
+                job.id: f"job {name}" + (f" task {index}" if len(group) > 1 else "") for index, job in enumerate(group)
+            }
+            texts.append(script_text(batch, self._profile))
+        return texts
+
+    def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
+        """Return when every handle is final. Ctrl-C leaves the jobs with the cluster and is raised again."""
+        while True:
+            views = self._queue.views()
+            for handle in handles:
+                before = handle.state
+                if not before.is_final and handle.job.id in views:
+                    _show(handle, views[handle.job.id])
+                    if handle.state is not before and on_change is not None:
+                        on_change(handle)
+            if all(handle.state.is_final or "slurm_job_id" not in handle.details for handle in handles):
+                return
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
+        """``scancel`` what the scheduler holds of these; their descendants can then never start, and go too."""
+        views = self._queue.views(fresh=True)
+        cancel_jobs([view for handle in handles if (view := views.get(handle.job.id)) is not None])
+        for handle in handles:
+            if not handle.state.is_final:
+                handle.state, handle.reason = JobState.CANCELLED, "cancelled"
+
+    @property
+    def _code_home(self) -> Path:
+        return self._folder / "code" / "snapshot"
+
+    def _resources(self, job: Job) -> Resources:
+        return self._profile.resources(job.stage)
+
+    def _settle_intents(self) -> None:
+        """Find out about submissions that were cut off between the intent and the answer."""
+        open_names = [s.name for s in self._ledger.submissions() if s.slurm_id is None and not s.refused]
+        if not open_names:
+            return
+        try:
+            found = slurm_ids_by_name(open_names)
+        except ConnectionError as error:
+            raise InputError(f"an earlier submission was cut off, and {error}; try again when it does") from error
+        for name in open_names:
+            if name in found:
+                self._ledger.accepted(name, found[name])
+            else:
+                self._ledger.refused(name)
+
+    def _remove_what_can_never_start(self, handles: Mapping[str, Handle]) -> None:
+        views = self._queue.views()
+        cancel_jobs([view for job_id, view in views.items() if job_id in handles and view.standing is Standing.NEVER])
+
+    def _submit_new(self, jobs: Sequence[Job], handles: Mapping[str, Handle], held: Mapping[str, View]) -> None:
+        if not jobs:
+            return
+        limits = read_limits(self._profile)
+        room = len(jobs)
+        if limits.submitted_jobs is not None:
+            room = max(limits.submitted_jobs - (active_jobs() or 0), 0)
+        code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / "code")
+        known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
+        for group, parents in self._groups(jobs, known, limits):
+            fitting = group[:room]
+            if any(parent not in known for parent in parents):
+                fitting = ()  # a parent was held back
+            if fitting:
+                depends_on = tuple(dict.fromkeys(known[parent] for parent in parents))
+                try:
+                    known |= self._submit_batch(fitting, depends_on, code)
+                except _NoRoomError:
+                    fitting, room = (), 0
+            room -= len(fitting)
+            for job in fitting:
+                handles[job.id].details["slurm_job_id"] = known[job.id]
+            for job in group[len(fitting) :]:
+                handles[job.id].reason = "held back: the cluster takes no more jobs now"
+
+    def _groups(
+        self, jobs: Sequence[Job], held: Mapping[str, str], limits: Limits
+    ) -> list[tuple[tuple[Job, ...], tuple[str, ...]]]:
+        """Jobs that can share an array, and the parents all of them wait for; parents' groups come first."""
+        together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
+        here = {job.id for job in jobs}
+        for job in _parents_first(jobs):
+            parents = tuple(parent for parent in job.parents if parent in here or parent in held)
+            together.setdefault((parents, self._resources(job)), []).append(job)
+        size = limits.array_size
+        return [
+            (tuple(group[start : start + size]), parents)
+            for (parents, _), group in together.items()
+            for start in range(0, len(group), size)
+        ]
+
+    def _submit_batch(self, jobs: Sequence[Job], depends_on: tuple[str, ...], code: Path) -> dict[str, str]:
+        """One ``sbatch`` call; the SLURM id of each job."""
+        from submitit import SlurmExecutor as Submitit
+        from submitit.core.utils import FailedJobError
+
+        name = f"{self._label}-{secrets.token_hex(4)}"
+        resources = self._resources(jobs[0])
+        batch = Batch(name, self._folder / name, len(jobs), resources, depends_on, code)
+        told = parameters(batch, self._profile)
+        submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(resources))
+        submitit.update_parameters(**told)
+        tasks = [Task(job.function, encode_arguments(job), str(job.log_path), self._profile.requeue) for job in jobs]
+        self._ledger.intend(name, [job.id for job in jobs])
+        try:
+            with submitit.batch():
+                submitted = [submitit.submit(task) for task in tasks]
+        except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
+            self._ledger.refused(name)
+            shutil.rmtree(batch.folder, ignore_errors=True)
+            if any(
+                word in str(error) for word in ("MaxSubmitJob", "AssocMaxSubmit", "job submit limit", "QOSMaxSubmit")
+            ):
+                raise _NoRoomError from error
+            raise InputError(f"cluster {self._profile.name}: sbatch refused: {_said(error)}") from error
+        self._ledger.accepted(name, str(submitted[0].job_id).partition("_")[0])
+        return {job.id: str(handle.job_id) for job, handle in zip(jobs, submitted, strict=True)}
+
+
+class _NoRoomError(Exception):
+    """The user's limit of submitted jobs is reached."""
+
+
+def cancel_jobs(views: Sequence[View]) -> None:
+    """``scancel`` those that the scheduler still holds.
+
+    Raises
+    ------
+    InputError
+        ``scancel`` failed.
+    """
+    wanted = [v.slurm_id for v in views if v.slurm_id and (v.standing.is_active or v.standing is Standing.NEVER)]
+    for start in range(0, len(wanted), 500):
+        command = ["scancel", *wanted[start : start + 500]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            raise InputError(f"scancel failed: {done.stderr.strip()}")
+
+
+def _show(handle: Handle, view: View) -> None:
+    handle.state, handle.reason = _STATES[view.standing], view.detail or None
+    if view.slurm_id:
+        handle.details["slurm_job_id"] = view.slurm_id
+
+
+def _parents_first(jobs: Sequence[Job]) -> list[Job]:
+    """Level by level, in the order given within a level, so that jobs which can share an array stay together."""
+    by_id = {job.id: job for job in jobs}
+    depth: dict[str, int] = {}
+
+    def level(job: Job) -> int:
+        if job.id not in depth:
+            depth[job.id] = 1 + max((level(by_id[p]) for p in job.parents if p in by_id), default=-1)
+        return depth[job.id]
+
+    return sorted(jobs, key=level)
+
+
+def _said(error: Any) -> str:
+    """What ``sbatch`` printed, on one line."""
+    text = str(getattr(error, "stderr", "") or error)
+    return " ".join(text.replace("sbatch: error:", "").split())[-500:]

@@ -1,0 +1,25 @@
+"""Asking a job to stop early, from outside and from within.
+
+A scheduler that is about to end a job says so with a signal. Where the job runs, whoever catches the signal calls
+``request_stop``; the job asks ``stop_requested`` at moments at which it can save what it has, and raises ``Stopped``.
+"""
+
+from __future__ import annotations
+
+import threading
+
+_requested = threading.Event()
+
+
+class Stopped(Exception):  # noqa: N818
+    """The job ended early because it was asked to, and can be started again to go on from what it saved."""
+
+
+def request_stop() -> None:
+    """Ask the job of this process to save its state and end."""
+    _requested.set()
+
+
+def stop_requested() -> bool:
+    """Whether the job of this process should save its state and raise ``Stopped``."""
+    return _requested.is_set()
