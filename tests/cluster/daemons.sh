@@ -5,6 +5,7 @@
 
 # In memory: the database and slurmctld fsync all the time, which is slow on a disk.
 STATE=${TEST_SLURM_DIR:-/dev/shm/test-slurm}
+MARK=.test-cluster # only a directory with this file in it is written to, and removed
 NODES=(n1 n2 n3 n4)
 MUNGE_SOCKET=$STATE/munge/munge.sock
 DATABASE_SOCKET=$STATE/mysql/mysqld.sock
