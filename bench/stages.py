@@ -12,6 +12,7 @@ from typing import Any
 from evaluators.interface import Context, ReportProgress
 from evaluators.lookup import find_evaluator
 from pretrain.checkpoint import BACKBONE_FILE, file_sha256
+from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
 from results.record import CheckpointReference, ParentReference, read_record
@@ -27,6 +28,7 @@ class Resources:
     device: str
     num_workers: int
     data_root: Path | None
+    compute: ComputeOptions = PLAIN
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
             device=resources.device,
             num_workers=resources.num_workers,
             report=report,
+            compute=resources.compute,
         )
     checkpoints = tuple(
         CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)

@@ -51,12 +51,17 @@ def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, A
 
     weights.parent.mkdir(parents=True, exist_ok=True)
     temporary = weights.with_name(f".{weights.name}.tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
-    checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)})
-    _replace_durably(temporary, weights)
-    temporary = header_path(weights).with_name(f".{header_path(weights).name}.tmp")
-    temporary.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    _replace_durably(temporary, header_path(weights))
+    temporary_header = header_path(weights).with_name(f".{header_path(weights).name}.tmp")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+        checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)})
+        temporary_header.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+        _replace_durably(temporary, weights)
+        _replace_durably(temporary_header, header_path(weights))
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        temporary_header.unlink(missing_ok=True)
+        raise
     return checked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic import Strict as StrictMarker
 
 Range = tuple[float, float]
@@ -91,8 +91,14 @@ class Normalisation(Strict):
     std: tuple[float, float, float]
 
 
+class BatchNormApproximation(Strict):
+    """Batch normalisations of the backbone take their statistics from fewer images than the global batch."""
+
+    per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
+
+
 class PretrainConfig(Strict):
-    """A pretraining run. Where it runs (device, workers, paths) is no part of it."""
+    """A pretraining run. Where it runs (device, workers, paths, micro-batches) is no part of it."""
 
     method: str
     method_options: dict[str, Any]
@@ -108,3 +114,12 @@ class PretrainConfig(Strict):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32)
+    batch_norm: BatchNormApproximation | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unused_keys(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``batch_norm`` only where it is set: a key that changes nothing changes no run's id."""
+        settings: dict[str, Any] = serialise(self)
+        if self.batch_norm is None:
+            settings.pop("batch_norm", None)
+        return settings

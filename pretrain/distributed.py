@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+_BUCKET_NUMBERS = 8_000_000
+"""Numbers per all-reduce of gradients: 32 MB of float32."""
+
 
 def get_rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
@@ -58,6 +61,40 @@ def mean_over_processes(values: dict[str, Tensor]) -> dict[str, float]:
         dist.all_reduce(stacked)
         stacked /= get_world_size()
     return dict(zip(values, stacked.tolist(), strict=True))
+
+
+@torch.no_grad()
+def average_gradients(model: nn.Module) -> None:
+    """Replace each parameter's gradient by its mean over the processes, some tens of megabytes at a time."""
+    if get_world_size() == 1:
+        return
+    bucket: list[Tensor] = []
+    for gradient in [parameter.grad for parameter in model.parameters() if parameter.grad is not None]:
+        bucket.append(gradient)
+        if sum(tensor.numel() for tensor in bucket) >= _BUCKET_NUMBERS:
+            _average(bucket)
+            bucket = []
+    _average(bucket)
+
+
+def _average(tensors: list[Tensor]) -> None:
+    if not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= get_world_size()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def least_over_processes(value: int, device: torch.device) -> int:
+    """The smallest of the processes' values, on each of them."""
+    if get_world_size() == 1:
+        return value
+    word = torch.tensor([value], device=device)
+    dist.all_reduce(word, dist.ReduceOp.MIN)
+    return int(word.item())
 
 
 def agreed(decision: bool, device: torch.device) -> bool:

@@ -16,7 +16,16 @@ from pretrain.plugins import suggest
 from pretrain.recipes import merge, select_recipe
 
 RECIPES = "pretrain.recipes"
-_RUN_KEYS = ("image_size", "global_batch_size", "epochs", "optimizer", "views", "normalisation", "precision")
+_RUN_KEYS = (
+    "image_size",
+    "global_batch_size",
+    "epochs",
+    "optimizer",
+    "views",
+    "normalisation",
+    "precision",
+    "batch_norm",
+)
 
 
 def resolve_pretraining(

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from pretrain.backbones.lookup import find_backbone
-from pretrain.batch import Batch
-from pretrain.checkpoint import BACKBONE_FILE, METHOD_FILE, CheckpointHeader, save_checkpoint
+from pretrain.checkpoint import CheckpointHeader
+from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.datasets import open_split
-from pretrain.distributed import (
-    agreed,
-    get_rank,
-    get_world_size,
-    mean_over_processes,
-    process_group,
-    synchronise_batch_norm,
-)
+from pretrain.distributed import agreed, get_rank, get_world_size, process_group, synchronise_batch_norm
+from pretrain.engine.augmented import AugmentedBatch
 from pretrain.engine.display import TrainingDisplay
+from pretrain.engine.export import export, keep_backbone
 from pretrain.engine.loader import RawBatch, batches, steps_per_epoch
+from pretrain.engine.means import RunningMean
+from pretrain.engine.prepare import build_step, choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
+from pretrain.engine.step import ComputeGradients, Precision
 from pretrain.errors import InputError
 from pretrain.methods.interface import Method
 from pretrain.methods.lookup import find_method
-from pretrain.optim import build_optimizer
-from pretrain.randomness import AUGMENT, STEP, derive_seed
-from pretrain.schedules import warmup_cosine
-from pretrain.views.augment import augment, draw_parameters
+from pretrain.optim import build_optimizer, set_learning_rate
+from pretrain.randomness import STEP, derive_seed
 
 MINUTES_BETWEEN_STATES = 10
 ROWS_PER_RUN = 200
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class NonFiniteLossError(RuntimeError):
@@ -63,24 +56,6 @@ class PretrainOutcome:
     world_size: int
 
 
-@dataclass
-class RunningMean:
-    """Means of logged scalars since the last row."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        self.count += 1
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def take(self) -> dict[str, float]:
-        means = mean_over_processes({name: total / self.count for name, total in self.sums.items()})
-        self.sums, self.count = {}, 0
-        return means
-
-
 def pretrain(
     config: PretrainConfig,
     *,
@@ -89,22 +64,24 @@ def pretrain(
     device: str,
     num_workers: int,
     report: ReportProgress,
+    compute: ComputeOptions = PLAIN,
 ) -> PretrainOutcome:
     """Train, or continue training, and write ``checkpoints/backbone.safetensors`` and ``method.safetensors``.
 
     The weights are a function of the configuration alone: a run that was killed and called again ends with the same
-    bits, on the same machine with the same number of threads.
+    bits, on the same machine with the same number of threads and the same ``compute``.
 
     Raises
     ------
     InputError
-        Data that is missing or damaged, or a batch that the data or the processes can't make up.
+        Data that is missing or damaged, a batch that the data or the processes can't make up, or compute options that
+        the method or the backbone does not allow.
     NonFiniteLossError
         The loss or the weights became NaN or infinite; the message names step and images.
     """
     target = torch.device(device)
-    with process_group(target):
-        return _Training(config, run_directory, data_root, target, num_workers, report).run()
+    with process_group(target), deterministic_kernels(compute.deterministic):
+        return _Training(config, run_directory, data_root, target, num_workers, report, compute).run()
 
 
 class _Training:
@@ -116,28 +93,25 @@ class _Training:
         device: torch.device,
         num_workers: int,
         report: ReportProgress,
+        compute: ComputeOptions,
     ) -> None:
         self.config = config
         self.checkpoints = run_directory / "checkpoints"
-        self.run_id = run_directory.name
         self.device = device
         self.num_workers = num_workers
         self.report = report
+        self.compute = compute
         self.rank, self.world_size = get_rank(), get_world_size()
         if config.global_batch_size % self.world_size:
             raise InputError(
                 f"global_batch_size: {config.global_batch_size} is not divisible by {self.world_size} processes"
             )
+        self.share = config.global_batch_size // self.world_size
         self.images = open_split(config.dataset, data_root, "train")
         self.steps_per_epoch = steps_per_epoch(len(self.images), config.global_batch_size) if config.epochs else 0
         self.total_steps = config.epochs * self.steps_per_epoch
         self.method = self._build()
-        self.model: nn.Module = self.method
-        if self.world_size > 1 and self.total_steps:
-            self.model = DistributedDataParallel(self.method, [device] if device.type == "cuda" else None)
-        self.precision = PRECISIONS.get(config.precision)
-        # Only fp16 on a GPU underflows enough to need loss scaling.
-        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16" and device.type == "cuda")
+        self.precision = Precision.of(config, device)
 
     def _build(self) -> nn.Module:
         config = self.config
@@ -157,18 +131,31 @@ class _Training:
         metrics: dict[str, float] = {}
         images_per_second = None
         if self.total_steps:
+            prepare_backbone(self.method, self.config, self.compute)
             optimizer = build_optimizer(self.config.optimizer, self.method, self.device)
-            step, metrics = self._resume(optimizer)
+            state = load_training_state(self.checkpoints) or {"step": 0, "metrics": {}}
+            step, metrics = state["step"], state["metrics"]
+            self.micro_batch_size = self._micro_batch_size(state)
+            if step:
+                self._restore(state, optimizer)
             if step < self.total_steps:
                 metrics, images_per_second = self._train(optimizer, step)
-        headers = self._export() if self.rank == 0 else {}
+        headers = export(self.method, self.config, self.checkpoints) if self.rank == 0 else {}
         return PretrainOutcome(metrics, images_per_second, headers, self.world_size)
+
+    def _micro_batch_size(self, state: dict[str, Any]) -> int:
+        """What was found to fit before holds on: another size would round sums differently."""
+        found_before: int | None = state.get("micro_batch_size")
+        if self.compute.micro_batch_size == "auto" and found_before and state["world_size"] == self.world_size:
+            return found_before
+        return choose_micro_batch_size(self.method, self.config, self.compute, self.precision, self.device)
 
     def _train(self, optimizer: Optimizer, first_step: int) -> tuple[dict[str, float], float]:
         row_every = max(self.total_steps // ROWS_PER_RUN, 1)
         means = RunningMean()
         metrics: dict[str, float] = {}
         last_saved = time.monotonic()
+        gradients = build_step(self.method, self.precision, self.device, self.micro_batch_size, self.share)
         raw_batches = batches(
             self.images,
             self.config,
@@ -182,7 +169,7 @@ class _Training:
             self.total_steps, first_step, self.config.global_batch_size, enabled=self.rank == 0
         ) as display:
             for raw in raw_batches:
-                means.add(self._step(raw, optimizer))
+                means.add(self._step(raw, optimizer, gradients))
                 done = raw.step + 1
                 ends_epoch = done % self.steps_per_epoch == 0
                 if ends_epoch or done % row_every == 0:
@@ -197,53 +184,26 @@ class _Training:
                         last_saved = time.monotonic()
             return metrics, display.images_per_second(self.total_steps)
 
-    def _step(self, raw: RawBatch, optimizer: Optimizer) -> dict[str, Tensor]:
+    def _step(self, raw: RawBatch, optimizer: Optimizer, gradients: ComputeGradients) -> dict[str, Tensor]:
         config = self.config
-        torch.manual_seed(derive_seed(config.seed, STEP, raw.step, self.rank))
         cast(Method, self.method).on_step(raw.step / self.total_steps)
-        rate = config.optimizer
-        for group in optimizer.param_groups:
-            group["lr"] = warmup_cosine(
-                raw.step / self.steps_per_epoch,
-                total_epochs=config.epochs,
-                warmup_epochs=rate.warmup_epochs,
-                peak=rate.base_learning_rate * config.global_batch_size / rate.base_batch_size,
-                floor=rate.final_learning_rate,
-            )
-        batch = self._augmented(raw)
+        set_learning_rate(optimizer, config, epoch=raw.step / self.steps_per_epoch)
         optimizer.zero_grad(set_to_none=True)
-        autocast = torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
-        with autocast:
-            loss, logs = self.model(batch)
+        batch = AugmentedBatch(raw, config, self.rank, self.device)
+        loss, logs = gradients(batch, derive_seed(config.seed, STEP, raw.step, self.rank))
         if not torch.isfinite(loss):
             raise NonFiniteLossError(self._describe_non_finite(f"loss is {loss.item()}", raw))
-        self.scaler.scale(loss).backward()
-        self.scaler.step(optimizer)
-        self.scaler.update()
-        return {"loss": loss.detach(), **logs}
+        self.precision.scaler.step(optimizer)
+        self.precision.scaler.update()
+        return {"loss": loss, **logs}
 
-    def _augmented(self, raw: RawBatch) -> Batch:
-        """The per-batch stage: parameters are drawn for the whole global batch, of which this process has its rows."""
-        views = []
-        share = len(raw.labels)
-        for number, view in enumerate(self.config.views):
-            generator = torch.Generator().manual_seed(derive_seed(self.config.seed, AUGMENT, raw.step, number))
-            drawn = draw_parameters(view, self.config.global_batch_size, generator)
-            mine = drawn.rows(self.rank * share, (self.rank + 1) * share).to(self.device)
-            images = raw.views[number].to(self.device, non_blocking=True)
-            views.append(augment(images, mine, view, self.config.normalisation))
-        return Batch(tuple(views), raw.labels.to(self.device), raw.indices)
-
-    def _resume(self, optimizer: Optimizer) -> tuple[int, dict[str, float]]:
-        state = load_training_state(self.checkpoints)
-        if state is None:
-            return 0, {}
+    def _restore(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         self.method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        return state["step"], state["metrics"]
+        self.precision.scaler.load_state_dict(state["scaler"])
 
     def _save(self, optimizer: Optimizer, step: int, metrics: dict[str, float]) -> None:
+        """Keep the backbone of an epoch, if it is wanted, and then the state: whoever continues has written both."""
         weights = self.method.state_dict()
         # On every process: they hold the same weights, and all must stop together.
         for name, tensor in weights.items():
@@ -251,12 +211,17 @@ class _Training:
                 raise NonFiniteLossError(f"weights {name} are not finite after step {step}; {self._last_state()}")
         if self.rank != 0:
             return
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if within == 0 and step < self.total_steps:
+            keep_backbone(self.method, self.config, self.checkpoints, epoch, self.compute)
         state: dict[str, Any] = {
             "step": step,
             "metrics": metrics,
             "method": weights,
             "optimizer": optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.precision.scaler.state_dict(),
+            "micro_batch_size": self.micro_batch_size,
+            "world_size": self.world_size,
         }
         save_training_state(self.checkpoints, state)
 
@@ -272,22 +237,3 @@ class _Training:
     def _last_state(self) -> str:
         state = load_training_state(self.checkpoints)
         return f"the last good training state is step {state['step']}" if state else "no training state was saved yet"
-
-    def _export(self) -> dict[str, CheckpointHeader]:
-        info = find_backbone(self.config.backbone).INFO
-        common = {
-            "backbone": info.name,
-            "num_heads": info.num_heads,
-            "position_embedding": info.position_embedding,
-            "image_size": self.config.image_size,
-            "normalisation": self.config.normalisation,
-            "method": self.config.method,
-            "epochs": self.config.epochs,
-            "run_id": self.run_id,
-        }
-        backbone = cast(nn.Module, self.method.backbone)
-        files = {"method": (METHOD_FILE, self.method), "backbone": (BACKBONE_FILE, backbone)}
-        return {
-            role: save_checkpoint(self.checkpoints / name, module.state_dict(), {**common, "role": role})
-            for role, (name, module) in files.items()
-        }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pretrain.batch import Batch
 from pretrain.distributed import gather, get_rank
-from pretrain.hierarchy.spaces import Head, Hierarchy, SpaceViews, represent
+from pretrain.hierarchy.spaces import BACKBONE, Head, Hierarchy, SpaceViews, represent
 from pretrain.schedules import target_momentum
 
 
@@ -42,7 +43,7 @@ class HierarchicalMethod(nn.Module):
         self.backbone = backbone
         if not hierarchy.freeze_stem:
             self.backbone.requires_grad_(True)
-        dimensions = {"backbone": feature_dimension}
+        dimensions = {BACKBONE: feature_dimension}
         self.heads = nn.ModuleDict()
         for space in hierarchy.spaces:
             self.heads[space.name] = build_head(space.head, dimensions[space.below])
@@ -69,37 +70,48 @@ class HierarchicalMethod(nn.Module):
             torch._foreach_mul_(target, momentum)
             torch._foreach_add_(target, [p.detach() for p in online], alpha=1 - momentum)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same as ``loss``; DistributedDataParallel hooks into forward."""
-        return self.loss(batch)
-
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
-        online = [self.represent(images) for images in batch.views]
-        target = [self._gathered_keys(images) for images in batch.views] if self.target_backbone else []
-        total = batch.views[0].new_zeros((), dtype=torch.float32)
+        online = [self.features(images) for images in batch.views]
+        target = [self.target_features(images) for images in batch.views]
+        return self.loss_from_features(online, target, batch.labels)
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """In the backbone's space alone, of the online network: {"backbone": (B, width)}."""
+        return {BACKBONE: self.backbone(images)}
+
+    @torch.no_grad()
+    def target_features(self, images: Tensor) -> dict[str, Tensor]:
+        """The same of the target network; empty without one."""
+        return {BACKBONE: self.target_backbone(images)} if self.target_backbone else {}
+
+    def loss_from_features(
+        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What ``loss`` makes of the backbones' features, given per view: heads, keys and objectives."""
+        represented = [self._represent(view[BACKBONE]) for view in online]
+        keys = [self._gathered_keys(view[BACKBONE]) for view in target] if self.target_backbone else []
+        total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
         for space in self.hierarchy.spaces:
             if space.objective is None:
                 continue
             views = SpaceViews(
-                online=[representations[space.name].float() for representations in online],
-                target=target,
-                labels=batch.labels,
-                first_key=get_rank() * len(batch.labels),
+                online=[representations[space.name].float() for representations in represented],
+                target=keys,
+                labels=labels,
+                first_key=get_rank() * len(labels),
             )
             loss, scalars = space.objective.loss(views)
             total = total + space.objective.weight * loss
             logs |= scalars
         return total, logs
 
-    def represent(self, images: Tensor) -> dict[str, Tensor]:
-        """Images (B, 3, H, W) in every space of the online network: {space name: (B, D)}."""
-        return represent(self.backbone(images), self.hierarchy.spaces, dict(self.heads.items()))
+    def _represent(self, features: Tensor) -> dict[str, Tensor]:
+        return represent(features, self.hierarchy.spaces, dict(self.heads.items()))
 
     @torch.no_grad()
-    def _gathered_keys(self, images: Tensor) -> dict[str, Tensor]:
-        assert self.target_backbone is not None
+    def _gathered_keys(self, features: Tensor) -> dict[str, Tensor]:
         heads = dict(self.target_heads.items())
-        local = represent(self.target_backbone(images), self.hierarchy.target_spaces, heads)
+        local = represent(features, self.hierarchy.target_spaces, heads)
         return {name: gather(keys.float()) for name, keys in local.items() if name in heads}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pretrain.config import Strict
@@ -23,6 +24,28 @@ class Method(Protocol):
 
     def on_step(self, progress: float) -> None:
         """Called before every step with the fraction of training done, in [0, 1]."""
+        ...
+
+
+class GradientCachingMethod(Method, Protocol):
+    """Optional: a method whose loss is a function of features that each image has by itself.
+
+    It can be trained in micro-batches (``pretrain.engine.microbatch``) whose gradients are those of the whole batch.
+    Features are tensors by name whose first dimension is the images': a feature vector, or a loss of the image's own.
+    """
+
+    def features(self, images: Tensor) -> Mapping[str, Tensor]:
+        """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike."""
+        ...
+
+    def target_features(self, images: Tensor) -> Mapping[str, Tensor]:
+        """What else the loss needs of the images, without gradient; empty if nothing."""
+        ...
+
+    def loss_from_features(
+        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As ``loss``, from the features per view of all of this process's images."""
         ...
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from pretrain.config import OptimizerConfig
+from pretrain.config import OptimizerConfig, PretrainConfig
 from pretrain.optim.lars import LARS
+from pretrain.schedules import warmup_cosine
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.device) -> Optimizer:
@@ -30,3 +31,16 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.dev
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, fused=device.type == "cuda")
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
+
+
+def set_learning_rate(optimizer: Optimizer, config: PretrainConfig, *, epoch: float) -> None:
+    """The rate of the step at the fractional ``epoch``, scaled with the global batch."""
+    rate = config.optimizer
+    for group in optimizer.param_groups:
+        group["lr"] = warmup_cosine(
+            epoch,
+            total_epochs=config.epochs,
+            warmup_epochs=rate.warmup_epochs,
+            peak=rate.base_learning_rate * config.global_batch_size / rate.base_batch_size,
+            floor=rate.final_learning_rate,
+        )

@@ -37,19 +37,30 @@ class LARS(Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update; ``closure`` exists for the base class's signature and is not used."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                update = parameter.grad
-                if parameter.ndim > 1:
-                    update = update.add(parameter, alpha=group["weight_decay"])
-                    weight_norm, update_norm = parameter.norm(), update.norm()
-                    ratio = group["trust_coefficient"] * weight_norm / update_norm
-                    usable = (weight_norm > 0) & (update_norm > 0)
-                    update = update * torch.where(usable, ratio, torch.ones_like(ratio))
-                state = self.state[parameter]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
-                buffer = state["momentum_buffer"]
-                buffer.mul_(group["momentum"]).add_(update)
-                parameter.add_(buffer, alpha=-group["lr"])
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            matrices = [p for p in parameters if p.ndim > 1]
+            vectors = [p for p in parameters if p.ndim <= 1]
+            updates = self._scaled(matrices, group) + [p.grad for p in vectors if p.grad is not None]
+            ordered = matrices + vectors
+            for parameter in ordered:
+                if "momentum_buffer" not in self.state[parameter]:
+                    self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            buffers = [self.state[parameter]["momentum_buffer"] for parameter in ordered]
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, updates)
+            torch._foreach_add_(ordered, buffers, alpha=-group["lr"])
+
+    def _scaled(self, matrices: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+        """Gradients with decay, each times its layer's ratio; one kernel for many layers on a GPU."""
+        if not matrices:
+            return []
+        gradients = [p.grad for p in matrices if p.grad is not None]
+        updates = list(torch._foreach_add(gradients, matrices, alpha=group["weight_decay"]))
+        weight_norms = torch.stack(list(torch._foreach_norm(matrices)))
+        update_norms = torch.stack(list(torch._foreach_norm(updates)))
+        usable = (weight_norms > 0) & (update_norms > 0)
+        ratios = torch.where(usable, group["trust_coefficient"] * weight_norms / update_norms, 1.0)
+        torch._foreach_mul_(updates, list(ratios.unbind()))
+        return updates

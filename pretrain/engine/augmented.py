@@ -1,0 +1,47 @@
+"""The per-batch stage of the views, for any rows of a process's share: float images exist only while they are used."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pretrain.batch import Batch
+from pretrain.config import PretrainConfig
+from pretrain.engine.loader import RawBatch
+from pretrain.randomness import AUGMENT, derive_seed
+from pretrain.views.augment import augment, draw_parameters
+
+
+class AugmentedBatch:
+    """A process's share of one global batch, augmented on demand; the same rows are the same images every time.
+
+    Parameters are drawn for the whole global batch, of which this process has its rows, and a micro-batch its own.
+    """
+
+    def __init__(self, raw: RawBatch, config: PretrainConfig, rank: int, device: torch.device) -> None:
+        self.config = config
+        self.labels = raw.labels.to(device, non_blocking=True)
+        self.indices = raw.indices
+        self.images = raw.views.to(device, non_blocking=True)
+        self.parameters = []
+        for number, view in enumerate(config.views):
+            generator = torch.Generator().manual_seed(derive_seed(config.seed, AUGMENT, raw.step, number))
+            drawn = draw_parameters(view, config.global_batch_size, generator)
+            self.parameters.append(drawn.rows(rank * len(self), (rank + 1) * len(self)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def view(self, number: int, rows: range | None = None) -> Tensor:
+        """Images ``rows`` (all without it) of one view, float32, (len(rows), 3, H, W)."""
+        rows = rows or range(len(self))
+        return augment(
+            self.images[number, rows.start : rows.stop],
+            self.parameters[number].rows(rows.start, rows.stop),
+            self.config.views[number],
+            self.config.normalisation,
+        )
+
+    def whole(self) -> Batch:
+        views = tuple(self.view(number) for number in range(len(self.config.views)))
+        return Batch(views, self.labels, self.indices)

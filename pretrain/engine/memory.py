@@ -1,0 +1,151 @@
+"""``micro_batch_size: auto``: the most images whose forward and backward pass fit into this process's memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.distributed import least_over_processes
+from pretrain.engine.step import Precision
+from pretrain.errors import InputError
+from pretrain.methods.interface import GradientCachingMethod
+
+USABLE_SHARE = 0.5
+"""Of the free memory. The rest is for images, heads and what a backward pass holds briefly."""
+STATES_PER_PARAMETER = 2
+"""What an optimiser keeps of a parameter's size: AdamW's two moments; the others keep less."""
+_PROBED_IMAGES = 2
+
+
+@dataclass(frozen=True)
+class ImagesOfAStep:
+    """``share`` images of the global batch on each process, in so many views of so many pixels a side."""
+
+    share: int
+    num_views: int
+    image_size: int
+
+
+def fitting_micro_batch_size(
+    method: nn.Module, precision: Precision, images: ImagesOfAStep, device: torch.device
+) -> int:
+    """The whole share if a plain step fits, else the first of its half, its quarter, … whose micro-batch fits.
+
+    A plain step keeps the graph of all views, a micro-batch that of one. The processes agree on the smallest.
+
+    Raises
+    ------
+    InputError
+        Not even one image fits.
+    """
+    learner = cast(GradientCachingMethod, method)
+    reserved = STATES_PER_PARAMETER * sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad)
+
+    def blank(count: int) -> Tensor:
+        return torch.zeros(count, 3, images.image_size, images.image_size, device=device)
+
+    by_device = _by_trying if device.type == "cuda" else _by_counting
+    fits = by_device(learner, precision, blank, reserved)
+    whole = fits(images.share * images.num_views)
+    size = images.share if whole else largest_fitting((images.share + 1) // 2, fits)
+    size = least_over_processes(size, device)
+    if size == 0:
+        raise InputError(
+            "micro_batch_size: auto: not even one image at a time fits into memory; use a smaller backbone"
+        )
+    return size
+
+
+def largest_fitting(count: int, fits: Callable[[int], bool]) -> int:
+    """The first of count, count/2, count/4, … down to 1 that fits; 0 if none does."""
+    while count > 1 and not fits(count):
+        count = (count + 1) // 2
+    return count if count > 1 or fits(1) else 0
+
+
+def _by_trying(
+    method: GradientCachingMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
+) -> Callable[[int], bool]:
+    """On a GPU: a forward and a backward pass beside what the optimiser will keep, in half of what is free.
+
+    Only the backbone is tried: it holds all but a little of the memory, and has no collective calls, in which a process
+    that ran out of memory would leave the others waiting.
+    """
+
+    def fits(count: int) -> bool:
+        gc.collect()
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        try:
+            _forward_and_backward(method, precision, images(count))
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            for parameter in method.backbone.parameters():
+                parameter.grad = None
+        return torch.cuda.max_memory_allocated() - before <= USABLE_SHARE * (free - reserved)
+
+    return fits
+
+
+def _by_counting(
+    method: GradientCachingMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
+) -> Callable[[int], bool]:
+    """On the CPU, where running out of memory ends the process: what few images keep, times their number."""
+    per_image = graph_bytes(method, precision, images(_PROBED_IMAGES)) / _PROBED_IMAGES
+    usable = USABLE_SHARE * (available_bytes() / int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - reserved)
+    return lambda count: count * per_image <= usable
+
+
+def graph_bytes(method: GradientCachingMethod, precision: Precision, images: Tensor) -> int:
+    """Bytes that autograd keeps for the backward pass through the backbone, parameters apart."""
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in method.backbone.parameters()}
+    kept: dict[int, int] = {}
+    held: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+            held.append(tensor)  # so that no storage is freed and its address used again
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), precision.autocast():
+        method.features(images)
+    return sum(kept.values())
+
+
+def available_bytes() -> int:
+    """Memory this process may still take: what the machine has, or what its control group leaves, if that is less."""
+    available = _machine_bytes()
+    for limit, usage in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        if Path(limit).is_file() and (text := Path(limit).read_text().strip()).isdigit():
+            available = min(available, int(text) - int(Path(usage).read_text()))
+    return max(available, 0)
+
+
+def _machine_bytes() -> int:
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _forward_and_backward(method: GradientCachingMethod, precision: Precision, images: Tensor) -> None:
+    with precision.autocast():
+        features = [tensor for tensor in method.features(images).values() if tensor.requires_grad]
+    torch.autograd.backward(features, [torch.zeros_like(tensor) for tensor in features])

@@ -1,0 +1,120 @@
+"""The gradients of a whole batch in the memory of a micro-batch: gradient caching (Gao et al., arXiv 2101.06983).
+
+The loss couples the images of a batch (keys, the heads' batch normalisation), a backbone without batch normalisation
+does not. So the backbone runs in micro-batches without graph, heads and loss on the features of all images, and the
+loss's gradient with respect to the features goes back through the backbone micro-batch by micro-batch, in a second
+forward pass that keeps its graph. Nothing is approximated; sums are only ordered differently. The cost is one more
+forward pass of the online backbone: with a backward pass twice as dear as a forward pass, 5/4 of the plain step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pretrain.distributed import average_gradients
+from pretrain.engine.augmented import AugmentedBatch
+from pretrain.engine.step import Precision
+from pretrain.methods.interface import GradientCachingMethod
+from pretrain.randomness import derive_seed
+
+Features = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _MicroBatch:
+    view: int
+    rows: range
+
+
+class MicroBatchedStep:
+    """As ``PlainStep``, with at most ``size`` images in the backbone at a time."""
+
+    def __init__(self, method: nn.Module, precision: Precision, size: int) -> None:
+        self.module = method
+        self.method = cast(GradientCachingMethod, method)
+        self.precision = precision
+        self.size = size
+
+    def __call__(self, batch: AugmentedBatch, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        online, target = self._features(batch, seed)
+        loss, logs, gradients = self._heads(online, target, batch.labels, seed)
+        del online, target
+        with statistics_held(self.method.backbone):
+            for micro_batch in self._micro_batches(batch):
+                self._push_back(batch, micro_batch, gradients[micro_batch.view], seed)
+        average_gradients(self.module)
+        return loss, logs
+
+    def _micro_batches(self, batch: AugmentedBatch) -> Iterator[_MicroBatch]:
+        for view in range(len(batch.config.views)):
+            for start in range(0, len(batch), self.size):
+                yield _MicroBatch(view, range(start, min(start + self.size, len(batch))))
+
+    @torch.no_grad()
+    def _features(self, batch: AugmentedBatch, seed: int) -> tuple[list[Features], list[Features]]:
+        """Per view, the online and the target network's features of all rows."""
+        parts: list[tuple[list[Features], list[Features]]] = [([], []) for _ in batch.config.views]
+        for micro_batch in self._micro_batches(batch):
+            online, target = parts[micro_batch.view]
+            images = batch.view(micro_batch.view, micro_batch.rows)
+            # A context each time: autocast remembers cast weights until it ends, and those cast here have no graph.
+            with self.precision.autocast():
+                online.append(self._online(images, micro_batch, seed))
+                target.append(self.method.target_features(images))
+        return [_joined(online) for online, _ in parts], [_joined(target) for _, target in parts]
+
+    def _heads(
+        self, online: Sequence[Features], target: Sequence[Features], labels: Tensor, seed: int
+    ) -> tuple[Tensor, dict[str, Tensor], list[Features]]:
+        """Loss, logs, and per view the loss's gradient with respect to the features."""
+        leaves = [{name: tensor.requires_grad_() for name, tensor in view.items()} for view in online]
+        torch.manual_seed(seed)
+        with self.precision.autocast():
+            loss, logs = self.method.loss_from_features(leaves, target, labels)
+        self.precision.scaler.scale(loss).backward()
+        gradients: list[Features] = [
+            {name: leaf.grad for name, leaf in view.items() if leaf.grad is not None} for view in leaves
+        ]
+        return loss.detach(), logs, gradients
+
+    def _push_back(self, batch: AugmentedBatch, micro_batch: _MicroBatch, gradients: Features, seed: int) -> None:
+        with self.precision.autocast():
+            features = self._online(batch.view(micro_batch.view, micro_batch.rows), micro_batch, seed)
+        rows = slice(micro_batch.rows.start, micro_batch.rows.stop)
+        names = [name for name in gradients if features[name].requires_grad]
+        if names:
+            torch.autograd.backward([features[name] for name in names], [gradients[name][rows] for name in names])
+
+    def _online(self, images: Tensor, micro_batch: _MicroBatch, seed: int) -> Features:
+        """The same function in both passes, whatever it draws (drop path, masks)."""
+        torch.manual_seed(derive_seed(seed, micro_batch.view, micro_batch.rows.start))
+        return self.method.features(images)
+
+
+def normalises_over_the_batch(backbone: nn.Module) -> bool:
+    """Whether an image's features depend on the images beside it."""
+    return any(isinstance(module, _BatchNorm) for module in backbone.modules())
+
+
+@contextmanager
+def statistics_held(backbone: nn.Module) -> Iterator[None]:
+    """Batch normalisations go on using the statistics of what they see, and leave their running ones alone."""
+    tracking: list[Any] = [m for m in backbone.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True
+
+
+def _joined(parts: Sequence[Features]) -> Features:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
