@@ -1,0 +1,153 @@
+"""MoCo-v3's own training checkpoints, as released: R50 and ViT.
+
+Layout
+    ``state_dict`` holds ``module.base_encoder.*``, ``module.momentum_encoder.*`` and ``module.predictor.*``. An encoder
+    is torchvision's ResNet or timm's ViT whose classifier, ``fc`` or ``head``, is the projector. MLPs are numbered as
+    ``nn.Sequential`` numbers linear layer, batch normalisation and ReLU.
+Source
+    facebookresearch/moco-v3 ``moco/builder.py``, ``vits.py``, ``main_moco.py``.
+Heads
+    12, in ViT-S as in ViT-B. timm's ViT-S has 6: its shapes are the same and its features are others.
+Refused
+    What ``main_lincls.py`` saves, a classifier on frozen features, is recognised and refused: it is no pretraining
+    checkpoint, although it holds the same backbone (vpt issue 53: a published row used one by mistake).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pretrain.errors import InputError
+from pretrain.foreign.interface import Facts, FormatInfo, Imported, MethodParts, State
+from pretrain.foreign.parts import resnet, vit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INFO = FormatInfo(
+    name="moco_v3", title="MoCo-v3 training checkpoint", source="facebookresearch/moco-v3 moco/builder.py and vits.py"
+)
+NUM_HEADS = 12
+ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
+
+
+def recognise(state: State, facts: Facts) -> bool:
+    is_pretraining = any(name.startswith(ONLINE) for name in state) and not any(
+        name.startswith("module.fully_projector.") for name in state
+    )
+    return is_pretraining or _is_linear_probe(state)
+
+
+def to_ours(state: State, facts: Facts) -> Imported:
+    """The backbone, and the whole method where momentum encoder and predictor are there.
+
+    Raises
+    ------
+    InputError
+        A linear probe, or keys or shapes that are not exactly this layout's.
+    """
+    if _is_linear_probe(state):
+        raise InputError(
+            "moco_v3: this is a linear probe (main_lincls.py), a classifier trained on frozen features; "
+            "take the pretraining checkpoint it came from, whose keys begin with module.base_encoder"
+        )
+    refuse_strangers("moco_v3", state, (ONLINE, TARGET, PREDICTOR))
+    backbone, projector = split_encoder(part(state, ONLINE), "moco_v3: module.base_encoder")
+    num_heads = None if resnet.looks_like_resnet(backbone) else NUM_HEADS
+    if not part(state, TARGET) or not part(state, PREDICTOR):
+        used = {f"{ONLINE}{name}" for name in backbone}
+        return Imported(backbone, num_heads, left_out=tuple(name for name in state if name not in used))
+    return Imported(backbone, num_heads, contrastive_parts(state, projector))
+
+
+def contrastive_parts(state: State, projector: State) -> MethodParts:
+    """Projector, predictor and momentum encoder as parts of our method ``moco_v3``."""
+    target_backbone, target_projector = split_encoder(part(state, TARGET), "moco_v3: module.momentum_encoder")
+    predictor = part(state, PREDICTOR)
+    layers, hidden_dimension, embedding_dimension, _ = mlp_shape(projector, "projector")
+    predictor_layers, _, _, predictor_last_batch_norm = mlp_shape(predictor, "predictor")
+    options: dict[str, Any] = {
+        "projector_layers": layers,
+        "predictor_layers": predictor_layers,
+        "predictor_last_batch_norm": predictor_last_batch_norm,
+        "mlp_dimension": hidden_dimension,
+        "embedding_dimension": embedding_dimension,
+        # The temperature is no weight: the official settings have 1.0 for ResNets and 0.2 for ViTs.
+        "temperature": 1.0 if resnet.looks_like_resnet(target_backbone) else 0.2,
+    }
+    ours = {
+        **prefixed("heads.projection.", projector),
+        **prefixed("heads.instance.", predictor),
+        **prefixed("target_backbone.", target_backbone),
+        **prefixed("target_heads.projection.", target_projector),
+    }
+    # MoCo-v3 has no classes; the number only completes the signature of ``build``.
+    return MethodParts("moco_v3", options, 1, ours)
+
+
+def split_encoder(encoder: State, what: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Backbone and projector of an encoder.
+
+    Raises
+    ------
+    InputError
+        No projector, or a ViT with keys missing, left over or misshapen.
+    """
+    classifier = "fc." if resnet.looks_like_resnet(encoder) else "head."
+    backbone = {name: tensor for name, tensor in encoder.items() if not name.startswith(classifier)}
+    projector = part(encoder, classifier)
+    if classifier == "fc.":
+        resnet.to_ours(backbone)
+    else:
+        vit.checked_geometry(backbone, what)
+    if not projector:
+        raise InputError(f"{what}: missing the projector {classifier}*")
+    return backbone, projector
+
+
+def mlp_shape(mlp: State, what: str) -> tuple[int, int, int, bool]:
+    """Linear layers, hidden width, output width, and whether a batch normalisation comes last.
+
+    Raises
+    ------
+    InputError
+        Not the names of an ``nn.Sequential`` of linear layers.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in mlp.items()}
+    linear = sorted(
+        int(number)
+        for name, shape in shapes.items()
+        if len(shape) == 2 and (number := name.removesuffix(".weight")).isdecimal()
+    )
+    if not linear:
+        raise InputError(f"{what}: no linear layers under {vit.listed(shapes)}")
+    hidden, _ = shapes[f"{linear[0]}.weight"]
+    output, _ = shapes[f"{linear[-1]}.weight"]
+    return len(linear), hidden, output, f"{linear[-1] + 1}.running_mean" in mlp
+
+
+def part(state: State, prefix: str) -> dict[str, Tensor]:
+    """The keys under ``prefix``, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def prefixed(prefix: str, state: State) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def refuse_strangers(what: str, state: State, prefixes: tuple[str, ...]) -> None:
+    """
+    Raises
+    ------
+    InputError
+        A key under none of the prefixes.
+    """
+    strange = [name for name in state if not name.startswith(prefixes)]
+    if strange:
+        raise InputError(f"{what}: {vit.listed(f'unexpected {name}' for name in strange)}")
+
+
+def _is_linear_probe(state: State) -> bool:
+    names = state.keys()
+    has_classifier = not names.isdisjoint({"module.fc.weight", "module.head.weight"})
+    return has_classifier and not names.isdisjoint({"module.conv1.weight", "module.cls_token"})
