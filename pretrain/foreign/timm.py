@@ -1,9 +1,9 @@
 """timm's own names, which our backbones share: ViTs with a class token, and ResNets.
 
 Layout
-    ViT: ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.N.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}``,
-    ``norm``, and a linear ``head``. ResNet: torchvision's, with a linear ``fc``. A file holds the state dict itself or,
-    like DeiT's releases, puts it under ``model`` or ``state_dict``.
+    ViT: ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.N.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,
+    mlp.fc2}``, ``norm``, and a linear ``head``. ResNet: torchvision's, with a linear ``fc``. A file holds the state
+    dict itself or, like DeiT's releases, puts it under ``model`` or ``state_dict``.
 Source
     timm ``models/vision_transformer.py`` and ``models/resnet.py``; DeiT's released files.
 Heads
@@ -55,7 +55,9 @@ def to_ours(state: State, facts: Facts) -> Imported:
 def from_ours(state: State, header: CheckpointHeader) -> Exported:
     """Our names are timm's; a ViT's heads go into the file's header and must be told to timm."""
     if resnet.looks_like_resnet(state):
-        return Exported(dict(state), 'timm.create_model("resnet50", num_classes=0, checkpoint_path="PATH")')
+        known = 'timm.create_model("resnet50", num_classes=0, checkpoint_path="PATH")'
+        other = 'model.load_state_dict(timm.models.load_state_dict("PATH"))'
+        return Exported(dict(state), known if header.backbone == "resnet50" else other)
     geometry = vit.checked_geometry(state, "our ViT")
     arguments = ", ".join(f"{key}={value}" for key, value in model_arguments(geometry, header).items())
     usage = f'timm.create_model("{architecture(geometry)}", num_classes=0, {arguments}, checkpoint_path="PATH")'
@@ -93,7 +95,7 @@ def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeome
             )
         if by_rule != 12:
             raise InputError(
-                f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule}, "
+                f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule} "
                 "and nothing in the file tells; convert the original checkpoint with --from moco_v3 or --from opera"
             )
     return by_rule

@@ -10,6 +10,7 @@ from pretrain.backbones.lookup import backbone_names, find_backbone
 from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
 from pretrain.foreign.parts import resnet, vit
+from pretrain.resolve import checked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,10 +29,11 @@ def identify_backbone(state: State, num_heads: int | None, what: str) -> Backbon
     if resnet.looks_like_resnet(state):
         return _identify_resnet(state, what)
     geometry = vit.checked_geometry(state, what)
+    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     fitting = [
         info
         for info in _infos("vit")
-        if backbone_shapes(info.name, geometry.image_size) == {key: tuple(t.shape) for key, t in state.items()}
+        if info.width == geometry.width and backbone_shapes(info.name, geometry.image_size) == shapes
     ]
     position = "sincos-2d" if vit.is_sincos(state) else "learned"
     # Finetuning moves a sin-cos embedding; heads decide, the embedding only chooses between two that agree in them.
@@ -59,7 +61,7 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
     module = find_method(parts.name)
     with torch.device("meta"):
         method = module.build(
-            module.Config.model_validate(parts.options),
+            checked(module.Config, parts.options),
             backbone=_on_meta(backbone, image_size),
             feature_dimension=find_backbone(backbone).INFO.width,
             num_classes=parts.num_classes,

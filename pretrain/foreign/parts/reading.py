@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +94,11 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     try:
         needed = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except Exception:  # not a zip archive, or a broken one: then only the error itself can tell
-        needed = ["a class or function"] if "Unsupported" in str(error) else []
+        needed = re.findall(r"GLOBAL (\S+) was not an allowed global", str(error))
     if needed:
         return (
-            f"{path}: refused, it needs {listed(needed, 3)} to be loaded, and only tensors are; if you trust its author, "
-            'load it where that is safe and save its tensors alone: torch.save({"state_dict": …}, "tensors.pth")'
+            f"{path}: refused, it needs {listed(needed, 3)} to be loaded, and only tensors are; if you trust its "
+            'author, load it where that is safe and save its tensors alone: torch.save({"state_dict": …}, "tensors.pth")'
         )
     return f"{path}: truncated or no checkpoint that torch reads ({type(error).__name__})"
 
