@@ -15,6 +15,8 @@ Refused
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
@@ -29,6 +31,16 @@ INFO = FormatInfo(
 )
 NUM_HEADS = 12
 ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
+
+
+@dataclass(frozen=True)
+class MlpShape:
+    """A projector, predictor or class head: linear layers without bias, batch normalisation and ReLU between them."""
+
+    layers: int
+    hidden_dimension: int
+    output_dimension: int
+    last_batch_norm: bool
 
 
 def recognise(state: State, facts: Facts) -> bool:
@@ -57,23 +69,25 @@ def to_ours(state: State, facts: Facts) -> Imported:
     if not part(state, TARGET) or not part(state, PREDICTOR):
         used = {f"{ONLINE}{name}" for name in backbone}
         return Imported(backbone, num_heads, left_out=tuple(name for name in state if name not in used))
-    return Imported(backbone, num_heads, contrastive_parts(state, projector))
+    return Imported(backbone, num_heads, contrastive_parts(state, projector, "moco_v3"))
 
 
-def contrastive_parts(state: State, projector: State) -> MethodParts:
+def contrastive_parts(state: State, projector: State, what: str) -> MethodParts:
     """Projector, predictor and momentum encoder as parts of our method ``moco_v3``."""
-    target_backbone, target_projector = split_encoder(part(state, TARGET), "moco_v3: module.momentum_encoder")
+    target_backbone, target_projector = split_encoder(part(state, TARGET), f"{what}: module.momentum_encoder")
+    is_resnet = resnet.looks_like_resnet(target_backbone)
     predictor = part(state, PREDICTOR)
-    layers, hidden_dimension, embedding_dimension, _ = mlp_shape(projector, "projector")
-    predictor_layers, _, _, predictor_last_batch_norm = mlp_shape(predictor, "predictor")
+    projects = checked_mlp(projector, feature_dimension(target_backbone), f"{what}: projector")
+    checked_mlp(target_projector, feature_dimension(target_backbone), f"{what}: momentum projector")
+    predicts = checked_mlp(predictor, projects.output_dimension, f"{what}: predictor")
     options: dict[str, Any] = {
-        "projector_layers": layers,
-        "predictor_layers": predictor_layers,
-        "predictor_last_batch_norm": predictor_last_batch_norm,
-        "mlp_dimension": hidden_dimension,
-        "embedding_dimension": embedding_dimension,
+        "projector_layers": projects.layers,
+        "predictor_layers": predicts.layers,
+        "predictor_last_batch_norm": predicts.last_batch_norm,
+        "mlp_dimension": projects.hidden_dimension,
+        "embedding_dimension": projects.output_dimension,
         # The temperature is no weight: the official settings have 1.0 for ResNets and 0.2 for ViTs.
-        "temperature": 1.0 if resnet.looks_like_resnet(target_backbone) else 0.2,
+        "temperature": 1.0 if is_resnet else 0.2,
     }
     ours = {
         **prefixed("heads.projection.", projector),
@@ -105,25 +119,59 @@ def split_encoder(encoder: State, what: str) -> tuple[dict[str, Tensor], dict[st
     return backbone, projector
 
 
-def mlp_shape(mlp: State, what: str) -> tuple[int, int, int, bool]:
-    """Linear layers, hidden width, output width, and whether a batch normalisation comes last.
+def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
+    """What the shapes of an MLP tell, once its keys and shapes are exactly those of one.
 
     Raises
     ------
     InputError
-        Not the names of an ``nn.Sequential`` of linear layers.
+        A key is missing, left over or of another shape.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in mlp.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in mlp.items()}
     linear = sorted(
         int(number)
-        for name, shape in shapes.items()
+        for name, shape in found.items()
         if len(shape) == 2 and (number := name.removesuffix(".weight")).isdecimal()
     )
     if not linear:
-        raise InputError(f"{what}: no linear layers under {vit.listed(shapes)}")
-    hidden, _ = shapes[f"{linear[0]}.weight"]
-    output, _ = shapes[f"{linear[-1]}.weight"]
-    return len(linear), hidden, output, f"{linear[-1] + 1}.running_mean" in mlp
+        raise InputError(f"{what}: no linear layers among {vit.listed(found)}")
+    shape = MlpShape(
+        layers=len(linear),
+        hidden_dimension=found[f"{linear[0]}.weight"][0],
+        output_dimension=found[f"{linear[-1]}.weight"][0],
+        last_batch_norm=f"{3 * len(linear) - 2}.running_mean" in found,
+    )
+    vit.refuse_differences(found, _mlp_shapes(shape, input_dimension), what)
+    return shape
+
+
+def _mlp_shapes(shape: MlpShape, input_dimension: int) -> dict[str, tuple[int, ...]]:
+    """Every key of the ``nn.Sequential``: linear layer, batch normalisation and ReLU count one each."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    width = input_dimension
+    for layer in range(shape.layers):
+        last = layer == shape.layers - 1
+        output = shape.output_dimension if last else shape.hidden_dimension
+        shapes[f"{3 * layer}.weight"] = (output, width)
+        if not last or shape.last_batch_norm:
+            affine = {"weight": (output,), "bias": (output,)} if not last else {}
+            statistics: dict[str, tuple[int, ...]] = {
+                "running_mean": (output,),
+                "running_var": (output,),
+                "num_batches_tracked": (),
+            }
+            norm = {**affine, **statistics}
+            shapes |= {f"{3 * layer + 1}.{name}": dimensions for name, dimensions in norm.items()}
+        width = output
+    return shapes
+
+
+def feature_dimension(backbone: State) -> int:
+    """Width of the feature vector, which the last normalisation of a ViT or the last convolution of a ResNet has."""
+    if "norm.weight" in backbone:
+        return len(backbone["norm.weight"])
+    convolutions = [name for name in backbone if re.fullmatch(r"layer4\.0\.conv[1-3]\.weight", name)]
+    return next(iter(backbone[max(convolutions)].shape), 0)
 
 
 def part(state: State, prefix: str) -> dict[str, Tensor]:

@@ -38,15 +38,15 @@ def to_ours(state: State, facts: Facts) -> Imported:
         if not moco_v3.part(state, prefix):
             raise InputError(f"opera: missing {prefix}*; this is no whole training checkpoint")
     backbone, projector = moco_v3.split_encoder(moco_v3.part(state, moco_v3.ONLINE), "opera: module.base_encoder")
-    contrastive = moco_v3.contrastive_parts(state, projector)
-    class_head = moco_v3.part(state, CLASS_HEAD)
-    mlp_layers, hidden_dimension, num_classes, _ = moco_v3.mlp_shape(class_head, "class head")
+    contrastive = moco_v3.contrastive_parts(state, projector, "opera")
+    head = moco_v3.part(state, CLASS_HEAD)
+    classifies = moco_v3.checked_mlp(head, contrastive.options["embedding_dimension"], "opera: module.fully_projector")
     options = {
         **contrastive.options,
         "arrangement": "C",
-        "mlp_layers": mlp_layers,
-        "hidden_dimension": hidden_dimension,
+        "mlp_layers": classifies.layers,
+        "hidden_dimension": classifies.hidden_dimension,
     }
-    parts = {**contrastive.state, **moco_v3.prefixed("heads.class.", class_head)}
+    parts = {**contrastive.state, **moco_v3.prefixed("heads.class.", head)}
     num_heads = None if resnet.looks_like_resnet(backbone) else moco_v3.NUM_HEADS
-    return Imported(backbone, num_heads, MethodParts("opera", options, num_classes, parts))
+    return Imported(backbone, num_heads, MethodParts("opera", options, classifies.output_dimension, parts))

@@ -98,7 +98,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     if needed:
         return (
             f"{path}: refused, it needs {listed(needed, 3)} to be loaded, and only tensors are; if you trust its "
-            'author, load it where that is safe and save its tensors alone: torch.save({"state_dict": …}, "tensors.pth")'
+            'author, load it where that is safe and save its tensors alone: torch.save({"state_dict": …}, "new.pth")'
         )
     return f"{path}: truncated or no checkpoint that torch reads ({type(error).__name__})"
 
