@@ -6,8 +6,10 @@ Layout
 Source
     mmseg ``models/backbones/vit.py`` and ``tools/model_converters/vit2mmseg.py``.
 Heads
-    The names do not tell; files that this suite writes do, and the configuration must say ``num_heads``. Its
-    layer normalisation must say ``eps=1e-6``: mmseg's own default is 1e-5.
+    The names do not tell; files that this suite writes do, and the configuration must say ``num_heads``.
+Traps
+    mmseg loads without strictness. By default it has no bias in the patch projection (``patch_bias=True`` keeps ours),
+    no final normalisation (``final_norm=True``), and normalises with an epsilon of 1e-5 where ours is 1e-6.
 """
 
 from __future__ import annotations
@@ -74,8 +76,8 @@ def from_ours(state: State, header: CheckpointHeader) -> Exported:
     geometry = vit.checked_geometry(state, "our ViT")
     usage = (
         f'backbone=dict(type="VisionTransformer", img_size={geometry.image_size}, patch_size={geometry.patch_size}, '
-        f"embed_dims={geometry.width}, num_layers={geometry.depth}, num_heads={header.num_heads}, final_norm=True, "
-        'norm_cfg=dict(type="LN", eps=1e-6), init_cfg=dict(type="Pretrained", checkpoint="PATH"))'
+        f"embed_dims={geometry.width}, num_layers={geometry.depth}, num_heads={header.num_heads}, patch_bias=True, "
+        'final_norm=True, norm_cfg=dict(type="LN", eps=1e-6), init_cfg=dict(type="Pretrained", checkpoint="PATH"))'
     )
     return Exported({their_name(name): tensor for name, tensor in state.items()}, usage)
 

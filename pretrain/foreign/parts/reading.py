@@ -94,7 +94,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     try:
         needed = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
     except Exception:  # not a zip archive, or a broken one: then only the error itself can tell
-        needed = re.findall(r"GLOBAL (\S+) was not an allowed global", str(error))
+        needed = re.findall(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
     if needed:
         return (
             f"{path}: refused, it needs {listed(needed, 3)} to be loaded, and only tensors are; if you trust its "
