@@ -94,9 +94,7 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
         self.downsample = None
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
@@ -159,9 +157,7 @@ class Official(nn.Module):
     def loss(self, first: Tensor, second: Tensor, labels: Tensor, momentum: float) -> Tensor:
         q1, q2 = self.predictor(self.base_encoder(first)), self.predictor(self.base_encoder(second))
         with torch.no_grad():
-            for online, target in zip(
-                self.base_encoder.parameters(), self.momentum_encoder.parameters(), strict=True
-            ):
+            for online, target in zip(self.base_encoder.parameters(), self.momentum_encoder.parameters(), strict=True):
                 target.copy_(momentum * target + (1 - momentum) * online)
             k1, k2 = self.momentum_encoder(first), self.momentum_encoder(second)
         contrastive = self.contrast(q1, k2) + self.contrast(q2, k1)

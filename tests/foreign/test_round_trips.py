@@ -133,9 +133,8 @@ def test_what_a_format_can_not_hold_is_refused_and_nothing_is_written(
 
 
 def built_by_mmseg(usage: str) -> Any:
-    from mmseg.registry import MODELS
-
     import mmseg.models.backbones  # noqa: F401  (registers)
+    from mmseg.registry import MODELS
 
     model = MODELS.build(eval(f"dict({usage})")["backbone"])
     model.init_weights()
