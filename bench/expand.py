@@ -6,16 +6,19 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bench.errors import INPUT_ERRORS, InputError
-from bench.sweep import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, PretrainEntry, Sweep
+from bench.sweep import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry, Sweep
 from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
-from pretrain.config import PretrainConfig
+from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, RecipeReference, Subject
+from pretrain.datasets import find_dataset
+from pretrain.foreign.lookup import find_format
 from pretrain.methods.lookup import find_method
 from pretrain.plugins import plugin_names, suggest
 from pretrain.resolve import resolve_pretraining
@@ -36,11 +39,11 @@ class Evaluation:
 
     evaluator: str
     config: EvaluatorConfig
-    subject: PretrainConfig
+    subject: Subject
 
 
-def expand_pretraining(sweep: Sweep) -> list[PretrainConfig]:
-    """Every pretraining the sweep asks for, in the order of the file; the same one may come up twice.
+def expand_pretraining(sweep: Sweep) -> list[Subject]:
+    """Every pretraining the sweep asks for or imports, in the order of the file; the same one may come up twice.
 
     Raises
     ------
@@ -48,11 +51,17 @@ def expand_pretraining(sweep: Sweep) -> list[PretrainConfig]:
         An unknown option, an impossible value; the message names file and line.
     """
     return [
-        config for position, entry in enumerate(sweep.file.pretrain) for config in _expand_entry(sweep, position, entry)
+        config
+        for position, entry in enumerate(sweep.file.pretrain)
+        for config in (
+            _expand_import(sweep, position, entry)
+            if isinstance(entry, ImportEntry)
+            else _expand_entry(sweep, position, entry)
+        )
     ]
 
 
-def expand_evaluations(sweep: Sweep, subjects: Sequence[PretrainConfig]) -> list[Evaluation]:
+def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evaluation]:
     """Every evaluation the sweep asks for of these checkpoints.
 
     Raises
@@ -67,7 +76,7 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[PretrainConfig]) -> list
     ]
 
 
-def subject_facts(subject: PretrainConfig) -> dict[str, Any]:
+def subject_facts(subject: Subject) -> dict[str, Any]:
     """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
     settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
     facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
@@ -100,8 +109,31 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
                 raise _placed(sweep, at, [*PRETRAIN_KEYS, *entry.options], error) from error
 
 
+def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:
+    declared = entry.as_
+    info = find_format(entry.format).INFO
+    name = Path(entry.checkpoint).name
+    try:
+        source = ImportSource(checkpoint=name, format=entry.format, sha256=entry.sha256, path=entry.checkpoint)
+    except ValidationError as error:
+        where = sweep.where("pretrain", position, "sha256")
+        raise InputError(f"{where}: sha256: write 64 hexadecimal digits in lower case, not {entry.sha256!r}") from error
+    for seed in declared.seed:
+        yield ImportedPretraining(
+            method=declared.method,
+            backbone=declared.backbone,
+            dataset=declared.dataset,
+            dataset_version=find_dataset(declared.dataset).INFO.version,
+            global_batch_size=declared.global_batch_size,
+            epochs=declared.epochs,
+            recipe=RecipeReference(id=f"imported-{entry.format}", version=1, source=f"{name}, {info.title}"),
+            seed=seed,
+            source=source,
+        )
+
+
 def _expand_evaluator(
-    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[PretrainConfig]
+    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[Subject]
 ) -> Iterator[Evaluation]:
     at = ("evaluate", position, entry.evaluator)
     config_class: type[BaseModel] = find_evaluator(entry.evaluator).Config
@@ -171,7 +203,8 @@ def _check_filter(
             raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
         for word in value if isinstance(value, list) else [value]:
             names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
-            if names and word not in names:
+            # An imported checkpoint's method is the user's own word.
+            if names and word not in names and word not in {known.get(key) for known in facts}:
                 raise InputError(f"{place}: unknown {key} {word!r}; {suggest(str(word), names)}")
 
 

@@ -74,10 +74,13 @@ def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: st
     Raises
     ------
     InputError
-        A dataset without a directory, or whose directory is missing or empty.
+        A dataset without a directory, or whose directory is missing or empty; a checkpoint to import that is missing.
     """
+    for run in runs:
+        if run.source is not None:
+            _check_source(run.source, where)
     roots: dict[str, str] = {}
-    for name in sorted({run.dataset for run in runs}):
+    for name in sorted({run.dataset for run in runs if run.dataset is not None}):
         text = data.get(name)
         if text is None:
             if find_dataset(name).INFO.needs_root:
@@ -92,6 +95,13 @@ def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: st
             raise InputError(f"{where}: data: {name}: {root} is empty")
         roots[name] = str(root)
     return roots
+
+
+def _check_source(source: str, where: str) -> None:
+    if unset := VARIABLE.search(source):
+        raise InputError(f"{where}: checkpoint {source}: environment variable {unset[1]} is not set")
+    if not Path(source).expanduser().exists():
+        raise InputError(f"{where}: checkpoint {source}: no such file")
 
 
 def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
@@ -135,7 +145,8 @@ def build_jobs(runs: Sequence[PlannedRun], launch: Launch, roots: Mapping[str, s
                 "run_directory": str(directory / run.run_id),
                 "device": launch.device,
                 "num_workers": loaders,
-                "data_roots": {run.dataset: roots[run.dataset]} if run.dataset in roots else {},
+                "data_roots": {name: root for name, root in roots.items() if name == run.dataset},
+                "source": None if run.source is None else str(Path(run.source).expanduser().absolute()),
             },
             log_path=RunDirectory(directory / run.run_id).logs / LOG_NAME,
             parents=run.parents,

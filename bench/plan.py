@@ -9,28 +9,35 @@ from typing import Any
 from bench.expand import Evaluation, expand_evaluations, expand_pretraining
 from bench.identity import run_id
 from bench.sweep import Sweep
-from pretrain.config import PretrainConfig
+from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, Subject
 
 PRETRAIN = "pretrain"
-"""The stage of pretraining runs; the stage of an evaluation is its evaluator's name."""
+IMPORT = "import"
+"""The stages of runs that leave a checkpoint; the stage of an evaluation is its evaluator's name."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run before it has run; ``config`` is what its ``config.yaml`` and its record will hold."""
+    """One run before it has run; ``config`` is what its ``config.yaml`` and its record will hold.
+
+    ``source`` is the file or folder an import reads.
+    """
 
     run_id: str
     stage: str
     parents: tuple[str, ...]
     config: dict[str, Any]
+    source: str | None = None
 
     @property
     def title(self) -> str:
         return describe(self.stage, self.config)
 
     @property
-    def dataset(self) -> str:
-        """The dataset this run reads."""
+    def dataset(self) -> str | None:
+        """The dataset this run reads; an import reads none."""
+        if self.stage == IMPORT:
+            return None
         settings = self.config.get("evaluator") or self.config[PRETRAIN]
         return str(settings["dataset"])
 
@@ -56,7 +63,7 @@ def plan_sweep(sweep: Sweep) -> Plan:
         Anything in the sweep that can't be meant; the message names file and line.
     """
     subjects = expand_pretraining(sweep)
-    pretrainings = [plan_pretraining(subject) for subject in subjects]
+    pretrainings = [plan_subject(subject) for subject in subjects]
     evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
     return Plan(sweep.name, deduplicated([*pretrainings, *evaluations]))
 
@@ -67,9 +74,29 @@ def plan_pretraining(config: PretrainConfig) -> PlannedRun:
     return PlannedRun(run_id(PRETRAIN, _readable(config), settings, ()), PRETRAIN, (), settings)
 
 
+def plan_import(config: ImportedPretraining) -> PlannedRun:
+    """The run that brings a foreign checkpoint into our format."""
+    declared = config.model_dump(mode="json", exclude={"source"})
+    settings = {PRETRAIN: declared, IMPORT: config.source.model_dump(mode="json")}
+    return PlannedRun(run_id(IMPORT, _readable(config), settings, ()), IMPORT, (), settings, config.source.path)
+
+
+def plan_subject(subject: Subject) -> PlannedRun:
+    """The run that leaves the checkpoint to be judged."""
+    return plan_import(subject) if isinstance(subject, ImportedPretraining) else plan_pretraining(subject)
+
+
+def subject_of(config: Mapping[str, Any]) -> Subject:
+    """What the configuration of a run that left a checkpoint describes."""
+    if IMPORT not in config:
+        return PretrainConfig.model_validate(config[PRETRAIN])
+    source = ImportSource.model_validate(config[IMPORT])
+    return ImportedPretraining.model_validate({**config[PRETRAIN], "source": source})
+
+
 def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
     """The run that an evaluation of a checkpoint stands for."""
-    parent = plan_pretraining(evaluation.subject)
+    parent = plan_subject(evaluation.subject)
     stage, config, subject = evaluation.evaluator, evaluation.config, evaluation.subject
     settings = {"evaluator": config.model_dump(mode="json"), **parent.config}
     readable = _readable(subject)
@@ -92,6 +119,8 @@ def describe(stage: str, config: Mapping[str, Any]) -> str:
     subject = config[PRETRAIN]
     evaluator = config.get("evaluator")
     protocol = [f"{stage} on {evaluator['dataset']}{_changes(evaluator)}"] if evaluator else []
+    if stage == IMPORT:
+        protocol = [f"import of {config[IMPORT]['checkpoint']} ({config[IMPORT]['format']})"]
     return " · ".join(
         [
             *protocol,
@@ -115,5 +144,5 @@ def _changes(settings: Mapping[str, Any]) -> str:
     return f" ({', '.join(scalars)})" if scalars else ""
 
 
-def _readable(config: PretrainConfig) -> str:
+def _readable(config: Subject) -> str:
     return f"{config.method}-{config.backbone}-e{config.epochs}-s{config.seed}"

@@ -9,8 +9,10 @@ import platform
 import resource
 import socket
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from pretrain.datasets import find_dataset, open_split
 from results.record import DatasetReference, Machine, Software
@@ -80,6 +82,13 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
         version=info.version,
         sizes={split: len(images) for split, images in splits.items()},
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+    )
+
+
+def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
+    """The data an imported checkpoint is declared to be trained on, of which nothing was seen here."""
+    return DatasetReference(
+        name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint="not seen"
     )
 
 

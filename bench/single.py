@@ -29,7 +29,7 @@ def run_single(run: PlannedRun, runs_directory: Path, device: str, data: Path | 
         say(f"{run.run_id} is done already")
     else:
         launch = Launch(runs_directory, "inline", 1, device)
-        given = {} if data is None else {run.dataset: str(data)}
+        given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
         write_configs([run], runs_directory)
         ended = start([run], find_launch_executor(launch), launch, roots)

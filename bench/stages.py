@@ -1,4 +1,4 @@
-"""The two kinds of run, as the floors below offer them, seen from a run directory."""
+"""The three kinds of run, as the floors below offer them, seen from a run directory."""
 
 from __future__ import annotations
 
@@ -66,6 +66,36 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
         images_per_second=done.images_per_second,
         world_size=done.world_size,
     )
+
+
+def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None) -> Outcome:
+    """Bring a foreign checkpoint into the run's directory, in our format, after it was checked whole.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not the declared one, is not of the declared format or is not recognised.
+    """
+    from pretrain.foreign.parts.conversion import import_file, write_ours
+    from pretrain.foreign.parts.reading import read_foreign
+
+    declared = config["import"]
+    if source is None:
+        raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
+    file = read_foreign(Path(source))
+    if declared["sha256"] not in (None, file.sha256):
+        raise InputError(f"{source}: its SHA-256 is {file.sha256[:12]}… and the sweep says {declared['sha256'][:12]}…")
+    checkpoint = import_file(file, declared["format"])
+    facts = config["pretrain"]
+    if checkpoint.header.backbone != facts["backbone"]:
+        raise InputError(f"{source}: holds {checkpoint.header.backbone}, and the sweep says {facts['backbone']}")
+    headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
+    written = [
+        CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
+        for role, header in headers.items()
+    ]
+    original = CheckpointReference(role="source", path=declared["checkpoint"], sha256=file.sha256)
+    return Outcome(metrics={}, checkpoints=(*written, original))
 
 
 def run_evaluation(

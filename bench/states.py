@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
-from bench.plan import PRETRAIN, PlannedRun
+from bench.plan import PlannedRun
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
 
@@ -58,7 +58,7 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
 
 
 def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
-    """Every run under ``directory``, pretrainings first, and what could not be read.
+    """Every run under ``directory``, those without parents first, and what could not be read.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ..
     """
     store = load_runs(directory)
     runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
-    return tuple(sorted(runs, key=lambda run: run.stage != PRETRAIN)), store.problems
+    return tuple(sorted(runs, key=lambda run: bool(run.parents))), store.problems
 
 
 def _from_parents(parents: Sequence[RunStatus]) -> tuple[RunState, str | None]:

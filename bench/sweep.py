@@ -5,6 +5,9 @@
     data: {imagenet: ${IMAGENET_DIR}}        # directories; a relative one starts where the command is typed
     pretrain:
       - {method: [opera, moco_v3], backbone: vit_small, epochs: [150, 300], seed: [0, 1]}
+      - checkpoint: /path/vit-s-300ep.pth.tar       # trained elsewhere; ``as`` declares what the file can't tell
+        format: moco_v3
+        as: {method: moco_v3_official, backbone: vit_small, epochs: 300, batch_size: 4096}
     evaluate:
       - linear
       - {transfer: {dataset: [cifar10, pets], only: {backbone: vit_small}}}
@@ -21,7 +24,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from bench.errors import InputError
 from bench.overrides import apply_overrides
@@ -66,6 +79,42 @@ class PretrainEntry(_Part):
 PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe")
 
 
+class ImportDeclaration(_Part):
+    """What tables and filters are to know of an imported checkpoint; ``method`` may be any word."""
+
+    method: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    backbone: str
+    epochs: NonNegative
+    global_batch_size: Annotated[int, Field(gt=0)] = Field(
+        validation_alias=AliasChoices("global_batch_size", "batch_size")
+    )
+    dataset: str = "imagenet"
+    seed: Numbers = (0,)
+
+
+class ImportEntry(_Part):
+    """One line under ``pretrain`` that names a checkpoint trained elsewhere."""
+
+    checkpoint: str = Field(min_length=1)
+    format: str
+    sha256: str | None = None
+    as_: ImportDeclaration = Field(alias="as")
+
+
+_PRETRAIN, _IMPORT = "<pretrain>", "<import>"
+"""How pydantic's errors mark which of the two a line under ``pretrain`` was taken for."""
+
+
+def _kind(data: Any) -> str:
+    is_import = isinstance(data, ImportEntry) or (isinstance(data, dict) and "checkpoint" in data)
+    return _IMPORT if is_import else _PRETRAIN
+
+
+Pretraining = Annotated[
+    Annotated[PretrainEntry, Tag(_PRETRAIN)] | Annotated[ImportEntry, Tag(_IMPORT)], Discriminator(_kind)
+]
+
+
 class EvaluateEntry(_Part):
     """One line under ``evaluate``: a protocol, its options, and which checkpoints it is for."""
 
@@ -100,7 +149,7 @@ class SweepFile(_Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
     data: dict[str, str] = {}
-    pretrain: tuple[PretrainEntry, ...] = Field(min_length=1)
+    pretrain: tuple[Pretraining, ...] = Field(min_length=1)
     evaluate: tuple[EvaluateEntry, ...] = ()
     tables: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
@@ -168,6 +217,11 @@ def _names(file: SweepFile) -> Iterator[tuple[KeyPath, str, str, tuple[str, ...]
     for name in file.data:
         yield ("data", name), "dataset", name, plugin_names("pretrain.datasets")
     for position, entry in enumerate(file.pretrain):
+        if isinstance(entry, ImportEntry):
+            yield ("pretrain", position, "format"), "format", entry.format, plugin_names("pretrain.foreign")
+            for key, word in (("backbone", entry.as_.backbone), ("dataset", entry.as_.dataset)):
+                yield ("pretrain", position, "as", key), key, word, plugin_names(f"pretrain.{key}s")
+            continue
         for key, words, package in (
             ("method", entry.method, "pretrain.methods"),
             ("backbone", entry.backbone, "pretrain.backbones"),
@@ -188,13 +242,21 @@ def _describe(error: ValidationError, source: Source) -> str:
     """The first problem as one sentence with its line."""
     # A misspelt key is often also a missing one; the misspelling says more.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path: KeyPath = first["loc"]
+    path: KeyPath = tuple(part for part in first["loc"] if part not in (_PRETRAIN, _IMPORT))
     what = ".".join(str(part) for part in path)
     if first["type"] == "extra_forbidden":
         word = str(path[-1])
-        return f"{source.where(path)}: unknown key {word!r}; {suggest(word, tuple(SweepFile.model_fields))}"
+        return f"{source.where(path)}: unknown key {word!r}; {suggest(word, _keys_beside(first['loc']))}"
     if first["type"] == "missing":
         return f"{source.where(path)}: {what} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict | list | tuple) else f", not {first['input']!r}"
     return f"{source.where(path)}: {what}: {message[0].lower()}{message[1:]}{given}"
+
+
+def _keys_beside(path: KeyPath) -> tuple[str, ...]:
+    """The keys that may stand where pydantic found an unknown one."""
+    if _IMPORT not in path:
+        return tuple(SweepFile.model_fields)
+    model = ImportDeclaration if "as" in path else ImportEntry
+    return tuple(field.alias or name for name, field in model.model_fields.items())

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
-from bench.plan import PRETRAIN
-from bench.provenance import dataset_reference, machine, software
-from bench.stages import Resources, run_evaluation, run_pretraining
+from bench.plan import IMPORT, PRETRAIN
+from bench.provenance import dataset_reference, imported_reference, machine, software
+from bench.stages import Resources, run_evaluation, run_import, run_pretraining
 from pretrain.engine import discard_training_state
 from results.record import RecipeReference, Record, Timing
 from results.runs import RunDirectory, write_atomically
@@ -33,7 +33,9 @@ for _heavy in ("timm", "torch.utils.tensorboard", "torchmetrics", "torchvision")
 CLAIM_PAUSE_SECONDS = 0.5
 
 
-def execute(run_directory: str, device: str, num_workers: int, data_roots: dict[str, str]) -> None:
+def execute(
+    run_directory: str, device: str, num_workers: int, data_roots: dict[str, str], source: str | None = None
+) -> None:
     """Carry one planned run to its record; a run that has one is left alone.
 
     Parameters
@@ -46,6 +48,8 @@ def execute(run_directory: str, device: str, num_workers: int, data_roots: dict[
         Processes that load data.
     data_roots
         Directory by dataset name.
+    source
+        The checkpoint that an import reads.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def execute(run_directory: str, device: str, num_workers: int, data_roots: dict[
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         try:
             with heartbeat(run):
-                record = _compute(run, attempt, _device(device), num_workers, data_roots)
+                record = _compute(run, attempt, _device(device), num_workers, data_roots, source)
             write_atomically(run.record, record.model_dump_json(indent=2) + "\n")
         except Exception as error:
             failure = {
@@ -90,18 +94,27 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
         time.sleep(CLAIM_PAUSE_SECONDS)
 
 
-def _compute(run: RunDirectory, attempt: Attempt, device: str, num_workers: int, data_roots: dict[str, str]) -> Record:
+def _compute(
+    run: RunDirectory,
+    attempt: Attempt,
+    device: str,
+    num_workers: int,
+    data_roots: dict[str, str],
+    source: str | None,
+) -> Record:
     planned = run.read_config()
     stage: str = planned["stage"]
     config: dict[str, Any] = planned["config"]
-    settings = config["evaluator"] if stage != PRETRAIN else config[PRETRAIN]
+    settings = config["evaluator"] if stage not in (PRETRAIN, IMPORT) else config[PRETRAIN]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)
-    dataset = dataset_reference(settings["dataset"], data_root)
+    dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
     code = software()
     resources = Resources(device, num_workers, data_root)
     if stage == PRETRAIN:
         outcome = run_pretraining(run, config, resources)
+    elif stage == IMPORT:
+        outcome = run_import(run, config, source)
     else:
         outcome = run_evaluation(run, stage, config, planned["parents"], resources)
     finished_at = datetime.now(UTC)

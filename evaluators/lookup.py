@@ -8,7 +8,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from evaluators.interface import EvaluatorConfig, EvaluatorModule
-from pretrain.config import PretrainConfig
+from pretrain.config import Subject
 from pretrain.datasets import find_dataset
 from pretrain.errors import InputError
 from pretrain.plugins import load_plugin, plugin_names, suggest
@@ -28,7 +28,7 @@ def find_evaluator(name: str) -> EvaluatorModule:
 
 
 def resolve_evaluation(
-    name: str, *, subject: PretrainConfig, options: Mapping[str, Any], recipe: str | None = None
+    name: str, *, subject: Subject, options: Mapping[str, Any], recipe: str | None = None
 ) -> EvaluatorConfig:
     """Fill an evaluator's configuration from its recipe, then lay the user's options over it.
 

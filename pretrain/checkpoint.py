@@ -25,7 +25,8 @@ TRAINING_STATE_FILE = "training_state.pt"
 class CheckpointHeader(Strict):
     """What a weights file is. ``role`` tells the representation from the whole trained method with its heads.
 
-    ``sha256`` is that of the weights file; ``normalisation`` is the one the weights were trained with.
+    ``sha256`` is that of the weights file; ``normalisation`` is the one the weights were trained with; ``epochs`` is
+    None where an imported file does not tell.
     """
 
     schema_version: Literal[1] = 1
@@ -36,7 +37,7 @@ class CheckpointHeader(Strict):
     image_size: int = Field(gt=0)
     normalisation: Normalisation
     method: str
-    epochs: int
+    epochs: int | None
     run_id: str
     sha256: str
 

@@ -123,3 +123,34 @@ class PretrainConfig(Strict):
         if self.batch_norm is None:
             settings.pop("batch_norm", None)
         return settings
+
+
+class ImportSource(Strict):
+    """A checkpoint trained elsewhere.
+
+    ``checkpoint`` is the file's name alone, and ``path``, where it lies, is never written down: it changes nothing.
+    """
+
+    checkpoint: str
+    format: str
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="refuses any other file")
+    path: str = Field(default="", exclude=True)
+
+
+class ImportedPretraining(Strict):
+    """What a user declares of an imported checkpoint, under the names that ``PretrainConfig`` has for it."""
+
+    method: str
+    method_options: dict[str, Any] = {}
+    backbone: str
+    dataset: str
+    dataset_version: str
+    global_batch_size: Integer = Field(gt=0)
+    epochs: Integer = Field(ge=0)
+    recipe: RecipeReference
+    seed: Integer = Field(ge=0, lt=2**32, description="of the evaluations")
+    source: ImportSource
+
+
+Subject = PretrainConfig | ImportedPretraining
+"""What an evaluation judges."""

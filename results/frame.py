@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 COLUMNS: dict[str, str] = {
     "run_id": "the run",
-    "stage": "'pretrain' or the evaluator's name",
+    "stage": "'pretrain', 'import' or the evaluator's name",
     "state": "effective state: planned, waiting, running, done, failed, cancelled or unknown",
     "reason": "why a run failed or is unknown",
     "seed": "seed of the pretraining, which is also the evaluation's",

@@ -41,7 +41,10 @@ class DatasetReference(_Part):
 
 
 class CheckpointReference(_Part):
-    """A checkpoint this run wrote; ``path`` is relative to the run directory."""
+    """A checkpoint this run wrote; ``path`` is relative to the run directory.
+
+    An import also names the file it read, as role ``source``, by its name alone.
+    """
 
     role: str
     path: str
@@ -76,7 +79,7 @@ class Record(_Part):
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
-    stage: str = Field(description="'pretrain' or the evaluator's name")
+    stage: str = Field(description="'pretrain', 'import' or the evaluator's name")
     config: dict[str, Any]
     recipe: RecipeReference
     parents: tuple[ParentReference, ...] = ()

@@ -1,48 +1,110 @@
-"""``opera-bench checkpoint``: what a weights file is."""
+"""``opera-bench checkpoint``: what a weights file is, and the way from and to other projects' formats."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Look into checkpoints.")
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+app = typer.Typer(no_args_is_help=True, help="Look into checkpoints and convert them.")
+
+PathArgument = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A file that a run left or another project released, or a folder.")
+]
+FromOption = Annotated[
+    str, typer.Option("--from", metavar="FORMAT", help="auto, opera_bench, moco_v3, opera, timm, torchvision, …")
+]
 
 
 @app.callback()
 def checkpoint() -> None:
-    """Look into checkpoints."""
+    """Look into checkpoints and convert them."""
 
 
 @app.command()
-def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A .safetensors file that a run left.")],
+def inspect(path: PathArgument, from_: FromOption = "auto") -> None:
+    """Print what a checkpoint is: backbone, attention heads, role, hash, sizes.
+
+    A file that can't be trusted or is not recognised is refused.
+    """
+    from pretrain.foreign.parts.conversion import is_ours
+
+    lines = _our_facts(path) if from_ == "opera_bench" or (from_ == "auto" and is_ours(path)) else _facts(path, from_)
+    for name, value in lines:
+        print(f"{name}: {value}")
+
+
+@app.command()
+def convert(
+    path: PathArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="FORMAT", help="opera_bench, timm, torchvision, mmseg_vit, mm_resnet, huggingface."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="A file or folder that does not exist yet.")],
+    from_: FromOption = "auto",
 ) -> None:
-    """Print a checkpoint's header and size after verifying its checksum."""
-    from safetensors import SafetensorError, safe_open
+    """Write a checkpoint in another format, whole or not at all.
 
+    To opera_bench: a folder with backbone.safetensors and, if the file holds all parts of a method, method.safetensors.
+    """
     from bench.errors import InputError
-    from pretrain.checkpoint import file_sha256, read_header
+    from pretrain.foreign.lookup import writable_format_names
+    from pretrain.foreign.parts.conversion import OURS, read_checkpoint, write_checkpoint
+    from pretrain.plugins import suggest
 
-    header = read_header(path)
-    found = file_sha256(path)
-    if found != header.sha256:
-        raise InputError(
-            f"{path}: truncated or altered, its SHA-256 is {found[:12]}… and its header says {header.sha256[:12]}…"
-        )
-    try:
-        with safe_open(path, framework="numpy") as weights:
-            shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a safetensors file ({error})") from error
-    for key, value in header.model_dump(mode="json").items():
-        print(f"{key}: {value}")
-    numbers = sum(_product(shape) for shape in shapes.values())
-    print(f"tensors: {len(shapes)}\nnumbers: {numbers:,}\nbytes: {path.stat().st_size:,}")
+    if to not in (known := (OURS, *writable_format_names())):
+        raise InputError(f"--to {to}: no format that is written here; {suggest(to, known)}")
+    if out.exists() or out.is_symlink():
+        raise InputError(f"--out {out}: exists already; remove it or name another")
+    found = read_checkpoint(path, from_)
+    usage = write_checkpoint(found, to, out)
+    print(f"{out}: {found.header.backbone}, {len(found.backbone)} tensors, from {found.format} to {to}")
+    if found.left_out:
+        print(f"left out: {', '.join(found.left_out)}")
+    print(f"load it with: {usage}")
 
 
-def _product(shape: list[int]) -> int:
-    import math
+def _our_facts(path: Path) -> Iterator[tuple[str, Any]]:
+    """The header, once the checksum is verified, and sizes."""
+    from pretrain.checkpoint import load_state
+    from pretrain.foreign.parts.conversion import OURS
 
-    return math.prod(shape)
+    state, header = load_state(path)
+    yield "format", OURS
+    yield from header.model_dump(mode="json").items()
+    yield from _sizes(state)
+    yield "bytes", f"{path.stat().st_size:,}"
+
+
+def _facts(path: Path, format_name: str) -> Iterator[tuple[str, Any]]:
+    """What a foreign file says and what its shapes tell."""
+    from pretrain.foreign.lookup import recognise
+    from pretrain.foreign.parts.conversion import import_file
+    from pretrain.foreign.parts.reading import read_foreign
+
+    file = read_foreign(path)
+    found = import_file(file, format_name)
+    header, method = found.header, found.method
+    yield "format", ", ".join(recognise(file.state, file.facts))
+    yield "role", "backbone" if method is None else "method"
+    for name in ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs"):
+        yield name, header.model_dump(mode="json")[name]
+    if method is not None:
+        yield "method_options", ", ".join(f"{key} {value}" for key, value in method.options.items())
+    yield "left_out", ", ".join(found.left_out) or "nothing"
+    yield "sha256", header.sha256
+    yield from _sizes(file.state)
+
+
+def _sizes(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "tensors", len(state)
+    yield "numbers", f"{sum(tensor.numel() for tensor in state.values()):,}"
+    names = list(state)
+    yield "keys", ", ".join(names if len(names) <= 4 else [*names[:2], "…", *names[-2:]])

@@ -12,7 +12,7 @@ from bench.commands.options import RUNS, DeviceOption, RunsOption
 
 def evaluate(
     evaluator: Annotated[str, typer.Argument(metavar="NAME", help="linear, finetune, knn, transfer, …")],
-    checkpoint: Annotated[str, typer.Option(metavar="RUN_ID", help="The pretraining to judge.")],
+    checkpoint: Annotated[str, typer.Option(metavar="RUN_ID", help="The pretraining or import to judge.")],
     dataset: Annotated[str | None, typer.Option(help="Default: the one pretrained on.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Default: the one that applies.")] = None,
@@ -31,19 +31,18 @@ def evaluate(
     from bench.expand import Evaluation
     from bench.lookup import find_run
     from bench.overrides import split_assignments
-    from bench.plan import plan_evaluation, plan_pretraining
+    from bench.plan import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
     from bench.single import run_single
     from evaluators.lookup import resolve_evaluation
-    from pretrain.config import PretrainConfig
 
     run = find_run(runs, checkpoint)
     planned = run.read_config()
-    if planned["stage"] != "pretrain":
+    if planned["stage"] not in (PRETRAIN, IMPORT):
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} left no checkpoint; name a pretraining")
     if not run.record.exists():
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} is not done: opera-bench status")
-    subject = PretrainConfig.model_validate(planned["config"]["pretrain"])
-    if plan_pretraining(subject).run_id != run.run_id:
+    subject = subject_of(planned["config"])
+    if plan_subject(subject).run_id != run.run_id:
         raise InputError(f"--checkpoint {checkpoint}: {run.config} does not belong to the run it lies in")
     options = split_assignments(set_ or ())
     if dataset is not None:

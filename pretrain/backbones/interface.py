@@ -29,7 +29,7 @@ class BackboneInfo:
     family: Literal["vit", "resnet"]
     width: int
     num_heads: int | None = None
-    position_embedding: Literal["sincos-2d"] | None = None
+    position_embedding: Literal["sincos-2d", "learned"] | None = None
 
 
 class BackboneModule(Protocol):

@@ -1,0 +1,23 @@
+"""DeiT-S/16, as timm defines it: width 384, depth 12, 6 heads, a learned position embedding.
+
+It is here so that supervised DeiT checkpoints are judged as what they are: vit_small is MoCo-v3's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pretrain.backbones.interface import BackboneInfo
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INFO = BackboneInfo(
+    name="deit_small", title="DeiT-S", family="vit", width=384, num_heads=6, position_embedding="learned"
+)
+
+
+def build(image_size: int) -> nn.Module:
+    from pretrain.backbones.families.deit import build_deit
+
+    return build_deit(image_size=image_size, patch_size=16, width=384, depth=12)

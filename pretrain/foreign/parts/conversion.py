@@ -1,0 +1,175 @@
+"""From a file of any format to a checkpoint of ours in memory, and from there to a file of any format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pretrain.checkpoint import (
+    BACKBONE_FILE,
+    METHOD_FILE,
+    CheckpointHeader,
+    header_path,
+    load_backbone,
+    save_checkpoint,
+)
+from pretrain.config import Normalisation
+from pretrain.errors import InputError
+from pretrain.foreign.interface import Facts, MethodParts, State
+from pretrain.foreign.lookup import find_format, find_writable_format, format_names, recognise
+from pretrain.foreign.parts.identify import identify_backbone, method_shapes
+from pretrain.foreign.parts.reading import ForeignFile, read_foreign
+from pretrain.foreign.parts.vit import checked_geometry, listed, looks_like_vit, refuse_differences
+from pretrain.foreign.parts.writing import new_path, write_file, write_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+AUTO = "auto"
+OURS = "opera_bench"
+"""The name of our own format on the command line: safetensors with a JSON header beside it."""
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""What every format here is trained with unless its file says otherwise."""
+DEFAULT_IMAGE_SIZE = 224
+"""Pixels a ResNet was trained at; its shapes do not tell."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    Parameters
+    ----------
+    header
+        Of the backbone. For a foreign file, ``sha256`` is that file's and ``run_id`` tells format and file.
+    method
+        All parts of the method, where the file has them.
+    left_out
+        Keys of the file that are in neither.
+    """
+
+    header: CheckpointHeader
+    backbone: dict[str, Tensor]
+    method: MethodParts | None = None
+    left_out: tuple[str, ...] = ()
+    format: str = OURS
+
+
+def is_ours(path: Path) -> bool:
+    """Whether ``path`` is a weights file of this suite: it has its header beside it."""
+    return path.suffix == ".safetensors" and header_path(path).is_file()
+
+
+def read_checkpoint(path: Path, format_name: str = AUTO) -> Checkpoint:
+    """Read a checkpoint of ours or of any format, whole and checked.
+
+    Raises
+    ------
+    InputError
+        Unknown format or a file that is not of it; truncated, altered, incomplete, another role, another model.
+    """
+    if format_name not in (AUTO, OURS):
+        find_format(format_name)
+    if format_name == OURS or (format_name == AUTO and is_ours(path)):
+        model, header = load_backbone(path)
+        return Checkpoint(header, dict(model.state_dict()))
+    return import_file(read_foreign(path), format_name)
+
+
+def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
+    """A foreign file in our names, its backbone identified and every key accounted for."""
+    name = choose_format(file, format_name)
+    try:
+        imported = find_format(name).to_ours(file.state, file.facts)
+        backbone = {key: _plain(tensor) for key, tensor in imported.backbone.items()}
+        info = identify_backbone(backbone, imported.num_heads, f"{name} backbone")
+        image_size = _image_size(backbone, file.facts)
+        if imported.method is not None:
+            found = {f"backbone.{key}": tuple(tensor.shape) for key, tensor in backbone.items()}
+            found |= {key: tuple(tensor.shape) for key, tensor in imported.method.state.items()}
+            refuse_differences(found, method_shapes(info.name, image_size, imported.method), f"{name} method")
+    except InputError as error:
+        raise InputError(f"{file.path}: {error}") from error
+    header = CheckpointHeader(
+        role="backbone",
+        backbone=info.name,
+        num_heads=info.num_heads,
+        position_embedding=info.position_embedding,
+        image_size=image_size,
+        normalisation=file.facts.normalisation or IMAGENET,
+        method=file.facts.method or (imported.method.name if imported.method else "unknown"),
+        epochs=file.facts.epochs,
+        run_id=f"imported-{name}-{file.sha256[:10]}",
+        sha256=file.sha256,
+    )
+    return Checkpoint(header, backbone, imported.method, imported.left_out, name)
+
+
+def choose_format(file: ForeignFile, format_name: str = AUTO) -> str:
+    """The format named, if the file is of it, or the first that recognises it.
+
+    Raises
+    ------
+    InputError
+        Not recognised; the message tells what the file's keys look like.
+    """
+    found = recognise(file.state, file.facts)
+    if format_name == AUTO:
+        if found:
+            return found[0]
+        what = f"no format recognises it (there are {', '.join(format_names())})"
+    elif format_name in found:
+        return format_name
+    else:
+        what = f"not of format {format_name}" + (f" but {' or '.join(found)}" if found else "")
+    raise InputError(f"{file.path}: {what}; its {len(file.state)} keys begin {listed(sorted(file.state), 3)}")
+
+
+def write_checkpoint(checkpoint: Checkpoint, format_name: str, out: Path) -> str:
+    """Write ``out`` whole or not at all; how the other side loads it.
+
+    Raises
+    ------
+    InputError
+        Unknown format, ``out`` exists or has the wrong ending, or the format can't hold this backbone.
+    """
+    if format_name == OURS:
+        with new_path(out) as folder:
+            write_ours(checkpoint, folder, checkpoint.header.run_id)
+        return f'pretrain.checkpoint.load_backbone(Path("{out / BACKBONE_FILE}"))'
+    target = find_writable_format(format_name)
+    endings = target.INFO.written_as
+    if endings != "folder" and out.suffix not in endings:
+        raise InputError(f"{out}: {format_name} is written as {' or '.join(endings)}")
+    exported = target.from_ours(checkpoint.backbone, checkpoint.header)
+    with new_path(out) as temporary:
+        (write_folder if endings == "folder" else write_file)(temporary, exported, checkpoint.header)
+    return exported.usage.replace("PATH", str(out))
+
+
+def write_ours(checkpoint: Checkpoint, folder: Path, run_id: str, **facts: object) -> dict[str, CheckpointHeader]:
+    """``backbone.safetensors`` and, where all parts are there, ``method.safetensors``; their headers by role.
+
+    ``facts`` are laid over the header: what a user declares of method and epochs.
+    """
+    common = {**checkpoint.header.model_dump(exclude={"role", "sha256"}), "run_id": run_id, **facts}
+    headers = {}
+    if checkpoint.method is not None:
+        state = {f"backbone.{name}": tensor for name, tensor in checkpoint.backbone.items()}
+        state |= {name: _plain(tensor) for name, tensor in checkpoint.method.state.items()}
+        headers["method"] = save_checkpoint(folder / METHOD_FILE, state, {**common, "role": "method"})
+    headers["backbone"] = save_checkpoint(folder / BACKBONE_FILE, checkpoint.backbone, {**common, "role": "backbone"})
+    return headers
+
+
+def _image_size(backbone: State, facts: Facts) -> int:
+    """Pixels: a ViT's by its position embedding, a ResNet's as the file says, or ImageNet's."""
+    if looks_like_vit(backbone):
+        return checked_geometry(backbone, "backbone").image_size
+    return facts.image_size or DEFAULT_IMAGE_SIZE
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Half-precision weights as the single precision that everything here computes in."""
+    return tensor.float() if tensor.is_floating_point() else tensor

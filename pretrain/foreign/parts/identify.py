@@ -1,0 +1,95 @@
+"""Which of our backbones and methods a state dict is of, found by building them without memory and comparing."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from pretrain.backbones.interface import BackboneInfo
+from pretrain.backbones.lookup import backbone_names, find_backbone
+from pretrain.errors import InputError
+from pretrain.foreign.interface import MethodParts, State
+from pretrain.foreign.parts import resnet, vit
+from pretrain.resolve import checked
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def identify_backbone(state: State, num_heads: int | None, what: str) -> BackboneInfo:
+    """The backbone whose every key and shape, heads and kind of position embedding these are.
+
+    Raises
+    ------
+    InputError
+        None is; the message says what the weights are of, or what is missing from the nearest.
+    """
+    if resnet.looks_like_resnet(state):
+        return _identify_resnet(state, what)
+    geometry = vit.checked_geometry(state, what)
+    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    fitting = [
+        info
+        for info in _infos("vit")
+        if info.width == geometry.width and backbone_shapes(info.name, geometry.image_size) == shapes
+    ]
+    position = "sincos-2d" if vit.is_sincos(state) else "learned"
+    # Finetuning moves a sin-cos embedding; heads decide, the embedding only chooses between two that agree in them.
+    found = sorted(
+        (info for info in fitting if info.num_heads == num_heads), key=lambda info: info.position_embedding != position
+    )
+    if found:
+        return found[0]
+    known = ", ".join(f"{info.name} ({info.num_heads} heads)" for info in fitting or _infos("vit"))
+    raise InputError(f"{what}: {geometry} and {num_heads} heads fits no backbone here; there are {known}")
+
+
+@functools.cache
+def backbone_shapes(name: str, image_size: int) -> Shapes:
+    """Every key of a backbone and its shape; built on torch's meta device, which holds no numbers."""
+    return _shapes(_on_meta(name, image_size))
+
+
+def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
+    """Every key of the method that ``parts`` belong to, on this backbone, and its shape."""
+    import torch
+
+    from pretrain.methods.lookup import find_method
+
+    module = find_method(parts.name)
+    with torch.device("meta"):
+        method = module.build(
+            checked(module.Config, parts.options),
+            backbone=_on_meta(backbone, image_size),
+            feature_dimension=find_backbone(backbone).INFO.width,
+            num_classes=parts.num_classes,
+        )
+    return _shapes(method)
+
+
+def _identify_resnet(state: State, what: str) -> BackboneInfo:
+    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    # A ResNet's shapes do not depend on the size of its images.
+    problems = {info: vit.differences(found, backbone_shapes(info.name, 32)) for info in _infos("resnet")}
+    nearest = min(problems, key=lambda info: len(problems[info]))
+    if problems[nearest]:
+        raise InputError(f"{what}: not {nearest.name}, the nearest backbone: {vit.listed(problems[nearest])}")
+    return nearest
+
+
+def _infos(family: str) -> list[BackboneInfo]:
+    infos = (find_backbone(name).INFO for name in backbone_names())
+    return [info for info in infos if info.family == family]
+
+
+def _on_meta(name: str, image_size: int) -> nn.Module:
+    import torch
+
+    with torch.device("meta"):
+        return find_backbone(name).build(image_size)
+
+
+def _shapes(module: nn.Module) -> Shapes:
+    return {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}

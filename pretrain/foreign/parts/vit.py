@@ -1,0 +1,158 @@
+"""The layout of a vision transformer in timm's names, read off its shapes. Pure; imports torch only to compare."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pretrain.errors import InputError
+from pretrain.foreign.interface import State
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHANNELS_PER_HEAD = 64
+"""timm's and DeiT's rule for the number of heads; MoCo-v3 has 12 whatever the width."""
+_SINCOS_COSINE = 0.8
+_SINCOS_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class VitGeometry:
+    """What the shapes of a ViT tell; the number of heads is not among it."""
+
+    width: int
+    depth: int
+    patch_size: int
+    mlp_width: int
+    grid: int
+
+    @property
+    def image_size(self) -> int:
+        """Pixels, square."""
+        return self.grid * self.patch_size
+
+    def __str__(self) -> str:
+        return f"a ViT of width {self.width}, depth {self.depth}, patch {self.patch_size}"
+
+
+def looks_like_vit(state: State) -> bool:
+    """Whether the names are those of a ViT with a class token."""
+    return {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"} <= state.keys()
+
+
+def checked_geometry(state: State, what: str) -> VitGeometry:
+    """The geometry of a ViT in timm's names whose keys and shapes are exactly those of one.
+
+    Raises
+    ------
+    InputError
+        A key is missing, left over or of another shape; the message begins with ``what``.
+    """
+    geometry = _geometry(state, what)
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    refuse_differences(found, vit_shapes(geometry), what)
+    return geometry
+
+
+def vit_shapes(geometry: VitGeometry) -> dict[str, tuple[int, ...]]:
+    """Every key of a headless ViT and its shape."""
+    width, mlp_width = geometry.width, geometry.mlp_width
+    block = {
+        "norm1.weight": (width,),
+        "norm1.bias": (width,),
+        "attn.qkv.weight": (3 * width, width),
+        "attn.qkv.bias": (3 * width,),
+        "attn.proj.weight": (width, width),
+        "attn.proj.bias": (width,),
+        "norm2.weight": (width,),
+        "norm2.bias": (width,),
+        "mlp.fc1.weight": (mlp_width, width),
+        "mlp.fc1.bias": (mlp_width,),
+        "mlp.fc2.weight": (width, mlp_width),
+        "mlp.fc2.bias": (width,),
+    }
+    return {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 1 + geometry.grid**2, width),
+        "patch_embed.proj.weight": (width, 3, geometry.patch_size, geometry.patch_size),
+        "patch_embed.proj.bias": (width,),
+        **{f"blocks.{index}.{name}": shape for index in range(geometry.depth) for name, shape in block.items()},
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+    }
+
+
+def refuse_differences(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], what: str
+) -> None:
+    """
+    Raises
+    ------
+    InputError
+        Keys missing, left over or of another shape; the message lists the first of them.
+    """
+    problems = differences(found, expected)
+    if problems:
+        raise InputError(f"{what}: {listed(problems)}")
+
+
+def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """``missing norm.bias``, ``unexpected gamma``, ``cls_token is (1, 1, 8), not (1, 1, 16)``."""
+    return [
+        *(f"missing {key}" for key in expected if key not in found),
+        *(f"unexpected {key}" for key in found if key not in expected),
+        *(f"{key} is {found[key]}, not {shape}" for key, shape in expected.items() if found.get(key, shape) != shape),
+    ]
+
+
+def listed(words: Iterable[str], at_most: int = 5) -> str:
+    """The first few, and how many more there are."""
+    words = list(words)
+    more = f"; and {len(words) - at_most} more" if len(words) > at_most else ""
+    return "; ".join(words[:at_most]) + more
+
+
+def resembles_sincos(state: State) -> bool:
+    """Whether the position embedding is, or was before some finetuning, MoCo-v3's 2-D sin-cos."""
+    from torch.nn import functional as F
+
+    patches, formula = (tensor.flatten() for tensor in _patch_positions(state))
+    return bool(F.cosine_similarity(patches, formula, dim=0) > _SINCOS_COSINE)
+
+
+def is_sincos(state: State) -> bool:
+    """Whether the position embedding still is the fixed 2-D sin-cos, up to half precision."""
+    patches, formula = _patch_positions(state)
+    return bool((patches - formula).abs().max() < _SINCOS_TOLERANCE)
+
+
+def _patch_positions(state: State) -> tuple[Tensor, Tensor]:
+    """The position embedding without the class token's row, and what the formula gives; both (tokens, width)."""
+    from pretrain.backbones.families.vit import sincos_position_embedding
+
+    embedding = state["pos_embed"].float()[0, 1:]
+    if embedding.shape[1] % 4:
+        return embedding, embedding.new_full(embedding.shape, math.inf)
+    grid = math.isqrt(len(embedding))
+    return embedding, sincos_position_embedding(grid, grid, embedding.shape[1])[0, 1:]
+
+
+def _geometry(state: State, what: str) -> VitGeometry:
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    rank = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
+    for key, dimensions in rank.items():
+        if key not in shapes:
+            raise InputError(f"{what}: missing {key}")
+        if len(shapes[key]) != dimensions:
+            raise InputError(f"{what}: {key} is {shapes[key]}, which is no ViT's")
+    width, _, patch_size, _ = shapes["patch_embed.proj.weight"]
+    tokens = shapes["pos_embed"][1] - 1
+    grid = math.isqrt(max(tokens, 0))
+    if grid < 1 or grid**2 != tokens:
+        raise InputError(f"{what}: pos_embed has {tokens + 1} rows, not those of a class token and a square of patches")
+    blocks = {int(found[1]) for name in state if (found := re.match(r"blocks\.(\d+)\.", name))}
+    return VitGeometry(width, len(blocks), patch_size, shapes["blocks.0.mlp.fc1.weight"][0], grid)

@@ -1,0 +1,74 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pretrain.checkpoint import CheckpointHeader
+from pretrain.errors import InputError
+from pretrain.foreign.interface import Exported, State
+from pretrain.foreign.parts.reading import CONFIG, HEADER_KEY, WEIGHTS, read_foreign
+
+
+@contextmanager
+def new_path(out: Path) -> Iterator[Path]:
+    """A place beside ``out`` to write to; it becomes ``out`` when the block ends well and vanishes when it does not.
+
+    Raises
+    ------
+    InputError
+        ``out`` exists, or its directory can't be written to.
+    """
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out}: exists already; remove it or name another")
+    # The ending stays: it tells how to write, and how to read back.
+    temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: can't be written ({error.strerror or error})") from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_file(path: Path, exported: Exported, header: CheckpointHeader) -> None:
+    """Weights as safetensors or pickled, by the path's ending, with our header inside; then read back and compared."""
+    import torch
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in exported.state.items()}
+    carried = {HEADER_KEY: header.model_dump_json()}
+    if path.suffix == ".safetensors":
+        path.write_bytes(save(state, metadata={"format": "pt", **carried}))
+    else:
+        torch.save({"state_dict": state, "meta": carried}, path)
+    _flush(path)
+    _assert_same(read_foreign(path).state, state, path)
+
+
+def write_folder(path: Path, exported: Exported, header: CheckpointHeader) -> None:
+    """A Hugging Face folder: ``config.json`` and the weights."""
+    path.mkdir()
+    (path / CONFIG).write_text(json.dumps(exported.config, indent=2) + "\n", encoding="utf-8")
+    _flush(path / CONFIG)
+    write_file(path / WEIGHTS, exported, header)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _assert_same(found: State, expected: State, path: Path) -> None:
+    if found.keys() != expected.keys() or not all(found[name].equal(expected[name]) for name in expected):
+        raise OSError(f"{path.name} reads back otherwise than it was written")

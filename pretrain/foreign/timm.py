@@ -1,0 +1,101 @@
+"""timm's own names, which our backbones share: ViTs with a class token, and ResNets.
+
+Layout
+    ViT: ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.N.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,
+    mlp.fc2}``, ``norm``, and a linear ``head``. ResNet: torchvision's, with a linear ``fc``. A file holds the state
+    dict itself or, like DeiT's releases, puts it under ``model`` or ``state_dict``.
+Source
+    timm ``models/vision_transformer.py`` and ``models/resnet.py``; DeiT's released files.
+Heads
+    A ViT of width 384 has 6 and one of width 768 has 12, one per 64 channels, unless the file says otherwise. Files
+    that this suite writes do say; MoCo-v3's ViT-S has 12.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pretrain.checkpoint import CheckpointHeader
+from pretrain.errors import InputError
+from pretrain.foreign.interface import Exported, Facts, FormatInfo, Imported, State
+from pretrain.foreign.parts import resnet, vit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INFO = FormatInfo(
+    name="timm",
+    title="timm and DeiT",
+    source="timm models/vision_transformer.py and models/resnet.py",
+    written_as=(".safetensors", ".pth"),
+)
+_CLASSIFIER = ("head.weight", "head.bias")
+
+
+def recognise(state: State, facts: Facts) -> bool:
+    return vit.looks_like_vit(state) or resnet.looks_like_resnet(state)
+
+
+def to_ours(state: State, facts: Facts) -> Imported:
+    """The backbone; a linear classifier is left out.
+
+    Raises
+    ------
+    InputError
+        Keys or shapes that are not exactly a ViT's or a ResNet's, or a ViT whose number of heads can't be known.
+    """
+    if resnet.looks_like_resnet(state):
+        return resnet.to_ours(state)
+    backbone = {name: tensor for name, tensor in state.items() if name not in _CLASSIFIER}
+    left_out = tuple(name for name in _CLASSIFIER if name in state)
+    geometry = vit.checked_geometry(backbone, "timm ViT")
+    return Imported(backbone, _num_heads(backbone, facts, geometry, bool(left_out)), left_out=left_out)
+
+
+def from_ours(state: State, header: CheckpointHeader) -> Exported:
+    """Our names are timm's; a ViT's heads go into the file's header and must be told to timm."""
+    if resnet.looks_like_resnet(state):
+        known = 'timm.create_model("resnet50", num_classes=0, checkpoint_path="PATH")'
+        other = 'model.load_state_dict(timm.models.load_state_dict("PATH"))'
+        return Exported(dict(state), known if header.backbone == "resnet50" else other)
+    geometry = vit.checked_geometry(state, "our ViT")
+    arguments = ", ".join(f"{key}={value}" for key, value in model_arguments(geometry, header).items())
+    usage = f'timm.create_model("{architecture(geometry)}", num_classes=0, {arguments}, checkpoint_path="PATH")'
+    return Exported(dict(state), usage)
+
+
+def architecture(geometry: vit.VitGeometry) -> str:
+    """timm's nearest model; ``model_arguments`` make it the very one."""
+    size = {192: "tiny", 768: "base", 1024: "large"}.get(geometry.width, "small")
+    return f"vit_{size}_patch16_224"
+
+
+def model_arguments(geometry: vit.VitGeometry, header: CheckpointHeader) -> dict[str, int | float | None]:
+    """Arguments of timm's ``VisionTransformer`` that make it this ViT."""
+    return {
+        "img_size": geometry.image_size,
+        "patch_size": geometry.patch_size,
+        "embed_dim": geometry.width,
+        "depth": geometry.depth,
+        "num_heads": header.num_heads,
+        "mlp_ratio": geometry.mlp_width / geometry.width,
+    }
+
+
+def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeometry, has_classifier: bool) -> int:
+    """The heads the file names, or timm's rule where nothing speaks against it."""
+    if facts.num_heads is not None:
+        return facts.num_heads
+    by_rule = max(geometry.width // vit.CHANNELS_PER_HEAD, 1)
+    if vit.resembles_sincos(backbone):
+        if has_classifier:
+            raise InputError(
+                "timm ViT: a classifier on MoCo-v3's sin-cos position embedding, so this was finetuned or probed from "
+                "a MoCo-v3 or OPERA checkpoint; convert the pretrained file it came from"
+            )
+        if by_rule != 12:
+            raise InputError(
+                f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule} "
+                "and nothing in the file tells; convert the original checkpoint with --from moco_v3 or --from opera"
+            )
+    return by_rule

@@ -1,0 +1,128 @@
+"""What a file may hold, and that a refused one leaves nothing behind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pretrain.errors import InputError
+from pretrain.foreign.parts import writing
+from pretrain.foreign.parts.conversion import read_checkpoint, write_checkpoint
+from pretrain.foreign.parts.reading import read_foreign
+
+Ours = Callable[..., Path]
+STATE = {"weight": torch.ones(2)}
+
+
+class Executes:
+    """Unpickled without care, it makes a directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_pickle_is_refused_and_not_executed(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "evil.pth"
+    content = {"state_dict": STATE, "epoch": Executes(tmp_path / "executed")}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"refused, it needs posix\.mkdir .* only tensors are"):
+        read_foreign(path)
+    assert not (tmp_path / "executed").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "executed").exists(), "the file would have done it"
+
+
+def test_a_file_that_needs_a_class_says_which(tmp_path: Path) -> None:
+    torch.save({"model": STATE, "args": argparse.Namespace(lr=0.1)}, tmp_path / "deit.pth")
+    with pytest.raises(InputError, match=r"argparse\.Namespace .* save its tensors alone"):
+        read_foreign(tmp_path / "deit.pth")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_a_truncated_file_is_refused(share: float, ending: str, ours: Ours, tmp_path: Path) -> None:
+    whole = tmp_path / f"whole{ending}"
+    write_checkpoint(read_checkpoint(ours("tiny_vit", 16)), "timm", whole)
+    content = whole.read_bytes()
+    cut = tmp_path / f"cut{ending}"
+    cut.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match="truncated or no"):
+        read_checkpoint(cut)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({}, "holds no weights"),
+        ([1, 2], "holds a list"),
+        ({"a": 1}, "no tensors: a"),
+        ({"state_dict": {"a": torch.tensor([1.0, float("nan")])}}, "NaN or infinite weights in a"),
+        ({"module.encoder_q.conv1.weight": torch.ones(1)}, "no format recognises it"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(content: Any, complaint: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "file.pth")
+    with pytest.raises(InputError, match=complaint):
+        read_checkpoint(tmp_path / "file.pth")
+
+
+def test_the_wrong_format_and_the_wrong_role_are_refused(ours: Ours, tmp_path: Path) -> None:
+    path = ours("tiny_vit", 16)
+    write_checkpoint(read_checkpoint(path), "timm", tmp_path / "timm.pth")
+    with pytest.raises(InputError, match="not of format moco_v3 but timm"):
+        read_checkpoint(tmp_path / "timm.pth", "moco_v3")
+    with pytest.raises(InputError, match="unknown format 'tim'; did you mean 'timm'"):
+        read_checkpoint(tmp_path / "timm.pth", "tim")
+    header = path.with_suffix(".json")
+    header.write_text(json.dumps({**json.loads(header.read_text()), "role": "method"}))
+    with pytest.raises(InputError, match="holds a method"):
+        read_checkpoint(path)
+
+
+def test_an_existing_output_stays_as_it_is(ours: Ours, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(ours("tiny_vit", 16))
+    out = tmp_path / "there.pth"
+    out.write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        write_checkpoint(checkpoint, "timm", out)
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("to", ["timm.pth", "huggingface", "opera_bench"])
+def test_a_write_that_breaks_leaves_nothing(
+    to: str, ours: Ours, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = read_checkpoint(ours("tiny_vit", 16))
+    folder = tmp_path / "out"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing.os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_checkpoint(checkpoint, to.partition(".")[0], folder / to)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_half_precision_file_becomes_single_precision(ours: Ours, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(ours("tiny_vit", 16))
+    torch.save({name: tensor.half() for name, tensor in checkpoint.backbone.items()}, tmp_path / "half.pth")
+    # Without a header: 64 channels are one head by timm's rule, which is no backbone of ours.
+    with pytest.raises(InputError, match="12 or timm's 1"):
+        read_checkpoint(tmp_path / "half.pth")
+    resnet = read_checkpoint(ours("tiny_resnet", 16)).backbone
+    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in resnet.items()}
+    torch.save(half, tmp_path / "half-resnet.pth")
+    found = read_checkpoint(tmp_path / "half-resnet.pth").backbone
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32, torch.int64}
