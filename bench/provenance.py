@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import json
 import os
 import platform
 import resource
@@ -17,6 +19,7 @@ from typing import Any
 from pretrain.datasets import find_dataset, open_split
 from results.record import DatasetReference, Machine, Software
 
+CODE_VERSION_FILE = "code-version.json"
 PACKAGES = ("opera-bench", "torch", "timm", "torchvision", "torchmetrics", "numpy")
 
 
@@ -29,18 +32,30 @@ def software() -> Software:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "not installed"
-    checkout = Path(__file__).resolve().parent.parent
-    commit = _git(checkout, "rev-parse", "HEAD") if (checkout / ".git").exists() else None
+    commit, dirty = code_version()
+    return Software(git_commit=commit, git_dirty=dirty, packages=packages)
+
+
+def code_version() -> tuple[str | None, bool | None]:
+    """The commit that this code comes from, and whether it differs from it; None where it can't be known.
+
+    A snapshot carries the answer of the checkout it was taken from, in ``CODE_VERSION_FILE``.
+    """
+    home = Path(__file__).resolve().parent.parent
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        noted = json.loads((home / CODE_VERSION_FILE).read_text(encoding="utf-8"))
+        return noted["git_commit"], noted["git_dirty"]
+    commit = _git(home, "rev-parse", "HEAD") if (home / ".git").exists() else None
     if commit is None:
-        return Software(git_commit=None, git_dirty=None, packages=packages)
-    changes = _git(checkout, "status", "--porcelain", "--untracked-files=no")
-    return Software(git_commit=commit, git_dirty=None if changes is None else bool(changes), packages=packages)
+        return None, None
+    changes = _git(home, "status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else bool(changes)
 
 
 def machine(device: str, world_size: int) -> Machine:
     """The machine as it is at the end of a run, when its peak memory is known."""
     return Machine(
-        host=socket.gethostname(),
+        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         device=device_name(device),
         world_size=world_size,
         peak_memory_bytes=_peak_memory_bytes(device),
@@ -49,7 +64,9 @@ def machine(device: str, world_size: int) -> Machine:
 
 
 def scheduler_job_id() -> str | None:
-    return os.environ.get("SLURM_JOB_ID")
+    """The job's number as SLURM's commands take it: ``12``, or ``12_3`` for the element of an array."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def device_name(device: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class Resources:
-    """Where a run computes; none of it changes the result."""
+    """Where a run computes, and who may stop it; none of it changes the result."""
 
     device: str
     num_workers: int
     data_root: Path | None
     compute: ComputeOptions = PLAIN
+    should_stop: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
             num_workers=resources.num_workers,
             report=report,
             compute=resources.compute,
+            should_stop=resources.should_stop,
         )
     checkpoints = tuple(
         CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
@@ -122,6 +124,7 @@ def run_evaluation(
             device=resources.device,
             num_workers=resources.num_workers,
             report=report,
+            should_stop=resources.should_stop,
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
     return Outcome(metrics=_finite(metrics), parents=(parent,))

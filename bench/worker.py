@@ -12,6 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -23,9 +24,13 @@ from bench.attempt import Attempt, begin_attempt, heartbeat
 from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import dataset_reference, imported_reference, machine, software
 from bench.stages import Resources, run_evaluation, run_import, run_pretraining
+from pretrain.compute import ComputeOptions
+from pretrain.distributed import agreed, get_rank, process_group
 from pretrain.engine import discard_training_state
+from pretrain.errors import StoppedEarly
 from results.record import RecipeReference, Record, Timing
 from results.runs import RunDirectory, write_atomically
+from slurm.stop import Stopped, stop_requested
 
 for _heavy in ("timm", "torch.utils.tensorboard", "torchmetrics", "torchvision"):
     import_module(_heavy)
@@ -34,7 +39,12 @@ CLAIM_PAUSE_SECONDS = 0.5
 
 
 def execute(
-    run_directory: str, device: str, num_workers: int, data_roots: dict[str, str], source: str | None = None
+    run_directory: str,
+    device: str,
+    num_workers: int,
+    data_roots: dict[str, str],
+    source: str | None = None,
+    compute: dict[str, Any] | None = None,
 ) -> None:
     """Carry one planned run to its record; a run that has one is left alone.
 
@@ -50,31 +60,46 @@ def execute(
         Directory by dataset name.
     source
         The checkpoint that an import reads.
+    compute
+        Fields of ``ComputeOptions``.
 
     Raises
     ------
     RuntimeError
         The run failed in another process that was computing it at the same time.
+    Stopped
+        The run was asked to stop and can go on from its saved state.
     """
     run = RunDirectory(Path(run_directory))
-    with _claimed(run):
-        if run.record.exists():
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    where = _device(device)
+    with process_group(torch.device(where)), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
+        if agreed(run.record.exists(), torch.device(where)):
             return
-        attempt = begin_attempt(run)
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-        try:
-            with heartbeat(run):
-                record = _compute(run, attempt, _device(device), num_workers, data_roots, source)
+        resources = Resources(where, num_workers, None, ComputeOptions(**(compute or {})), stop_requested)
+        _attempt(run, resources, data_roots, source)
+
+
+def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:
+    """Compute once. Of several processes the first one keeps the run's files; any of them may say why it failed."""
+    is_first = get_rank() == 0
+    attempt = begin_attempt(run) if is_first else Attempt.of_another_process()
+    try:
+        with heartbeat(run) if is_first else contextlib.nullcontext():
+            record = _compute(run, attempt, resources, data_roots, source)
+        if is_first:
             write_atomically(run.record, record.model_dump_json(indent=2) + "\n")
-        except Exception as error:
-            failure = {
-                "error": f"{type(error).__name__}: {error}",
-                "traceback": traceback.format_exc(),
-                "attempt": attempt.number,
-            }
-            write_atomically(run.failure, json.dumps(failure, indent=2) + "\n")
-            raise
-        discard_training_state(run.path)
+            discard_training_state(run.path)
+    except StoppedEarly as stopped:
+        raise Stopped(f"{run.run_id}: {stopped}") from stopped
+    except Exception as error:
+        failure = {
+            "error": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+            "attempt": attempt.number,
+        }
+        write_atomically(run.failure, json.dumps(failure, indent=2) + "\n")
+        raise
 
 
 @contextlib.contextmanager
@@ -95,12 +120,7 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
 
 
 def _compute(
-    run: RunDirectory,
-    attempt: Attempt,
-    device: str,
-    num_workers: int,
-    data_roots: dict[str, str],
-    source: str | None,
+    run: RunDirectory, attempt: Attempt, resources: Resources, data_roots: dict[str, str], source: str | None
 ) -> Record:
     planned = run.read_config()
     stage: str = planned["stage"]
@@ -110,7 +130,7 @@ def _compute(
     data_root = None if root is None else Path(root)
     dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
     code = software()
-    resources = Resources(device, num_workers, data_root)
+    resources = replace(resources, data_root=data_root)
     if stage == PRETRAIN:
         outcome = run_pretraining(run, config, resources)
     elif stage == IMPORT:
@@ -133,7 +153,7 @@ def _compute(
             finished_at=finished_at,
             seconds=attempt.seconds_before + (finished_at - attempt.started_at).total_seconds(),
         ),
-        machine=machine(device, outcome.world_size),
+        machine=machine(resources.device, outcome.world_size),
         software=code,
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
@@ -141,6 +161,7 @@ def _compute(
 
 
 def _device(asked: str) -> str:
+    """A device by name; ``auto`` is the GPU of this process among those of its node, where there is one."""
     if asked != "auto":
         return asked
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

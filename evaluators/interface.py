@@ -12,7 +12,7 @@ It is found by its module name, or under the entry point group ``opera_bench.eva
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +49,8 @@ class Context:
         The run's own directory for training state that a restart picks up.
     device
         A torch device, e.g. ``cpu`` or ``cuda:0``.
+    should_stop
+        Whether to save what there is and raise ``pretrain.errors.StoppedEarly``; asked where an evaluation can.
     """
 
     data_root: Path | None
@@ -56,6 +58,7 @@ class Context:
     device: str
     num_workers: int
     report: ReportProgress
+    should_stop: Callable[[], bool] = lambda: False
 
 
 class EvaluatorModule(Protocol):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from evaluators.interface import Context
 from evaluators.parts.data import TrainingBatch
 from pretrain.datasets import LabelledImages
-from pretrain.distributed import get_rank
+from pretrain.distributed import agreed, get_rank
 from pretrain.engine import NonFiniteLossError
 from pretrain.engine.state import load_training_state, save_training_state
+from pretrain.errors import StoppedEarly
 
 
 class Stateful(Protocol):
@@ -48,6 +50,11 @@ def run_epochs(
     Returns
     -------
     The last epoch's metrics and ``train_loss``, and ``best_top1`` of any epoch.
+
+    Raises
+    ------
+    StoppedEarly
+        ``context.should_stop`` said so at the end of an epoch that is not the last.
     """
     directory = context.work_directory / "checkpoints"
     saved = load_training_state(directory)
@@ -66,6 +73,8 @@ def run_epochs(
             context.report(epoch=epoch + 1, total_epochs=epochs, values=row)
             parts = {name: part.state_dict() for name, part in state.items()}
             save_training_state(directory, {"epochs_done": epoch + 1, "metrics": metrics, **parts})
+        if epoch + 1 < epochs and agreed(context.should_stop(), torch.device(context.device)):
+            raise StoppedEarly(f"stopped after epoch {epoch + 1} of {epochs}; the training state is saved")
     return metrics
 
 

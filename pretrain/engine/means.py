@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from pretrain.distributed import mean_over_processes
@@ -19,9 +22,18 @@ class RunningMean:
     def add(self, values: dict[str, Tensor]) -> None:
         self.count += 1
         for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
 
     def take(self) -> dict[str, float]:
         means = mean_over_processes({name: total / self.count for name, total in self.sums.items()})
         self.sums, self.count = {}, 0
         return means
+
+    def state(self) -> dict[str, Any]:
+        """The sums so far, averaged over the processes; every process has to ask."""
+        return {"sums": mean_over_processes(self.sums), "count": self.count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.sums = {name: torch.tensor(total) for name, total in state["sums"].items()}
+        self.count = state["count"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -26,7 +26,7 @@ from pretrain.engine.means import RunningMean
 from pretrain.engine.prepare import build_step, choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
 from pretrain.engine.step import ComputeGradients, Precision
-from pretrain.errors import InputError
+from pretrain.errors import InputError, StoppedEarly
 from pretrain.methods.interface import Method
 from pretrain.methods.lookup import find_method
 from pretrain.optim import build_optimizer, set_learning_rate
@@ -65,11 +65,17 @@ def pretrain(
     num_workers: int,
     report: ReportProgress,
     compute: ComputeOptions = PLAIN,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> PretrainOutcome:
     """Train, or continue training, and write ``checkpoints/backbone.safetensors`` and ``method.safetensors``.
 
     The weights are a function of the configuration alone: a run that was killed and called again ends with the same
     bits, on the same machine with the same number of threads and the same ``compute``.
+
+    Parameters
+    ----------
+    should_stop
+        Asked after every step, of the first process.
 
     Raises
     ------
@@ -78,10 +84,12 @@ def pretrain(
         the method or the backbone does not allow.
     NonFiniteLossError
         The loss or the weights became NaN or infinite; the message names step and images.
+    StoppedEarly
+        ``should_stop`` said so; the training state is saved.
     """
     target = torch.device(device)
     with process_group(target), deterministic_kernels(compute.deterministic):
-        return _Training(config, run_directory, data_root, target, num_workers, report, compute).run()
+        return _Training(config, run_directory, data_root, target, num_workers, report, compute, should_stop).run()
 
 
 class _Training:
@@ -94,6 +102,7 @@ class _Training:
         num_workers: int,
         report: ReportProgress,
         compute: ComputeOptions,
+        should_stop: Callable[[], bool],
     ) -> None:
         self.config = config
         self.checkpoints = run_directory / "checkpoints"
@@ -101,6 +110,8 @@ class _Training:
         self.num_workers = num_workers
         self.report = report
         self.compute = compute
+        self.should_stop = should_stop
+        self.means = RunningMean()
         self.rank, self.world_size = get_rank(), get_world_size()
         if config.global_batch_size % self.world_size:
             raise InputError(
@@ -152,7 +163,6 @@ class _Training:
 
     def _train(self, optimizer: Optimizer, first_step: int) -> tuple[dict[str, float], float]:
         row_every = max(self.total_steps // ROWS_PER_RUN, 1)
-        means = RunningMean()
         metrics: dict[str, float] = {}
         last_saved = time.monotonic()
         gradients = build_step(self.method, self.precision, self.device, self.micro_batch_size, self.share)
@@ -169,12 +179,12 @@ class _Training:
             self.total_steps, first_step, self.config.global_batch_size, enabled=self.rank == 0
         ) as display:
             for raw in raw_batches:
-                means.add(self._step(raw, optimizer, gradients))
+                self.means.add(self._step(raw, optimizer, gradients))
                 done = raw.step + 1
                 ends_epoch = done % self.steps_per_epoch == 0
                 if ends_epoch or done % row_every == 0:
                     due = agreed(time.monotonic() - last_saved > 60 * MINUTES_BETWEEN_STATES, self.device)
-                    metrics = means.take()
+                    metrics = self.means.take()
                     display.update(done, metrics)
                     if self.rank == 0:
                         row = {**metrics, "learning_rate": optimizer.param_groups[0]["lr"]}
@@ -182,6 +192,9 @@ class _Training:
                     if ends_epoch or due:
                         self._save(optimizer, done, metrics)
                         last_saved = time.monotonic()
+                if done < self.total_steps and agreed(self.should_stop(), self.device):
+                    self._save(optimizer, done, metrics)
+                    raise StoppedEarly(f"stopped after step {done} of {self.total_steps}; the training state is saved")
             return metrics, display.images_per_second(self.total_steps)
 
     def _step(self, raw: RawBatch, optimizer: Optimizer, gradients: ComputeGradients) -> dict[str, Tensor]:
@@ -201,6 +214,7 @@ class _Training:
         self.method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
         self.precision.scaler.load_state_dict(state["scaler"])
+        self.means.restore(state["means"])
 
     def _save(self, optimizer: Optimizer, step: int, metrics: dict[str, float]) -> None:
         """Keep the backbone of an epoch, if it is wanted, and then the state: whoever continues has written both."""
@@ -209,6 +223,7 @@ class _Training:
         for name, tensor in weights.items():
             if not torch.isfinite(tensor).all():
                 raise NonFiniteLossError(f"weights {name} are not finite after step {step}; {self._last_state()}")
+        means = self.means.state()
         if self.rank != 0:
             return
         epoch, within = divmod(step, self.steps_per_epoch)
@@ -217,6 +232,7 @@ class _Training:
         state: dict[str, Any] = {
             "step": step,
             "metrics": metrics,
+            "means": means,
             "method": weights,
             "optimizer": optimizer.state_dict(),
             "scaler": self.precision.scaler.state_dict(),
