@@ -171,5 +171,7 @@ def _image_size(backbone: State, facts: Facts) -> int:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """Half-precision weights as the single precision that everything here computes in."""
-    return tensor.float() if tensor.is_floating_point() else tensor
+    """A copy that shares no memory with other tensors of the file, in the single precision that is computed in here."""
+    import torch
+
+    return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
