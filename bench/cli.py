@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import typer
 
+from bench.commands.cancel import cancel
 from bench.commands.checkpoint import app as checkpoint_app
 from bench.commands.compare import compare
 from bench.commands.data import app as data_app
@@ -19,6 +20,7 @@ from bench.commands.pretrain import pretrain
 from bench.commands.report import report
 from bench.commands.retry import retry
 from bench.commands.run import run
+from bench.commands.schema import schema
 from bench.commands.status import status
 from bench.commands.tables import tables
 
@@ -36,9 +38,9 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,
     )
     commands: tuple[Callable[..., None], ...] = (
-        *(run, plan, status, logs, retry),
+        *(run, plan, status, logs, cancel, retry),
         *(tables, figures, compare, report),
-        *(doctor, pretrain, evaluate),
+        *(doctor, schema, pretrain, evaluate),
     )
     for command in commands:
         app.command()(command)

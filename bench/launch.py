@@ -6,19 +6,23 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
+from bench.cluster import choose_profile, slurm_executor
 from bench.display import show_progress
 from bench.errors import InputError
 from bench.plan import PlannedRun
 from bench.states import RunStatus
+from bench.sweep import Sweep
 from bench.yaml_source import VARIABLE
+from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm import Executor, Handle, Job, find_executor
+from slurm.scheduler.profile import ClusterProfile
 
 WORKER = "bench.worker"
 LOG_NAME = "job.log"
@@ -27,6 +31,13 @@ LOG_NAME = "job.log"
 @dataclass(frozen=True)
 class Launch:
     """Where and how runs are computed; nothing here changes a result.
+
+    Parameters
+    ----------
+    profile
+        The cluster, where ``executor`` is slurm.
+    label
+        Begins the names of the scheduler's jobs.
 
     Raises
     ------
@@ -38,10 +49,32 @@ class Launch:
     executor: str = "local"
     workers: int = 1
     device: str = "auto"
+    profile: ClusterProfile | None = None
+    label: str = "opera-bench"
+    compute: ComputeOptions = PLAIN
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise InputError(f"--device: {self.device!r} is no device; allowed: auto, cpu, cuda, cuda:0, cuda:1, …")
+
+
+def plan_launch(
+    sweep: Sweep, runs_directory: Path, executor: str, workers: int | None, device: str, cluster: str | None
+) -> Launch:
+    """What the options of a command mean for a sweep.
+
+    Raises
+    ------
+    InputError
+        Options that don't go together, or a cluster that can't be meant.
+    """
+    if executor != "slurm":
+        if cluster is not None:
+            raise InputError(f"--cluster {cluster}: goes with --executor slurm")
+        return Launch(runs_directory, executor, workers or available_cpus(), device)
+    if workers is not None:
+        raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
+    return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name)
 
 
 def available_cpus() -> int:
@@ -51,15 +84,20 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def select(statuses: Sequence[RunStatus], retry: frozenset[RunState] = frozenset()) -> list[PlannedRun]:
+def select(
+    statuses: Sequence[RunStatus], retry: frozenset[RunState] = frozenset(), *, on_cluster: bool = False
+) -> list[PlannedRun]:
     """The runs to start: those that have not run, in order, as far as their parents allow.
 
     Parameters
     ----------
     retry
         States that are started again; without it, a run that failed stays failed.
+    on_cluster
+        A scheduler can hold a run until parents that it runs, or that it still holds, are done.
     """
-    done = {status.run.run_id for status in statuses if status.own_state is RunState.DONE}
+    ready = {RunState.DONE, RunState.WAITING, RunState.RUNNING} if on_cluster else {RunState.DONE}
+    done = {status.run.run_id for status in statuses if status.own_state in ready}
     chosen: dict[str, PlannedRun] = {}
     for status in statuses:
         wanted = status.own_state is RunState.PLANNED or status.own_state in retry
@@ -135,7 +173,6 @@ def config_text(run: PlannedRun) -> str:
 
 def build_jobs(runs: Sequence[PlannedRun], launch: Launch, roots: Mapping[str, str]) -> list[Job]:
     """One job a run."""
-    loaders = max(available_cpus() // launch.workers - 1, 0)
     directory = launch.runs_directory.absolute()
     return [
         Job(
@@ -144,15 +181,25 @@ def build_jobs(runs: Sequence[PlannedRun], launch: Launch, roots: Mapping[str, s
             arguments={
                 "run_directory": str(directory / run.run_id),
                 "device": launch.device,
-                "num_workers": loaders,
+                "num_workers": _loader_workers(run, launch),
                 "data_roots": {name: root for name, root in roots.items() if name == run.dataset},
                 "source": None if run.source is None else str(Path(run.source).expanduser().absolute()),
+                "compute": asdict(launch.compute),
             },
             log_path=RunDirectory(directory / run.run_id).logs / LOG_NAME,
             parents=run.parents,
+            stage=run.stage,
         )
         for run in runs
     ]
+
+
+def _loader_workers(run: PlannedRun, launch: Launch) -> int:
+    """Processes that load data for one process of the run: the processors that training leaves."""
+    if launch.profile is None:
+        return max(available_cpus() // launch.workers - 1, 0)
+    resources = launch.profile.resources(run.stage)
+    return max(resources.cpus_per_process - 1, 0) if resources.gpus_per_node else 0
 
 
 def find_launch_executor(launch: Launch) -> Executor:
@@ -163,6 +210,8 @@ def find_launch_executor(launch: Launch) -> Executor:
     InputError
         No executor of that name.
     """
+    if launch.profile is not None:
+        return slurm_executor(launch.profile, launch.runs_directory, launch.label)
     factory = find_executor(launch.executor)
     return factory(workers=launch.workers, preload=(WORKER,)) if launch.executor == "local" else factory()
 

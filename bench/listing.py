@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = ("table", "json")
+PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 _STYLES = {
     RunState.DONE: "green",
@@ -29,7 +30,7 @@ _STYLES = {
 }
 
 
-def check_format(name: str) -> None:
+def check_format(name: str, formats: tuple[str, ...] = FORMATS) -> None:
     """Refuse a format there is not.
 
     Raises
@@ -37,8 +38,8 @@ def check_format(name: str) -> None:
     InputError
         The message lists the formats.
     """
-    if name not in FORMATS:
-        raise InputError(f"--format {name}: unknown format; {suggest(name, FORMATS)}")
+    if name not in formats:
+        raise InputError(f"--format {name}: unknown format; {suggest(name, formats)}")
 
 
 def wide_console() -> Console:
@@ -90,6 +91,9 @@ def print_status(found: Sequence[RunStatus], sweep: str | None, directory: Path)
             console.print(Text(line, style="cyan"))
         elif status.state in (RunState.FAILED, RunState.UNKNOWN):
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
+    pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
+    for why, count in pending.most_common():
+        console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
     print(next_step(found, sweep))
 
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
+from bench.cluster import remember_sweep
 from bench.launch import Launch, build_jobs, data_roots, find_launch_executor, run_jobs, select, write_configs
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.states import RunStatus, statuses
 from bench.sweep import Sweep
-from results.runs import RunState
-from slurm import Executor, JobState
+from results.runs import RunDirectory, RunState
+from slurm import Executor, Handle, Job, JobState
 
 INTERRUPTED = 130
+
+
+@runtime_checkable
+class Scripted(Protocol):
+    """An executor that hands scripts to somebody else, and can show them."""
+
+    def scripts(self, jobs: Sequence[Job]) -> list[str]: ...
 
 
 def run_sweep(
@@ -42,8 +51,9 @@ def run_sweep(
     """
     plan = plan_sweep(sweep)
     executor = find_launch_executor(launch)
+    on_cluster = launch.profile is not None
     before = statuses(plan.runs, launch.runs_directory)
-    chosen = select(before, retry)
+    chosen = select(before, retry, on_cluster=on_cluster)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
@@ -52,11 +62,17 @@ def run_sweep(
     if dry_run:
         for run in chosen:
             print(f"would start {run.run_id}")
+        if isinstance(executor, Scripted):
+            print_scripts(executor.scripts(build_jobs(chosen, launch, roots)))
         return 0
     if chosen:
-        if ask and not _confirmed():
+        if ask and not confirmed("Start?"):
             return 0
         write_configs(plan.runs, launch.runs_directory)
+        remember_sweep(sweep.name, plan.run_ids, launch.runs_directory)
+        if on_cluster:
+            hand_over(executor.submit(build_jobs(chosen, launch, roots)), launch, command)
+            return 0
         if start(chosen, executor, launch, roots) == INTERRUPTED:
             return INTERRUPTED
     finish_sweep(sweep, plan, launch.runs_directory)
@@ -77,6 +93,27 @@ def start(chosen: Sequence[PlannedRun], executor: Executor, launch: Launch, root
     return 0 if all(handle.state is JobState.DONE for handle in handles) else 1
 
 
+def hand_over(handles: Sequence[Handle], launch: Launch, command: str) -> None:
+    """Say what the scheduler has now, and forget earlier ends of the runs that it took."""
+    taken = [handle for handle in handles if "slurm_job_id" in handle.details]
+    for handle in taken:
+        run = RunDirectory(launch.runs_directory / handle.job.id)
+        if handle.state is JobState.WAITING:
+            run.failure.unlink(missing_ok=True)
+            run.cancelled.unlink(missing_ok=True)
+    arrays = {handle.details["slurm_job_id"].partition("_")[0] for handle in taken}
+    say(f"{len(taken)} runs are with SLURM, in {len(arrays)} jobs: opera-bench status {command}")
+    if len(taken) < len(handles):
+        held_back = len(handles) - len(taken)
+        say(f"{held_back} more wait for room in the queue (MaxSubmitJobs); the same command tops it up")
+
+
+def print_scripts(scripts: Sequence[str]) -> None:
+    """Batch scripts one after the other, each under a line of its own."""
+    for number, text in enumerate(scripts, start=1):
+        print(f"\n# ---- sbatch {number} of {len(scripts)}\n{text}")
+
+
 def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
     """``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
     counts = Counter(status.own_state for status in before)
@@ -85,11 +122,13 @@ def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun
         for state, word in (
             (RunState.DONE, "done"),
             (RunState.RUNNING, "running elsewhere"),
-            (RunState.UNKNOWN, "of unknown state on another host"),
+            (RunState.WAITING, "in the queue"),
+            (RunState.UNKNOWN, "of unknown state"),
         )
         if counts[state]
     ]
     at_a_time = f", {launch.workers} at a time" if launch.executor == "local" else ""
+    at_a_time = f", cluster {launch.profile.name}" if launch.profile else at_a_time
     how = f" ({launch.executor}{at_a_time})" if chosen else ""
     return f"{', '.join([f'{plan.name}: {len(plan.runs)} runs', *known])}; starting {len(chosen)} jobs{how}"
 
@@ -99,7 +138,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _confirmed() -> bool:
+def confirmed(question: str) -> bool:
+    """The person's answer; yes where there is nobody to ask."""
     import typer
 
-    return not sys.stdin.isatty() or typer.confirm("Start?", default=True, err=True)
+    return not sys.stdin.isatty() or typer.confirm(question, default=True, err=True)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cluster import scheduler_views, state_from
 from bench.errors import InputError
 from bench.plan import PlannedRun
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
+from slurm.scheduler.queue import View
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,24 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
             if not place.is_dir():
                 raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
             break
+    # Asked before the disk is read: what ended in between has then left its record.
+    views = scheduler_views(directory)
     known: dict[str, RunStatus] = {}
     for run in runs:
-        own_state = RunDirectory(directory / run.run_id).state()
-        state, reason = own_state, _reason(RunDirectory(directory / run.run_id), own_state)
+        own_state, reason = own_standing(RunDirectory(directory / run.run_id), views.get(run.run_id))
+        state = own_state
         if own_state is RunState.PLANNED:
             state, reason = _from_parents([known[parent] for parent in run.parents if parent in known])
         known[run.run_id] = RunStatus(run, own_state, state, reason)
     return list(known.values())
+
+
+def own_standing(run: RunDirectory, view: View | None) -> tuple[RunState, str | None]:
+    """A run's state, parents not asked: the disk's, and where that can't tell, the scheduler's."""
+    state = run.state()
+    if view is not None and state in (RunState.PLANNED, RunState.UNKNOWN):
+        return state_from(view)
+    return state, _reason(run, state)
 
 
 def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:

@@ -3,6 +3,7 @@
     name: digits
     description: one line
     data: {imagenet: ${IMAGENET_DIR}}        # directories; a relative one starts where the command is typed
+    cluster: a100                            # a profile's name, or a profile; for --executor slurm
     pretrain:
       - {method: [opera, moco_v3], backbone: vit_small, epochs: [150, 300], seed: [0, 1]}
       - checkpoint: /path/vit-s-300ep.pth.tar       # trained elsewhere; ``as`` declares what the file can't tell
@@ -149,6 +150,7 @@ class SweepFile(_Part):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
     data: dict[str, str] = {}
+    cluster: str | dict[str, Any] | None = None
     pretrain: tuple[Pretraining, ...] = Field(min_length=1)
     evaluate: tuple[EvaluateEntry, ...] = ()
     tables: tuple[str, ...] = ()

@@ -16,9 +16,12 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the sweep: pretrain.0.epochs=2. May be repeated."),
 ]
-ExecutorOption = Annotated[str, typer.Option(help="inline (this process) or local (one process a run).")]
+ExecutorOption = Annotated[str, typer.Option(help="inline (this process), local (one process a run) or slurm.")]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time with the local executor; default: one a processor.")
+]
+ClusterOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The cluster profile for --executor slurm, by name or by file.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda:0, …; auto takes CUDA where there is one.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Start without asking.")]

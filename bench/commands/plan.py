@@ -6,30 +6,39 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, RunsOption, SetOption, SweepArgument
+from bench.commands.options import RUNS, ClusterOption, RunsOption, SetOption, SweepArgument
 
 
 def plan(
     sweep: SweepArgument,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
-    format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    format_: Annotated[str, typer.Option("--format", help="table, json or sbatch.")] = "table",
+    cluster: ClusterOption = None,
 ) -> None:
     """Show a sweep's runs: what is done and what would start.
 
     Needs no data and writes nothing.
     """
-    from bench.launch import select
-    from bench.listing import check_format, print_json, print_runs
+    from bench.cluster import choose_profile
+    from bench.launch import Launch, build_jobs, find_launch_executor, select
+    from bench.listing import PLAN_FORMATS, check_format, print_json, print_runs
     from bench.plan import plan_sweep
+    from bench.session import Scripted, print_scripts
     from bench.states import statuses
     from bench.sweep import load_sweep
 
-    check_format(format_)
-    planned = plan_sweep(load_sweep(sweep, tuple(set_ or ())))
+    check_format(format_, PLAN_FORMATS)
+    checked = load_sweep(sweep, tuple(set_ or ()))
+    planned = plan_sweep(checked)
     found = statuses(planned.runs, runs)
     if format_ == "json":
         print_json(found)
+    elif format_ == "sbatch":
+        launch = Launch(runs, "slurm", profile=choose_profile(checked, cluster), label=checked.name)
+        executor = find_launch_executor(launch)
+        assert isinstance(executor, Scripted), "the executor of a profile writes scripts"
+        print_scripts(executor.scripts(build_jobs(select(found, on_cluster=True), launch, {})))
     else:
         print_runs(found)
         print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {sweep}")

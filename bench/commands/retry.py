@@ -8,6 +8,7 @@ import typer
 
 from bench.commands.options import (
     RUNS,
+    ClusterOption,
     DeviceOption,
     ExecutorOption,
     RunsOption,
@@ -24,6 +25,7 @@ def retry(
         bool, typer.Option("--failed", help="Only failed runs, not cancelled ones or ones lost on another host.")
     ] = False,
     executor: ExecutorOption = "local",
+    cluster: ClusterOption = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     workers: WorkersOption = None,
@@ -34,12 +36,12 @@ def retry(
 
     Cancelled runs and runs lost on another host start again too, and whatever else the sweep still needs.
     """
-    from bench.launch import Launch, available_cpus
+    from bench.launch import plan_launch
     from bench.session import run_sweep
     from bench.sweep import load_sweep
     from results.runs import RunState
 
     again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
-    launch = Launch(runs, executor, workers or available_cpus(), device)
     checked = load_sweep(sweep, tuple(set_ or ()))
+    launch = plan_launch(checked, runs, executor, workers, device, cluster)
     raise typer.Exit(run_sweep(checked, launch, command=sweep, retry=frozenset(again), ask=not yes))

@@ -6,6 +6,7 @@ import typer
 
 from bench.commands.options import (
     RUNS,
+    ClusterOption,
     DeviceOption,
     DryRunOption,
     ExecutorOption,
@@ -20,6 +21,7 @@ from bench.commands.options import (
 def run(
     sweep: SweepArgument,
     executor: ExecutorOption = "local",
+    cluster: ClusterOption = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     workers: WorkersOption = None,
@@ -28,10 +30,10 @@ def run(
     yes: YesOption = False,
 ) -> None:
     """Run what a sweep still needs and show its results."""
-    from bench.launch import Launch, available_cpus
+    from bench.launch import plan_launch
     from bench.session import run_sweep
     from bench.sweep import load_sweep
 
-    launch = Launch(runs, executor, workers or available_cpus(), device)
     checked = load_sweep(sweep, tuple(set_ or ()))
+    launch = plan_launch(checked, runs, executor, workers, device, cluster)
     raise typer.Exit(run_sweep(checked, launch, command=sweep, dry_run=dry_run, ask=not yes))

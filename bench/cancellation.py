@@ -1,0 +1,112 @@
+"""Stopping runs: which ones, wherever they are, and a note that it was wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.cluster import scheduler_views, sweeps_by_run
+from bench.errors import InputError
+from bench.lookup import find_run
+from bench.plan import PlannedRun, plan_sweep
+from bench.session import confirmed, say
+from bench.states import runs_on_disk, statuses
+from bench.sweep import load_sweep, shipped_sweeps
+from results.runs import RunDirectory, RunState, write_atomically
+from slurm.scheduler.queue import View
+
+_UNFINISHED = {RunState.RUNNING, RunState.WAITING}
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """``stop`` has runs that are under way or queued, ``shared`` those that another sweep wants too."""
+
+    stop: tuple[PlannedRun, ...]
+    shared: tuple[PlannedRun, ...]
+
+
+def choose(what: str, runs_directory: Path, overrides: tuple[str, ...]) -> Cancellation:
+    """The unfinished runs that a sweep's name, a sweep file or a run id stands for.
+
+    Raises
+    ------
+    InputError
+        Neither a sweep nor a run.
+    """
+    is_sweep = what in shipped_sweeps() or what.endswith((".yaml", ".yml")) or Path(what).is_file()
+    if is_sweep:
+        sweep = load_sweep(what, overrides)
+        wanted = plan_sweep(sweep).runs
+        others = {run_id for run_id, names in sweeps_by_run(runs_directory).items() if names - {sweep.name}}
+    else:
+        run_id = find_run(runs_directory, what).run_id
+        wanted = tuple(run for run in runs_on_disk(runs_directory)[0] if run.run_id == run_id)
+        others = set()
+    unfinished = [status.run for status in statuses(wanted, runs_directory) if status.own_state in _UNFINISHED]
+    return Cancellation(
+        tuple(run for run in unfinished if run.run_id not in others),
+        tuple(run for run in unfinished if run.run_id in others),
+    )
+
+
+def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int:
+    """Name what will stop, ask, stop it; the exit status.
+
+    Raises
+    ------
+    InputError
+        A run that computes on another host, outside SLURM, or within a command that must be interrupted itself.
+    """
+    for run in chosen.shared:
+        say(f"left alone, another sweep wants it: {run.run_id}")
+    if not chosen.stop:
+        say("nothing is running or queued")
+        return 0
+    for run in chosen.stop:
+        say(f"will stop: {run.run_id}")
+    if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?"):
+        return 0
+    from slurm.slurm import cancel_jobs
+
+    views = scheduler_views(runs_directory)
+    held = {run.run_id: views[run.run_id] for run in chosen.stop if _is_held(views.get(run.run_id))}
+    # The note comes first: a status between the two finds a run that is wanted to end.
+    for run in chosen.stop:
+        note = {"at": datetime.now(UTC).isoformat(), "reason": "opera-bench cancel"}
+        write_atomically(RunDirectory(runs_directory / run.run_id).cancelled, json.dumps(note) + "\n")
+    cancel_jobs(list(held.values()))
+    problems = [_stop_here(RunDirectory(runs_directory / r.run_id)) for r in chosen.stop if r.run_id not in held]
+    if said := [problem for problem in problems if problem]:
+        raise InputError("; ".join(said))
+    say(f"{len(chosen.stop)} runs cancelled")
+    return 0
+
+
+def _is_held(view: View | None) -> bool:
+    return view is not None and view.standing.is_active
+
+
+def _stop_here(run: RunDirectory) -> str | None:
+    """End a run of the local executor; what stands in the way, if anything."""
+    attempts: Sequence[dict[str, object]] = run.read_attempts()
+    if not attempts:
+        return None
+    last = attempts[-1]
+    pid = int(str(last["pid"]))
+    if last["host"] != socket.gethostname():
+        return f"{run.run_id} runs on {last['host']}, outside SLURM; stop process {pid} there"
+    try:
+        # A job of the local executor leads a process group of its own; one that computes inline does not.
+        if os.getpgid(pid) != pid:
+            return f"{run.run_id} runs within process {pid}; interrupt that with Ctrl-C"
+        os.killpg(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return None
+    return None

@@ -1,0 +1,24 @@
+"""``opera-bench cancel``: stop what a sweep, or one run, has in the queue or running."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import RUNS, RunsOption, SetOption, YesOption
+
+
+def cancel(
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN_ID", help="A sweep, or one run by its id.")],
+    runs: RunsOption = RUNS,
+    set_: SetOption = None,
+    yes: YesOption = False,
+) -> None:
+    """Stop unfinished runs, after naming them.
+
+    Runs that another sweep asked for as well are left alone; `opera-bench retry SWEEP` starts cancelled ones again.
+    """
+    from bench.cancellation import cancel_runs, choose
+
+    raise typer.Exit(cancel_runs(choose(what, runs, tuple(set_ or ())), runs, ask=not yes))
