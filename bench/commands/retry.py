@@ -13,8 +13,10 @@ from bench.commands.options import (
     RunsOption,
     SetOption,
     SweepArgument,
+    TinyOption,
     WorkersOption,
     YesOption,
+    spelt,
 )
 
 
@@ -26,6 +28,7 @@ def retry(
     executor: ExecutorOption = "local",
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     yes: YesOption = False,
@@ -41,5 +44,5 @@ def retry(
 
     again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
     launch = Launch(runs, executor, workers or available_cpus(), device)
-    checked = load_sweep(sweep, tuple(set_ or ()))
-    raise typer.Exit(run_sweep(checked, launch, command=sweep, retry=frozenset(again), ask=not yes))
+    checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
+    raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), retry=frozenset(again), ask=not yes))

@@ -12,8 +12,10 @@ from bench.commands.options import (
     RunsOption,
     SetOption,
     SweepArgument,
+    TinyOption,
     WorkersOption,
     YesOption,
+    spelt,
 )
 
 
@@ -22,6 +24,7 @@ def run(
     executor: ExecutorOption = "local",
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     dry_run: DryRunOption = False,
@@ -33,5 +36,5 @@ def run(
     from bench.sweep import load_sweep
 
     launch = Launch(runs, executor, workers or available_cpus(), device)
-    checked = load_sweep(sweep, tuple(set_ or ()))
-    raise typer.Exit(run_sweep(checked, launch, command=sweep, dry_run=dry_run, ask=not yes))
+    checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
+    raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), dry_run=dry_run, ask=not yes))
