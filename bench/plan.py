@@ -44,10 +44,17 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs in topological order, no id twice."""
+    """Runs in topological order, no id twice.
+
+    Parameters
+    ----------
+    parts
+        The plans of the included sweeps; what several of them need stands in ``runs`` once.
+    """
 
     name: str
     runs: tuple[PlannedRun, ...]
+    parts: tuple[Plan, ...] = ()
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -65,7 +72,9 @@ def plan_sweep(sweep: Sweep) -> Plan:
     subjects = expand_pretraining(sweep)
     pretrainings = [plan_subject(subject) for subject in subjects]
     evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
-    return Plan(sweep.name, deduplicated([*pretrainings, *evaluations]))
+    parts = tuple(plan_sweep(part) for part in sweep.parts)
+    runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
+    return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts)
 
 
 def plan_pretraining(config: PretrainConfig) -> PlannedRun:

@@ -16,6 +16,9 @@
     figures: [curves]
 
 Lists multiply. A setting that is a list by nature (``views``) keeps its list; to vary it, write a list of lists.
+
+``include: [table1, mine.yaml]`` asks for all that other sweeps ask for: shipped ones by name, files by a path that
+starts beside the including one. Each keeps its own evaluations; what several of them need is run once.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AliasChoices,
@@ -38,7 +41,6 @@ from pydantic import (
 )
 
 from bench.errors import InputError
-from bench.overrides import apply_overrides
 from bench.yaml_source import KeyPath, Source, load_yaml, parse_yaml
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
@@ -151,18 +153,36 @@ class SweepFile(_Part):
     description: str = ""
     data: dict[str, str] = {}
     cluster: str | dict[str, Any] | None = None
-    pretrain: tuple[Pretraining, ...] = Field(min_length=1)
+    include: tuple[str, ...] = ()
+    pretrain: tuple[Pretraining, ...] = ()
     evaluate: tuple[EvaluateEntry, ...] = ()
     tables: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.pretrain and not self.include:
+            raise ValueError("there is nothing to run; say pretrain: [{method: …, backbone: …}] or include: [SWEEP]")
+        if self.evaluate and not self.pretrain:
+            raise ValueError("evaluate judges this sweep's own pretrainings, and there are none; say pretrain: […]")
+        return self
+
 
 class Sweep:
-    """A checked sweep beside its source, which knows the line of every part."""
+    """A checked sweep beside its source, which knows the line of every part.
 
-    def __init__(self, file: SweepFile, source: Source) -> None:
+    Parameters
+    ----------
+    file
+        What the sweep says itself; its data, tables and figures are joined by those of ``parts``.
+    parts
+        The included sweeps.
+    """
+
+    def __init__(self, file: SweepFile, source: Source, parts: tuple[Sweep, ...] = ()) -> None:
         self.file = file
         self.source = source
+        self.parts = parts
 
     @property
     def name(self) -> str:
@@ -178,26 +198,47 @@ def shipped_sweeps() -> tuple[str, ...]:
     return tuple(sorted(item.name.removesuffix(".yaml") for item in found if item.name.endswith(".yaml")))
 
 
-def load_sweep(name_or_path: str, overrides: tuple[str, ...] = ()) -> Sweep:
+def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool = False) -> Sweep:
     """Read a sweep by path or by shipped name, with ``--set`` assignments laid over it.
+
+    Parameters
+    ----------
+    tiny
+        Shrink the sweep, assignments included, to digits (``bench.tiny``).
 
     Raises
     ------
     InputError
         No such sweep, or anything in it that can't be meant; the message names file and line.
     """
-    path = Path(name_or_path)
+    from bench.include import compose
+
+    sweep = compose(name_or_path, overrides)
+    if tiny:
+        from bench.tiny import shrink_sweep
+
+        return shrink_sweep(sweep)
+    return sweep
+
+
+def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
+    """The document of a sweep, and the directory its own paths start from.
+
+    Raises
+    ------
+    InputError
+        No such sweep, or no YAML.
+    """
+    path = beside / name_or_path
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             raise InputError(f"{name_or_path}: no such sweep file")
-        source = load_yaml(path)
-    elif name_or_path in shipped_sweeps():
+        return load_yaml(path), path.parent
+    if name_or_path in shipped_sweeps():
         text = files("bench").joinpath("sweeps", f"{name_or_path}.yaml").read_text(encoding="utf-8")
-        source = parse_yaml(text, f"{name_or_path}.yaml")
-    else:
-        known = suggest(name_or_path, shipped_sweeps())
-        raise InputError(f"no sweep {name_or_path!r}: neither a YAML file nor a shipped sweep; {known}")
-    return check_sweep(apply_overrides(source, overrides))
+        return parse_yaml(text, f"{name_or_path}.yaml"), beside
+    known = suggest(name_or_path, shipped_sweeps())
+    raise InputError(f"no sweep {name_or_path!r}: neither a YAML file nor a shipped sweep; {known}")
 
 
 def check_sweep(source: Source) -> Sweep:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption
 
 
 def compare(
@@ -15,6 +15,7 @@ def compare(
     method: Annotated[str | None, typer.Option(help="Only this method; default: every other one.")] = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     format_: Annotated[str | None, typer.Option("--format", help="md, csv or json; without it, for the eye.")] = None,
 ) -> None:
     """Compare methods with a baseline, run by run.
@@ -31,7 +32,7 @@ def compare(
     from results.frame import to_frame
     from results.store import load_runs
 
-    ids = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()))).run_ids
+    ids = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()), tiny=tiny)).run_ids
     store = load_runs(runs, ids)
     warn(store.problems)
     frame = to_frame(store.runs)

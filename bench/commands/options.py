@@ -16,6 +16,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the sweep: pretrain.0.epochs=2. May be repeated."),
 ]
+TinyOption = Annotated[
+    bool, typer.Option("--tiny", help="The same graph of runs on digits, in minutes on two processor cores.")
+]
 ExecutorOption = Annotated[str, typer.Option(help="inline (this process), local (one process a run) or slurm.")]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Runs at a time with the local executor; default: one a processor.")
@@ -28,3 +31,8 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Start without asking.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would start, and stop.")]
 
 RUNS = Path("runs")
+
+
+def spelt(sweep: str, tiny: bool) -> str:
+    """The sweep as it was typed, for the commands a message suggests."""
+    return f"{sweep} --tiny" if tiny else sweep

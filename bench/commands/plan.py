@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, ClusterOption, RunsOption, SetOption, SweepArgument
+from bench.commands.options import RUNS, ClusterOption, RunsOption, SetOption, SweepArgument, TinyOption, spelt
 
 
 def plan(
     sweep: SweepArgument,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     format_: Annotated[str, typer.Option("--format", help="table, json or sbatch.")] = "table",
     cluster: ClusterOption = None,
 ) -> None:
@@ -25,11 +26,12 @@ def plan(
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_runs
     from bench.plan import plan_sweep
     from bench.session import Scripted, print_scripts
+    from bench.sharing import summary
     from bench.states import statuses
     from bench.sweep import load_sweep
 
     check_format(format_, PLAN_FORMATS)
-    checked = load_sweep(sweep, tuple(set_ or ()))
+    checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     planned = plan_sweep(checked)
     found = statuses(planned.runs, runs)
     if format_ == "json":
@@ -41,4 +43,5 @@ def plan(
         print_scripts(executor.scripts(build_jobs(select(found, on_cluster=True), launch, {})))
     else:
         print_runs(found)
-        print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {sweep}")
+        print(summary(planned))
+        print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {spelt(sweep, tiny)}")

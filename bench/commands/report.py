@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption
 
 
 def report(
     sweep: OptionalSweep = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page: progress, tables, figures, provenance."""
@@ -22,7 +23,7 @@ def report(
     from bench.sweep import load_sweep
     from results.store import load_runs
 
-    checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()))
+    checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     store = load_runs(runs, None if checked is None else plan_sweep(checked).run_ids)
     warn(store.problems)
     write_report_page(checked, store, out)

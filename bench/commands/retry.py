@@ -14,8 +14,10 @@ from bench.commands.options import (
     RunsOption,
     SetOption,
     SweepArgument,
+    TinyOption,
     WorkersOption,
     YesOption,
+    spelt,
 )
 
 
@@ -28,6 +30,7 @@ def retry(
     cluster: ClusterOption = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     yes: YesOption = False,
@@ -42,6 +45,6 @@ def retry(
     from results.runs import RunState
 
     again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
-    checked = load_sweep(sweep, tuple(set_ or ()))
+    checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster)
-    raise typer.Exit(run_sweep(checked, launch, command=sweep, retry=frozenset(again), ask=not yes))
+    raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), retry=frozenset(again), ask=not yes))

@@ -13,8 +13,10 @@ from bench.commands.options import (
     RunsOption,
     SetOption,
     SweepArgument,
+    TinyOption,
     WorkersOption,
     YesOption,
+    spelt,
 )
 
 
@@ -24,6 +26,7 @@ def run(
     cluster: ClusterOption = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
     dry_run: DryRunOption = False,
@@ -34,6 +37,6 @@ def run(
     from bench.session import run_sweep
     from bench.sweep import load_sweep
 
-    checked = load_sweep(sweep, tuple(set_ or ()))
+    checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster)
-    raise typer.Exit(run_sweep(checked, launch, command=sweep, dry_run=dry_run, ask=not yes))
+    raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), dry_run=dry_run, ask=not yes))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, spelt
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -15,6 +15,7 @@ def status(
     sweep: OptionalSweep = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
+    tiny: TinyOption = False,
     watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until Ctrl-C.")] = False,
     format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
@@ -28,7 +29,7 @@ def status(
     from bench.sweep import load_sweep
 
     check_format(format_)
-    planned = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()))).runs
+    planned = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()), tiny=tiny)).runs
 
     def known_runs() -> tuple[PlannedRun, ...]:
         if planned is not None:
@@ -45,7 +46,7 @@ def status(
         if format_ == "json":
             print_json(found)
         else:
-            print_status(found, sweep, runs)
+            print_status(found, None if sweep is None else spelt(sweep, tiny), runs)
         if not watch:
             return
         try:

@@ -1,0 +1,39 @@
+"""What a plan's runs are, and how many are saved because sweeps share them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bench.plan import IMPORT, PRETRAIN, Plan, PlannedRun
+
+
+def summary(plan: Plan) -> str:
+    """One line of counts; a second one where included sweeps ask for runs more than once."""
+    lines = [f"{plan.name}: {_count(plan.runs)}"]
+    if plan.parts:
+        asked = Counter(not run.parents for part in plan.parts for run in part.runs)
+        unique = Counter(not run.parents for run in plan.runs)
+        lines.append(
+            f"{len(plan.parts)} included sweeps ask for {_runs(asked[True], asked[False])}; each is run once, which "
+            f"saves {_runs(asked[True] - unique[True], asked[False] - unique[False])}"
+        )
+    return "\n".join(lines)
+
+
+def _count(runs: Sequence[PlannedRun]) -> str:
+    """``57 pretrainings, 30 evaluations (12 finetune, 6 linear, 12 transfer)``."""
+    stages = Counter(run.stage for run in runs)
+    pretrainings = stages.pop(PRETRAIN, 0)
+    if imports := stages.pop(IMPORT, 0):
+        return f"{_plural(imports, 'import')}, {_count([run for run in runs if run.stage != IMPORT])}"
+    kinds = ", ".join(f"{count} {stage}" for stage, count in sorted(stages.items()))
+    return _runs(pretrainings, stages.total()) + (f" ({kinds})" if kinds else "")
+
+
+def _runs(pretrainings: int, evaluations: int) -> str:
+    return f"{_plural(pretrainings, 'pretraining')}, {_plural(evaluations, 'evaluation')}"
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
