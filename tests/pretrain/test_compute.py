@@ -23,6 +23,9 @@ from pretrain.errors import InputError
 from tests.pretrain.test_engine import same_bits, tiny_config
 from tests.pretrain.test_microbatch import CPU, batch_of, built, train, vit_config
 
+ADAMW = {"name": "adamw", "base_learning_rate": 8e-3, "weight_decay": 0.05, "warmup_epochs": 1}
+CROP = {"crop_scale": (0.5, 1.0)}
+
 
 @pytest.mark.parametrize(
     ("options", "message"),
@@ -93,25 +96,29 @@ def test_a_compiled_backbone_trains_alike_and_saves_plain_names(tmp_path: Path) 
 
 
 def test_a_bf16_curve_lies_beside_fp32s(tmp_path: Path) -> None:
-    """Within 3 % at every row of four epochs, over which the loss falls by more than five times as much."""
+    """Within 3 % at every row of three epochs, over which the loss falls by more than 10 %."""
     curves: dict[str, list[float]] = {"fp32": [], "bf16": []}
     for precision, losses in curves.items():
 
         def report(*, values: Any, into: list[float] = losses, **_: Any) -> None:
             into.append(values["loss"])
 
-        config = vit_config(precision=precision, global_batch_size=256, epochs=4)
+        config = vit_config(
+            precision=precision, image_size=8, global_batch_size=64, epochs=3, views=[CROP, CROP], optimizer=ADAMW
+        )
         settings: dict[str, Any] = {"data_root": None, "device": "cpu", "num_workers": 0, "report": report}
         pretrain(config, run_directory=tmp_path / precision, **settings)
     assert curves["bf16"] == pytest.approx(curves["fp32"], rel=0.03)
     assert curves["bf16"] != curves["fp32"]
-    assert curves["fp32"][-1] < 0.85 * curves["fp32"][0]
+    assert curves["fp32"][-1] < 0.9 * curves["fp32"][0]
 
 
 class TestKeep:
     """Six epochs of one step each; the sixth is the final checkpoint."""
 
-    config: PretrainConfig = vit_config(global_batch_size=1024, epochs=6)
+    config: PretrainConfig = vit_config(
+        method="supervised", method_options={}, image_size=8, global_batch_size=1024, epochs=6, views=[CROP]
+    )
 
     @pytest.mark.parametrize(
         ("options", "expected"),

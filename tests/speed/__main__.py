@@ -19,6 +19,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from tests.speed import microbatch
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -141,14 +143,16 @@ def pairs() -> Iterator[Pair]:
 
 def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    table = Table("what", "seconds (median)", "reference", "seconds (median)", "ratio: median (min – max)", "n")
+    table = Table("what", "median", "reference", "median", "ratio: median (min – max)", "n")
     for pair in pairs():
         pair.ours(), pair.reference()
         timed = [(seconds(pair.ours), seconds(pair.reference)) for _ in range(pair.repeats)]
         ours, reference = (sorted(column)[len(timed) // 2] for column in zip(*timed, strict=True))
         ratios = sorted(a / b for a, b in timed)
         spread = f"{ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} – {ratios[-1]:.2f})"
-        table.add_row(pair.name, f"{ours:.4f}", pair.reference_name, f"{reference:.4f}", spread, str(pair.repeats))
+        table.add_row(pair.name, f"{ours:.4f} s", pair.reference_name, f"{reference:.4f} s", spread, str(pair.repeats))
+    for row in microbatch.rows():
+        table.add_row(*row)
     Console().print(table)
 
 
