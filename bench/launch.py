@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 
 import yaml
@@ -14,12 +15,14 @@ import yaml
 from bench.cluster import choose_profile, slurm_executor
 from bench.display import show_progress
 from bench.errors import InputError
+from bench.overrides import split_assignments
 from bench.plan import PlannedRun
 from bench.states import RunStatus
 from bench.sweep import Sweep
 from bench.yaml_source import VARIABLE
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.datasets import find_dataset
+from pretrain.plugins import suggest
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm import Executor, Handle, Job, find_executor
 from slurm.scheduler.profile import ClusterProfile
@@ -59,7 +62,13 @@ class Launch:
 
 
 def plan_launch(
-    sweep: Sweep, runs_directory: Path, executor: str, workers: int | None, device: str, cluster: str | None
+    sweep: Sweep,
+    runs_directory: Path,
+    executor: str,
+    workers: int | None,
+    device: str,
+    cluster: str | None,
+    compute: ComputeOptions = PLAIN,
 ) -> Launch:
     """What the options of a command mean for a sweep.
 
@@ -71,10 +80,30 @@ def plan_launch(
     if executor != "slurm":
         if cluster is not None:
             raise InputError(f"--cluster {cluster}: goes with --executor slurm")
-        return Launch(runs_directory, executor, workers or available_cpus(), device)
+        return Launch(runs_directory, executor, workers or available_cpus(), device, compute=compute)
     if workers is not None:
         raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
-    return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name)
+    return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name, compute)
+
+
+def parse_compute(assignments: Sequence[str]) -> ComputeOptions:
+    """The options that ``--compute key=value`` stands for.
+
+    Raises
+    ------
+    InputError
+        Not an assignment, an unknown key, a value of the wrong kind.
+    """
+    fields = {field.name: field.default for field in dataclass_fields(ComputeOptions)}
+    values = split_assignments(assignments, "--compute")
+    for key, value in values.items():
+        if key not in fields:
+            raise InputError(f"--compute {key}: unknown key; {suggest(key, tuple(fields))}")
+        # micro_batch_size is None or a number or auto; ComputeOptions looks at it itself.
+        if fields[key] is not None and type(value) is not type(fields[key]):
+            kind = "true or false" if isinstance(fields[key], bool) else "a whole number"
+            raise InputError(f"--compute {key}: must be {kind}, not {value!r}")
+    return ComputeOptions(**values)
 
 
 def available_cpus() -> int:

@@ -10,7 +10,7 @@ from bench.errors import InputError
 from bench.yaml_source import KeyPath, Source, parse_value
 
 
-def apply_overrides(source: Source, assignments: Iterable[str]) -> Source:
+def apply_overrides(source: Source, assignments: Iterable[str], option: str = "--set") -> Source:
     """Lay ``path=value`` assignments over a document, in order.
 
     A path names keys separated by dots: ``pretrain.0.epochs`` (the first entry), ``pretrain.*.seed`` (every
@@ -24,10 +24,10 @@ def apply_overrides(source: Source, assignments: Iterable[str]) -> Source:
     data = copy.deepcopy(source.data)
     places = dict(source.places)
     for assignment in assignments:
-        origin = f"--set {assignment}"
+        origin = f"{option} {assignment}"
         key, equals, text = assignment.partition("=")
         if not equals or not all(key.split(".")):
-            raise InputError(f"{origin}: not an assignment; write --set path.to.key=value")
+            raise InputError(f"{origin}: not an assignment; write {option} key=value")
         for path in _assign(data, key.split("."), parse_value(text), (), origin):
             for below in [place for place in places if place[: len(path)] == path]:
                 del places[below]
@@ -35,7 +35,7 @@ def apply_overrides(source: Source, assignments: Iterable[str]) -> Source:
     return Source(source.name, data, places)
 
 
-def split_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+def split_assignments(assignments: Iterable[str], option: str = "--set") -> dict[str, Any]:
     """``["epochs=3"]`` as options; dots nest.
 
     Raises
@@ -43,7 +43,7 @@ def split_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     InputError
         Not an assignment.
     """
-    return dict(apply_overrides(Source("--set", {}, {}), assignments).data)
+    return dict(apply_overrides(Source(option, {}, {}), assignments, option).data)
 
 
 def _assign(container: Any, keys: list[str], value: Any, path: KeyPath, origin: str) -> list[KeyPath]:

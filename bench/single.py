@@ -8,11 +8,14 @@ from bench.launch import Launch, data_roots, find_launch_executor, write_configs
 from bench.plan import PlannedRun
 from bench.session import say, start
 from bench.states import statuses
+from pretrain.compute import PLAIN, ComputeOptions
 from results.record import read_record
 from results.runs import RunDirectory, RunState
 
 
-def run_single(run: PlannedRun, runs_directory: Path, device: str, data: Path | None) -> int:
+def run_single(
+    run: PlannedRun, runs_directory: Path, device: str, data: Path | None, compute: ComputeOptions = PLAIN
+) -> int:
     """Run it unless it is done, and print its metrics; the exit status.
 
     Parameters
@@ -28,7 +31,7 @@ def run_single(run: PlannedRun, runs_directory: Path, device: str, data: Path | 
     if status.own_state is RunState.DONE:
         say(f"{run.run_id} is done already")
     else:
-        launch = Launch(runs_directory, "inline", 1, device)
+        launch = Launch(runs_directory, "inline", 1, device, compute=compute)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
         write_configs([run], runs_directory)

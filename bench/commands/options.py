@@ -26,6 +26,15 @@ WorkersOption = Annotated[
 ClusterOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The cluster profile for --executor slurm, by name or by file.")
 ]
+ComputeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--compute",
+        metavar="KEY=VALUE",
+        help="How pretrainings are computed, not what: micro_batch_size=auto, gradient_checkpointing=true, "
+        "compile=true, deterministic=true, keep_last=N, keep_every_epochs=N. May be repeated.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda:0, …; auto takes CUDA where there is one.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Start without asking.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would start, and stop.")]

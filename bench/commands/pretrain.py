@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, DeviceOption, RunsOption
+from bench.commands.options import RUNS, ComputeOption, DeviceOption, RunsOption
 
 
 def pretrain(
@@ -25,12 +25,14 @@ def pretrain(
     ] = None,
     runs: RunsOption = RUNS,
     device: DeviceOption = "auto",
+    compute: ComputeOption = None,
 ) -> None:
     """Pretrain one backbone, without a sweep.
 
     It happens in this process; the run is the one a sweep would have made.
     """
     from bench.expand import ALIASES
+    from bench.launch import parse_compute
     from bench.overrides import split_assignments
     from bench.plan import plan_pretraining
     from bench.single import run_single
@@ -42,4 +44,4 @@ def pretrain(
     config = resolve_pretraining(
         method=method, backbone=backbone, dataset=dataset, seed=seed, options=options, recipe=recipe
     )
-    raise typer.Exit(run_single(plan_pretraining(config), runs, device, data))
+    raise typer.Exit(run_single(plan_pretraining(config), runs, device, data, parse_compute(compute or ())))

@@ -9,6 +9,7 @@ import typer
 from bench.commands.options import (
     RUNS,
     ClusterOption,
+    ComputeOption,
     DeviceOption,
     ExecutorOption,
     RunsOption,
@@ -33,18 +34,19 @@ def retry(
     tiny: TinyOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    compute: ComputeOption = None,
     yes: YesOption = False,
 ) -> None:
     """Start a sweep's failed runs again.
 
     Cancelled runs and runs lost on another host start again too, and whatever else the sweep still needs.
     """
-    from bench.launch import plan_launch
+    from bench.launch import parse_compute, plan_launch
     from bench.session import run_sweep
     from bench.sweep import load_sweep
     from results.runs import RunState
 
     again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
-    launch = plan_launch(checked, runs, executor, workers, device, cluster)
+    launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))
     raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), retry=frozenset(again), ask=not yes))

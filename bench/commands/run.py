@@ -7,6 +7,7 @@ import typer
 from bench.commands.options import (
     RUNS,
     ClusterOption,
+    ComputeOption,
     DeviceOption,
     DryRunOption,
     ExecutorOption,
@@ -29,14 +30,15 @@ def run(
     tiny: TinyOption = False,
     workers: WorkersOption = None,
     device: DeviceOption = "auto",
+    compute: ComputeOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
     """Run what a sweep still needs and show its results."""
-    from bench.launch import plan_launch
+    from bench.launch import parse_compute, plan_launch
     from bench.session import run_sweep
     from bench.sweep import load_sweep
 
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
-    launch = plan_launch(checked, runs, executor, workers, device, cluster)
+    launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))
     raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), dry_run=dry_run, ask=not yes))
