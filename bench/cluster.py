@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from bench.errors import InputError
 from bench.provenance import CODE_VERSION_FILE, code_version
 from bench.sweep import Sweep
 from results.runs import RunState, write_atomically
-from slurm.scheduler.ledger import Ledger
+from results.store import Run, Store, load_runs
 from slurm.scheduler.profile import ClusterProfile, load_profile, parse_profile
 from slurm.scheduler.queue import Queue, Standing, View
 
@@ -57,9 +58,18 @@ def scheduler_views(runs_directory: Path) -> dict[str, View]:
     return Queue(folder).views() if folder.is_dir() else {}
 
 
-def submitted_names(runs_directory: Path) -> Mapping[str, str]:
-    """The SLURM job name under which each run was last submitted."""
-    return {job_id: entry.name for job_id, entry in Ledger(runs_directory / FOLDER).latest().items()}
+def load_with_scheduler(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:
+    """Runs as ``results.store.load_runs`` finds them, told by the scheduler where their directories can't tell."""
+    views = scheduler_views(runs_directory)
+    store = load_runs(runs_directory, run_ids)
+    return replace(store, runs=tuple(_told(run, views.get(run.run_id)) for run in store.runs))
+
+
+def _told(run: Run, view: View | None) -> Run:
+    if view is None or run.state not in (RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN):
+        return run
+    state, reason = state_from(view)
+    return run if state is RunState.PLANNED else replace(run, state=state, reason=reason)
 
 
 def state_from(view: View) -> tuple[RunState, str | None]:

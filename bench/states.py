@@ -53,10 +53,15 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
     views = scheduler_views(directory)
     known: dict[str, RunStatus] = {}
     for run in runs:
-        own_state, reason = own_standing(RunDirectory(directory / run.run_id), views.get(run.run_id))
+        on_disk = RunDirectory(directory / run.run_id)
+        own_state, reason = own_standing(on_disk, views.get(run.run_id))
+        parents = [known[parent] for parent in run.parents if parent in known]
+        if own_state is RunState.CANCELLED and not on_disk.cancelled.exists() and _lost(parents):
+            # The scheduler drops what waits for a job that failed; nobody wanted this run itself to end.
+            own_state = RunState.PLANNED
         state = own_state
         if own_state is RunState.PLANNED:
-            state, reason = _from_parents([known[parent] for parent in run.parents if parent in known])
+            state, reason = _from_parents(parents)
         known[run.run_id] = RunStatus(run, own_state, state, reason)
     return list(known.values())
 
@@ -82,10 +87,14 @@ def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ..
     return tuple(sorted(runs, key=lambda run: bool(run.parents))), store.problems
 
 
+def _lost(parents: Sequence[RunStatus]) -> RunStatus | None:
+    """The first parent that will not be done by itself."""
+    return next((p for p in parents if p.state in (RunState.FAILED, RunState.CANCELLED)), None)
+
+
 def _from_parents(parents: Sequence[RunStatus]) -> tuple[RunState, str | None]:
-    for parent in parents:
-        if parent.state in (RunState.FAILED, RunState.CANCELLED):
-            return RunState.FAILED, f"parent {parent.run.run_id} {parent.state.value}"
+    if lost := _lost(parents):
+        return RunState.FAILED, f"parent {lost.run.run_id} {lost.state.value}"
     unfinished = any(parent.state is not RunState.DONE for parent in parents)
     return (RunState.WAITING if unfinished else RunState.PLANNED), None
 

@@ -24,16 +24,16 @@ def compare(
     """
     import sys
 
+    from bench.cluster import load_with_scheduler
     from bench.outputs import warn
     from bench.plan import plan_sweep
     from bench.sweep import load_sweep
     from results.compare import compare as compare_variants
     from results.compare import render_comparison, variants
     from results.frame import to_frame
-    from results.store import load_runs
 
     ids = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()), tiny=tiny)).run_ids
-    store = load_runs(runs, ids)
+    store = load_with_scheduler(runs, ids)
     warn(store.problems)
     frame = to_frame(store.runs)
     output_format = format_ or ("terminal" if sys.stdout.isatty() else "md")

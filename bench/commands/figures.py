@@ -17,13 +17,13 @@ def figures(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("figures"),
 ) -> None:
     """Write figures, each with its numbers as CSV."""
+    from bench.cluster import load_with_scheduler
     from bench.outputs import warn, write_figures
     from results.figures import figure_names, find_figure
-    from results.store import load_runs
 
     for name in names or ():
         find_figure(name)
-    store = load_runs(runs)
+    store = load_with_scheduler(runs)
     warn(store.problems)
     for path in write_figures(names or figure_names(), store, out, (format_,)):
         print(path)

@@ -18,13 +18,13 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page: progress, tables, figures, provenance."""
+    from bench.cluster import load_with_scheduler
     from bench.outputs import warn, write_report_page
     from bench.plan import plan_sweep
     from bench.sweep import load_sweep
-    from results.store import load_runs
 
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
-    store = load_runs(runs, None if checked is None else plan_sweep(checked).run_ids)
+    store = load_with_scheduler(runs, None if checked is None else plan_sweep(checked).run_ids)
     warn(store.problems)
     write_report_page(checked, store, out)
     print(out)

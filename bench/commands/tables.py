@@ -29,10 +29,10 @@ def tables(
     if paper:
         built = [paper_table(name) for name in wanted]
     else:
+        from bench.cluster import load_with_scheduler
         from results.frame import to_frame
-        from results.store import load_runs
 
-        store = load_runs(runs)
+        store = load_with_scheduler(runs)
         warn(store.problems)
         frame = to_frame(store.runs)
         built = [build_table(name, frame) for name in wanted]
