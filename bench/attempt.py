@@ -23,12 +23,6 @@ class Attempt:
     first_started_at: datetime
     seconds_before: float
 
-    @classmethod
-    def of_another_process(cls) -> Attempt:
-        """What a process says that shares an attempt which the first process of its group keeps count of."""
-        now = datetime.now(UTC)
-        return cls(0, now, now, 0.0)
-
 
 def begin_attempt(run: RunDirectory) -> Attempt:
     """Count this attempt, and take back what an earlier one said about its end."""

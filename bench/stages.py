@@ -114,6 +114,8 @@ def run_evaluation(
     InputError
         The parent is not done, or its checkpoint is not the one its record describes.
     """
+    from pretrain.distributed import get_world_size
+
     (parent_id,) = parents
     checkpoint, parent = verified_checkpoint(RunDirectory(run.path.parent / parent_id))
     module = find_evaluator(evaluator)
@@ -127,7 +129,7 @@ def run_evaluation(
             should_stop=resources.should_stop,
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
-    return Outcome(metrics=_finite(metrics), parents=(parent,))
+    return Outcome(metrics=_finite(metrics), parents=(parent,), world_size=get_world_size())
 
 
 def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:

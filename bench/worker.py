@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -23,12 +23,12 @@ import torch
 from bench.attempt import Attempt, begin_attempt, heartbeat
 from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import dataset_reference, imported_reference, machine, software
-from bench.stages import Resources, run_evaluation, run_import, run_pretraining
+from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
 from pretrain.distributed import agreed, get_rank, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
-from results.record import RecipeReference, Record, Timing
+from results.record import DatasetReference, RecipeReference, Record, Software, Timing
 from results.runs import RunDirectory, write_atomically
 from slurm.stop import Stopped, stop_requested
 
@@ -82,12 +82,12 @@ def execute(
 
 def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:
     """Compute once. Of several processes the first one keeps the run's files; any of them may say why it failed."""
-    is_first = get_rank() == 0
-    attempt = begin_attempt(run) if is_first else Attempt.of_another_process()
+    attempt = begin_attempt(run) if get_rank() == 0 else None
     try:
-        with heartbeat(run) if is_first else contextlib.nullcontext():
-            record = _compute(run, attempt, resources, data_roots, source)
-        if is_first:
+        with contextlib.nullcontext() if attempt is None else heartbeat(run):
+            computed = _compute(run, resources, data_roots, source)
+        if attempt is not None:
+            record = _record(run, attempt, computed, resources)
             write_atomically(run.record, record.model_dump_json(indent=2) + "\n")
             discard_training_state(run.path)
     except StoppedEarly as stopped:
@@ -96,7 +96,7 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
         failure = {
             "error": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),
-            "attempt": attempt.number,
+            "attempt": len(run.read_attempts()),
         }
         write_atomically(run.failure, json.dumps(failure, indent=2) + "\n")
         raise
@@ -119,13 +119,23 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
         time.sleep(CLAIM_PAUSE_SECONDS)
 
 
-def _compute(
-    run: RunDirectory, attempt: Attempt, resources: Resources, data_roots: dict[str, str], source: str | None
-) -> Record:
+@dataclass(frozen=True)
+class _Computed:
+    """``settings`` is the part of ``config`` that the run is about; ``code`` is what it was when the run began."""
+
+    stage: str
+    config: dict[str, Any]
+    settings: dict[str, Any]
+    dataset: DatasetReference
+    code: Software
+    outcome: Outcome
+
+
+def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> _Computed:
     planned = run.read_config()
     stage: str = planned["stage"]
     config: dict[str, Any] = planned["config"]
-    settings = config["evaluator"] if stage not in (PRETRAIN, IMPORT) else config[PRETRAIN]
+    settings = config[PRETRAIN] if stage in (PRETRAIN, IMPORT) else config["evaluator"]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)
     dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
@@ -137,14 +147,19 @@ def _compute(
         outcome = run_import(run, config, source)
     else:
         outcome = run_evaluation(run, stage, config, planned["parents"], resources)
+    return _Computed(stage, config, settings, dataset, code, outcome)
+
+
+def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources: Resources) -> Record:
+    settings, outcome = computed.settings, computed.outcome
     finished_at = datetime.now(UTC)
     return Record(
         run_id=run.run_id,
-        stage=stage,
-        config=config,
+        stage=computed.stage,
+        config=computed.config,
         recipe=RecipeReference.model_validate(settings["recipe"]),
         parents=outcome.parents,
-        dataset=dataset,
+        dataset=computed.dataset,
         metrics=dict(outcome.metrics),
         seed=settings["seed"],
         attempts=attempt.number,
@@ -154,7 +169,7 @@ def _compute(
             seconds=attempt.seconds_before + (finished_at - attempt.started_at).total_seconds(),
         ),
         machine=machine(resources.device, outcome.world_size),
-        software=code,
+        software=computed.code,
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
     )
