@@ -1,0 +1,103 @@
+"""Sweeps on the test cluster, through the command line as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from results.record import Record, read_record
+from results.runs import RunDirectory
+from tests.cluster.scheduler import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SECONDS_TO_END = 200
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file and the directory its runs go to, whose name has what breaks careless quoting."""
+
+    folder: Path
+    text: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "rüns of 'one' sweep"
+
+    @property
+    def file(self) -> Path:
+        path = self.folder / "sweep.yaml"
+        path.write_text(self.text, encoding="utf-8")
+        return path
+
+    def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
+        """``opera-bench <verb> SWEEP --runs … <options>`` under way."""
+        command = [sys.executable, "-m", "bench.cli", verb, str(self.file), "--runs", str(self.runs), *options]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, verb: str, *options: str, status: int = 0) -> str:
+        """The same to its end: everything it printed."""
+        process = self.start(verb, *options)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == status, out + err
+        return out + err
+
+    def submit(self, *options: str) -> str:
+        return self("run", "--executor", "slurm", "--yes", *options)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = json.loads(self("status", "--format", "json"))["jobs"]
+        return listed
+
+    def states(self) -> Counter[str]:
+        return Counter(job["state"] for job in self.jobs())
+
+    def wait(self, predicate: Callable[[Counter[str]], bool], what: str) -> None:
+        wait_until(lambda: predicate(self.states()), SECONDS_TO_END, what)
+
+    def wait_until_done(self) -> None:
+        self.wait(lambda states: set(states) == {"done"}, "every run is done")
+
+    def record(self, stage: str) -> Record:
+        (path,) = self.runs.glob(f"{stage}-*/record.json")
+        return read_record(path)
+
+    def records(self) -> dict[str, Record]:
+        return {path.parent.name: read_record(path) for path in self.runs.glob("*/record.json")}
+
+    def directory(self, stage: str) -> RunDirectory:
+        (path,) = self.runs.glob(f"{stage}-*")
+        return RunDirectory(path)
+
+    def slurm_ids(self) -> list[str]:
+        """The numbers that ``sbatch`` answered, one a call."""
+        rows = map(json.loads, (self.runs / ".slurm" / "ledger.jsonl").read_text().splitlines())
+        return [row["slurm_id"] for row in rows if "slurm_id" in row]
+
+    def submitted(self) -> Counter[str]:
+        """How often each run was submitted."""
+        rows = map(json.loads, (self.runs / ".slurm" / "ledger.jsonl").read_text().splitlines())
+        return Counter(run_id for row in rows for run_id in row.get("job_ids", ()))
+
+
+def one_pretraining(epochs: int, *, cluster: str = "test", evaluate: str = "[knn]") -> str:
+    """A sweep of one pretraining, 20 steps an epoch, and its evaluations."""
+    return f"""\
+name: faults
+cluster: {cluster}
+pretrain:
+  - {{method: opera, backbone: tiny_vit, dataset: digits, epochs: {epochs}}}
+evaluate: {evaluate}
+tables: [digits]
+"""

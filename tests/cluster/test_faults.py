@@ -1,0 +1,166 @@
+"""What goes wrong on clusters, done to a real one. Every story ends with every run done, and done once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.scheduler import ask, service, wait_until
+from tests.cluster.sweeps import Sweep, one_pretraining
+
+pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
+
+LONG = 12
+"""Epochs of a pretraining that is still running when something happens to it."""
+
+
+def wait_until_it_trains(sweep: Sweep) -> None:
+    """The pretraining has left a state to continue from."""
+    state = "checkpoints/training_state.pt"
+    wait_until(lambda: any(sweep.runs.glob(f"pretrain-*/{state}")), 90, "the pretraining has saved a state")
+
+
+def assert_done_in(sweep: Sweep, attempts: int) -> None:
+    """Every run is done, the pretraining in so many attempts, each of which is in its log."""
+    sweep.wait_until_done()
+    record = sweep.record("pretrain")
+    assert record.attempts == attempts
+    log = (sweep.directory("pretrain").logs / "job.log").read_text()
+    assert log.count("SLURM job ") == attempts
+    assert sweep.record("knn").parents[0].checkpoint_sha256 == next(
+        c.sha256 for c in record.checkpoints if c.role == "backbone"
+    )
+
+
+def uninterrupted(folder: Path, sweep: Sweep) -> dict[str, float]:
+    """The metrics of the same sweep where nothing happens to it."""
+    folder.mkdir()
+    calm = Sweep(folder, sweep.text)
+    calm("run", "--executor", "inline", "--yes")
+    return {run_id: dict(record.metrics) for run_id, record in calm.records().items()}
+
+
+def test_a_process_that_is_killed_fails_its_run_and_retry_goes_on(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(LONG))
+    sweep.submit()
+    wait_until_it_trains(sweep)
+    os.kill(int(sweep.directory("pretrain").read_attempts()[-1]["pid"]), signal.SIGKILL)
+    sweep.wait(lambda states: states == {"failed": 2}, "the run and the one that waits for it have failed")
+    assert "FAILED" in sweep("status")
+    sweep("retry", "--failed", "--executor", "slurm", "--yes")
+    assert_done_in(sweep, attempts=2)
+
+
+def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(LONG))
+    sweep.submit()
+    wait_until_it_trains(sweep)
+    ask("scancel", "--signal=USR2", sweep.slurm_ids()[0])
+    assert_done_in(sweep, attempts=2)
+    assert "back into the queue" in (sweep.directory("pretrain").logs / "job.log").read_text()
+    expected = uninterrupted(tmp_path / "calm", sweep)
+    assert {run_id: dict(record.metrics) for run_id, record in sweep.records().items()} == expected
+
+
+def test_an_administrator_requeues_the_job(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(LONG))
+    sweep.submit()
+    wait_until_it_trains(sweep)
+    ask("scontrol", "requeue", sweep.slurm_ids()[0])
+    assert_done_in(sweep, attempts=2)
+
+
+def test_a_job_that_is_preempted_comes_back(tmp_path: Path) -> None:
+    preemptible = "{name: p, partition: preemptible, nodes: 1, memory_gb_per_node: 2, sbatch: {nodelist: n2}}"
+    sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=preemptible))
+    sweep.submit()
+    wait_until_it_trains(sweep)
+    urgent = ["--partition=urgent", "--nodelist=n2", "--exclusive", "--mem=0", f"--output={tmp_path}/urgent.log"]
+    ask("sbatch", *urgent, "--wrap=sleep 2")
+    assert_done_in(sweep, attempts=2)
+
+
+def test_a_node_is_lost(tmp_path: Path) -> None:
+    cluster = "{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n4}}"
+    sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=cluster))
+    sweep.submit()
+    wait_until_it_trains(sweep)
+    service("kill", "slurmd-n4")
+    service("start", "slurmd-n4")
+    assert_done_in(sweep, attempts=2)
+
+
+def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(LONG))
+    sweep.submit()
+    wait_until_it_trains(sweep)
+    service("stop", "slurmctld")
+    try:
+        (sweep.runs / ".slurm" / "queue.json").unlink(missing_ok=True)
+        states = {job["stage"]: job["state"] for job in sweep.jobs()}
+        assert states == {"pretrain": "running", "knn": "unknown"}, "the disk tells of one, nobody of the other"
+    finally:
+        service("start", "slurmctld")
+    assert_done_in(sweep, attempts=1)
+
+
+def test_accounting_is_down_all_the_time(tmp_path: Path) -> None:
+    service("stop", "slurmdbd")
+    try:
+        sweep = Sweep(tmp_path, one_pretraining(1))
+        sweep.submit()
+        assert_done_in(sweep, attempts=1)
+    finally:
+        service("start", "slurmdbd")
+
+
+def test_scancel_by_hand_then_retry(tmp_path: Path) -> None:
+    text = one_pretraining(1, evaluate="[knn, {linear: {epochs: 1}}]", cluster="{name: h, sbatch: {hold: true}}")
+    sweep = Sweep(tmp_path, text)
+    sweep.submit()
+    pretraining, evaluations = sweep.slurm_ids()
+    ask("scancel", f"{evaluations}_1")
+    sweep.wait(lambda states: states == {"waiting": 2, "cancelled": 1}, "half of the array is cancelled")
+    for job in (pretraining, f"{evaluations}_0"):
+        ask("scontrol", "release", job)
+    unheld = Sweep(tmp_path, text.replace("{name: h, sbatch: {hold: true}}", "test"))
+    unheld("retry", "--executor", "slurm", "--yes")
+    assert_done_in(unheld, attempts=1)
+    assert sorted(unheld.submitted().values()) == [1, 1, 2]
+
+
+def test_a_full_disk_is_a_clear_failure_and_nothing_is_corrupt(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("mounting a small file system takes root")
+    sweep = Sweep(tmp_path, one_pretraining(2))
+    sweep.runs.mkdir()
+    ask("mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(sweep.runs))
+    try:
+        (sweep.runs / "filler").write_bytes(b"\0" * 2 * 1024**2)
+        sweep.submit()
+        sweep.wait(lambda states: states == {"failed": 2}, "the runs have failed for want of room")
+        assert not list(sweep.runs.glob("*/record.json"))
+        (sweep.runs / "filler").unlink()
+        ask("mount", "-o", "remount,size=200m", str(sweep.runs))
+        sweep("retry", "--executor", "slurm", "--yes")
+        sweep.wait_until_done()
+    finally:
+        subprocess.run(["umount", "--lazy", str(sweep.runs)], check=False)
+
+
+def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> None:
+    text = one_pretraining(1, cluster="{name: h, sbatch: {hold: true}}")
+    ours = Sweep(tmp_path, text)
+    ours.submit()
+    theirs = Sweep(tmp_path, text.replace("name: faults", "name: other").replace("[knn]", "[{linear: {epochs: 1}}]"))
+    theirs.submit()
+    said = ours("cancel", "--yes")
+    assert "another sweep wants it: pretrain-" in said
+    assert "will stop: knn-" in said
+    assert "will stop: pretrain-" not in said
+    assert ours.states() == {"waiting": 1, "cancelled": 1}
+    theirs("cancel", "--yes")
