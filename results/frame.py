@@ -24,6 +24,7 @@ COLUMNS: dict[str, str] = {
     "mlp_layers": "fully connected layers of the class head",
     "embedding_dimension": "output width of the projector",
     "hidden_dimension": "hidden width of the class head",
+    "ablated": "which of the method's options above the sweep set itself, 'none' for the main setting",
     "backbone": "backbone under test",
     "global_batch_size": "images per pretraining step, over all processes",
     "pretrain_epochs": "epochs of pretraining (P.T.)",
@@ -102,6 +103,7 @@ def _describe(run: Run) -> dict[str, Any]:
         "seed": evaluator.get("seed", pretrain.get("seed")),
         "method": pretrain.get("method"),
         **{name: options.get(name) for name in _METHOD_OPTIONS},
+        "ablated": _ablated(_part(pretrain, "recipe")),
         "backbone": pretrain.get("backbone"),
         "global_batch_size": pretrain.get("global_batch_size"),
         "pretrain_epochs": pretrain.get("epochs"),
@@ -143,6 +145,11 @@ def recipe_label(recipe: dict[str, Any]) -> str | None:
     if not recipe:
         return None
     return f"{recipe.get('id')}@{recipe.get('version')}{'*' if recipe.get('changed') else ''}"
+
+
+def _ablated(recipe: dict[str, Any]) -> str:
+    changed = recipe.get("changed") or ()
+    return ", ".join(name for name in _METHOD_OPTIONS if name in changed) or "none"
 
 
 def _setting(run: Run) -> str:

@@ -1,9 +1,13 @@
-"""LaTeX with booktabs; needs no package but that."""
+"""LaTeX with booktabs; needs no package but that.
+
+A cell has two lines, ours and what was printed, so that nine measured columns fit a page; wide tables span both
+columns of a two-column page. Bold is better than the baseline, underlined the best of a backbone.
+"""
 
 from __future__ import annotations
 
-from results.render._text import cell_text, split_scripts, title_line
-from results.tables.model import Table
+from results.render._text import Part, cell_parts, join, split_scripts, title_line
+from results.tables.model import Cell, Row, Table
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -29,27 +33,46 @@ _ESCAPES = {
 }
 
 
+_WIDE = 7
+"""From this many columns on, labels included, a table takes the width of the page."""
+
+
 def render(table: Table) -> str:
     header = [*map(_escape, table.labels), *map(_header, table.columns)]
+    environment = "table*" if len(header) >= _WIDE else "table"
     lines = [
-        r"\begin{table}[t]",
+        rf"\begin{{{environment}}}[t]",
         r"\centering",
         rf"\caption{{{_escape(title_line(table))}}}",
         rf"\label{{tab:{table.id}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.labels)}{'r' * len(table.columns)}}}",
+        r"\scriptsize",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{@{{}}{'l' * len(table.labels)}{'r' * len(table.columns)}@{{}}}}",
         r"\toprule",
         _line(header),
         r"\midrule",
-        *(
-            _line([_escape(text) for text in (*row.labels, *(cell_text(table, cell) for cell in row.cells))])
-            for row in table.rows
-        ),
+        *(_line([*map(_escape, row.labels), *(_cell(table, row, cell) for cell in row.cells)]) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
-        *(rf"\par\footnotesize {_escape(note)}" for note in table.notes),
-        r"\end{table}",
+        *(rf"\par {_escape(note)}" for note in table.notes),
+        rf"\end{{{environment}}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(table: Table, row: Row, cell: Cell) -> str:
+    found = cell_parts(table, row, cell)
+    ours = [part for part in found if part.kind in ("ours", "count")]
+    if not ours:
+        return join(found, _dress)
+    rest = [part for part in found if part not in ours]
+    return rf"\shortstack[r]{{{join(ours, _dress)}\\{{\tiny {join(rest, _dress)}}}}}" if rest else join(ours, _dress)
+
+
+def _dress(part: Part) -> str:
+    text = _escape(part.words)
+    text = rf"\underline{{{text}}}" if "best" in part.marks else text
+    return rf"\textbf{{{text}}}" if "better" in part.marks else text
 
 
 def _line(cells: list[str]) -> str:
