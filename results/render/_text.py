@@ -69,11 +69,11 @@ def cell_parts(table: Table, row: Row, cell: Cell) -> list[Part]:
     return list(parts(cell, row.published_by))
 
 
-def join(found: list[Part], dress: Callable[[Part], str]) -> str:
+def join(found: list[Part], dress: Callable[[Part], str], separator: str = " · ") -> str:
     """``73.7 ± 0.2 (n=3) · paper 74.8 · Δ −1.1``, each part dressed by the format."""
     text = ""
     for part in found:
-        text += ("" if not text else " " if part.kind == "count" else " · ") + dress(part)
+        text += ("" if not text else " " if part.kind == "count" else separator) + dress(part)
     return text
 
 

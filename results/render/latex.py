@@ -30,9 +30,12 @@ _ESCAPES = {
     "−": r"$-$",
     "–": "--",
     "→": r"$\rightarrow$",
+    "’": "'",
+    "§": r"\S{}",
 }
 
 
+_SEPARATOR = r" $\cdot$ "
 _WIDE = 7
 """From this many columns on, labels included, a table takes the width of the page."""
 
@@ -64,9 +67,13 @@ def _cell(table: Table, row: Row, cell: Cell) -> str:
     found = cell_parts(table, row, cell)
     ours = [part for part in found if part.kind in ("ours", "count")]
     if not ours:
-        return join(found, _dress)
+        return join(found, _dress, _SEPARATOR)
     rest = [part for part in found if part not in ours]
-    return rf"\shortstack[r]{{{join(ours, _dress)}\\{{\tiny {join(rest, _dress)}}}}}" if rest else join(ours, _dress)
+    return (
+        rf"\shortstack[r]{{{join(ours, _dress)}\\{{\tiny {join(rest, _dress, _SEPARATOR)}}}}}"
+        if rest
+        else join(ours, _dress)
+    )
 
 
 def _dress(part: Part) -> str:

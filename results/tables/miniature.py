@@ -146,7 +146,7 @@ def _most_shared(
     found: Mapping[tuple[int, int], list[RunRow]],
     column: int | None = None,
 ) -> dict[str, Any]:
-    """Values of ``fields`` under which the most kinds have runs; of several those of the most runs, then the largest."""
+    """Values of ``fields`` under which the most kinds have runs; of several those of most runs, then the largest."""
     if not fields:
         return {}
     runs: dict[tuple[Any, ...], list[int]] = {}
