@@ -40,6 +40,15 @@ METRICS: dict[str, Metric] = {
     "mask_AP": Metric("Mask AP", tolerance=0.3),
     "mask_AP50": Metric("Mask AP at IoU 0.5", tolerance=0.3),
     "mask_AP75": Metric("Mask AP at IoU 0.75", tolerance=0.3),
+    **{
+        f"{space}_{kind}_cosine": Metric(f"Cosine similarity of {words} in the {space} space", unit="", decimals=3)
+        for space in ("backbone", "projection", "instance", "class")
+        for kind, words in (
+            ("view", "two views of an image"),
+            ("same_class", "two images of a class"),
+            ("different_class", "two images of different classes"),
+        )
+    },
 }
 """Metric name in a record → its meaning."""
 
