@@ -146,7 +146,9 @@ def _method(checkpoint: Path, splits: Splits) -> nn.Module:
 
 def _class_count(state: dict[str, Tensor]) -> int | None:
     """Outputs of the class head's last linear layer, which may differ from the classes of the data judged on."""
-    layers = {int(name.split(".")[2]): t for name, t in state.items() if name.startswith("heads.class.") and t.ndim == 2}
+    layers = {
+        int(name.split(".")[2]): t for name, t in state.items() if name.startswith("heads.class.") and t.ndim == 2
+    }
     return layers[max(layers)].shape[0] if layers else None
 
 

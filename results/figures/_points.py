@@ -126,7 +126,8 @@ def _label_panels(rows: list[dict[str, Any]]) -> None:
             seen.append(condition)
     ambiguous = {key[:3] for key, seen in conditions.items() if len(seen) > 1}
     for row in rows:
-        title = f"{protocol_label(row['protocol'])}, {row['dataset']}"
+        schedule = "" if row["schedule"] is None else f", {row['schedule']}"
+        title = f"{protocol_label(row['protocol'])}, {row['dataset']}{schedule}"
         if (row["protocol"], row["dataset"], row["metric"]) in ambiguous:
             epochs = "" if row["finetune_epochs"] is None else f", {row['finetune_epochs']:g} epochs"
             title += f"\n{row['protocol_recipe']}{epochs}, data {str(row['fingerprint'])[:6]}"

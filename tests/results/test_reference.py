@@ -42,6 +42,7 @@ EXPECTED = {
     "table7": (3, {"P.T.": "300", "Top-1 Acc": "235.9", "mIoU": "125.8"}),
     "table8": (8, {"Top-1 Acc": "667.1"}),
     "figure4": (2, {"Arrangement A": "119.8", "Arrangement B": "120.0", "Arrangement C": "121.2"}),
+    "figure5": (1, {"P.T.": "50", "Top-1 Acc": "78.7"}),
 }
 
 # (table, row number from 0) → the row as printed
