@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InputError
-from bench.plan import Plan
-from bench.sweep import Sweep
 from results.errors import InputError as NothingToShow
 from results.runs import RunDirectory, write_atomically
 from results.store import Store, load_runs
 
 if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.sweep import Sweep
     from results.tables.model import Table
 
 REPORTS = "report"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.store import Run
@@ -47,6 +47,10 @@ COLUMNS: dict[str, str] = {
 }
 """Column → what it holds. Text columns have dtype object with None, counts Int64, measurements float64."""
 
+OF_THE_MOMENT = ("state", "reason", "metric", "value")
+"""Columns that ``describe`` leaves to ``expand``."""
+
+Row = dict[str, Any]
 _COUNTS = (
     "seed",
     "mlp_layers",
@@ -62,14 +66,38 @@ _METHOD_OPTIONS = ("preset", "arrangement", "mlp_layers", "embedding_dimension",
 
 def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """One row per (run, metric) for done runs, one row with metric None for every other run."""
+    return rows_to_frame(to_rows(runs))
+
+
+def to_rows(runs: Iterable[Run]) -> list[Row]:
+    """The same without pandas: dictionaries with every column, None for what is missing."""
+    return [row for run in runs for row in expand(describe(run), run)]
+
+
+def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Rows of ``to_rows`` as a frame."""
     import pandas as pd
 
-    rows = [row for run in runs for row in _rows(run)]
-    data = {column: [_clean(column, row.get(column)) for row in rows] for column in COLUMNS}
+    data = {column: [row[column] for row in rows] for column in COLUMNS}
     return pd.DataFrame(
         {column: pd.Series(values, dtype=_dtype(column)) for column, values in data.items()},
         columns=list(COLUMNS),
     )
+
+
+def describe(run: Run) -> Row:
+    """The columns that follow from a run's configuration and record alone, whatever becomes of its parents."""
+    found = {**_describe(run), **_measure(run)}
+    return {column: _clean(column, found.get(column)) for column in COLUMNS if column not in OF_THE_MOMENT}
+
+
+def expand(described: Row, run: Run, metrics: Mapping[str, float] | None = None) -> Iterator[Row]:
+    """One row per metric (of the run's record unless given) of a described run."""
+    if metrics is None:
+        metrics = {} if run.record is None else run.record.metrics
+    of_run = {**described, "state": run.state.value, "reason": run.reason}
+    for name, value in metrics.items() or ((None, None),):
+        yield {**of_run, "metric": name, "value": value}
 
 
 def _clean(column: str, value: Any) -> Any:
@@ -83,13 +111,6 @@ def _dtype(column: str) -> str:
     return "float64" if column in _MEASUREMENTS else "object"
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
-    row = {**_describe(run), **_measure(run)}
-    measured = run.record.metrics.items() if run.record is not None else ()
-    for name, value in measured or [(None, None)]:
-        yield {**row, "metric": name, "value": value}
-
-
 def _describe(run: Run) -> dict[str, Any]:
     """What the run is, from its configuration: known before it starts."""
     pretrain = _part(run.config, "pretrain")
@@ -98,8 +119,6 @@ def _describe(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "stage": run.stage,
-        "state": run.state.value,
-        "reason": run.reason,
         "seed": evaluator.get("seed", pretrain.get("seed")),
         "method": pretrain.get("method"),
         **{name: options.get(name) for name in _METHOD_OPTIONS},

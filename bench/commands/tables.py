@@ -29,13 +29,13 @@ def tables(
     if paper:
         built = [paper_table(name) for name in wanted]
     else:
-        from results.frame import to_frame
-        from results.store import load_runs
+        from results.index import load_rows
+        from results.tables import RunRows
 
-        store = load_runs(runs)
-        warn(store.problems)
-        frame = to_frame(store.runs)
-        built = [build_table(name, frame) for name in wanted]
+        rows, problems = load_rows(runs)
+        warn(problems)
+        made_ready = RunRows(rows)
+        built = [build_table(name, made_ready) for name in wanted]
     if out is not None:
         for path in write_tables(built, out, (format_ or "md",)):
             print(path)

@@ -18,9 +18,9 @@ import functools
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from results import safe_yaml
 from results.errors import InputError
 from results.frame import COLUMNS
 
@@ -137,6 +137,6 @@ def find_declaration(name: str) -> Declaration:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"unknown table {name!r}; {hint}allowed: {', '.join(names)}")
     file = files("results.declarations") / f"{name}.yaml"
-    loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    loaded = safe_yaml.load(file.read_text(encoding="utf-8"))
     kind = PaperDeclaration if "published" in loaded else OwnDeclaration
     return kind.model_validate(loaded)

@@ -25,28 +25,34 @@ class RunRows:
         rows = runs if isinstance(runs, Sequence) else frame_rows(runs)
         unique = {(row["run_id"], row["metric"] or ""): row for row in rows}
         self.all: list[RunRow] = [unique[key] for key in sorted(unique)]
-        self._by_method: dict[Any, list[RunRow]] = {}
-        self._by_both: dict[tuple[Any, Any], list[RunRow]] = {}
+        self._by_role: dict[tuple[Any, ...], list[RunRow]] = {}
         for row in self.all:
-            self._by_method.setdefault(row["method"], []).append(row)
-            self._by_both.setdefault((row["method"], row["protocol"]), []).append(row)
+            for role in ((row["method"],), (row["method"], row["protocol"])):
+                self._by_role.setdefault(role, []).append(row)
+        self._answers: dict[str, list[RunRow]] = {}
 
     def answering(self, query: Query, leaving_out: str | None = None) -> list[RunRow]:
         """The rows that satisfy ``query``, but for its column ``leaving_out``."""
-        asked = {name: value for name, value in query.items() if name != leaving_out}
-        method, protocol = asked.get("method"), asked.get("protocol")
-        rows: list[RunRow] = self.all
-        if isinstance(method, str):
-            rows = self._by_method.get(method, [])
-            if isinstance(protocol, str) and protocol != NONE:
-                rows = self._by_both.get((method, protocol), [])
-        return [row for row in rows if all(_fits(row[name], value) for name, value in asked.items())]
+        asked = {name: value for name, value in sorted(query.items()) if name != leaving_out}
+        question = repr(asked)
+        if question not in self._answers:  # the columns of a table often differ in the metric alone
+            self._answers[question] = self._search(asked)
+        return self._answers[question]
 
-
-def _fits(found: Any, asked: Any) -> bool:
-    if isinstance(asked, list):
-        return found in asked
-    return found == asked or (asked == NONE and found is None)
+    def _search(self, asked: Query) -> list[RunRow]:
+        role = [asked[name] for name in ("method", "protocol") if name in asked]
+        plain = "method" in asked and all(isinstance(value, str) and value != NONE for value in role)
+        rows: list[RunRow] = self._by_role.get(tuple(role), []) if plain else self.all
+        for name, value in asked.items():
+            if not rows:
+                break
+            if isinstance(value, list):
+                rows = [row for row in rows if row[name] in value]
+            elif value == NONE:
+                rows = [row for row in rows if row[name] in (None, NONE)]
+            else:
+                rows = [row for row in rows if row[name] == value]
+        return rows
 
 
 def frame_rows(frame: pd.DataFrame) -> list[RunRow]:
