@@ -35,6 +35,7 @@ COLUMNS: dict[str, str] = {
     "finetune_epochs": "epochs of the evaluation (F.T.)",
     "schedule": "named length of a dense evaluation, e.g. '1x'",
     "protocol_recipe": "recipe of the evaluation, written as pretrain_recipe",
+    "protocol_changes": "what the sweep set differently from that recipe, as key=value; None when nothing",
     "metric": "name in results.metrics; None for a run that is not done",
     "value": "the metric's value, in the metric's unit",
     "fingerprint": "SHA-256 of the data the run saw",
@@ -133,6 +134,7 @@ def _describe(run: Run) -> dict[str, Any]:
         "finetune_epochs": evaluator.get("epochs"),
         "schedule": evaluator.get("schedule"),
         "protocol_recipe": recipe_label(_part(evaluator, "recipe")),
+        "protocol_changes": _changes(evaluator),
         "setting": _setting(run),
     }
 
@@ -164,6 +166,13 @@ def recipe_label(recipe: dict[str, Any]) -> str | None:
     if not recipe:
         return None
     return f"{recipe.get('id')}@{recipe.get('version')}{'*' if recipe.get('changed') else ''}"
+
+
+def _changes(part: dict[str, Any]) -> str | None:
+    """``epochs=3; optimizer={"name":"sgd"}``: with the recipe, all that decides how a run is judged."""
+    changed = _part(part, "recipe").get("changed") or ()
+    told = [f"{key}={json.dumps(part.get(key), sort_keys=True, separators=(',', ':'), default=str)}" for key in changed]
+    return "; ".join(told) or None
 
 
 def _ablated(recipe: dict[str, Any]) -> str:
