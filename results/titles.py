@@ -56,3 +56,7 @@ def place(names: Mapping[str, str], name: str) -> tuple[int, str]:
     """Sort key: known names in their order, then all others by name."""
     known = list(names)
     return (known.index(name) if name in known else len(known), name)
+
+
+def dataset_title(name: str) -> str:
+    return title(DATASETS, name).replace("_", " ")

@@ -13,7 +13,7 @@ from results.metrics import metric
 from results.reference import load_reference, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import lay_out
-from results.titles import DATASETS, title
+from results.titles import dataset_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +126,7 @@ def _look(method: str) -> dict[str, Any]:
 
 def _task(protocol: str, dataset: str, name: str) -> str:
     what = {"box_AP": " (box AP)", "mask_AP": " (mask AP)", "mIoU": " (mIoU)"}.get(name, "")
-    return f"{protocol_label(protocol)}{what}\n{title(DATASETS, dataset)}"
+    return f"{protocol_label(protocol)}{what}\n{dataset_title(dataset)}"
 
 
 def _shared_batch(points: pd.DataFrame) -> int:

@@ -83,7 +83,7 @@ def _marks(better: bool, best: bool) -> tuple[str, ...]:
 
 def split_scripts(header: str) -> tuple[str, str, str]:
     """``AP_50^bb`` → (``AP``, ``50``, ``bb``); a header without scripts comes back whole."""
-    match = re.fullmatch(r"([^_^]+)(?:_([^_^]+))?(?:\^([^_^]+))?", header)
+    match = re.fullmatch(r"([^_^\s]+)(?:_([^_^\s]+))?(?:\^([^_^\s]+))?", header)
     return (header, "", "") if match is None else (match[1], match[2] or "", match[3] or "")
 
 

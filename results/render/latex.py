@@ -1,6 +1,6 @@
 """LaTeX with booktabs; needs no package but that.
 
-A cell has two lines, ours and what was printed, so that nine measured columns fit a page; wide tables span both
+A cell has short lines, so that nine columns fit a page; wide tables span both
 columns of a two-column page. Bold is better than the baseline, underlined the best of a backbone.
 """
 
@@ -36,8 +36,8 @@ _ESCAPES = {
 
 
 _SEPARATOR = r" $\cdot$ "
-_WIDE = 7
-"""From this many columns on, labels included, a table takes the width of the page."""
+_WIDE, _CROWDED = 7, 9
+"""From so many columns on, labels included, a table takes the page's width, and its cells a line for each part."""
 
 
 def render(table: Table) -> str:
@@ -49,7 +49,7 @@ def render(table: Table) -> str:
         rf"\caption{{{_escape(title_line(table))}}}",
         rf"\label{{tab:{table.id}}}",
         r"\scriptsize",
-        r"\setlength{\tabcolsep}{3pt}",
+        r"\setlength{\tabcolsep}{2.5pt}",
         rf"\begin{{tabular}}{{@{{}}{'l' * len(table.labels)}{'r' * len(table.columns)}@{{}}}}",
         r"\toprule",
         _line(header),
@@ -64,16 +64,17 @@ def render(table: Table) -> str:
 
 
 def _cell(table: Table, row: Row, cell: Cell) -> str:
+    """Ours, or why there is none; below it in small print what was printed, then n and the difference."""
     found = cell_parts(table, row, cell)
-    ours = [part for part in found if part.kind in ("ours", "count")]
-    if not ours:
+    crowded = len(table.labels) + len(table.columns) >= _CROWDED
+    if table.published_only or not (crowded or any(part.kind == "paper" for part in found)):
         return join(found, _dress, _SEPARATOR)
-    rest = [part for part in found if part not in ours]
-    return (
-        rf"\shortstack[r]{{{join(ours, _dress)}\\{{\tiny {join(rest, _dress, _SEPARATOR)}}}}}"
-        if rest
-        else join(ours, _dress)
-    )
+    small = (("count",), ("difference",)) if crowded else (("count", "difference"),)
+    kinds = (("ours", "state"), ("paper",), *small)
+    lines = [join([part for part in found if part.kind in those], _dress, _SEPARATOR) for those in kinds]
+    first, *rest = [line for line in lines if line]
+    below = [rf"\\{{\tiny {line}}}" for line in rest]
+    return rf"\shortstack[r]{{{first}{''.join(below)}}}" if rest else first
 
 
 def _dress(part: Part) -> str:

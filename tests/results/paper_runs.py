@@ -59,15 +59,17 @@ TINY = Scale(
 )
 
 
-def write_paper_runs(runs: Path, scale: Scale, seeds: int = 1, dense: bool = True, similarity: bool = False) -> None:
-    """Every pretraining and evaluation of Tables 1 to 8 and Figures 4 to 8, all done."""
+def write_paper_runs(
+    runs: Path, scale: Scale, seeds: int = 1, *, similarity: bool = False, unfinished: bool = False
+) -> None:
+    """Every pretraining and evaluation of Tables 1 to 8 and Figures 4 to 8, all done unless some are ``unfinished``."""
     for seed in range(seeds):
         for subject, protocols in _subjects(scale, seed):
             parent = write_run(runs, subject, metrics=_metrics(subject, "pretrain"), progress=_curve(subject))
             for config in protocols:
-                if config["protocol"] in DENSE_METRICS and not dense:
-                    continue
-                write_run(runs, config, metrics=_metrics(config, config["protocol"]), parents=(parent,))
+                state = _state(config) if unfinished else "done"
+                metrics = _metrics(config, config["protocol"])
+                write_run(runs, config, state=state, metrics=metrics, parents=(parent,))
             if similarity:
                 _write_similarity(runs, subject, parent)
 
@@ -129,6 +131,13 @@ def _subjects(scale: Scale, seed: int) -> Iterator[tuple[Config, list[Config]]]:
         for value in values:
             subject = made("opera", scale.small, 150, 1024, (field,), **{field: value})
             yield subject, judged(subject, (100,), linear=False)
+
+
+def _state(config: Config) -> str:
+    """One in eight is not done, in each of the ways there are."""
+    states = ("failed", "running", "planned", "cancelled", "unknown")
+    number = zlib.crc32(json.dumps(config, sort_keys=True).encode())
+    return states[number // 8 % len(states)] if number % 8 == 0 else "done"
 
 
 def _without_epochs(config: Config) -> Config:
