@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.errors import InputError
 from bench.provenance import CODE_VERSION_FILE, code_version
 from bench.sweep import Sweep
+from results.frame import Row
 from results.runs import RunState, write_atomically
 from results.store import Run, Store, load_runs
 from slurm.scheduler.profile import ClusterProfile, load_profile, parse_profile
@@ -23,6 +24,8 @@ FOLDER = ".slurm"
 """Below the runs directory: ledger, scripts, code snapshots."""
 SWEEPS = ".sweeps"
 """Below the runs directory: the run ids that each sweep asked for when it was last started."""
+_UNTOLD = {RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN}
+"""States in which a run's directory does not tell how it stands with the scheduler."""
 PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 
 
@@ -65,8 +68,21 @@ def load_with_scheduler(runs_directory: Path, run_ids: Iterable[str] | None = No
     return replace(store, runs=tuple(_told(run, views.get(run.run_id)) for run in store.runs))
 
 
+def told_by_scheduler(rows: Iterable[Row], runs_directory: Path) -> list[Row]:
+    """The same for rows of ``results.index``."""
+    views = scheduler_views(runs_directory)
+    return [_told_row(row, views.get(str(row["run_id"]))) for row in rows]
+
+
+def _told_row(row: Row, view: View | None) -> Row:
+    if view is None or row["state"] not in _UNTOLD:
+        return row
+    state, reason = state_from(view)
+    return row if state is RunState.PLANNED else {**row, "state": state.value, "reason": reason}
+
+
 def _told(run: Run, view: View | None) -> Run:
-    if view is None or run.state not in (RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN):
+    if view is None or run.state not in _UNTOLD:
         return run
     state, reason = state_from(view)
     return run if state is RunState.PLANNED else replace(run, state=state, reason=reason)

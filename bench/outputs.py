@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from bench.cluster import load_with_scheduler
 from bench.errors import InputError
-from bench.plan import Plan
-from bench.sweep import Sweep
 from results.errors import InputError as NothingToShow
 from results.runs import RunDirectory, write_atomically
 from results.store import Store
 
 if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.sweep import Sweep
     from results.tables.model import Table
 
 REPORTS = "report"

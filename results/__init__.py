@@ -16,13 +16,13 @@ def load(runs_directory: str | Path) -> pd.DataFrame:
     """
     import warnings
 
-    from results.frame import to_frame
-    from results.store import load_runs
+    from results.frame import rows_to_frame
+    from results.index import load_rows
 
-    store = load_runs(Path(runs_directory))
-    for problem in store.problems:
+    rows, problems = load_rows(Path(runs_directory))
+    for problem in problems:
         warnings.warn(problem, stacklevel=2)
-    return to_frame(store.runs)
+    return rows_to_frame(rows)
 
 
 __all__ = ["load"]

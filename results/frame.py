@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.store import Run
@@ -24,6 +24,7 @@ COLUMNS: dict[str, str] = {
     "mlp_layers": "fully connected layers of the class head",
     "embedding_dimension": "output width of the projector",
     "hidden_dimension": "hidden width of the class head",
+    "ablated": "which of the method's options above the sweep set itself, 'none' for the main setting",
     "backbone": "backbone under test",
     "global_batch_size": "images per pretraining step, over all processes",
     "pretrain_epochs": "epochs of pretraining (P.T.)",
@@ -34,6 +35,7 @@ COLUMNS: dict[str, str] = {
     "finetune_epochs": "epochs of the evaluation (F.T.)",
     "schedule": "named length of a dense evaluation, e.g. '1x'",
     "protocol_recipe": "recipe of the evaluation, written as pretrain_recipe",
+    "protocol_changes": "what the sweep set differently from that recipe, as key=value; None when nothing",
     "metric": "name in results.metrics; None for a run that is not done",
     "value": "the metric's value, in the metric's unit",
     "fingerprint": "SHA-256 of the data the run saw",
@@ -46,6 +48,10 @@ COLUMNS: dict[str, str] = {
 }
 """Column → what it holds. Text columns have dtype object with None, counts Int64, measurements float64."""
 
+OF_THE_MOMENT = ("state", "reason", "metric", "value")
+"""Columns that ``describe`` leaves to ``expand``."""
+
+Row = dict[str, Any]
 _COUNTS = (
     "seed",
     "mlp_layers",
@@ -61,14 +67,38 @@ _METHOD_OPTIONS = ("preset", "arrangement", "mlp_layers", "embedding_dimension",
 
 def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """One row per (run, metric) for done runs, one row with metric None for every other run."""
+    return rows_to_frame(to_rows(runs))
+
+
+def to_rows(runs: Iterable[Run]) -> list[Row]:
+    """The same without pandas: dictionaries with every column, None for what is missing."""
+    return [row for run in runs for row in expand(describe(run), run)]
+
+
+def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """Rows of ``to_rows`` as a frame."""
     import pandas as pd
 
-    rows = [row for run in runs for row in _rows(run)]
-    data = {column: [_clean(column, row.get(column)) for row in rows] for column in COLUMNS}
+    data = {column: [row[column] for row in rows] for column in COLUMNS}
     return pd.DataFrame(
         {column: pd.Series(values, dtype=_dtype(column)) for column, values in data.items()},
         columns=list(COLUMNS),
     )
+
+
+def describe(run: Run) -> Row:
+    """The columns that follow from a run's configuration and record alone, whatever becomes of its parents."""
+    found = {**_describe(run), **_measure(run)}
+    return {column: _clean(column, found.get(column)) for column in COLUMNS if column not in OF_THE_MOMENT}
+
+
+def expand(described: Row, run: Run, metrics: Mapping[str, float] | None = None) -> Iterator[Row]:
+    """One row per metric (of the run's record unless given) of a described run."""
+    if metrics is None:
+        metrics = {} if run.record is None else run.record.metrics
+    of_run = {**described, "state": run.state.value, "reason": run.reason}
+    for name, value in metrics.items() or ((None, None),):
+        yield {**of_run, "metric": name, "value": value}
 
 
 def _clean(column: str, value: Any) -> Any:
@@ -82,13 +112,6 @@ def _dtype(column: str) -> str:
     return "float64" if column in _MEASUREMENTS else "object"
 
 
-def _rows(run: Run) -> Iterator[dict[str, Any]]:
-    row = {**_describe(run), **_measure(run)}
-    measured = run.record.metrics.items() if run.record is not None else ()
-    for name, value in measured or [(None, None)]:
-        yield {**row, "metric": name, "value": value}
-
-
 def _describe(run: Run) -> dict[str, Any]:
     """What the run is, from its configuration: known before it starts."""
     pretrain = _part(run.config, "pretrain")
@@ -97,11 +120,10 @@ def _describe(run: Run) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "stage": run.stage,
-        "state": run.state.value,
-        "reason": run.reason,
         "seed": evaluator.get("seed", pretrain.get("seed")),
         "method": pretrain.get("method"),
         **{name: options.get(name) for name in _METHOD_OPTIONS},
+        "ablated": _ablated(_part(pretrain, "recipe")),
         "backbone": pretrain.get("backbone"),
         "global_batch_size": pretrain.get("global_batch_size"),
         "pretrain_epochs": pretrain.get("epochs"),
@@ -112,6 +134,7 @@ def _describe(run: Run) -> dict[str, Any]:
         "finetune_epochs": evaluator.get("epochs"),
         "schedule": evaluator.get("schedule"),
         "protocol_recipe": recipe_label(_part(evaluator, "recipe")),
+        "protocol_changes": _changes(evaluator),
         "setting": _setting(run),
     }
 
@@ -143,6 +166,18 @@ def recipe_label(recipe: dict[str, Any]) -> str | None:
     if not recipe:
         return None
     return f"{recipe.get('id')}@{recipe.get('version')}{'*' if recipe.get('changed') else ''}"
+
+
+def _changes(part: dict[str, Any]) -> str | None:
+    """``epochs=3; optimizer={"name":"sgd"}``: with the recipe, all that decides how a run is judged."""
+    changed = _part(part, "recipe").get("changed") or ()
+    told = [f"{key}={json.dumps(part.get(key), sort_keys=True, separators=(',', ':'), default=str)}" for key in changed]
+    return "; ".join(told) or None
+
+
+def _ablated(recipe: dict[str, Any]) -> str:
+    changed = recipe.get("changed") or ()
+    return ", ".join(name for name in _METHOD_OPTIONS if name in changed) or "none"
 
 
 def _setting(run: Run) -> str:

@@ -24,7 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
+from results import safe_yaml
 
 HEARTBEAT_SECONDS = 10
 STALE_AFTER_SECONDS = 120
@@ -85,9 +85,7 @@ class RunDirectory:
         return self.path / "logs"
 
     def read_config(self) -> dict[str, Any]:
-        # libyaml reads ten times faster than pure Python, but not every PyYAML is built with it
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        loaded = yaml.load(self.config.read_text(encoding="utf-8"), Loader=loader)
+        loaded = safe_yaml.load(self.config.read_text(encoding="utf-8"))
         return loaded if isinstance(loaded, dict) else {}
 
     def read_attempts(self) -> list[dict[str, Any]]:

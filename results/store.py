@@ -68,18 +68,16 @@ def load_runs(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Sto
     unread = list(reversed(wanted))
     seen = set(unread)
     while unread:
-        run = _read(RunDirectory(runs_directory / unread.pop()), problems)
+        run = read_run(RunDirectory(runs_directory / unread.pop()), problems)
         if run is not None:
             found[run.run_id] = run
             unread += [parent for parent in run.parents if parent not in seen]
             seen.update(run.parents)
-    resolved: dict[str, Run] = {}
-    for run_id in found:
-        _resolve(run_id, found, resolved)
+    resolved = resolve(found)
     return Store(tuple(resolved[run_id] for run_id in wanted if run_id in resolved), tuple(problems))
 
 
-def _read(directory: RunDirectory, problems: list[str]) -> Run | None:
+def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
     """The run as its own directory tells it, parents not asked; None for a directory that holds no run."""
     if not (directory.config.exists() or directory.record.exists()):
         return None
@@ -101,7 +99,7 @@ def _read(directory: RunDirectory, problems: list[str]) -> Run | None:
         problems.append(f"{directory.config}: not a run's configuration (stage, config and parents are expected)")
         return None
     state = RunState.UNKNOWN if unreadable else directory.state()
-    reason = unreadable or _reason(directory, state)
+    reason = unreadable or reason_for(directory, state)
     return Run(directory.run_id, stage, state, config, parents, None, reason, directory.path)
 
 
@@ -113,13 +111,21 @@ def _from_record(directory: RunDirectory) -> Run:
     return Run(record.run_id, record.stage, RunState.DONE, record.config, parents, record, None, directory.path)
 
 
-def _reason(directory: RunDirectory, state: RunState) -> str | None:
+def reason_for(directory: RunDirectory, state: RunState) -> str | None:
     if state is RunState.FAILED:
         lines = str(directory.read_failure().get("error", "")).strip().splitlines()
         return lines[0] if lines else "no reason recorded"
     if state is RunState.UNKNOWN:
         return "started on another host, and its heartbeat has stopped"
     return None
+
+
+def resolve(found: dict[str, Run]) -> dict[str, Run]:
+    """The runs with the state that follows from their parents'."""
+    resolved: dict[str, Run] = {}
+    for run_id in found:
+        _resolve(run_id, found, resolved)
+    return resolved
 
 
 def _resolve(run_id: str, found: dict[str, Run], resolved: dict[str, Run]) -> Run | None:

@@ -29,13 +29,14 @@ def tables(
     if paper:
         built = [paper_table(name) for name in wanted]
     else:
-        from bench.cluster import load_with_scheduler
-        from results.frame import to_frame
+        from bench.cluster import told_by_scheduler
+        from results.index import load_rows
+        from results.tables import RunRows
 
-        store = load_with_scheduler(runs)
-        warn(store.problems)
-        frame = to_frame(store.runs)
-        built = [build_table(name, frame) for name in wanted]
+        rows, problems = load_rows(runs)
+        warn(problems)
+        made_ready = RunRows(told_by_scheduler(rows, runs))
+        built = [build_table(name, made_ready) for name in wanted]
     if out is not None:
         for path in write_tables(built, out, (format_ or "md",)):
             print(path)

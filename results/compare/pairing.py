@@ -1,7 +1,7 @@
 """Is one method better than another? Paired over runs that differ in nothing but the method.
 
-Two runs form a pair when backbone, batch, epochs, data (down to the fingerprint), protocol (down to the
-recipe), metric and seed are equal. What has no partner is listed with the field that keeps it from having
+Two runs form a pair when backbone, batch, epochs, data (down to the fingerprint), protocol (down to the recipe and what
+was changed in it), metric and seed are equal. What has no partner is listed with the field that keeps it from having
 one: a comparison never quietly averages over unlike runs.
 """
 
@@ -29,6 +29,7 @@ GROUP_FIELDS = (
     "finetune_epochs",
     "schedule",
     "protocol_recipe",
+    "protocol_changes",
     "fingerprint",
     "metric",
 )
@@ -140,8 +141,11 @@ class _Side:
             self._by_key.setdefault(_pair_key(row), {})[row["run_id"]] = row
 
     def finished(self) -> list[Row]:
-        """Rows that hold a number, each (run, metric) once."""
-        return list({(r["run_id"], r["metric"]): r for r in self.rows if r["metric"] is not None}.values())
+        """Rows that hold a number, each once; of two repetitions with one seed, the run whose id sorts first speaks."""
+        rows: dict[tuple[Any, ...], Row] = {}
+        for row in sorted((r for r in self.rows if r["metric"] is not None), key=lambda r: str(r["run_id"])):
+            rows.setdefault((row["setting"], row["fingerprint"], row["seed"], row["metric"]), row)
+        return list(rows.values())
 
     def partners(self, row: Row) -> list[Row]:
         return list(self._by_key.get(_pair_key(row), {}).values())

@@ -18,9 +18,9 @@ import functools
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from results import safe_yaml
 from results.errors import InputError
 from results.frame import COLUMNS
 
@@ -47,7 +47,7 @@ class OwnRow(_Part):
 
 
 class OwnDeclaration(_Part):
-    """A table that no paper prints."""
+    """A table that no paper prints; ``baseline`` as in ``PaperDeclaration``."""
 
     id: str
     title: str
@@ -56,7 +56,26 @@ class OwnDeclaration(_Part):
     rows: tuple[OwnRow, ...]
     columns: dict[str, Query]
     where: Query = {}
+    baseline: str = "MoCo-v3"
     notes: tuple[str, ...] = ()
+
+
+class SecondBaseline(_Part):
+    """Rows of another source below the published rows they stand for.
+
+    Parameters
+    ----------
+    reference
+        ``<reference>/<table>`` in ``results/reference``, whose columns are some of the published table's.
+    labels
+        What its rows say in the label columns the reference has not.
+    where
+        Column → word: only these rows of the reference.
+    """
+
+    reference: str
+    labels: dict[str, str]
+    where: dict[str, str] = {}
 
 
 class PaperDeclaration(_Part):
@@ -70,6 +89,10 @@ class PaperDeclaration(_Part):
         The published header's columns that hold numbers; all others are labels.
     words
         Label column → word → query or ``cited``, over and above the vocabulary.
+    baseline
+        The method whose nearest row above, with the same backbone and finetuning, an OPERA row has to better.
+    second_baseline
+        Another source's numbers for the baseline, in rows of their own.
     see_also
         ``<reference>/<table>`` whose numbers are told in a note.
     """
@@ -79,6 +102,8 @@ class PaperDeclaration(_Part):
     columns: dict[str, Query]
     where: Query = {}
     words: dict[str, dict[str, Query | Literal["cited"]]] = {}
+    baseline: str = "MoCo-v3†"
+    second_baseline: SecondBaseline | None = None
     see_also: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -112,6 +137,6 @@ def find_declaration(name: str) -> Declaration:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"unknown table {name!r}; {hint}allowed: {', '.join(names)}")
     file = files("results.declarations") / f"{name}.yaml"
-    loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    loaded = safe_yaml.load(file.read_text(encoding="utf-8"))
     kind = PaperDeclaration if "published" in loaded else OwnDeclaration
     return kind.model_validate(loaded)

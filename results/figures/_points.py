@@ -32,7 +32,9 @@ _SETTINGS = {
     "pretrain_recipe": "{}",
 }
 _SHORT = {"knn_top1": "Top-1 accuracy", "mIoU": "mIoU"}
-_CONDITIONS = ("finetune_epochs", "schedule", "protocol_recipe", "fingerprint")
+_CONDITIONS = {"finetune_epochs": "{} epochs", "protocol_recipe": "{}", "fingerprint": "data {}"}
+_SHOWN = {"finetune_epochs": None, "protocol_recipe": None, "fingerprint": 6}
+_ABLATED_ELSEWHERE = ("mlp_layers", "embedding_dimension", "hidden_dimension")
 COLUMNS = (
     "panel",
     "row",
@@ -44,6 +46,7 @@ COLUMNS = (
     "dataset",
     "metric",
     *_CONDITIONS,
+    "schedule",
     "seed",
     "run_id",
     "setting",
@@ -76,6 +79,14 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
         alike = points[settings > 1].drop_duplicates("setting")["run_id"].head(2)
         raise InputError(f"runs {' and '.join(alike)} differ in a setting that no column of the frame shows")
     return points
+
+
+def without_ablations(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` without the runs of the ablations that have figures of their own, unless there are no others."""
+    ablated = (
+        frame["ablated"].fillna("").str.split(", ").map(lambda names: not set(names).isdisjoint(_ABLATED_ELSEWHERE))
+    )
+    return frame if ablated.all() else frame[~ablated]
 
 
 def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
@@ -117,20 +128,30 @@ def _label_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _label_panels(rows: list[dict[str, Any]]) -> None:
-    """Name each panel by protocol and dataset, and by its conditions where one protocol ran under several."""
-    conditions: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    """Name each panel by protocol, dataset and schedule, and by the conditions under which one protocol ran apart."""
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        seen = conditions.setdefault(tuple(row[f] for f in ("protocol", "dataset", "metric", "backbone")), [])
-        condition = tuple(row[f] for f in _CONDITIONS)
-        if condition not in seen:
-            seen.append(condition)
-    ambiguous = {key[:3] for key, seen in conditions.items() if len(seen) > 1}
+        kinds.setdefault(tuple(row[f] for f in ("protocol", "dataset", "schedule", "metric")), []).append(row)
+    for found in kinds.values():
+        telling = [
+            field
+            for field in _CONDITIONS
+            # two networks have recipes of their own; it takes two conditions of one network to need telling apart
+            if any(count > 1 for count in _distinct(found, field).values())
+        ]
+        for row in found:
+            schedule = "" if row["schedule"] is None else f", {row['schedule']}"
+            title = f"{protocol_label(row['protocol'])}, {row['dataset']}{schedule}"
+            told = [_CONDITIONS[f].format(str(row[f])[: _SHOWN[f]]) for f in telling if row[f] is not None]
+            row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), axis_label(row["metric"])])
+
+
+def _distinct(rows: list[dict[str, Any]], field: str) -> dict[str, int]:
+    """Backbone → how many values of ``field`` its rows have."""
+    found: dict[str, set[Any]] = {}
     for row in rows:
-        title = f"{protocol_label(row['protocol'])}, {row['dataset']}"
-        if (row["protocol"], row["dataset"], row["metric"]) in ambiguous:
-            epochs = "" if row["finetune_epochs"] is None else f", {row['finetune_epochs']:g} epochs"
-            title += f"\n{row['protocol_recipe']}{epochs}, data {str(row['fingerprint'])[:6]}"
-        row["panel"] = f"{title}\n{axis_label(row['metric'])}"
+        found.setdefault(row["backbone"], set()).add(row[field])
+    return {backbone: len(values) for backbone, values in found.items()}
 
 
 def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:

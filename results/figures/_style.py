@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from results.titles import BACKBONES, METHODS, PROTOCOLS, place, title
+
 INK = "#222222"
 MUTED = "#6b6b6b"
 GRID = "#e3e3e3"
@@ -26,33 +28,19 @@ class MethodStyle:
     marker: str
 
 
-_STYLES = {
-    "random_init": MethodStyle("Random init.", "#7f7f7f", "X"),
-    "supervised": MethodStyle("Supervised", "#009E73", "^"),
-    "supervised_mlp": MethodStyle("Supervised (MLP)", "#56B4E9", "v"),
-    "moco_v3": MethodStyle("MoCo-v3", "#0072B2", "s"),
-    "opera": MethodStyle("OPERA", "#D55E00", "o"),
-    "opera (A)": MethodStyle("OPERA (A)", "#E69F00", "<"),
-    "opera (B)": MethodStyle("OPERA (B)", "#CC79A7", ">"),
+_LOOKS = {
+    "random_init": ("#7f7f7f", "X"),
+    "supervised": ("#009E73", "^"),
+    "supervised_mlp": ("#56B4E9", "v"),
+    "moco_v3": ("#0072B2", "s"),
+    "opera": ("#D55E00", "o"),
+    "opera (A)": ("#E69F00", "<"),
+    "opera (B)": ("#CC79A7", ">"),
+    "opera_mim": ("#000000", "P"),
 }
+_STYLES = {name: MethodStyle(title(METHODS, name), *look) for name, look in _LOOKS.items()}
 _OTHER_COLOURS = ("#000000", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
-_OTHER_MARKERS = ("D", "P", "p", "h", "*")
-
-_BACKBONES = {
-    "resnet50": "ResNet-50",
-    "vit_small": "ViT-S",
-    "vit_base": "ViT-B",
-    "tiny_vit": "tiny ViT",
-    "tiny_resnet": "tiny ResNet",
-}
-_PROTOCOLS = {
-    "linear": "Linear probe",
-    "finetune": "Finetuning",
-    "knn": "k-NN",
-    "transfer": "Transfer",
-    "segmentation": "Segmentation",
-    "detection": "Detection",
-}
+_OTHER_MARKERS = ("D", "d", "p", "h", "*")
 
 
 def method_style(variant: str) -> MethodStyle:
@@ -65,27 +53,24 @@ def method_style(variant: str) -> MethodStyle:
 
 
 def backbone_label(name: str) -> str:
-    return _BACKBONES.get(name, name)
+    return title(BACKBONES, name)
 
 
 def protocol_label(name: str) -> str:
-    return _PROTOCOLS.get(name, name)
+    return title(PROTOCOLS, name)
 
 
 def method_order(variant: str) -> tuple[int, str]:
     """Sort key: from random initialisation to OPERA, then everything else by name."""
-    known = list(_STYLES)
-    return (known.index(variant) if variant in known else len(known), variant)
+    return place(METHODS, variant)
 
 
 def backbone_order(name: str) -> tuple[int, str]:
-    known = list(_BACKBONES)
-    return (known.index(name) if name in known else len(known), name)
+    return place(BACKBONES, name)
 
 
 def protocol_order(name: str) -> tuple[int, str]:
-    known = list(_PROTOCOLS)
-    return (known.index(name) if name in known else len(known), name)
+    return place(PROTOCOLS, name)
 
 
 def panel_grid(count: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from results.figures._points import evaluation_points, rows_in_order, seed_count
+from results.figures._points import evaluation_points, rows_in_order, seed_count, without_ablations
 from results.figures._style import GRID, INK, MUTED, backbone_label, method_style, panel_grid
 from results.metrics import metric
 from results.statistics import mean, standard_error
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 TITLE = "Methods under each protocol"
 CAPTION = (
     "Large marker and number: mean over seeds. Bar: ± one standard error. Small dots: the single seeds. "
-    "Each panel has its own axis, which need not start at 0."
+    "Each panel has its own axis, which need not start at 0. Ablations have figures of their own."
 )
 GROUP = ["panel", "backbone", "row", "variant", "protocol", "dataset", "metric"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     """One line per seed, with mean, standard error and n of its row in its panel."""
-    points = evaluation_points(frame)
+    points = evaluation_points(without_ablations(frame))
     values = points.groupby(GROUP, sort=False)["value"]
     points["n"] = values.transform("size")
     points["mean"] = values.transform("mean")
@@ -39,7 +39,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     """Panels share the methods on the left; means are printed at each panel's right edge."""
     from matplotlib.figure import Figure
 
-    points = evaluation_points(frame)
+    points = evaluation_points(without_ablations(frame))
     positions = _row_positions(points)
     panels = list(points["panel"].unique())
     rows, columns = panel_grid(len(panels))

@@ -6,9 +6,9 @@ import functools
 from importlib.resources import files
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from results import safe_yaml
 from results.errors import InputError
 
 
@@ -73,4 +73,4 @@ def _read(name: str) -> Any:
     file = files("results.reference") / f"{name}.yaml"
     if not file.is_file():
         raise InputError(f"no published numbers called {name!r} in results/reference")
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
+    return safe_yaml.load(file.read_text(encoding="utf-8"))

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from results.tables.model import Cell, Table
+from results.tables.model import Cell, Row, Table
 
 MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some words of a cell.
+
+    ``kind`` is ours, count, paper, difference or state. ``marks`` are ``better`` and ``best`` of numbers and
+    ``within``, ``above`` or ``below`` (the tolerance) of differences.
+    """
+
+    kind: str
+    words: str
+    marks: tuple[str, ...] = ()
 
 
 def number(value: float, decimals: int) -> str:
@@ -33,29 +47,43 @@ def count(cell: Cell) -> str:
     return f"(n={cell.n})" if cell.n == cell.seeds else f"(n={cell.n} of {cell.seeds})"
 
 
-def parts(cell: Cell) -> Iterator[tuple[str, str]]:
-    """(kind, words) in reading order; kinds are ours, paper, difference and state."""
+def parts(cell: Cell, published_by: str = "paper") -> Iterator[Part]:
+    """What a cell says, in reading order."""
     value = ours(cell)
     if value is not None:
-        yield "ours", f"{value} {count(cell)}"
+        yield Part("ours", value, _marks(cell.better, cell.best))
+        yield Part("count", count(cell))
     if cell.published is not None:
-        yield "paper", f"paper {cell.published}"
+        yield Part("paper", f"{published_by} {cell.published}")
     if cell.difference is not None:
-        yield "difference", f"Δ {signed(cell.difference, cell.decimals)}"
+        agreement = () if cell.agreement is None else (cell.agreement,)
+        yield Part("difference", f"Δ {signed(cell.difference, cell.decimals)}", agreement)
     if value is None:
-        yield "state", cell.state
+        yield Part("state", cell.state)
 
 
-def cell_text(table: Table, cell: Cell) -> str:
-    """``73.7 ± 0.2 (n=3) · paper 74.8 · Δ −1.1``; for the paper alone, the number as printed."""
+def cell_parts(table: Table, row: Row, cell: Cell) -> list[Part]:
+    """``parts``, or for the paper alone the number as printed."""
     if table.published_only:
-        return cell.published or ""
-    return " · ".join(words for _, words in parts(cell))
+        return [Part("paper", cell.published or "", _marks(cell.published_better, cell.published_best))]
+    return list(parts(cell, row.published_by))
+
+
+def join(found: list[Part], dress: Callable[[Part], str], separator: str = " · ") -> str:
+    """``73.7 ± 0.2 (n=3) · paper 74.8 · Δ −1.1``, each part dressed by the format."""
+    text = ""
+    for part in found:
+        text += ("" if not text else " " if part.kind == "count" else separator) + dress(part)
+    return text
+
+
+def _marks(better: bool, best: bool) -> tuple[str, ...]:
+    return tuple(name for name, holds in (("better", better), ("best", best)) if holds)
 
 
 def split_scripts(header: str) -> tuple[str, str, str]:
     """``AP_50^bb`` → (``AP``, ``50``, ``bb``); a header without scripts comes back whole."""
-    match = re.fullmatch(r"([^_^]+)(?:_([^_^]+))?(?:\^([^_^]+))?", header)
+    match = re.fullmatch(r"([^_^\s]+)(?:_([^_^\s]+))?(?:\^([^_^\s]+))?", header)
     return (header, "", "") if match is None else (match[1], match[2] or "", match[3] or "")
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
-from results.render._text import html_header, parts
-from results.tables.model import Cell, Table
+from results.render._text import Part, cell_parts, html_header, join
+from results.tables.model import Cell, Row, Table
+
+Link = Callable[[Row, str, Cell], str | None]
+"""(row, column, cell) → the address of what a number was made of, or None."""
 
 
-def render(table: Table) -> str:
+def render(table: Table, link: Link | None = None) -> str:
     """A ``<table class="results">`` and, if there are notes, a ``<ul class="notes">``.
 
-    A measured cell is ``<td class="cell done">`` (or its state) with a span per part: ``ours``, ``paper``,
-    ``difference``, ``state``.
+    A measured cell is ``<td class="cell done">`` (or its state) with its number in ``data-value`` and a span per part:
+    ``ours``, ``count``, ``paper``, ``difference``, ``state``. ``better`` and ``best`` mark numbers; ``within``,
+    ``above`` and ``below`` say how a difference lies to the metric's tolerance.
     """
     header = [f'<th scope="col">{escape(name)}</th>' for name in table.labels]
     header += [f'<th scope="col" class="number">{html_header(escape(name))}</th>' for name in table.columns]
@@ -24,17 +29,25 @@ def render(table: Table) -> str:
     ]
     for row in table.rows:
         labels = (f'<th scope="row">{escape(label)}</th>' for label in row.labels)
-        lines.append(f"<tr>{''.join((*labels, *(_cell(table, cell) for cell in row.cells)))}</tr>")
+        cells = (_cell(table, row, name, cell, link) for name, cell in zip(table.columns, row.cells, strict=True))
+        lines.append(f"<tr>{''.join((*labels, *cells))}</tr>")
     lines += ["</tbody>", "</table>"]
     if table.notes:
         lines += ['<ul class="notes">', *(f"<li>{escape(note)}</li>" for note in table.notes), "</ul>"]
     return "\n".join(lines) + "\n"
 
 
-def _cell(table: Table, cell: Cell) -> str:
+def _cell(table: Table, row: Row, column: str, cell: Cell, link: Link | None) -> str:
     kind = f"cell {cell.state.replace(' ', '-')}"
-    if table.published_only:
-        return f'<td class="{kind}">{escape(cell.published or "")}</td>'
     title = f' title="{escape(cell.reason)}"' if cell.reason else ""
-    spans = " · ".join(f'<span class="{name}">{escape(words)}</span>' for name, words in parts(cell))
-    return f'<td class="{kind}"{title}>{spans}</td>'
+    value = cell.published if cell.mean is None else f"{cell.mean:.6g}"
+    sorts_by = f' data-value="{escape(value)}"' if value and value != "-" else ""
+    address = link(row, column, cell) if link else None
+
+    def dress(part: Part) -> str:
+        text = escape(part.words)
+        if part.kind == "ours" and address:
+            text = f'<a href="{escape(address)}">{text}</a>'
+        return f'<span class="{" ".join((part.kind, *part.marks))}">{text}</span>'
+
+    return f'<td class="{kind}"{title}{sorts_by}>{join(cell_parts(table, row, cell), dress)}</td>'

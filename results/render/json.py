@@ -25,6 +25,7 @@ def render(table: Table) -> str:
         "rows": [
             {
                 "labels": dict(zip(table.labels, row.labels, strict=True)),
+                "published_by": row.published_by,
                 "cells": {name: _cell(cell) for name, cell in zip(table.columns, row.cells, strict=True)},
             }
             for row in table.rows

@@ -1,9 +1,13 @@
-"""LaTeX with booktabs; needs no package but that."""
+"""LaTeX with booktabs; needs no package but that.
+
+A cell has short lines, so that nine columns fit a page; wide tables span both
+columns of a two-column page. Bold is better than the baseline, underlined the best of a backbone.
+"""
 
 from __future__ import annotations
 
-from results.render._text import cell_text, split_scripts, title_line
-from results.tables.model import Table
+from results.render._text import Part, cell_parts, join, split_scripts, title_line
+from results.tables.model import Cell, Row, Table
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -26,30 +30,57 @@ _ESCAPES = {
     "−": r"$-$",
     "–": "--",
     "→": r"$\rightarrow$",
+    "’": "'",
+    "§": r"\S{}",
 }
+
+
+_SEPARATOR = r" $\cdot$ "
+_WIDE, _CROWDED = 7, 9
+"""From so many columns on, labels included, a table takes the page's width, and its cells a line for each part."""
 
 
 def render(table: Table) -> str:
     header = [*map(_escape, table.labels), *map(_header, table.columns)]
+    environment = "table*" if len(header) >= _WIDE else "table"
     lines = [
-        r"\begin{table}[t]",
+        rf"\begin{{{environment}}}[t]",
         r"\centering",
         rf"\caption{{{_escape(title_line(table))}}}",
         rf"\label{{tab:{table.id}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.labels)}{'r' * len(table.columns)}}}",
+        r"\scriptsize",
+        r"\setlength{\tabcolsep}{2.5pt}",
+        rf"\begin{{tabular}}{{@{{}}{'l' * len(table.labels)}{'r' * len(table.columns)}@{{}}}}",
         r"\toprule",
         _line(header),
         r"\midrule",
-        *(
-            _line([_escape(text) for text in (*row.labels, *(cell_text(table, cell) for cell in row.cells))])
-            for row in table.rows
-        ),
+        *(_line([*map(_escape, row.labels), *(_cell(table, row, cell) for cell in row.cells)]) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
-        *(rf"\par\footnotesize {_escape(note)}" for note in table.notes),
-        r"\end{table}",
+        *(rf"\par {_escape(note)}" for note in table.notes),
+        rf"\end{{{environment}}}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cell(table: Table, row: Row, cell: Cell) -> str:
+    """Ours, or why there is none; below it in small print what was printed, then n and the difference."""
+    found = cell_parts(table, row, cell)
+    crowded = len(table.labels) + len(table.columns) >= _CROWDED
+    if table.published_only or not (crowded or any(part.kind == "paper" for part in found)):
+        return join(found, _dress, _SEPARATOR)
+    small = (("count",), ("difference",)) if crowded else (("count", "difference"),)
+    kinds = (("ours", "state"), ("paper",), *small)
+    lines = [join([part for part in found if part.kind in those], _dress, _SEPARATOR) for those in kinds]
+    first, *rest = [line for line in lines if line]
+    below = [rf"\\{{\tiny {line}}}" for line in rest]
+    return rf"\shortstack[r]{{{first}{''.join(below)}}}" if rest else first
+
+
+def _dress(part: Part) -> str:
+    text = _escape(part.words)
+    text = rf"\underline{{{text}}}" if "best" in part.marks else text
+    return rf"\textbf{{{text}}}" if "better" in part.marks else text
 
 
 def _line(cells: list[str]) -> str:

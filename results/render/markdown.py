@@ -1,10 +1,10 @@
-"""GitHub-flavoured Markdown."""
+"""GitHub-flavoured Markdown: bold is better than the baseline, underlined the best of a backbone."""
 
 from __future__ import annotations
 
 import re
 
-from results.render._text import cell_text, html_header, title_line
+from results.render._text import Part, cell_parts, html_header, join, title_line
 from results.tables.model import Table
 
 
@@ -17,11 +17,17 @@ def render(table: Table) -> str:
         _line(["---"] * len(table.labels) + ["--:"] * len(table.columns)),
     ]
     for row in table.rows:
-        cells = [cell_text(table, cell) for cell in row.cells]
-        lines.append(_line([_escape(text) for text in (*row.labels, *cells)]))
+        cells = [join(cell_parts(table, row, cell), _dress) for cell in row.cells]
+        lines.append(_line([*map(_escape, row.labels), *cells]))
     if table.notes:
         lines += ["", *(f"- {_escape(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
+
+
+def _dress(part: Part) -> str:
+    text = _escape(part.words)
+    text = f"<ins>{text}</ins>" if "best" in part.marks else text
+    return f"**{text}**" if "better" in part.marks else text
 
 
 def _line(cells: list[str]) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from results.render._text import count, ours, parts, title_line
-from results.tables.model import Cell, Table
+from results.render._text import Part, cell_parts, title_line
+from results.tables.model import Cell, Row, Table
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-_STYLES = {"paper": "dim", "difference": "cyan", "state": "yellow"}
+_STYLES = {"ours": "", "count": "dim", "paper": "dim", "difference": "cyan", "state": "yellow"}
+_MARKS = {"better": "bold", "best": "underline", "within": "green", "above": "cyan", "below": "red"}
 _STATE_STYLES = {"failed": "red", "mixed": "red", "missing": "red", "cited": "dim", "not planned": "dim"}
 
 
@@ -33,20 +34,23 @@ def render(table: Table) -> RichTable:
     for name in table.columns:
         drawn.add_column(Text(name), justify="right")
     for row in table.rows:
-        drawn.add_row(*(Text(label) for label in row.labels), *(_cell(table, cell) for cell in row.cells))
+        drawn.add_row(*(Text(label) for label in row.labels), *(_cell(table, row, cell) for cell in row.cells))
     return drawn
 
 
-def _cell(table: Table, cell: Cell) -> Text:
+def _cell(table: Table, row: Row, cell: Cell) -> Text:
     from rich.text import Text
 
-    if table.published_only:
-        return Text(cell.published or "")
-    lines = []
-    for kind, words in parts(cell):
-        if kind == "ours":
-            lines.append(Text.assemble((ours(cell) or "", "bold"), (f" {count(cell)}", "dim")))
-        else:
-            style = _STATE_STYLES.get(words, _STYLES[kind]) if kind == "state" else _STYLES[kind]
-            lines.append(Text(words, style))
-    return Text("\n").join(lines)
+    text = Text()
+    for part in cell_parts(table, row, cell):
+        if text:
+            text.append(" " if part.kind == "count" else "\n")
+        text.append(part.words, _style(part))
+    return text
+
+
+def _style(part: Part) -> str:
+    marks = [_MARKS[mark] for mark in part.marks]
+    if part.kind == "state":
+        return _STATE_STYLES.get(part.words, _STYLES["state"])
+    return " ".join(marks) or _STYLES[part.kind]

@@ -20,10 +20,13 @@ from results.declarations import (
 )
 from results.errors import InputError
 from results.reference import Reference, load_reference
-from results.tables.cell import fill, frame_rows
-from results.tables.layout import lay_out
+from results.tables.cell import fill
+from results.tables.emphasis import emphasise
+from results.tables.layout import Layout, lay_out
+from results.tables.miniature import miniature
 from results.tables.model import Cell, Row, Table
-from results.tables.notes import notes_for
+from results.tables.notes import notes_for, notes_for_paper
+from results.tables.rows import RunRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Cell",
     "Row",
+    "RunRows",
     "Table",
     "build_table",
     "find_declaration",
@@ -40,13 +44,20 @@ __all__ = [
 ]
 
 
-def build_table(declaration: Declaration | str, frame: pd.DataFrame, reference: Reference | None = None) -> Table:
+def build_table(
+    declaration: Declaration | str, runs: pd.DataFrame | RunRows, reference: Reference | None = None
+) -> Table:
     """Fill a declared table from a frame of ``results.frame``.
+
+    A paper's table of which no cell has a run, while there are runs on other data in its roles, is built in miniature:
+    see ``results.tables.miniature``.
 
     Parameters
     ----------
     declaration
         A declaration, or the name of a shipped one.
+    runs
+        The frame, or its rows made ready once for several tables.
     reference
         The published numbers; the OPERA paper's by default.
 
@@ -57,8 +68,11 @@ def build_table(declaration: Declaration | str, frame: pd.DataFrame, reference: 
     """
     if isinstance(declaration, str):
         declaration = find_declaration(declaration)
-    layout = lay_out(declaration, reference or load_reference())
-    rows = frame_rows(frame)
+    reference = reference or load_reference()
+    rows = runs if isinstance(runs, RunRows) else RunRows(runs)
+    layout = lay_out(declaration, reference)
+    if isinstance(declaration, PaperDeclaration) and not _has_runs(layout, rows):
+        layout = miniature(declaration, reference, rows) or layout
     table = Table(
         id=layout.id,
         title=layout.title,
@@ -66,13 +80,16 @@ def build_table(declaration: Declaration | str, frame: pd.DataFrame, reference: 
         source=layout.source,
         labels=layout.labels,
         columns=layout.columns,
-        rows=tuple(Row(row.labels, tuple(fill(slot, rows) for slot in row.slots)) for row in layout.rows),
+        rows=tuple(
+            Row(row.labels, tuple(fill(slot, rows) for slot in row.slots), row.published_by) for row in layout.rows
+        ),
     )
-    return replace(table, notes=notes_for(table, layout.notes))
+    table = emphasise(table, layout.baseline, _metrics(layout))
+    return replace(table, notes=notes_for(table, layout.notes, layout.baseline))
 
 
 def paper_table(name: str, reference: Reference | None = None) -> Table:
-    """The published numbers alone, rows, columns and digits as printed.
+    """The published numbers alone, rows, columns and digits as printed; bold by the paper's rule, not by its print.
 
     Raises
     ------
@@ -85,7 +102,7 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
             f"table {name!r} has no published numbers; those that have: {', '.join(published_table_names())}"
         )
     layout = lay_out(declaration, reference or load_reference())
-    return Table(
+    table = Table(
         id=layout.id,
         title=layout.title,
         caption=layout.caption,
@@ -95,6 +112,24 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
         rows=tuple(
             Row(row.labels, tuple(Cell("published", published=slot.published) for slot in row.slots))
             for row in layout.rows
+            if row.published_by == "paper"
         ),
         published_only=True,
     )
+    table = emphasise(table, layout.baseline, _metrics(layout))
+    return replace(table, notes=notes_for_paper(table, layout.baseline))
+
+
+def _has_runs(layout: Layout, rows: RunRows) -> bool:
+    queries = (slot.query for row in layout.rows for slot in row.slots if slot.query is not None)
+    return any(rows.answering(query, leaving_out="metric") for query in queries)
+
+
+def _metrics(layout: Layout) -> list[str | None]:
+    """The metric of each column; None where its cells ask for several."""
+    asked: list[set[str]] = [set() for _ in layout.columns]
+    for row in layout.rows:
+        for column, slot in zip(asked, row.slots, strict=True):
+            if slot.query is not None:
+                column.add(str(slot.query.get("metric")))
+    return [column.pop() if len(column) == 1 else None for column in asked]

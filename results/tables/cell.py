@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from results.declarations import Query
 from results.metrics import metric as metric_called
 from results.reference import published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import Slot
 from results.tables.model import Cell
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-RunRow = Mapping[str, Any]
+from results.tables.rows import RunRow, RunRows
 
 MUST_AGREE = (
     "method",
@@ -44,21 +39,14 @@ MUST_AGREE = (
 _MOST_ALIVE_FIRST = ("running", "waiting", "planned", "unknown", "failed", "cancelled")
 
 
-def frame_rows(frame: pd.DataFrame) -> list[RunRow]:
-    """The frame as dictionaries with None for every missing value, in an order of their own."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    names = [str(name) for name in plain.columns]
-    values = zip(*(plain[name].tolist() for name in names), strict=True)
-    rows: list[RunRow] = [dict(zip(names, row, strict=True)) for row in values]
-    return sorted(rows, key=lambda row: (row["run_id"], row["metric"] or ""))
-
-
-def fill(slot: Slot, rows: Sequence[RunRow]) -> Cell:
-    """The cell that ``rows`` (of ``frame_rows``) make of ``slot``."""
+def fill(slot: Slot, rows: RunRows) -> Cell:
+    """The cell that ``rows`` make of ``slot``."""
     if slot.query is None:
         return Cell("cited", published=slot.published)
-    runs = [row for row in rows if _answers(row, slot.query, leaving_out="metric")]
-    done = [row for row in runs if row["state"] == "done" and _answers(row, slot.query)]
+    runs = rows.answering(slot.query, leaving_out="metric")
+    asked = slot.query.get("metric")
+    wanted = asked if isinstance(asked, list) else [asked]
+    done = [row for row in runs if row["state"] == "done" and row["metric"] in wanted]
     unfinished = [row for row in runs if row["state"] != "done"]
     if not done:
         return _without_number(slot, runs, unfinished)
@@ -67,14 +55,6 @@ def fill(slot: Slot, rows: Sequence[RunRow]) -> Cell:
         n = len({row["run_id"] for row in done})
         return Cell("mixed", published=slot.published, seeds=n, reason=f"{n} runs differ: {different}")
     return _with_number(slot, done, [row for row in unfinished if row["setting"] == done[0]["setting"]])
-
-
-def _answers(row: RunRow, query: Query, leaving_out: str | None = None) -> bool:
-    return all(
-        row[name] in value if isinstance(value, list) else row[name] == value
-        for name, value in query.items()
-        if name != leaving_out
-    )
 
 
 def _differences(done: Sequence[RunRow]) -> str:
@@ -99,7 +79,9 @@ def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow
     values = [float(row["value"]) for row in by_seed.values()]
     centre = mean(values)
     published = None if slot.published is None else published_number(slot.published)
+    difference = None if published is None else centre - published
     any_row = done[0]
+    meaning = metric_called(any_row["metric"])
     recipes = (("pretraining", any_row["pretrain_recipe"]), (any_row["protocol"], any_row["protocol_recipe"]))
     return Cell(
         state="done",
@@ -108,12 +90,23 @@ def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow
         n=len(values),
         seeds=len(values) + len({row["seed"] for row in pending}),
         published=slot.published,
-        difference=None if published is None else centre - published,
+        difference=difference,
         metric=any_row["metric"],
         reason=_tally(pending) if pending else None,
         recipes=tuple(f"{what} {recipe}" for what, recipe in recipes if recipe),
-        decimals=metric_called(any_row["metric"]).decimals,
+        decimals=meaning.decimals,
+        run_ids=tuple(row["run_id"] for _, row in sorted(by_seed.items(), key=lambda item: (item[0] is None, item[0]))),
+        agreement=_agreement(difference, meaning.tolerance),
     )
+
+
+def _agreement(difference: float | None, tolerance: float | None) -> str | None:
+    """How ours lies to the published number; a hair's breadth of rounding is no disagreement."""
+    if difference is None or tolerance is None:
+        return None
+    if abs(difference) <= tolerance + 1e-9:
+        return "within"
+    return "above" if difference > 0 else "below"
 
 
 def _without_number(slot: Slot, runs: Sequence[RunRow], unfinished: Sequence[RunRow]) -> Cell:

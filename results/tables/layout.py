@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.declarations import ANY, Declaration, OwnDeclaration, PaperDeclaration, Query
+from results.declarations import ANY, Declaration, OwnDeclaration, PaperDeclaration, Query, SecondBaseline
 from results.errors import InputError
 from results.reference import Reference, load_reference, load_vocabulary, published_number
 
@@ -24,6 +24,7 @@ class Slot:
 class LayoutRow:
     labels: tuple[str, ...]
     slots: tuple[Slot, ...]
+    published_by: str = "paper"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Layout:
     columns: tuple[str, ...]
     rows: tuple[LayoutRow, ...]
     notes: tuple[str, ...]
+    baseline: str
 
 
 def lay_out(declaration: Declaration, reference: Reference) -> Layout:
@@ -89,6 +91,7 @@ def _lay_out_own(declaration: OwnDeclaration) -> Layout:
         tuple(declaration.columns),
         tuple(rows),
         declaration.notes,
+        declaration.baseline,
     )
 
 
@@ -105,14 +108,9 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
     rows = []
     for printed in published.rows:
         words, numbers = printed[: len(labels)], printed[len(labels) :]
-        said = [_say(declaration, column, word) for column, word in zip(labels, words, strict=True)]
-        slots = []
-        for column, number in zip(declaration.columns.values(), numbers, strict=True):
-            queries = [query for query in said if query is not None]
-            cited = len(queries) < len(said)
-            query = None if cited else combine(declaration.id, declaration.where, column, *queries)
-            slots.append(Slot(query, number))
-        rows.append(LayoutRow(words, tuple(slots)))
+        rows.append(LayoutRow(words, _slots(declaration, labels, words, numbers)))
+    if declaration.second_baseline is not None:
+        rows = _with_second_baseline(declaration, declaration.second_baseline, labels, rows)
     return Layout(
         declaration.id,
         published.source,
@@ -122,10 +120,49 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
         tuple(declaration.columns),
         tuple(rows),
         (*declaration.notes, *(_tell(name) for name in declaration.see_also)),
+        declaration.baseline,
     )
 
 
-def _say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
+def _slots(
+    declaration: PaperDeclaration, labels: Sequence[str], words: Sequence[str], numbers: Sequence[str | None]
+) -> tuple[Slot, ...]:
+    said = [say(declaration, column, word) for column, word in zip(labels, words, strict=True)]
+    queries = [query for query in said if query is not None]
+    cited = len(queries) < len(said)
+    return tuple(
+        Slot(None if cited else combine(declaration.id, declaration.where, column, *queries), number)
+        for column, number in zip(declaration.columns.values(), numbers, strict=True)
+    )
+
+
+def _with_second_baseline(
+    declaration: PaperDeclaration, second: SecondBaseline, labels: tuple[str, ...], rows: list[LayoutRow]
+) -> list[LayoutRow]:
+    """Each of its rows below the last row of the baseline that says the same; one without such a row is left out."""
+    reference_name, _, table_name = second.reference.partition("/")
+    reference = load_reference(reference_name).tables[table_name]
+    placed = list(rows)
+    for printed in reference.rows:
+        given = dict(zip(reference.columns, printed, strict=True))
+        if any(given[column] != word for column, word in second.where.items()):
+            continue
+        words = tuple(second.labels.get(label) or given[label] for label in labels)
+        alike = [label for label in labels if label not in ("Method", "BS")]
+        stands_for = [
+            row
+            for row in placed
+            if dict(zip(labels, row.labels, strict=True)).get("Method") == declaration.baseline
+            and all(row.labels[labels.index(label)] == words[labels.index(label)] for label in alike)
+        ]
+        if stands_for:
+            numbers = [given.get(column) for column in declaration.columns]
+            slots = _slots(declaration, labels, words, numbers)
+            placed.insert(placed.index(stands_for[-1]) + 1, LayoutRow(words, slots, published_by="official"))
+    return placed
+
+
+def say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
     """The query that a label cell stands for; None when it names a cited method."""
     vocabulary = load_vocabulary()
     words: Mapping[str, object] = {

@@ -29,6 +29,14 @@ class Cell:
         ``<protocol> <id>@<version>``, ``*`` marking recipes of which the sweep changed something.
     decimals
         Digits after the point that the metric is printed with.
+    run_ids
+        The runs averaged, by seed.
+    agreement
+        ``within`` when the difference is no larger than the metric's tolerance, else ``above`` or ``below``.
+    better, best
+        Ours is better than our number of the row's baseline; the best of ours on its backbone.
+    published_better, published_best
+        The same of the published numbers.
     """
 
     state: str
@@ -42,12 +50,21 @@ class Cell:
     reason: str | None = None
     recipes: tuple[str, ...] = ()
     decimals: int = 1
+    run_ids: tuple[str, ...] = ()
+    agreement: str | None = None
+    better: bool = False
+    best: bool = False
+    published_better: bool = False
+    published_best: bool = False
 
 
 @dataclass(frozen=True)
 class Row:
+    """One line; ``published_by`` is who printed the published numbers: ``paper`` or ``official``."""
+
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]
+    published_by: str = "paper"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Sequence
 from results.tables.model import Cell, Row, Table
 
 
-def notes_for(table: Table, declared: Sequence[str]) -> tuple[str, ...]:
+def notes_for(table: Table, declared: Sequence[str], baseline: str) -> tuple[str, ...]:
     """Notes of a filled table, those of its declaration after the general ones."""
-    return (*_signs(table), *_recipes(table), *declared, *_reasons(table))
+    return (*_signs(table), *_marks(table, baseline), *_recipes(table), *declared, *_reasons(table))
+
+
+def notes_for_paper(table: Table, baseline: str) -> tuple[str, ...]:
+    """What the marks in the paper's own numbers mean."""
+    return tuple(_marks(table, baseline))
 
 
 def _cells(table: Table) -> Iterator[tuple[Row, str, Cell]]:
@@ -25,9 +30,24 @@ def _signs(table: Table) -> Iterator[str]:
     if any(cell.n == 1 for cell in cells):
         yield "A number from one seed has no spread to show."
     if any(cell.difference is not None for cell in cells):
-        yield "Δ is ours minus the paper's."
+        yield "Δ is ours minus the printed number."
     if any("†" in label for row in table.rows for label in row.labels):
-        yield "† marks the paper's own reproductions."
+        whose = (
+            "the paper's own reproductions" if table.source else "what the paper reproduced; here it is a run of ours"
+        )
+        yield f"† marks {whose}."
+    if any(row.published_by == "official" for row in table.rows):
+        yield "official: as MoCo-v3's own repository reports it, and ours from its released files."
+
+
+def _marks(table: Table, baseline: str) -> Iterator[str]:
+    cells = [cell for _, _, cell in _cells(table)]
+    better = [cell.published_better if table.published_only else cell.better for cell in cells]
+    best = [cell.published_best if table.published_only else cell.best for cell in cells]
+    if any(better):
+        yield f"Bold: OPERA above the {baseline} row it belongs to, as a mean and whatever the spread."
+    if any(best):
+        yield "Underlined: the highest of its backbone."
 
 
 def _recipes(table: Table) -> Iterator[str]:

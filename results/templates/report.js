@@ -1,43 +1,82 @@
 "use strict";
-const table = document.getElementById("run-list");
-const filter = document.getElementById("run-filter");
-const shown = document.getElementById("runs-shown");
 
-function value(row, column) {
+/* Tables in .interactive boxes get a filter above them and a button in every column's head. */
+
+function sortKey(row, column) {
   const cell = row.cells[column];
-  return cell.dataset.value ?? cell.textContent.trim();
+  const text = cell.dataset.value ?? cell.textContent.trim();
+  const number = Number(text.replace(/^[–-]$/, "").replace("−", "-") || NaN);
+  return { text, number, empty: !cell.dataset.value && !/[0-9A-Za-z]/.test(text) };
 }
 
-for (const button of table.querySelectorAll("th button")) {
-  button.addEventListener("click", () => {
-    const header = button.closest("th");
-    const ascending = header.getAttribute("aria-sort") !== "ascending";
-    for (const other of table.querySelectorAll("th")) other.removeAttribute("aria-sort");
-    header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-    const body = table.tBodies[0];
-    const rows = [...body.rows].sort((a, b) =>
-      value(a, header.cellIndex).localeCompare(value(b, header.cellIndex), "en", { numeric: true }));
-    body.append(...(ascending ? rows : rows.reverse()));
-  });
+function compareRows(a, b, column, sign) {
+  const left = sortKey(a, column), right = sortKey(b, column);
+  if (left.empty !== right.empty) return left.empty ? 1 : -1;
+  if (!isNaN(left.number) && !isNaN(right.number)) return sign * (left.number - right.number);
+  if (isNaN(left.number) !== isNaN(right.number)) return isNaN(left.number) ? 1 : -1;
+  return sign * left.text.localeCompare(right.text, "en", { numeric: true });
 }
 
-filter.addEventListener("input", () => {
-  const words = filter.value.toLowerCase().split(/\s+/);
-  let count = 0;
-  for (const row of table.tBodies[0].rows) {
-    const text = row.textContent.toLowerCase();
-    row.hidden = !words.every((word) => text.includes(word));
-    count += row.hidden ? 0 : 1;
+function addSorting(table) {
+  const heads = [...table.tHead.rows[0].cells];
+  for (const head of heads) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const ascending = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const rows = [...table.tBodies[0].rows];
+      rows.sort((a, b) => compareRows(a, b, head.cellIndex, ascending ? 1 : -1));
+      table.tBodies[0].append(...rows);
+    });
   }
-  shown.textContent = `${count} shown`;
-});
+}
+
+function addFilter(box, table) {
+  const line = document.createElement("p");
+  line.className = "filter";
+  const label = document.createElement("label");
+  label.textContent = "Filter ";
+  const input = document.createElement("input");
+  input.type = "search";
+  input.autocomplete = "off";
+  input.setAttribute("aria-label", `Filter ${box.getAttribute("aria-label")}: rows that hold every word`);
+  const shown = document.createElement("span");
+  shown.className = "muted";
+  shown.setAttribute("aria-live", "polite");
+  const count = () => {
+    const rows = [...table.tBodies[0].rows];
+    shown.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+  };
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/);
+    for (const row of table.tBodies[0].rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    count();
+  });
+  label.append(input);
+  line.append(label, shown);
+  box.before(line);
+  count();
+}
+
+for (const box of document.querySelectorAll(".interactive")) {
+  const table = box.querySelector("table");
+  addSorting(table);
+  if (table.tBodies[0].rows.length > 3) addFilter(box, table);
+}
 
 function openTarget() {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (target instanceof HTMLDetailsElement) {
-    target.open = true;
-    target.scrollIntoView();
-  }
+  if (!(target instanceof HTMLDetailsElement)) return;
+  for (let at = target; at; at = at.parentElement.closest("details")) at.open = true;
+  target.querySelector("summary").focus({ preventScroll: true });
+  target.scrollIntoView();
 }
 window.addEventListener("hashchange", openTarget);
 openTarget();

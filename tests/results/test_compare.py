@@ -7,11 +7,14 @@ import io
 import json
 import math
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from results.compare import Comparison, compare, render_comparison
@@ -79,6 +82,9 @@ class Sweep:
         recorded = {name: options.pop(name) for name in ("fingerprint",) if name in options}
         judged = {name: options.pop(name) for name in ("version", "protocol") if name in options}
         protocol = judged.pop("protocol", "linear")
+        if "judged_changed" in options:
+            judged["changed"] = options.pop("judged_changed")
+            judged |= {name: options.pop(name) for name in judged["changed"]}
         config = evaluation(pretraining(method, **options), protocol, **judged)
         return write_run(self.directory, config, state=state, metrics={"top1": top1, "top5": 99.0}, **recorded)
 
@@ -128,6 +134,11 @@ def test_verdicts_claim_no_more_than_the_pairs_show(sweep: Sweep) -> None:
         ({"seed": 5}, "differs in seed (0, there 5)"),
         ({"version": 2}, "differs in protocol_recipe (linear-tiny@1, there linear-tiny@2)"),
         ({"fingerprint": "f" * 64}, "differs in fingerprint ("),
+        (
+            {"judged_changed": ("learning_rate",), "learning_rate": 0.3},
+            "differs in protocol_recipe (linear-tiny@1, there linear-tiny@1*), "
+            "protocol_changes (None, there learning_rate=0.3)",
+        ),
         ({"protocol": "knn"}, "moco_v3 has no linear run"),
         ({"state": "failed"}, "its partner is failed"),
         ({"state": "planned"}, "its partner is planned"),
@@ -140,6 +151,79 @@ def test_what_keeps_two_runs_apart_is_named(sweep: Sweep, changed: dict[str, Any
     assert found.groups == ()
     (unpaired,) = (one for one in found.unpaired if one.run_id == ours)
     assert reason in unpaired.reason
+
+
+def test_a_recipe_changed_in_two_ways_is_two_protocols(sweep: Sweep) -> None:
+    ours = sweep.add("opera", judged_changed=("learning_rate",), learning_rate=0.1)
+    sweep.add("moco_v3", judged_changed=("learning_rate",), learning_rate=0.3)
+    found = compare(sweep.frame(), "opera")
+    assert found.groups == ()
+    (unpaired,) = (one for one in found.unpaired if one.run_id == ours)
+    assert "differs in protocol_changes (learning_rate=0.1, there learning_rate=0.3)" in unpaired.reason
+
+
+def test_a_seed_counts_once(sweep: Sweep) -> None:
+    """The same work under another parent's id is a second run of one seed, and no second witness."""
+    values: dict[str, float] = {}
+    for seed in range(2):
+        sweep.add("moco_v3", 90.0, seed=seed)
+        for parent, top1 in (("a", 91.0), ("b", 99.0)):
+            config = evaluation(pretraining("opera", seed=seed))
+            values[write_run(sweep.directory, config, metrics={"top1": top1}, parents=(parent,))] = top1
+    group = top1_group(compare(sweep.frame(), "opera"))
+    first = [min(run_id for run_id in values if f"-s{seed}-" in run_id) for seed in range(2)]
+    assert group.seeds == (0, 1)
+    assert group.method_mean == pytest.approx(sum(values[run_id] for run_id in first) / 2)
+
+
+def test_any_two_methods(sweep: Sweep) -> None:
+    for seed in range(3):
+        sweep.add("supervised", 80.0 + seed, seed=seed)
+        sweep.add("mine", 83.0 + 2 * seed, seed=seed)
+    found = compare(sweep.frame(), "mine", baseline="supervised")
+    assert top1_group(found).difference.mean == pytest.approx(4.0)
+    swapped = top1_group(compare(sweep.frame(), "supervised", baseline="mine")).difference
+    assert (swapped.mean, swapped.wins, swapped.losses) == (pytest.approx(-4.0), 0, 3)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=8),
+    st.integers(2, 6),
+)
+@settings(max_examples=50, deadline=None)
+def test_paired_differences_are_scipys(pairs: list[tuple[float, float]], decimals: int) -> None:
+    ours = [round(a, decimals) for a, _ in pairs]
+    theirs = [round(b, decimals) for _, b in pairs]
+    found = paired_difference(ours, theirs)
+    assert found.wins + found.losses + found.ties == found.n == len(pairs)
+    spread = {round(a - b, 9) for a, b in zip(ours, theirs, strict=True)}
+    if len(spread) == 1:
+        assert found.p_value is None
+        return
+    expected = stats.ttest_rel(ours, theirs)
+    interval = expected.confidence_interval(0.95)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+    assert (found.low, found.high) == (pytest.approx(interval.low, abs=1e-6), pytest.approx(interval.high, abs=1e-6))
+    assert (found.p_value < 0.05) == (not found.low <= 0 <= found.high) or found.p_value == pytest.approx(0.05)  # type: ignore[operator]
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=10, deadline=None)
+def test_order_repetition_and_strangers_change_nothing(random_: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        sweep = Sweep(Path(directory))
+        for seed, (ours, baseline) in enumerate(zip(OURS, BASELINE, strict=True)):
+            sweep.add("opera", ours, seed=seed)
+            sweep.add("moco_v3", baseline, seed=seed)
+        before = sweep.frame()
+        expected = compare(before, "opera")
+        sweep.add("supervised", 12.0)
+        sweep.add("stranger", 100.0, backbone="else")
+        after = sweep.frame()
+    order = list(range(len(after)))
+    random_.shuffle(order)
+    shuffled = pd.concat([after.iloc[order], after.iloc[order[:3]]])
+    assert compare(shuffled, "opera") == expected
 
 
 def test_settings_are_never_pooled(sweep: Sweep) -> None:

@@ -14,6 +14,7 @@ from results.figures import FORMATS, figure_names, find_figure, save_figure
 from results.figures._style import _STYLES, method_style
 from results.frame import to_frame
 from results.store import Store, load_runs
+from tests.results.paper_runs import PAPER, TINY, write_paper_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
 
 HEADLINE = {"top1", "knn_top1", "recall_at_1"}
@@ -56,8 +57,18 @@ def frame(store: Store) -> pd.DataFrame:
     return to_frame(store.runs)
 
 
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, pd.DataFrame]:
+    """The whole paper in miniature, two seeds."""
+    runs = tmp_path_factory.mktemp("paper")
+    write_paper_runs(runs, TINY, seeds=2, similarity=True)
+    store = load_runs(runs)
+    return store, to_frame(store.runs)
+
+
 @pytest.mark.parametrize("name", figure_names())
-def test_every_figure_in_every_format(name: str, store: Store, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_every_figure_in_every_format(name: str, paper: tuple[Store, pd.DataFrame], tmp_path: Path) -> None:
+    store, frame = paper
     magic = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
     for extension in FORMATS:
         picture = save_figure(name, store.runs, frame, tmp_path / "new" / "folder", extension)
@@ -116,6 +127,81 @@ def test_figure4_puts_ours_beside_the_published_numbers(store: Store, frame: pd.
             expected = opera[(opera["protocol"] == protocol) & (opera["arrangement"] == arrangement)]["value"]
             found = ours[(ours["side"] == side) & (ours["arrangement"] == arrangement)]["value"]
             assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "values"),
+    [
+        ("figure5", "pretrain_epochs", [2, 4, 6, 8, 12]),
+        ("figure6", "mlp_layers", [1, 2, 3, 4, 5]),
+        ("figure7", "embedding_dimension", [32, 64, 128, 256]),
+        ("figure8", "hidden_dimension", [128, 256, 512, 1024]),
+    ],
+)
+def test_an_ablation_varies_one_setting(
+    name: str, field: str, values: list[int], paper: tuple[Store, pd.DataFrame]
+) -> None:
+    store, frame = paper
+    shown = find_figure(name).data(store.runs, frame)
+    ours = shown[shown["run_id"].notna()]
+    tiny_vit = ours[ours["backbone"] == "tiny_vit"]
+    for side, protocol in (("classification", "finetune"), ("transfer", "segmentation")):
+        found = tiny_vit[tiny_vit["side"] == side]
+        assert set(found["protocol"]) == {protocol}
+        assert sorted(found[field].unique()) == values
+        assert len(found) == 2 * len(values), "two seeds, each value once"
+        others = {"pretrain_epochs", "mlp_layers", "embedding_dimension", "hidden_dimension", "global_batch_size"} - {
+            field
+        }
+        assert all(found[other].nunique() == 1 for other in others)
+    expected = frame.set_index(["run_id", "metric"])["value"]
+    for row in ours.to_dict("records"):
+        assert row["value"] == expected[row["run_id"], row["metric"]]
+
+
+def test_figure5_shows_what_the_paper_prints(paper: tuple[Store, pd.DataFrame]) -> None:
+    shown = find_figure("figure5").data(paper[0].runs, paper[1])
+    printed = shown[shown["source"] == "paper"]
+    points = {(row["side"], row["pretrain_epochs"]): row["value"] for row in printed.to_dict("records")}
+    # Section 4.3's text, and Tables 7, 2 and 4
+    assert points == {
+        ("classification", 50): 78.7,
+        ("classification", 100): 78.8,
+        ("classification", 150): 79.1,
+        ("classification", 300): 80.0,
+        ("transfer", 100): 42.4,
+        ("transfer", 150): 43.4,
+        ("transfer", 300): 43.6,
+    }
+
+
+def test_figure1_holds_the_papers_numbers_beside_runs_of_its_scale(tmp_path: Path) -> None:
+    write_paper_runs(tmp_path, PAPER)
+    store = load_runs(tmp_path)
+    bars = find_figure("figure1").data(store.runs, to_frame(store.runs))
+    paper = {
+        (b["backbone"], b["task"].split("\n")[1], b["protocol"], b["method"]): b["paper"]
+        for b in bars.to_dict("records")
+    }
+    assert paper["resnet50", "ImageNet", "linear", "opera"] == 74.8
+    assert paper["resnet50", "CIFAR-100", "transfer", "supervised"] == 85.5
+    assert paper["vit_small", "ADE20K", "segmentation", "moco_v3"] == 42.3
+
+
+def test_figure1_claims_no_number_of_the_paper_in_miniature(paper: tuple[Store, pd.DataFrame]) -> None:
+    bars = find_figure("figure1").data(paper[0].runs, paper[1])
+    assert bars["paper"].isna().all()
+    assert (bars["n"] == 2).all()
+    assert not bars.duplicated(["backbone", "task", "method"]).any()
+
+
+def test_similarity_adds_up_its_seeds(paper: tuple[Store, pd.DataFrame]) -> None:
+    bins = find_figure("similarity").data(paper[0].runs, paper[1])
+    shares = bins.groupby(["backbone", "variant", "space", "kind"])["share"].sum()
+    assert shares.to_numpy() == pytest.approx(1.0)
+    assert set(bins["n"]) == {2}
+    assert set(bins[bins["variant"] == "opera"]["space"]) == {"backbone", "instance", "class"}
+    assert set(bins[bins["variant"] == "moco_v3"]["space"]) == {"backbone", "instance"}
 
 
 def test_curves_take_the_later_of_repeated_epochs(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_csv_of_ours_reads_back_in_pandas() -> None:
 
 def test_json_keeps_every_field_of_every_cell() -> None:
     document = json.loads((GOLDEN / "table1.json").read_text(encoding="utf-8"))
-    cell = document["rows"][7]["cells"]["Top-1 Acc"]
+    cell = document["rows"][8]["cells"]["Top-1 Acc"]
     assert cell["mean"] == pytest.approx(73.7)
     assert (cell["n"], cell["unit"], cell["published"]) == (3, "%", "73.7")
     assert cell["recipes"] == ["pretraining mocov3-r50@1", "linear linear-r50@1"]

@@ -6,6 +6,7 @@ with its smallest and largest value.
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from results.index import INDEX
+from tests.results.paper_runs import TINY, write_paper_runs
 from tests.speed import microbatch
 
 
@@ -112,6 +115,35 @@ def plan() -> Pair:
     return Pair("opera-bench plan digits", "python -c pass", ours, bare_python)
 
 
+def tables_cold() -> Pair:
+    """All tables of 10,000 runs with no index, against reading the same records' bytes."""
+    runs = _ten_thousand_runs()
+
+    def ours() -> None:
+        (runs / INDEX).unlink(missing_ok=True)
+        command("tables", "--runs", str(runs), "--format", "md")()
+
+    def reference() -> None:
+        for path in runs.glob("*/record.json"):
+            path.read_bytes()
+
+    return Pair("opera-bench tables, 10,000 runs, cold", "read the records' bytes", ours, reference, repeats=3)
+
+
+def tables_warm() -> Pair:
+    """The same with the index of the time before."""
+    ours = command("tables", "--runs", str(_ten_thousand_runs()), "--format", "md")
+    return Pair("opera-bench tables, 10,000 runs, warm", "python -c pass", ours, bare_python)
+
+
+@functools.cache
+def _ten_thousand_runs() -> Path:
+    """The paper in miniature with 51 seeds."""
+    runs = Path(tempfile.mkdtemp())
+    write_paper_runs(runs, TINY, seeds=51)
+    return runs
+
+
 def step() -> Pair:
     """An OPERA step against the same forward and backward passes of the bare backbone."""
     from pretrain.backbones.lookup import find_backbone
@@ -137,7 +169,7 @@ def step() -> Pair:
 
 
 def pairs() -> Iterator[Pair]:
-    for make in (views, step, job_start, help_text, plan):
+    for make in (views, step, job_start, help_text, plan, tables_cold, tables_warm):
         yield make()
 
 

@@ -1,0 +1,163 @@
+"""One setting of OPERA varied, everything else equal: the shape of the paper's Figures 5 to 8.
+
+Left the task whose labels the pretraining saw, right one the representation has to transfer to, as in the paper, which
+takes ImageNet finetuning and ADE20K segmentation. Points share a line only if they differ in nothing but the varied
+setting and the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from results.errors import InputError
+from results.figures._points import evaluation_points
+from results.figures._style import MUTED, backbone_label, backbone_order, method_style
+from results.statistics import mean, standard_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CAPTION = (
+    "Left: the task the labels of pretraining belong to. Right: transfer. Mean over seeds ± one standard error, small "
+    "dots the single seeds; a line joins runs that differ in nothing else, of each network the setting that was varied "
+    "most. Axes do not start at 0."
+)
+_SAME_TASK = ("finetune", "linear", "knn")
+_TRANSFER = ("segmentation", "transfer", "detection")
+_SETTINGS = (
+    "backbone",
+    "pretrain_dataset",
+    "global_batch_size",
+    "pretrain_epochs",
+    "mlp_layers",
+    "embedding_dimension",
+    "hidden_dimension",
+)
+_LINES = ("-", "--", ":", "-.")
+
+
+def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
+    """One line per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
+
+    Raises
+    ------
+    InputError
+        No protocol has OPERA under two values of ``field`` that differ in nothing else.
+    """
+    import pandas as pd
+
+    points = evaluation_points(frame[frame["method"] == "opera"])
+    points = points[(points["variant"] == "opera") & points[field].notna()]
+    others = [name for name in _SETTINGS if name != field]
+    same_task = points["dataset"] == points["pretrain_dataset"]
+    sides = [
+        _first_compared(points[same_task], _SAME_TASK, field, others).assign(side="classification"),
+        _first_compared(points[~same_task], _TRANSFER, field, others).assign(side="transfer"),
+    ]
+    found = pd.concat([side for side in sides if not side.empty] or [points.head(0).assign(side="")])
+    if found.empty:
+        raise InputError(f"no protocol has results of opera for two values of {field} that differ in nothing else")
+    found = found.assign(series=_series(found, others))
+    columns = ["side", "panel", "series", *_SETTINGS, "protocol", "dataset", "metric", "seed", "run_id", "value"]
+    return found[columns].reset_index(drop=True)
+
+
+def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool, paper: Sequence[Any] = ()) -> Figure:
+    """A panel per task; ``paper`` adds panels of (heading, unit, [(x, y)]) with what the paper prints.
+
+    Parameters
+    ----------
+    doubling
+        The setting is varied by factors: a logarithmic axis.
+    """
+    from matplotlib.figure import Figure
+
+    points = ablation_data(frame, field)
+    panels = list(points["panel"].unique())
+    figure = Figure(figsize=(2.8 * (len(panels) + len(paper)) + 0.4, 2.9))
+    grid = figure.subplots(1, len(panels) + len(paper), squeeze=False)[0]
+    for axes, panel in zip(grid, panels, strict=False):
+        _draw_panel(axes, points[points["panel"] == panel], field)
+        *heading, unit = panel.split("\n")
+        axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
+        axes.set_ylabel(unit)
+    for axes, (heading, unit, printed) in zip(grid[len(panels) :], paper, strict=True):
+        look = method_style("opera")
+        axes.plot(*zip(*printed, strict=True), look.marker, color=look.colour, markerfacecolor="white")
+        axes.set_title(heading, fontsize=8.5, fontweight="normal")
+        axes.set_ylabel(unit)
+        axes.margins(x=0.1, y=0.15)
+        axes.set_xticks([x for x, _ in printed])
+    for axes in grid:
+        axes.set_xlabel(label, color=MUTED)
+        axes.grid(axis="y")
+        if doubling:
+            axes.set_xscale("log", base=2)
+    for axes in grid[: len(panels)]:
+        values = sorted(points[field].unique())
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+    return figure
+
+
+def _first_compared(points: pd.DataFrame, order: Sequence[str], field: str, others: list[str]) -> pd.DataFrame:
+    """Of the first protocol in ``order`` that compares: one metric, its panel and each network's series of most values.
+
+    Of equally long series the one in the smallest batch speaks, as the paper's ablations do.
+    """
+    values = points.groupby([*others, "panel"], dropna=False)[field].transform("nunique")
+    compared = points.assign(values=values)[values > 1]
+    for protocol in order:
+        found = compared[compared["protocol"] == protocol]
+        if found.empty:
+            continue
+        found = found[found["metric"] == found["metric"].min()]
+        found = found[
+            found["panel"] == found.sort_values(["values", "place"], ascending=[False, True])["panel"].iloc[0]
+        ]
+        ranked = found.sort_values(["values", *others], ascending=[False, *([True] * len(others))])
+        chosen = ranked.drop_duplicates("backbone")[[*others]]
+        kept: pd.DataFrame = found.merge(chosen, on=others, how="inner").drop(columns="values")
+        return kept
+    return points.head(0)
+
+
+def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
+    """Each point's backbone, and the settings that tell several series of one backbone apart."""
+    telling = [name for name in others if name != "backbone" and points.groupby("backbone")[name].nunique().max() > 1]
+    return [
+        ", ".join([backbone_label(row["backbone"]), *(f"{name.replace('_', ' ')} {row[name]}" for name in telling)])
+        for row in points.to_dict("records")
+    ]
+
+
+def _draw_panel(axes: Axes, points: pd.DataFrame, field: str) -> None:
+    look = method_style("opera")
+    order = sorted(points["backbone"].unique(), key=backbone_order)
+    names = sorted(points["series"].unique(), key=lambda name: [backbone_label(b) in name for b in order], reverse=True)
+    for number, name in enumerate(names):
+        found = points[points["series"] == name].groupby(field)["value"].agg(list)
+        centres = [mean(values) for values in found]
+        errors = [standard_error(values) or 0.0 for values in found]
+        face = look.colour if number == 0 else "white"
+        axes.errorbar(
+            found.index.astype(float),
+            centres,
+            yerr=errors,
+            color=look.colour,
+            alpha=1 - 0.25 * min(number, 2),
+            linestyle=_LINES[number % len(_LINES)],
+            linewidth=1.2,
+            marker=look.marker,
+            markersize=5.5,
+            markerfacecolor=face,
+            label=name,
+        )
+        for x, values in found.items():
+            if len(values) > 1:
+                axes.scatter([float(str(x))] * len(values), values, s=6, color=MUTED, linewidths=0, zorder=1)
+    axes.margins(x=0.08, y=0.12)
+    axes.legend(fontsize=7.5, handlelength=2.6)

@@ -1,0 +1,28 @@
+"""How many linear layers the class head has: the paper's Figure 6."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from results.figures._ablation import CAPTION, ablation_data, draw_ablation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from results.store import Run
+
+__all__ = ["CAPTION", "TITLE", "data", "draw"]
+
+TITLE = "Layers of the class head"
+
+
+def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+    """See ``ablation_data``."""
+    return ablation_data(frame, "mlp_layers")
+
+
+def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+    """A panel per task."""
+    return draw_ablation(frame, "mlp_layers", "MLP layers", doubling=False)

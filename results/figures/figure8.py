@@ -1,0 +1,28 @@
+"""How wide the class head is inside: the paper's Figure 8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from results.figures._ablation import CAPTION, ablation_data, draw_ablation
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from results.store import Run
+
+__all__ = ["CAPTION", "TITLE", "data", "draw"]
+
+TITLE = "Hidden dimension of the class head"
+
+
+def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+    """See ``ablation_data``."""
+    return ablation_data(frame, "hidden_dimension")
+
+
+def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+    """A panel per task."""
+    return draw_ablation(frame, "hidden_dimension", "hidden dimension", doubling=True)

@@ -1,0 +1,144 @@
+"""Corollary 1 made visible: are views of one image closer than images of one class, and those than the others?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from results.errors import InputError
+from results.figures._style import INK, MUTED, backbone_label, backbone_order, method_order, method_style
+from results.store import Run
+from results.variants import present, variant
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLE = "Similarity of pairs in each space"
+CAPTION = (
+    "Distribution of cosine similarity over validation images, all seeds together, of each method's longest "
+    "pretraining: two views of one image, two images of one class, two of different classes; upright lines: means. "
+    "Corollary 1 of the paper expects them in this order from right to left. A method has only the spaces it trains. "
+    "Each panel has its own axis, which ends at 1."
+)
+ARTIFACT = "artifacts/similarity.json"
+SPACES = ("backbone", "instance", "class")
+BINS = 40
+_SHOWN = ("supervised", "moco_v3", "opera", "opera_mim")
+_KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
+    "view": ("two views of an image", "#0072B2", "-"),
+    "same_class": ("same class", "#D55E00", "--"),
+    "different_class": ("different classes", "#6b6b6b", ":"),
+}
+
+
+def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+    """One line per bin: backbone, variant, dataset, space, kind, low, high, count, share, mean, n (seeds).
+
+    Raises
+    ------
+    InputError
+        No finished ``similarity`` evaluation with its histograms.
+    """
+    import pandas as pd
+
+    rows = []
+    for (backbone, method, dataset), found in sorted(_histograms(runs, frame).items(), key=_order):
+        first = found[0]
+        for space in (name for name in SPACES if name in first["counts"]):
+            for kind in _KINDS:
+                counts = [sum(values) for values in zip(*(f["counts"][space][kind] for f in found), strict=True)]
+                means = [f["metrics"][f"{space}_{kind}_cosine"] for f in found]
+                for low, high, count in zip(first["edges"], first["edges"][1:], counts, strict=False):
+                    row = {"backbone": backbone, "variant": method, "dataset": dataset, "space": space, "kind": kind}
+                    row |= {"low": low, "high": high, "count": count, "share": count / sum(counts)}
+                    rows.append({**row, "mean": sum(means) / len(means), "n": len(found)})
+    if not rows:
+        raise InputError("no finished similarity evaluation; add 'similarity' to the sweep's evaluations")
+    return pd.DataFrame(rows)
+
+
+def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+    """A row per network and method, a column per space."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    bins = data(runs, frame)
+    rows = [tuple(map(str, key)) for key, _ in bins.groupby(["backbone", "variant", "dataset"], sort=False)]
+    spaces = [space for space in SPACES if space in set(bins["space"])]
+    figure = Figure(figsize=(2.5 * len(spaces) + 0.6, 1.35 * len(rows) + 0.8))
+    grid = figure.subplots(len(rows), len(spaces), squeeze=False)
+    for line, (backbone, method, dataset) in zip(grid, rows, strict=True):
+        of_row = bins[(bins["backbone"] == backbone) & (bins["variant"] == method) & (bins["dataset"] == dataset)]
+        for axes, space in zip(line, spaces, strict=True):
+            found = of_row[of_row["space"] == space]
+            _draw_panel(axes, found)
+        n = of_row["n"].iloc[0]
+        line[0].set_ylabel(f"{method_style(method).label}\n{backbone_label(backbone)} (n = {n})", color=INK)
+    for axes, space in zip(grid[0], spaces, strict=True):
+        axes.set_title(f"{space.capitalize()} space")
+    for axes in grid[-1]:
+        axes.set_xlabel("cosine similarity")
+    handles = [Line2D([], [], color=c, linestyle=dashes, label=name) for name, c, dashes in _KINDS.values()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
+    return figure
+
+
+def _draw_panel(axes: Axes, bins: pd.DataFrame) -> None:
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    if bins.empty:
+        axes.set_xticks([])
+        axes.text(0.5, 0.4, "no such space", transform=axes.transAxes, ha="center", color=MUTED, fontsize=8)
+        return
+    left = min(_start(bins[bins["kind"] == kind]) for kind in _KINDS)
+    for kind, (_, colour, dashes) in _KINDS.items():
+        found = bins[(bins["kind"] == kind) & (bins["high"] > left)]
+        density, edges = _coarser(found)
+        axes.stairs(density, edges, color=colour, linestyle=dashes, linewidth=1.2)
+        axes.axvline(found["mean"].iloc[0], color=colour, linestyle=dashes, linewidth=0.8, alpha=0.6)
+    axes.set_xlim(left, 1)
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_ylim(bottom=0)
+
+
+def _start(bins: pd.DataFrame) -> float:
+    """Where a distribution begins, but for the lowest thousandth of its pairs."""
+    return float(bins[bins["share"].cumsum() > 0.001]["low"].min())
+
+
+def _coarser(bins: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Densities and edges of about ``BINS`` bins, whatever the range."""
+    together = max(1, len(bins) // BINS)
+    lows, highs, shares = (bins[name].tolist() for name in ("low", "high", "share"))
+    starts = range(0, len(bins), together)
+    edges = [*(lows[start] for start in starts), highs[-1]]
+    sums = [sum(shares[start : start + together]) for start in starts]
+    return [s / (high - low) for s, low, high in zip(sums, edges, edges[1:], strict=False)], edges
+
+
+def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """(backbone, variant, dataset) → one histogram per seed, of the longest pretraining in the largest batch."""
+    facts = frame[(frame["stage"] == "similarity") & (frame["state"] == "done")].drop_duplicates("run_id")
+    described = {row["run_id"]: {str(k): present(v) for k, v in row.items()} for row in facts.to_dict("records")}
+    groups: dict[tuple[str, str, str], dict[tuple[Any, ...], dict[int, dict[str, Any]]]] = {}
+    for run in sorted(runs, key=lambda run: run.run_id):
+        row = described.get(run.run_id)
+        if row is None or run.record is None or row["ablated"] != "none" or variant(row) not in _SHOWN:
+            continue
+        try:
+            histogram = json.loads((run.directory / ARTIFACT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue  # the record stays good; only this picture lacks it
+        size = (row["pretrain_epochs"] or 0, row["global_batch_size"] or 0, row["setting"], row["fingerprint"])
+        key = (row["backbone"], variant(row), row["dataset"])
+        seeds = groups.setdefault(key, {}).setdefault(size, {})
+        seeds.setdefault(row["seed"], {**histogram, "metrics": run.record.metrics})
+    return {key: list(sizes[max(sizes)].values()) for key, sizes in groups.items()}
+
+
+def _order(item: tuple[tuple[str, str, str], Any]) -> tuple[Any, ...]:
+    backbone, method, dataset = item[0]
+    return (backbone_order(backbone), dataset, method_order(method))

@@ -1,0 +1,118 @@
+"""The report: one HTML page that holds everything a sweep found out and everything needed to trust it.
+
+The page stands alone. It loads nothing: figures are inline SVG, contact sheets data addresses, and a content security
+policy in its head holds it to that. Without scripts it can be read whole; with them its tables sort and filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.compare.formats import cells, header, heading, notes, unpaired_lines
+from results.compare.pairing import Comparison, compare
+from results.errors import InputError
+from results.figures import find_figure
+from results.figures._style import method_order
+from results.figures._svg import inline_svg
+from results.frame import to_frame
+from results.report.numbers import linked_table
+from results.report.progress import duration, progress, summary
+from results.report.runs import contact_sheets, describe_run, facts_by_run, failures, last_log_lines
+from results.runs import write_atomically
+from results.store import Run, Store
+from results.tables import Table
+from results.variants import variants
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["duration", "last_log_lines", "render_report", "write_report"]
+
+BASELINE = "moco_v3"
+
+
+def write_report(store: Store, tables: Iterable[Table], figures: Iterable[str], out_path: Path, title: str) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    tables
+        As ``results.tables.build_table`` makes them.
+    figures
+        Names of figures; one that has nothing to show yet is named with its reason.
+
+    Raises
+    ------
+    InputError
+        An unknown figure, or a path that can't be written.
+    """
+    page = render_report(store, tables, figures, title)
+    try:
+        out_path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out_path, page)
+    except OSError as error:
+        raise InputError(f"{out_path}: the report can't be written there ({error.strerror})") from error
+
+
+def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str], title: str) -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("results"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    frame = to_frame(store.runs)
+    facts = facts_by_run(frame)
+    return environment.get_template("report.html.jinja").render(
+        title=title,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        summary=summary(store.runs, frame),
+        progress=progress(store.runs),
+        problems=store.problems,
+        tables=[linked_table(table, frame) for table in tables],
+        comparisons=[_comparison(comparison) for comparison in _comparisons(frame)],
+        baseline=BASELINE,
+        figures=[_figure(name, store.runs, frame) for name in figures],
+        sheets=contact_sheets(store.runs),
+        failures=failures(store.runs),
+        runs=[describe_run(run, facts[run.run_id]) for run in store.runs],
+        known={run.run_id for run in store.runs},
+    )
+
+
+def _comparisons(frame: pd.DataFrame) -> list[Comparison]:
+    """Every variant against the baseline, in the headline metrics; OPERA first, pairless ones last."""
+    labels = variants(frame)
+    if BASELINE not in labels:
+        return []
+    others = sorted((label for label in labels if label != BASELINE), key=lambda v: (v != "opera", method_order(v)))
+    found = (compare(frame, label, BASELINE) for label in others)
+    return sorted(found, key=lambda comparison: not comparison.groups)
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "heading": heading(comparison),
+        "header": header(comparison),
+        "rows": [cells(comparison, group) for group in comparison.groups],
+        "notes": notes(comparison),
+        "unpaired": unpaired_lines(comparison),
+    }
+
+
+def _figure(name: str, runs: Sequence[Run], frame: pd.DataFrame) -> dict[str, Any]:
+    module = find_figure(name)
+    described = {"name": name, "title": module.TITLE, "caption": module.CAPTION}
+    try:
+        numbers = module.data(runs, frame)
+        csv = numbers.to_csv(index=False, float_format="%.6g")
+        return {**described, "svg": inline_svg(name, runs, frame), "csv": csv, "why_not": None}
+    except InputError as error:
+        return {**described, "svg": None, "csv": None, "why_not": str(error)}

@@ -1,0 +1,49 @@
+"""From a number in a table to the runs it was made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from results.metrics import metric
+from results.render.html import render
+from results.tables.model import Cell, Row, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def linked_table(table: Table, frame: pd.DataFrame) -> dict[str, Any]:
+    """The table as HTML whose every number links to an entry of ``numbers``, and those entries."""
+    keys = ("run_id", "metric", "value", "seed")
+    measured = {(run, name): (value, seed) for run, name, value, seed in zip(*(frame[k] for k in keys), strict=True)}
+    numbers: list[dict[str, Any]] = []
+    places: dict[tuple[int, str], str] = {}
+    for at, row in enumerate(table.rows):
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell.mean is None or cell.metric is None:
+                continue
+            place = f"number-{table.id}-{at}-{table.columns.index(column)}"
+            places[id(row), column] = place
+            runs = [(run_id, *measured[run_id, cell.metric]) for run_id in cell.run_ids]
+            numbers.append(_number(place, table, row, column, cell, runs))
+
+    def link(row: Row, column: str, cell: Cell) -> str | None:
+        place = places.get((id(row), column))
+        return None if place is None else f"#{place}"
+
+    return {"html": render(table, link), "title": table.title, "numbers": numbers}
+
+
+def _number(
+    place: str, table: Table, row: Row, column: str, cell: Cell, runs: list[tuple[str, float, int]]
+) -> dict[str, Any]:
+    known = metric(cell.metric or "")
+    return {
+        "id": place,
+        "what": f"{table.title}: {', '.join(row.labels)}; {column}",
+        "value": f"{cell.mean:.6g} {known.unit}".strip(),
+        "error": None if cell.standard_error is None else f"{cell.standard_error:.3g}",
+        "published": cell.published and f"{row.published_by} {cell.published}",
+        "recipes": ", ".join(cell.recipes),
+        "runs": [{"run_id": run_id, "value": f"{value:.6g}", "seed": seed} for run_id, value, seed in runs],
+    }

@@ -1,0 +1,128 @@
+"""Single runs as the report shows them: a line in the list, the provenance, the failure, the pictures left behind."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from results.figures._style import backbone_label, method_style
+from results.frame import recipe_label
+from results.metrics import HEADLINE_METRICS, metric
+from results.report.progress import device_seconds, duration
+from results.runs import RunDirectory, RunState
+from results.store import Run
+from results.variants import present, variant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG_LINES = 15
+ARTIFACTS = "artifacts"
+LARGEST_PICTURE_BYTES = 4 * 1024**2
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def facts_by_run(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    rows = frame.drop_duplicates("run_id").to_dict("records")
+    return {row["run_id"]: {str(key): present(value) for key, value in row.items()} for row in rows}
+
+
+def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Runs that failed of themselves first, then those that only lack a parent."""
+    failed = [run for run in runs if run.state is RunState.FAILED]
+    failed.sort(key=lambda run: not RunDirectory(run.directory).failure.exists())
+    return [
+        {"run_id": run.run_id, "reason": run.reason, "log": "\n".join(last_log_lines(run.directory))} for run in failed
+    ]
+
+
+def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
+    """The end of a run's newest log; empty when there is none."""
+    logs = [path for path in RunDirectory(directory).logs.glob("*") if path.is_file()]
+    if not logs:
+        return []
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    return newest.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+
+
+def contact_sheets(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The PNG files that runs left under ``artifacts/``, as data addresses; one that can't be shown says why."""
+    return [
+        {"run_id": run.run_id, "name": path.stem.replace("_", " "), **_picture(path)}
+        for run in runs
+        for path in sorted((run.directory / ARTIFACTS).glob("*.png"))
+    ]
+
+
+def _picture(path: Path) -> dict[str, str | None]:
+    where = f"{path.parent.parent.name}/{ARTIFACTS}/{path.name}"
+    try:
+        if path.stat().st_size > LARGEST_PICTURE_BYTES:
+            return {"address": None, "why_not": f"{where} is larger than {LARGEST_PICTURE_BYTES // 1024**2} MB"}
+        content = path.read_bytes()
+    except OSError as error:
+        return {"address": None, "why_not": f"{where} can't be read ({error.strerror})"}
+    if not content.startswith(PNG_SIGNATURE):
+        return {"address": None, "why_not": f"{where} is no PNG"}
+    return {"address": f"data:image/png;base64,{base64.b64encode(content).decode()}", "why_not": None}
+
+
+def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
+    """One line of the list of runs, and its provenance."""
+    record = run.record
+    return {
+        "run_id": run.run_id,
+        "state": run.state.value,
+        "reason": run.reason,
+        "stage": run.stage,
+        "method": method_style(variant(facts)).label if facts["method"] else "–",
+        "backbone": backbone_label(facts["backbone"] or "–"),
+        "dataset": facts["dataset"] or "–",
+        "seed": facts["seed"],
+        "seconds": facts["seconds"],
+        "duration": duration(facts["seconds"]) if facts["seconds"] is not None else "–",
+        "result": _headline_result(run),
+        "config": yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100),
+        "parents": run.parents,
+        "provenance": {} if record is None else _provenance(run),
+    }
+
+
+def _headline_result(run: Run) -> str:
+    metrics = {} if run.record is None else run.record.metrics
+    shown = [name for name in HEADLINE_METRICS if name in metrics] or list(metrics)[:1]
+    return ", ".join(f"{name} {metrics[name]:.{metric(name).decimals}f}" for name in shown)
+
+
+def _provenance(run: Run) -> dict[str, str]:
+    record = run.record
+    assert record is not None
+    recipe, data, machine, software = record.recipe, record.dataset, record.machine, record.software
+    dirty = {True: ", with uncommitted changes", False: "", None: ""}[software.git_dirty]
+    sizes = ", ".join(f"{split} {size:,}" for split, size in data.sizes.items())
+    facts = {
+        "record": f"{run.run_id}/record.json, schema {record.schema_version}",
+        "metrics": ", ".join(f"{name} {value:.6g}" for name, value in record.metrics.items()),
+        "recipe": f"{recipe_label(recipe.model_dump())}: {recipe.source}",
+        "changed": ", ".join(recipe.changed),
+        "seed": str(record.seed),
+        "data": f"{data.name}, version {data.version} ({sizes})",
+        "data fingerprint": data.fingerprint,
+        **{f"parent {p.run_id}": f"checkpoint SHA-256 {p.checkpoint_sha256}" for p in record.parents},
+        **{f"wrote {c.path}": f"SHA-256 {c.sha256}" for c in record.checkpoints},
+        "code": f"{software.git_commit}{dirty}" if software.git_commit else "",
+        "packages": ", ".join(f"{name} {version}" for name, version in software.packages.items()),
+        "machine": f"{machine.host}, {machine.world_size} × {machine.device}",
+        "scheduler job": machine.scheduler_job_id or "",
+        "peak memory": f"{machine.peak_memory_bytes / 2**20:,.0f} MiB",
+        "throughput": "" if record.images_per_second is None else f"{record.images_per_second:,.0f} images/s",
+        "started": f"{record.timing.started_at:%Y-%m-%d %H:%M:%S %Z}",
+        "finished": f"{record.timing.finished_at:%Y-%m-%d %H:%M:%S %Z}",
+        "time": f"{duration(record.timing.seconds)} in {record.attempts} attempt{'s' if record.attempts > 1 else ''}",
+        "cost": f"{device_seconds(run) / 3600:.3g} device-hours",
+    }
+    return {name: value for name, value in facts.items() if value}

@@ -1,0 +1,86 @@
+"""Which numbers stand out, by the paper's rule: bold where OPERA improves on the method it is held against.
+
+Section 4.1: "The bold number highlights the improvement of OPERA compared with the associated method", and a second
+mark, red in print, for the best performance. The associated method of a row is the nearest row above that is the
+table's baseline and has the same backbone and finetuning epochs. The best is sought among the rows of one backbone;
+rows of another source than the paper take no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from results.metrics import metric
+from results.reference import published_number
+from results.tables.model import Row, Table
+
+_SAME = ("Backbone", "Backbone.", "F.T.", "Pretrained on")
+_GROUP = ("Backbone", "Backbone.", "Pretrained on")
+_JUDGED = "OPERA"
+
+
+def emphasise(table: Table, baseline: str, metrics: Sequence[str | None]) -> Table:
+    """``table`` with the marks set; ``metrics`` names each column's, None where rows differ."""
+    if "Method" not in table.labels:
+        return table
+    rows = [list(row.cells) for row in table.rows]
+    for column in range(len(table.columns)):
+        name = metrics[column]
+        sign = 1 if name is None or metric(name).higher_is_better else -1
+        ours = [_times(sign, row.cells[column].mean) for row in table.rows]
+        printed = [_times(sign, _number(row.cells[column].published)) for row in table.rows]
+        for place in _improved(table, ours, baseline):
+            rows[place][column] = replace(rows[place][column], better=True)
+        for place in _leading(table, ours):
+            rows[place][column] = replace(rows[place][column], best=True)
+        for place in _improved(table, printed, baseline):
+            rows[place][column] = replace(rows[place][column], published_better=True)
+        for place in _leading(table, printed):
+            rows[place][column] = replace(rows[place][column], published_best=True)
+    filled = (replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True))
+    return replace(table, rows=tuple(filled))
+
+
+def _times(sign: int, value: float | None) -> float | None:
+    return None if value is None else sign * value
+
+
+def _number(printed: str | None) -> float | None:
+    return None if printed is None else published_number(printed)
+
+
+def _improved(table: Table, found: Sequence[float | None], baseline: str) -> list[int]:
+    """Rows of OPERA whose number is above that of the baseline they are held against."""
+    improved = []
+    for place, row in enumerate(table.rows):
+        ours = found[place]
+        if ours is None or not _says(table, row, "Method").startswith(_JUDGED):
+            continue
+        above = [
+            other
+            for other in range(place)
+            if _says(table, table.rows[other], "Method") == baseline
+            and all(_says(table, table.rows[other], label) == _says(table, row, label) for label in _SAME)
+        ]
+        theirs = found[above[-1]] if above else None
+        if theirs is not None and ours > theirs:
+            improved.append(place)
+    return improved
+
+
+def _leading(table: Table, found: Sequence[float | None]) -> list[int]:
+    """Rows with the highest number of their group, where the group has two numbers to choose from."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, row in enumerate(table.rows):
+        if found[place] is not None and row.published_by == "paper":
+            groups.setdefault(tuple(_says(table, row, label) for label in _GROUP), []).append(place)
+    leading = []
+    for places in groups.values():
+        top = max(value for place in places if (value := found[place]) is not None)
+        leading += [place for place in places if len(places) > 1 and found[place] == top]
+    return leading
+
+
+def _says(table: Table, row: Row, label: str) -> str:
+    return row.labels[table.labels.index(label)] if label in table.labels else ""

@@ -1,0 +1,63 @@
+"""The rows of a frame, found by method and protocol without walking them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from results.declarations import Query
+
+RunRow = Mapping[str, Any]
+NONE = "none"
+"""In a query: the column is empty."""
+
+
+class RunRows:
+    """Rows as ``results.frame.to_rows`` gives them, or a frame's, in an order of their own.
+
+    A row listed twice counts once. Nothing depends on pandas unless a frame is given.
+    """
+
+    def __init__(self, runs: pd.DataFrame | Sequence[RunRow]) -> None:
+        rows = runs if isinstance(runs, Sequence) else frame_rows(runs)
+        unique = {(row["run_id"], row["metric"] or ""): row for row in rows}
+        self.all: list[RunRow] = [unique[key] for key in sorted(unique)]
+        self._by_role: dict[tuple[Any, ...], list[RunRow]] = {}
+        for row in self.all:
+            for role in ((row["method"],), (row["method"], row["protocol"])):
+                self._by_role.setdefault(role, []).append(row)
+        self._answers: dict[str, list[RunRow]] = {}
+
+    def answering(self, query: Query, leaving_out: str | None = None) -> list[RunRow]:
+        """The rows that satisfy ``query``, but for its column ``leaving_out``."""
+        asked = {name: value for name, value in sorted(query.items()) if name != leaving_out}
+        question = repr(asked)
+        if question not in self._answers:  # the columns of a table often differ in the metric alone
+            self._answers[question] = self._search(asked)
+        return self._answers[question]
+
+    def _search(self, asked: Query) -> list[RunRow]:
+        role = [asked[name] for name in ("method", "protocol") if name in asked]
+        plain = "method" in asked and all(isinstance(value, str) and value != NONE for value in role)
+        rows: list[RunRow] = self._by_role.get(tuple(role), []) if plain else self.all
+        for name, value in asked.items():
+            if not rows:
+                break
+            if isinstance(value, list):
+                rows = [row for row in rows if row[name] in value]
+            elif value == NONE:
+                rows = [row for row in rows if row[name] in (None, NONE)]
+            else:
+                rows = [row for row in rows if row[name] == value]
+        return rows
+
+
+def frame_rows(frame: pd.DataFrame) -> list[RunRow]:
+    """The frame as dictionaries with None for every missing value."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    names = [str(name) for name in plain.columns]
+    values = zip(*(plain[name].tolist() for name in names), strict=True)
+    return cast("list[RunRow]", [dict(zip(names, row, strict=True)) for row in values])

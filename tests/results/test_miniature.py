@@ -1,0 +1,169 @@
+"""The paper's tables filled by tiny runs: every role finds its runs, and nothing is compared with the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import results
+from results.tables import Table, build_table, published_table_names
+from tests.results.paper_runs import PAPER, TINY, write_paper_runs
+from tests.results.synthetic import evaluation, pretraining, write_run
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    runs = tmp_path_factory.mktemp("tiny")
+    write_paper_runs(runs, TINY, seeds=2)
+    return results.load(runs)
+
+
+def rows_of(table: Table) -> list[dict[str, Any]]:
+    return [
+        {**dict(zip(table.labels, row.labels, strict=True)), **dict(zip(table.columns, row.cells, strict=True))}
+        for row in table.rows
+    ]
+
+
+@pytest.mark.parametrize("name", published_table_names())
+def test_every_table_is_filled_and_claims_nothing(name: str, frame: pd.DataFrame) -> None:
+    table = build_table(name, frame)
+    assert table.title.endswith("in miniature")
+    assert table.source is None
+    cells = [cell for row in table.rows for cell in row.cells]
+    assert cells
+    assert {cell.state for cell in cells} == {"done"}
+    assert {cell.n for cell in cells} == {2}
+    assert all(cell.published is None and cell.difference is None and cell.agreement is None for cell in cells)
+    assert not any("cited" in note for note in table.notes)
+
+
+def test_rows_are_what_was_run(frame: pd.DataFrame) -> None:
+    table = build_table("table2", frame)
+    vit = [row for row in rows_of(table) if row["Backbone"] == "tiny ViT-B" and row["BS"] == "256"]
+    assert [(row["Method"], row["P.T."], row["F.T."]) for row in vit] == [
+        ("MoCo-v3†", "12", "3"),
+        ("OPERA", "6", "3"),
+        ("OPERA", "12", "3"),
+    ]
+    supervised = [row for row in rows_of(table) if row["Method"] == "Supervised"]
+    assert {(row["P.T."], row["F.T."]) for row in supervised} == {("-", "4"), ("-", "12")}, "trained once, judged as is"
+    assert set(table.labels) >= {"Backbone", "Pretrained on"}
+
+
+def test_numbers_are_the_frames(frame: pd.DataFrame) -> None:
+    row = next(
+        row
+        for row in rows_of(build_table("table1", frame))
+        if (row["Method"], row["P.T."], row["Backbone"]) == ("OPERA", "6", "tiny ViT")
+    )
+    found = frame[
+        (frame.method == "opera")
+        & (frame.ablated == "none")
+        & (frame.backbone == "tiny_vit")
+        & (frame.pretrain_epochs == 6)
+        & (frame.global_batch_size == int(row["BS"]))
+        & (frame.protocol == "linear")
+        & (frame.metric == "top1")
+    ]
+    assert len(found) == 2, "ablations are runs of their own"
+    assert row["Top-1 Acc"].mean == pytest.approx(found.value.mean())
+    assert row["Top-1 Acc"].run_ids == tuple(found.sort_values("seed").run_id)
+
+
+def test_what_the_paper_holds_fixed_is_held_fixed(frame: pd.DataFrame) -> None:
+    """Tables 7 and 8 and Figure 4 have one network, batch and pretraining: those that stand for the paper's."""
+    told = {}
+    for name in ("table7", "table8", "figure4"):
+        table = build_table(name, frame)
+        told[name] = next(note for note in table.notes if note.startswith("Held fixed"))
+    seven = [(row["Method"], row["P.T."], row["Backbone."]) for row in rows_of(build_table("table7", frame))]
+    assert seven == [(method, "4", "tiny ViT") for method in ("Supervised", "Supervised (MLP)", "OPERA")]
+    eight = [(row["Method"], row["Pretraining Backbone"]) for row in rows_of(build_table("table8", frame))]
+    assert eight == [("MoCo-v3†", "12 tiny ViT-B"), ("OPERA", "12 tiny ViT-B")]
+    assert "global batch size 64; pretrain epochs 4; finetune epochs 2" in told["table7"]
+    assert "global batch size 256" in told["table8"]
+    assert "backbone tiny_vit; global batch size 64; pretrain epochs 6; finetune epochs 2." in told["figure4"]
+
+
+def test_datasets_that_the_paper_names_in_columns(frame: pd.DataFrame) -> None:
+    assert build_table("table3", frame).columns == ("MNIST 5k",)
+    assert any("Judged on digit scenes: mIoU, mAcc, aAcc" in note for note in build_table("table4", frame).notes)
+
+
+def test_bold_is_held_against_the_row_it_belongs_to(frame: pd.DataFrame) -> None:
+    table = build_table("table1", frame)
+    rows = rows_of(table)
+    for at, row in enumerate(rows):
+        if row["Method"] != "OPERA":
+            assert not row["Top-1 Acc"].better
+            continue
+        baseline = next(
+            other
+            for other in reversed(rows[:at])
+            if other["Method"] == "MoCo-v3†" and all(other[k] == row[k] for k in ("Backbone", "F.T."))
+        )
+        assert row["Top-1 Acc"].better == (row["Top-1 Acc"].mean > baseline["Top-1 Acc"].mean)
+
+
+def test_one_run_of_the_papers_scale_brings_the_paper_back(frame: pd.DataFrame, tmp_path: Path) -> None:
+    moco = pretraining("moco_v3", "resnet50", dataset="imagenet", epochs=300, global_batch_size=1024)
+    write_run(tmp_path, evaluation(moco, epochs=90), metrics={"top1": 72.8})
+    both = pd.concat([frame, results.load(tmp_path)])
+    assert build_table("table1", both) == build_table("table1", results.load(tmp_path))
+    assert build_table("table4", both) == build_table("table4", frame)
+
+
+def test_a_method_without_runs_is_named(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(pretraining("opera")))
+    table = build_table("table1", results.load(tmp_path))
+    assert [row["Method"] for row in rows_of(table)] == ["OPERA"]
+    assert "No small run of: MoCo-v3†." in table.notes
+
+
+def test_unfinished_runs_have_their_state(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(pretraining("opera")), state="failed", error="boom")
+    (cells,) = (row.cells for row in build_table("table1", results.load(tmp_path)).rows)
+    assert [cell.state for cell in cells] == ["failed", "failed"]
+
+
+@given(data=st.data())
+@settings(max_examples=5, deadline=None)
+def test_order_repetition_and_strangers_change_nothing(frame: pd.DataFrame, data: st.DataObject) -> None:
+    few = frame[frame["backbone"] == "tiny_vit"]
+    order = data.draw(st.permutations(range(0, len(few), 7)))
+    shuffled = pd.concat([few.iloc[list(reversed(range(len(few))))], few.iloc[list(order)]])
+    stranger = few.head(2).assign(run_id="stranger", method="byol", pretrain_dataset="elsewhere")
+    for name in ("table1", "table3", "table7", "figure4"):
+        assert build_table(name, pd.concat([shuffled, stranger])) == build_table(name, few)
+
+
+def test_official_numbers_have_rows_of_their_own(tmp_path: Path) -> None:
+    write_paper_runs(tmp_path, PAPER)
+    official = pretraining("moco_v3_official", "resnet50", dataset="imagenet", epochs=300, global_batch_size=4096)
+    write_run(tmp_path, evaluation(official, epochs=90), metrics={"top1": 72.5, "top5": 91.0})
+    table = build_table("table1", results.load(tmp_path))
+    shown = {row.labels: row for row in table.rows if row.published_by == "official"}
+    assert {labels[-1] for labels in shown} == {"R50", "ViT-S"}
+    at = [row.labels for row in table.rows].index(("MoCo-v3 (official)", "4096", "300", "90", "R50"))
+    assert table.rows[at - 1].labels[0] == "MoCo-v3†"
+    cell = table.rows[at].cells[0]
+    assert (cell.published, cell.mean, cell.agreement) == ("72.8", 72.5, "within")
+    assert cell.difference == pytest.approx(-0.3)
+    tuned = [row for row in build_table("table2", results.load(tmp_path)).rows if row.published_by == "official"]
+    assert [row.cells[0].published for row in tuned] == ["81.4", "83.2"]
+
+
+@pytest.mark.parametrize(
+    ("top1", "agreement"), [(70.5, "within"), (70.9, "within"), (70.1, "within"), (71.0, "above"), (70.0, "below")]
+)
+def test_tolerance(tmp_path: Path, top1: float, agreement: str) -> None:
+    moco = pretraining("moco_v3", "resnet50", dataset="imagenet", epochs=300, global_batch_size=1024)
+    write_run(tmp_path, evaluation(moco, epochs=90), metrics={"top1": top1})
+    table = build_table("table1", results.load(tmp_path))
+    assert next(row for row in table.rows if row.labels[0] == "MoCo-v3†").cells[0].agreement == agreement
