@@ -12,7 +12,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pretrain.datasets import find_dataset, open_split
+from pretrain.datasets import find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
 
 PACKAGES = ("opera-bench", "torch", "timm", "torchvision", "torchmetrics", "numpy")
@@ -73,7 +73,7 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
         The data is not there or not what its layout says.
     """
     info = find_dataset(name).INFO
-    splits = {split: open_split(name, root, split) for split in sorted(info.sizes)}
+    splits = {split: open_any_split(name, root, split) for split in sorted(info.sizes)}
     content = "".join(f"{split}:{images.fingerprint()}\n" for split, images in splits.items())
     return DatasetReference(
         name=name,
