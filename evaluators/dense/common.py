@@ -12,7 +12,6 @@ from evaluators.dense.place import Place
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 
-CUSTOM_IMPORTS = ("evaluators.dense.backbone", "evaluators.dense.hooks")
 REPORTS = 100
 """About how many points a training curve has."""
 KEPT_CHECKPOINTS = 2
@@ -71,7 +70,10 @@ def runtime(base: dict[str, Any], *, seed: int, place: Place) -> dict[str, Any]:
     """Scope, environment, seed and directories; the library neither validates while training nor draws."""
     return {
         "default_scope": base["default_scope"],
-        "custom_imports": {"imports": list(CUSTOM_IMPORTS), "allow_failed_imports": False},
+        "custom_imports": {
+            "imports": ["evaluators.dense.backbone", f"evaluators.dense.{base['default_scope']}_parts"],
+            "allow_failed_imports": False,
+        },
         "env_cfg": base["env_cfg"],
         "randomness": {"seed": seed},
         "log_level": "INFO",

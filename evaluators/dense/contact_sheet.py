@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 Pixels = NDArray[np.uint8]
 
 HEIGHT = 160
 """Of an image on the sheet, in pixels."""
+SHOWN_SCORE = 0.3
+"""Detections below this are left off the sheet; they count for AP."""
 IGNORED = 255
 _GAP = 4
 _TITLE_HEIGHT = 16
@@ -52,7 +55,13 @@ def _panels(sample: Any, palette: Pixels) -> tuple[Image.Image, Image.Image, Ima
     if hasattr(sample, "pred_sem_seg"):
         truth, predicted = (np.asarray(part.data.squeeze(0)) for part in (sample.gt_sem_seg, sample.pred_sem_seg))
         return Image.fromarray(image), _painted(image, truth, palette), _painted(image, predicted, palette)
-    raise TypeError(f"no known prediction in {type(sample).__name__}")
+    predicted = sample.pred_instances
+    predicted = predicted[predicted.scores >= SHOWN_SCORE]
+    return (
+        Image.fromarray(image),
+        _boxed(image, sample.gt_instances, palette),
+        _boxed(image, predicted, palette),
+    )
 
 
 def _painted(image: Pixels, labels: NDArray[Any], palette: Pixels) -> Image.Image:
@@ -61,6 +70,22 @@ def _painted(image: Pixels, labels: NDArray[Any], palette: Pixels) -> Image.Imag
     known = labels != IGNORED
     colours[known] = palette[labels[known]]
     return Image.fromarray((image // 2 + colours // 2).astype(np.uint8))
+
+
+def _boxed(image: Pixels, instances: Any, palette: Pixels) -> Image.Image:
+    """Every object's mask half its class's colour, with its box."""
+    painted = image // 2
+    masks = instances.masks if isinstance(instances.masks, Tensor) else instances.masks.masks
+    labels = [int(label) for label in instances.labels]
+    for label, mask in zip(labels, np.asarray(masks, dtype=bool), strict=True):
+        if mask.shape == image.shape[:2]:  # ground truth is kept at the size the model saw
+            painted[mask] = image[mask] // 2 + palette[label] // 2
+    canvas = Image.fromarray(painted.astype(np.uint8))
+    draw = ImageDraw.Draw(canvas)
+    boxes = getattr(instances.bboxes, "tensor", instances.bboxes)
+    for label, box in zip(labels, boxes.tolist(), strict=True):
+        draw.rectangle(box, outline=tuple(int(value) for value in palette[label]))
+    return canvas
 
 
 def _scaled(image: Image.Image) -> Image.Image:

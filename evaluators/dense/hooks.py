@@ -1,4 +1,4 @@
-"""What this suite adds to OpenMMLab's training and testing, registered under their names for it."""
+"""What this suite watches while OpenMMLab's runner trains and tests."""
 
 from __future__ import annotations
 
@@ -6,53 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from mmcv.transforms import BaseTransform
 from mmengine.hooks import Hook
-from mmengine.registry import METRICS, TRANSFORMS
-from mmseg.evaluation.metrics import IoUMetric
 
 from evaluators.interface import ReportProgress
 from pretrain.engine import NonFiniteLossError
-from pretrain.errors import InputError
-
-IGNORED = 255
-
-
-@TRANSFORMS.register_module()
-class RequireKnownLabels(BaseTransform):  # type: ignore[misc]
-    """Refuses a mask with a value outside the classes, which on a GPU would end the process without a name."""
-
-    def __init__(self, num_classes: int) -> None:
-        self.num_classes = num_classes
-
-    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        labels = results["gt_seg_map"]
-        wrong = labels[(labels >= self.num_classes) & (labels != IGNORED)]
-        if wrong.size:
-            # The library took 1 from every value on disk.
-            raise InputError(
-                f"{results['seg_map_path']}: holds value {int(wrong.flat[0]) + 1}; allowed: 0 for unlabelled pixels and "
-                f"1…{self.num_classes}"
-            )
-        return results
-
-
-@METRICS.register_module()
-class ClassIoU(IoUMetric):  # type: ignore[misc]
-    """The library's metric, which prints the classes' values and forgets them, keeping them in ``per_class``."""
-
-    per_class: dict[str, dict[str, float | None]]
-
-    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
-        areas = [sum(column) for column in zip(*results, strict=True)]
-        values = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
-        self.per_class = {
-            name: {metric: _percent(values[metric][index]) for metric in ("IoU", "Acc")}
-            for index, name in enumerate(self.dataset_meta["classes"])
-        }
-        computed: dict[str, float] = super().compute_metrics(results)
-        return computed
 
 
 class ReportHook(Hook):  # type: ignore[misc]
@@ -95,9 +52,3 @@ class KeepExamples(Hook):  # type: ignore[misc]
     ) -> None:
         room = self.count - len(self.samples)
         self.samples += [sample.cpu() for sample in (outputs or ())[:room]]
-
-
-def _percent(share: Any) -> float | None:
-    """None for a class that is neither predicted nor there."""
-    value = float(share)
-    return None if np.isnan(value) else round(100 * value, 2)

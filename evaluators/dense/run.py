@@ -152,7 +152,7 @@ def _register(library: Library) -> None:
     for package in ("datasets", "evaluation", "models", "structures", "engine"):
         importlib.import_module(f"{library}.{package}")
     importlib.import_module("evaluators.dense.backbone")
-    importlib.import_module("evaluators.dense.hooks")
+    importlib.import_module(f"evaluators.dense.{library}_parts")
 
 
 def _facts(library: Library, operators: str, config: Any, header: CheckpointHeader) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """MNIST digits on dark textured backgrounds, 64×64 pixels, with a class for every pixel, as ADE20K is laid out.
 
-The classes are the background and the ten digits; the pixels at a stroke's edge are unlabelled (0 in the masks).
+The classes are the background and the ten digits; the pixels at a digit's rim are unlabelled (0 in the masks).
 Drawn by ``pretrain.datasets._scenes`` once per machine, into the user's cache directory.
 """
 
