@@ -58,6 +58,7 @@ class Config(EvaluatorConfig):
     norm_eval: bool = Field(description="whether the backbone's batch normalisation keeps its statistics")
     feature_channels: Integer = Field(gt=0, description="of FPN and the heads' convolutions")
     box_head_channels: Integer = Field(gt=0)
+    regions_per_image: Integer = Field(gt=0, description="that the heads are trained on")
 
     @property
     def epochs_in_all(self) -> int:

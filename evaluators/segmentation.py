@@ -51,6 +51,7 @@ class Config(EvaluatorConfig):
     global_batch_size: Integer = Field(gt=0)
     crop_size: Integer = Field(gt=0, description="pixels, square")
     resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
+    resize_ratio: tuple[float, float] = Field(description="of that scale, drawn for each training image")
     flip_probability: Probability
     optimizer: DenseOptimizerConfig
     poly_power: float = Field(gt=0)

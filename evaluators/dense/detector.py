@@ -63,6 +63,7 @@ def _model(
     width, rpn, roi = config.feature_channels, base["rpn_head"], base["roi_head"]
     box_head = {"in_channels": width, "fc_out_channels": config.box_head_channels, "num_classes": info.num_classes}
     mask_head = {"in_channels": width, "conv_out_channels": width, "num_classes": info.num_classes}
+    sampling = base["train_cfg"]["rcnn"]
     extractor = {"out_channels": width, "featmap_strides": strides}
     return {
         **base,
@@ -88,6 +89,10 @@ def _model(
             "bbox_head": {**roi["bbox_head"], **box_head},
             "mask_roi_extractor": {**roi["mask_roi_extractor"], **extractor},
             "mask_head": {**roi["mask_head"], **mask_head},
+        },
+        "train_cfg": {
+            **base["train_cfg"],
+            "rcnn": {**sampling, "sampler": {**sampling["sampler"], "num": config.regions_per_image}},
         },
     }
 

@@ -99,7 +99,7 @@ def _model(
 
 def _data(base: dict[str, Any], config: Config, info: DatasetInfo, place: Place) -> dict[str, Any]:
     overrides: dict[str, dict[str, Any]] = {
-        "RandomResize": {"scale": config.resize_scale},
+        "RandomResize": {"scale": config.resize_scale, "ratio_range": config.resize_ratio},
         "Resize": {"scale": config.resize_scale},
         "RandomCrop": {"crop_size": (config.crop_size, config.crop_size)},
         "RandomFlip": {"prob": config.flip_probability},
