@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pretrain.datasets import find_dataset, open_split
+from pretrain.datasets import find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
 
 CODE_VERSION_FILE = "code-version.json"
@@ -92,7 +92,7 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
         The data is not there or not what its layout says.
     """
     info = find_dataset(name).INFO
-    splits = {split: open_split(name, root, split) for split in sorted(info.sizes)}
+    splits = {split: open_any_split(name, root, split) for split in sorted(info.sizes)}
     content = "".join(f"{split}:{images.fingerprint()}\n" for split, images in splits.items())
     return DatasetReference(
         name=name,

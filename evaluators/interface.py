@@ -5,7 +5,9 @@ An evaluator module offers
 ``Config``
     a pydantic class (a subclass of ``EvaluatorConfig``) of everything that changes the result;
 ``evaluate(checkpoint, config, context) -> dict[str, float]``
-    metric names to values, see ``results.metrics`` for units.
+    metric names to values, see ``results.metrics`` for units;
+``unavailable() -> str | None``
+    optional: one sentence on why this Python can't run it, such as a library to install, without importing it.
 
 It is found by its module name, or under the entry point group ``opera_bench.evaluators``.
 """
@@ -15,20 +17,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
 
+from pretrain.backbones.interface import BackboneInfo
 from pretrain.config import Integer, RecipeReference, Strict
+from pretrain.datasets import Kind
 
 
 class EvaluatorConfig(Strict):
-    """What every evaluator's configuration has: the data it is judged on, its recipe, its seed."""
+    """What every evaluator's configuration has: the data it is judged on, its recipe, its seed.
+
+    ``KIND`` is the kind of dataset it reads. ``DEFAULT_DATASET`` is judged on where the user names none; None stands
+    for the one pretrained on.
+    """
+
+    KIND: ClassVar[Kind] = "classification"
+    DEFAULT_DATASET: ClassVar[str | None] = None
 
     dataset: str
     dataset_version: str
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32)
+
+    def require_fits(self, backbone: BackboneInfo) -> None:
+        """Raise an InputError for a backbone that this protocol can't judge as configured; most judge any."""
 
 
 class ReportProgress(Protocol):

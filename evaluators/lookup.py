@@ -8,8 +8,9 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from evaluators.interface import EvaluatorConfig, EvaluatorModule
+from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
-from pretrain.datasets import find_dataset
+from pretrain.datasets import dataset_names, find_dataset
 from pretrain.errors import InputError
 from pretrain.plugins import load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
@@ -27,27 +28,43 @@ def find_evaluator(name: str) -> EvaluatorModule:
     return cast(EvaluatorModule, load_plugin("evaluators", name, "evaluator"))
 
 
+def why_unavailable(name: str) -> str | None:
+    """Why this Python can't run an evaluator, in one sentence, or None. Imports none of what it looks for."""
+    reason = getattr(find_evaluator(name), "unavailable", None)
+    return None if reason is None else cast("str | None", reason())
+
+
 def resolve_evaluation(
     name: str, *, subject: Subject, options: Mapping[str, Any], recipe: str | None = None
 ) -> EvaluatorConfig:
     """Fill an evaluator's configuration from its recipe, then lay the user's options over it.
 
-    ``dataset`` in the options defaults to the one pretrained on; the seed is the subject's.
+    ``dataset`` in the options defaults to the evaluator's own or else to the one pretrained on; the seed is the
+    subject's.
 
     Raises
     ------
     InputError
-        Unknown evaluator, dataset, recipe or option; a value of the wrong type or out of range.
+        Unknown evaluator, dataset, recipe or option; a value of the wrong type or out of range; a dataset of another
+        kind; a backbone that the protocol can't judge.
     """
     config_class = find_evaluator(name).Config
     asked = dict(options)
-    dataset = str(asked.pop("dataset", subject.dataset))
+    dataset = str(asked.pop("dataset", config_class.DEFAULT_DATASET or subject.dataset))
     info = find_dataset(dataset).INFO
+    if info.kind != config_class.KIND:
+        fitting = [name for name in dataset_names() if find_dataset(name).INFO.kind == config_class.KIND]
+        raise InputError(
+            f"dataset: {dataset} is for {info.kind}, evaluator {name} needs one for {config_class.KIND}; "
+            f"{suggest(dataset, fitting)}"
+        )
     allowed = [key for key in config_class.model_fields if key not in _NOT_OPTIONS]
     for key in asked:
         if key not in allowed:
             raise InputError(f"unknown option {key!r} for evaluator {name}; {suggest(key, ['dataset', *allowed])}")
     facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset}
+    if "preset" in config_class.model_fields:
+        facts["preset"] = str(asked.get("preset", config_class.model_fields["preset"].default))
     chosen = select_recipe(RECIPES, facts, recipe)
     epochs = asked.get("epochs")
     base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
@@ -67,5 +84,6 @@ def resolve_evaluation(
         config, recipe_alone = resolved(asked), resolved({})
     except ValidationError as error:
         raise InputError(f"{name}: {describe_validation_error(error, config_class)}") from error
+    config.require_fits(find_backbone(subject.backbone).INFO)
     changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
     return config.model_copy(update={"recipe": chosen.reference(changed)})

@@ -4,8 +4,10 @@ A dataset module offers
 
 ``INFO: DatasetInfo``
     name, version, class count and split sizes; reading it imports nothing heavy.
-``open_split(root, split) -> LabelledImages``
-    reads what is on disk (or in an installed package); never downloads.
+``open_split(root, split) -> Split``
+    reads what is on disk (or in an installed package); never downloads. Datasets for classification give
+    ``LabelledImages``; those for segmentation and detection say where the files are, in the layout that the
+    OpenMMLab libraries read.
 ``check(root) -> list[str]``
     what is wrong with the data, one sentence each; empty when all is well.
 ``prepare(root) -> None``
@@ -14,7 +16,17 @@ A dataset module offers
 Adding a dataset is adding a module here, or a module under the entry point group ``opera_bench.datasets``.
 """
 
-from pretrain.datasets.interface import DatasetInfo, LabelledImages
-from pretrain.datasets.lookup import dataset_names, describe_datasets, find_dataset, open_split
+from pretrain.datasets.interface import DatasetInfo, Kind, LabelledImages, Split
+from pretrain.datasets.lookup import dataset_names, describe_datasets, find_dataset, open_any_split, open_split
 
-__all__ = ["DatasetInfo", "LabelledImages", "dataset_names", "describe_datasets", "find_dataset", "open_split"]
+__all__ = [
+    "DatasetInfo",
+    "Kind",
+    "LabelledImages",
+    "Split",
+    "dataset_names",
+    "describe_datasets",
+    "find_dataset",
+    "open_any_split",
+    "open_split",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from pretrain.datasets.interface import DatasetInfo, DatasetModule, LabelledImages
+from pretrain.datasets.interface import DatasetInfo, DatasetModule, LabelledImages, Split
 from pretrain.errors import InputError
 from pretrain.plugins import load_plugin, plugin_names
 
@@ -24,13 +24,21 @@ def describe_datasets() -> list[DatasetInfo]:
 
 
 def open_split(name: str, root: Path | None, split: str) -> LabelledImages:
-    """Open one split of a dataset by name.
+    """Open one split of a dataset for classification by name.
 
     Raises
     ------
     InputError
-        Unknown dataset or split, a missing root, or data that is not what the dataset's layout says.
+        Unknown dataset or split, a dataset without a label per image, a missing root, or data that is not what the
+        dataset's layout says.
     """
+    if (kind := find_dataset(name).INFO.kind) != "classification":
+        raise InputError(f"dataset {name}: is for {kind}, its images have no label each")
+    return cast(LabelledImages, open_any_split(name, root, split))
+
+
+def open_any_split(name: str, root: Path | None, split: str) -> Split:
+    """Open one split of a dataset of any kind; raises as ``open_split``."""
     module = find_dataset(name)
     if split not in module.INFO.sizes:
         raise InputError(f"dataset {name}: no split {split!r}; allowed: {', '.join(module.INFO.sizes)}")

@@ -1,0 +1,1 @@
+"""What segmentation and detection share: they run on OpenMMLab's libraries with this suite's backbones."""

@@ -1,0 +1,88 @@
+"""The parts of a configuration that segmentation and detection have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config as LibraryConfig
+
+from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
+from evaluators.dense.place import Place
+from pretrain.config import Normalisation
+from pretrain.errors import InputError
+
+REPORTS = 100
+"""About how many points a training curve has."""
+KEPT_CHECKPOINTS = 2
+"""The library deletes the oldest before it writes the next: with one alone, a kill between the two would lose both."""
+
+
+def base_config(path: Path) -> dict[str, Any]:
+    """A configuration the library ships, with the files it inherits from, as plain values."""
+    loaded: dict[str, Any] = LibraryConfig.fromfile(str(path)).to_dict()
+    return loaded
+
+
+def preprocessor(base: dict[str, Any], normalisation: Normalisation, **more: Any) -> dict[str, Any]:
+    """The library's, with the statistics the weights were trained with; it takes pixels from 0 to 255."""
+    scaled = {
+        "mean": [round(255 * value, 6) for value in normalisation.mean],
+        "std": [round(255 * value, 6) for value in normalisation.std],
+    }
+    return {**base, **scaled, "bgr_to_rgb": True, **more}
+
+
+def optim_wrapper(config: DenseOptimizerConfig, global_batch_size: int) -> dict[str, Any]:
+    """Optimiser at the peak rate of the global batch."""
+    rate = {"lr": peak_learning_rate(config, global_batch_size), "weight_decay": config.weight_decay}
+    if config.name == "sgd":
+        optimizer = {"type": "SGD", **rate, "momentum": config.momentum}
+    else:
+        optimizer = {"type": "AdamW", **rate, "betas": config.betas}
+    wrapper: dict[str, Any] = {"type": "OptimWrapper", "optimizer": optimizer, "clip_grad": None}
+    if config.undecayed:
+        wrapper["paramwise_cfg"] = {"custom_keys": {key: {"decay_mult": 0.0} for key in config.undecayed}}
+    return wrapper
+
+
+def warm_up(config: DenseOptimizerConfig) -> list[dict[str, Any]]:
+    """The linear rise before the schedule proper."""
+    if not config.warmup_iterations:
+        return []
+    end = config.warmup_iterations
+    return [{"type": "LinearLR", "start_factor": config.warmup_start, "by_epoch": False, "begin": 0, "end": end}]
+
+
+def batch_per_process(global_batch_size: int, world_size: int) -> int:
+    """
+    Raises
+    ------
+    InputError
+        The processes can't share the batch evenly.
+    """
+    if global_batch_size % world_size:
+        raise InputError(f"global_batch_size: {global_batch_size} can't be shared evenly by {world_size} processes")
+    return global_batch_size // world_size
+
+
+def runtime(base: dict[str, Any], *, seed: int, place: Place) -> dict[str, Any]:
+    """Scope, environment, seed and directories; the library neither validates while training nor draws."""
+    return {
+        "default_scope": base["default_scope"],
+        "custom_imports": {
+            "imports": ["evaluators.dense.backbone", f"evaluators.dense.{base['default_scope']}_parts"],
+            "allow_failed_imports": False,
+        },
+        "env_cfg": base["env_cfg"],
+        "randomness": {"seed": seed},
+        "log_level": "INFO",
+        "log_processor": base["log_processor"],
+        "visualizer": base["visualizer"],
+        "work_dir": place.work_directory,
+    }
+
+
+def loaders(place: Place) -> dict[str, Any]:
+    """Worker processes, which live as long as the loader where there are any."""
+    return {"num_workers": place.num_workers, "persistent_workers": place.num_workers > 0}

@@ -1,0 +1,159 @@
+"""MMDetection's configuration for one evaluation, and its run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators.dense.backbone import measure_features
+from evaluators.dense.common import (
+    KEPT_CHECKPOINTS,
+    base_config,
+    batch_per_process,
+    loaders,
+    optim_wrapper,
+    preprocessor,
+    runtime,
+    warm_up,
+)
+from evaluators.dense.library import config_file
+from evaluators.dense.place import Place
+from evaluators.interface import Context
+from pretrain.checkpoint import CheckpointHeader
+from pretrain.datasets import DatasetInfo, find_dataset
+
+if TYPE_CHECKING:
+    from evaluators.detection import Config
+
+BASE = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
+METRICS = {
+    f"{kind}_AP{suffix}": f"coco/{word}_mAP{'_' if suffix else ''}{suffix}"
+    for kind, word in (("box", "bbox"), ("mask", "segm"))
+    for suffix in ("", "50", "75")
+}
+"""Ours → the library's, which are shares to three decimals."""
+
+
+def library_config(config: Config, header: CheckpointHeader, place: Place) -> dict[str, Any]:
+    """MMDetection's own ``mask-rcnn_r50_fpn_1x_coco``, and over it:
+
+    - backbone: the pretrained module itself (``evaluators.dense.backbone``) with its statistics, frozen and
+      normalised as ``config`` says; channels and strides of FPN, anchors and RoIs to match, which for R50 are the
+      shipped ones;
+    - FPN and heads without normalisation, as shipped;
+    - schedule, optimiser and batch from ``config``: the rate is that of the global batch, ``auto_scale_lr`` is off;
+    - no validation while training; one test after the last epoch, with AP per class.
+    """
+    base = base_config(config_file("mmdet", BASE))
+    info = find_dataset(config.dataset).INFO
+    return {
+        "model": _model(base["model"], config, header, info, place),
+        **_data(base, config, info, place),
+        **_schedule(base, config),
+        **runtime(base, seed=config.seed, place=place),
+    }
+
+
+def _model(
+    base: dict[str, Any], config: Config, header: CheckpointHeader, info: DatasetInfo, place: Place
+) -> dict[str, Any]:
+    features = measure_features(header.backbone, image_size=header.image_size)
+    strides = [stride for _, stride in features]
+    pyramid = [*strides, 2 * strides[-1]]
+    width, rpn, roi = config.feature_channels, base["rpn_head"], base["roi_head"]
+    box_head = {"in_channels": width, "fc_out_channels": config.box_head_channels, "num_classes": info.num_classes}
+    mask_head = {"in_channels": width, "conv_out_channels": width, "num_classes": info.num_classes}
+    sampling = base["train_cfg"]["rcnn"]
+    extractor = {"out_channels": width, "featmap_strides": strides}
+    return {
+        **base,
+        "data_preprocessor": preprocessor(base["data_preprocessor"], header.normalisation),
+        "backbone": {
+            "type": "mmengine.OperaBackbone",
+            "name": header.backbone,
+            "checkpoint": place.checkpoint,
+            "image_size": header.image_size,
+            "frozen_stages": config.frozen_stages,
+            "norm_eval": config.norm_eval,
+        },
+        "neck": {**base["neck"], "in_channels": [channels for channels, _ in features], "out_channels": width},
+        "rpn_head": {
+            **rpn,
+            "in_channels": width,
+            "feat_channels": width,
+            "anchor_generator": {**rpn["anchor_generator"], "strides": pyramid},
+        },
+        "roi_head": {
+            **roi,
+            "bbox_roi_extractor": {**roi["bbox_roi_extractor"], **extractor},
+            "bbox_head": {**roi["bbox_head"], **box_head},
+            "mask_roi_extractor": {**roi["mask_roi_extractor"], **extractor},
+            "mask_head": {**roi["mask_head"], **mask_head},
+        },
+        "train_cfg": {
+            **base["train_cfg"],
+            "rcnn": {**sampling, "sampler": {**sampling["sampler"], "num": config.regions_per_image}},
+        },
+    }
+
+
+def _data(base: dict[str, Any], config: Config, info: DatasetInfo, place: Place) -> dict[str, Any]:
+    overrides: dict[str, dict[str, Any]] = {
+        "Resize": {"scale": config.resize_scale},
+        "RandomFlip": {"prob": config.flip_probability},
+    }
+
+    def loader(shipped: dict[str, Any], batch_size: int, **more: Any) -> dict[str, Any]:
+        pipeline = [{**step, **overrides.get(step["type"], {})} for step in shipped["dataset"]["pipeline"]]
+        names = {"metainfo": {"classes": info.classes}} if info.classes else {}
+        dataset = {**shipped["dataset"], "data_root": place.data_root, **names, "pipeline": pipeline, **more}
+        return {**shipped, "batch_size": batch_size, **loaders(place), "dataset": dataset}
+
+    kept = {"filter_empty_gt": True, "min_size": config.smallest_side}
+    annotations = f"{place.data_root}/{base['test_dataloader']['dataset']['ann_file']}"
+    return {
+        "train_dataloader": loader(
+            base["train_dataloader"], batch_per_process(config.global_batch_size, place.world_size), filter_cfg=kept
+        ),
+        "test_dataloader": loader(base["test_dataloader"], 1),
+        "test_evaluator": {
+            **base["test_evaluator"],
+            "type": "mmengine.ClassAP",
+            "ann_file": annotations,
+            "classwise": True,
+        },
+    }
+
+
+def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
+    steps = next(step for step in base["param_scheduler"] if step["type"] == "MultiStepLR")
+    shipped = base["default_hooks"]
+    return {
+        "train_cfg": {"type": "EpochBasedTrainLoop", "max_epochs": config.epochs_in_all},
+        "test_cfg": base["test_cfg"],
+        "optim_wrapper": optim_wrapper(config.optimizer, config.global_batch_size),
+        "param_scheduler": [
+            *warm_up(config.optimizer),
+            {**steps, "end": config.epochs_in_all, "milestones": config.milestones},
+        ],
+        "auto_scale_lr": {**base["auto_scale_lr"], "enable": False},
+        "default_hooks": {
+            **{name: shipped[name] for name in ("timer", "logger", "param_scheduler", "sampler_seed")},
+            "checkpoint": {**shipped["checkpoint"], "max_keep_ckpts": KEPT_CHECKPOINTS},
+        },
+    }
+
+
+def detect(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+    """Train and test; see ``evaluators.detection.evaluate``."""
+    from evaluators.dense.run import run
+
+    done = run(
+        library="mmdet",
+        checkpoint=checkpoint,
+        config=config,
+        context=context,
+        library_config=lambda header, place: library_config(config, header, place),
+    )
+    # The library leaves the numbers out where not one box was predicted, which is an AP of 0.
+    return {ours: round(100 * float(done.get(theirs, 0.0)), 4) for ours, theirs in METRICS.items()}

@@ -1,0 +1,56 @@
+"""What this suite adds to MMSegmentation, registered so that configurations can name it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mmcv.transforms import BaseTransform
+from mmengine.registry import METRICS, TRANSFORMS
+from mmseg.evaluation.metrics import IoUMetric
+
+from pretrain.errors import InputError
+
+IGNORED = 255
+
+
+@TRANSFORMS.register_module()
+class RequireKnownLabels(BaseTransform):
+    """Refuses a mask with a value outside the classes, which on a GPU would end the process without a name."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        labels = results["gt_seg_map"]
+        wrong = labels[(labels >= self.num_classes) & (labels != IGNORED)]
+        if wrong.size:
+            # The library took 1 from every value on disk.
+            raise InputError(
+                f"{results['seg_map_path']}: holds value {int(wrong.flat[0]) + 1}; allowed: 0 for no label and "
+                f"1…{self.num_classes}"
+            )
+        return results
+
+
+@METRICS.register_module()
+class ClassIoU(IoUMetric):
+    """The library's metric, which prints the classes' values and forgets them, keeping them in ``per_class``."""
+
+    per_class: dict[str, dict[str, float | None]]
+
+    def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        areas = [sum(column) for column in zip(*results, strict=True)]
+        values = self.total_area_to_metrics(*areas, self.metrics, self.nan_to_num, self.beta)
+        self.per_class = {
+            name: {metric: _percent(values[metric][index]) for metric in ("IoU", "Acc")}
+            for index, name in enumerate(self.dataset_meta["classes"])
+        }
+        computed: dict[str, float] = super().compute_metrics(results)
+        return computed
+
+
+def _percent(share: Any) -> float | None:
+    """None for a class that is neither predicted nor there."""
+    value = float(share)
+    return None if math.isnan(value) else round(100 * value, 2)

@@ -1,0 +1,120 @@
+"""mmcv's compiled operators from torchvision, where mmcv came without them.
+
+mmcv's wheels for a machine without a compiler are pure Python; importing ``mmcv.ops``, as MMDetection does, then
+fails for want of ``mmcv._ext``. Mask R-CNN needs two operators of it, NMS and average RoIAlign, and torchvision has
+both. Every other operator raises on its first call. Compiled operators, where there are any, are left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.abc import Loader
+from importlib.machinery import BuiltinImporter, ModuleSpec
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, Literal, cast
+
+import torch
+import torchvision
+from torch import Tensor
+
+_EXTENSION = "mmcv._ext"
+_AVERAGE = 1
+"""mmcv's number for average pooling in RoIAlign; 0 is maximum pooling."""
+
+
+def ensure_operators() -> Literal["compiled", "torchvision"]:
+    """Make ``mmcv.ops`` importable; to be called before it is imported. Says which operators are in use."""
+    loaded = sys.modules.get(_EXTENSION)
+    if isinstance(loaded, _TorchvisionExtension):
+        return "torchvision"
+    if loaded is not None or find_spec(_EXTENSION) is not None:
+        return "compiled"
+    sys.modules[_EXTENSION] = _TorchvisionExtension()
+    return "torchvision"
+
+
+class _TorchvisionExtension(ModuleType):
+    def __init__(self) -> None:
+        super().__init__(_EXTENSION, __doc__)
+        # mmcv asks importlib whether the extension exists, and importlib asks the spec.
+        self.__spec__ = ModuleSpec(_EXTENSION, cast(Loader, BuiltinImporter))
+        self.nms = nms
+        self.roi_align_forward = roi_align_forward
+        self.roi_align_backward = roi_align_backward
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def missing(*_: Any, **__: Any) -> None:
+            raise NotImplementedError(f"operator {name} needs compiled operators; this mmcv has none")
+
+        return missing
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """Indices of the boxes to keep, best first.
+
+    Parameters
+    ----------
+    boxes
+        (N, 4): left, top, right, bottom.
+    offset
+        1 where right and bottom are the last pixel and not the edge beyond it.
+    """
+    if offset:
+        boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
+    return cast(Tensor, torchvision.ops.nms(boxes, scores, iou_threshold))
+
+
+def roi_align_forward(
+    input: Tensor,  # noqa: A002 - mmcv passes it by this name
+    rois: Tensor,
+    output: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write (N, C, height, width) averages into ``output``; rois are (N, 5): image, left, top, right, bottom."""
+    if pool_mode != _AVERAGE:
+        raise NotImplementedError("RoIAlign with maximum pooling needs compiled operators; this mmcv has none")
+    size = (aligned_height, aligned_width)
+    pooled = torchvision.ops.roi_align(input, rois.to(input.dtype), size, spatial_scale, sampling_ratio, aligned)
+    output.copy_(pooled)
+
+
+def roi_align_backward(
+    grad_output: Tensor,
+    rois: Tensor,
+    argmax_y: Tensor,
+    argmax_x: Tensor,
+    grad_input: Tensor,
+    aligned_height: int,
+    aligned_width: int,
+    spatial_scale: float,
+    sampling_ratio: int,
+    pool_mode: int,
+    aligned: bool,
+) -> None:
+    """Write the gradient with respect to the (B, C, H, W) input into ``grad_input``."""
+    batch, channels, height, width = grad_input.shape
+    gradient = torch.ops.torchvision._roi_align_backward(
+        grad_output.contiguous(),
+        rois.to(grad_output.dtype),
+        spatial_scale,
+        aligned_height,
+        aligned_width,
+        batch,
+        channels,
+        height,
+        width,
+        sampling_ratio,
+        aligned,
+    )
+    grad_input.copy_(gradient)

@@ -1,0 +1,185 @@
+"""One training and test by OpenMMLab's runner, continued from its own checkpoints after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
+from evaluators.dense.library import TITLES, Library, versions
+from evaluators.dense.operators import ensure_operators
+from evaluators.dense.place import Place, config_text
+from evaluators.interface import Context
+from pretrain.backbones.lookup import find_backbone
+from pretrain.checkpoint import CheckpointHeader, read_header
+from pretrain.datasets import find_dataset
+from pretrain.datasets._dense import AnnotatedFiles
+from pretrain.distributed import get_rank, get_world_size, process_group, synchronise_batch_norm
+from pretrain.errors import InputError
+
+ARTIFACTS = "artifacts"
+CONFIG_FILE = "config.py"
+FACTS_FILE = "evaluation.json"
+PER_CLASS_FILE = "per_class.json"
+CONTACT_SHEET_FILE = "predictions.png"
+STATE = Path("checkpoints") / "openmmlab"
+EXAMPLES = 8
+
+MakeConfig = Callable[[CheckpointHeader, Place], dict[str, Any]]
+
+
+def run(
+    *, library: Library, checkpoint: Path, config: Any, context: Context, library_config: MakeConfig
+) -> dict[str, float]:
+    """Train and test, leaving configuration, facts, values per class and a contact sheet in ``artifacts/``.
+
+    Parameters
+    ----------
+    library_config
+        The whole configuration for a checkpoint and a place.
+
+    Returns
+    -------
+    What the library's metric computed.
+    """
+    header = read_header(checkpoint)
+    config.require_fits(find_backbone(header.backbone).INFO)
+    device = torch.device(context.device)
+    _use_device(device)
+    with process_group(device):
+        files = find_dataset(config.dataset).open_split(context.data_root, "train")
+        assert isinstance(files, AnnotatedFiles)
+        operators = ensure_operators()
+        _register(library)
+        place = Place(
+            data_root=str(files.directory),
+            checkpoint=str(checkpoint.absolute()),
+            work_directory=str(context.work_directory / STATE),
+            num_workers=context.num_workers,
+            world_size=get_world_size(),
+        )
+        artifacts = context.work_directory / ARTIFACTS
+        if get_rank() == 0:
+            artifacts.mkdir(parents=True, exist_ok=True)
+            (artifacts / CONFIG_FILE).write_text(config_text(library_config(header, Place())), encoding="utf-8")
+            facts = _facts(library, operators, config, header)
+            (artifacts / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            _announce(facts)
+        try:
+            return _train_and_test(library, library_config(header, place), config, context, len(files), artifacts)
+        except InputError as error:
+            # A loader's worker wraps the message in its traceback; the sentence is the last line.
+            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
+
+
+def _train_and_test(
+    library: Library, settings: dict[str, Any], config: Any, context: Context, num_images: int, artifacts: Path
+) -> dict[str, float]:
+    from mmengine.config import Config as LibraryConfig
+    from mmengine.registry import init_default_scope
+
+    from evaluators.dense.contact_sheet import write_contact_sheet
+    from evaluators.dense.hooks import KeepExamples, ReportHook
+
+    init_default_scope(library)
+    latest = latest_checkpoint(context.work_directory / STATE)
+    complete = {
+        **settings,
+        # The library keeps loggers and counters by this name for as long as the process lives.
+        "experiment_name": f"{context.work_directory.name}-{time.time_ns()}",
+        "launcher": "pytorch" if get_world_size() > 1 else "none",
+        "resume": latest is not None,
+        "load_from": None if latest is None else str(latest),
+    }
+    runner = synchronising_runner(torch.device(context.device)).from_cfg(LibraryConfig(complete))
+    interval = settings["default_hooks"]["logger"]["interval"]
+    keep = KeepExamples(EXAMPLES)
+    runner.register_hook(ReportHook(context.report, interval, config.global_batch_size, num_images))
+    runner.register_hook(keep)
+    runner.train()
+    metrics: dict[str, float] = runner.test()
+    if get_rank() == 0:
+        (metric,) = runner.test_loop.evaluator.metrics
+        per_class = json.dumps(metric.per_class, indent=2, ensure_ascii=False)
+        (artifacts / PER_CLASS_FILE).write_text(per_class + "\n", encoding="utf-8")
+        write_contact_sheet(artifacts / CONTACT_SHEET_FILE, keep.samples, metric.dataset_meta)
+    return metrics
+
+
+def synchronising_runner(device: torch.device) -> Any:
+    """The library's runner, with batch normalisation over all processes in the whole model, on CPUs too."""
+    from mmengine.runner import Runner
+
+    class SynchronisingRunner(Runner):
+        def build_model(self, model: Any) -> torch.nn.Module:
+            return synchronise_batch_norm(super().build_model(model), device)
+
+    return SynchronisingRunner
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """The last checkpoint that was written whole, wherever the run directory has been moved to since.
+
+    The library notes a checkpoint's name in ``last_checkpoint`` once it is written.
+    """
+    try:
+        name = Path((directory / "last_checkpoint").read_text(encoding="utf-8")).name
+    except FileNotFoundError:
+        return None
+    path = directory / name
+    return path if name and path.is_file() else None
+
+
+def _use_device(device: torch.device) -> None:
+    """Bind OpenMMLab, which takes the current GPU whenever there is one, to the device of this run."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        return
+    from mmengine.device import utils
+
+    utils.DEVICE = "cpu"
+
+
+def _register(library: Library) -> None:
+    """Import a library's parts and this suite's, so that configurations can name them."""
+    import importlib
+
+    for package in ("datasets", "evaluation", "models", "structures", "engine"):
+        importlib.import_module(f"{library}.{package}")
+    importlib.import_module("evaluators.dense.backbone")
+    importlib.import_module(f"evaluators.dense.{library}_parts")
+
+
+def _facts(library: Library, operators: str, config: Any, header: CheckpointHeader) -> dict[str, Any]:
+    """What a reader of the number wants to know and the configuration doesn't say at a glance."""
+    optimizer: DenseOptimizerConfig = config.optimizer
+    return {
+        "library": TITLES[library],
+        "versions": versions(),
+        "mmcv_operators": operators,
+        "backbone": header.backbone,
+        "checkpoint_sha256": header.sha256,
+        "normalisation_layers": config.normalisation_layers,
+        "frozen_stages": config.frozen_stages,
+        "learning_rate": peak_learning_rate(optimizer, config.global_batch_size),
+        "learning_rate_scale": config.global_batch_size / optimizer.base_batch_size,
+        "global_batch_size": config.global_batch_size,
+        "world_size": get_world_size(),
+    }
+
+
+def _announce(facts: dict[str, Any]) -> None:
+    """Say in the log what could surprise."""
+    if facts["mmcv_operators"] == "torchvision":
+        print("mmcv has no compiled operators: NMS and RoIAlign come from torchvision", flush=True)
+    print(
+        f"learning rate {facts['learning_rate']:g} for the global batch of {facts['global_batch_size']}: the recipe's "
+        f"rate × {facts['learning_rate_scale']:g}",
+        flush=True,
+    )
+    print(f"normalisation: {facts['normalisation_layers']}; frozen stages: {facts['frozen_stages']}", flush=True)

@@ -1,0 +1,102 @@
+"""Object detection and instance segmentation: the pretrained ResNet in Mask R-CNN with FPN, by MMDetection.
+
+Protocol
+    COCO 2017, Mask R-CNN R50-FPN, 16 images a step, sides up to 1333 × 800 at one scale, flips; 1× is 12 epochs with
+    steps after 8 and 11, 2× is 24 with steps after 16 and 22; SGD 0.02, warm-up of 500 iterations; box and mask AP on
+    val2017 after the last epoch.
+    Normalisation and freezing decide these numbers and the paper states neither. Preset ``sync_bn``, the default:
+    synchronised batch normalisation that trains, nothing frozen (−1 here and in MMDetection is detectron2's FREEZE_AT
+    0; MMDetection's 0 freezes the stem). Preset ``zoo``: stem and first stage frozen, statistics kept, as the model
+    zoo's supervised baseline, which the paper's supervised rows equal to the digit.
+Source
+    MMDetection ``mask-rcnn_r50_fpn_1x_coco`` and ``_2x_coco``, with the overrides of ``evaluators.dense.detector``;
+    OPERA's paper, tables 5 and 6.
+Command
+    ``opera-bench evaluate detection --checkpoint RUN_ID --dataset coco --data DIR``
+Expected
+    box_AP and mask_AP, COCO, ±0.3: OPERA's tables 5 and 6, beside ours in ``opera-bench tables table5 table6``; the
+    zoo's supervised R50 reaches 38.2 / 34.7 (1×) and 39.2 / 35.4 (2×).
+Runtime
+    Not measured on COCO. The digit scenes: see docs/dense.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from evaluators.dense.config import DenseOptimizerConfig
+from evaluators.dense.library import require, why_unavailable
+from evaluators.interface import Context, EvaluatorConfig
+from pretrain.backbones.interface import BackboneInfo
+from pretrain.config import Integer, Probability
+from pretrain.datasets import Kind
+from pretrain.errors import InputError
+
+Size = tuple[Integer, Integer]
+SCHEDULES = {"1x": 1, "2x": 2}
+
+
+class Config(EvaluatorConfig):
+    """What is trained on ``dataset`` and how it is judged. Normalisation of images is the checkpoint's own."""
+
+    KIND: ClassVar[Kind] = "detection"
+    DEFAULT_DATASET: ClassVar[str] = "coco"
+
+    preset: Literal["sync_bn", "zoo"] = "sync_bn"
+    schedule: Literal["1x", "2x"] = "1x"
+    base_epochs: Integer = Field(gt=0, description="of 1x; 2x has twice as many")
+    base_milestones: tuple[Integer, ...] = Field(description="epochs of 1x after which the rate falls to a tenth")
+    global_batch_size: Integer = Field(gt=0)
+    resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
+    smallest_side: Integer = Field(ge=0, description="images below this many pixels are left out of training")
+    flip_probability: Probability
+    optimizer: DenseOptimizerConfig
+    frozen_stages: Integer = Field(ge=-1, le=4, description="-1 none, 0 the stem, n the first n stages as well")
+    norm_eval: bool = Field(description="whether the backbone's batch normalisation keeps its statistics")
+    feature_channels: Integer = Field(gt=0, description="of FPN and the heads' convolutions")
+    box_head_channels: Integer = Field(gt=0)
+    regions_per_image: Integer = Field(gt=0, description="that the heads are trained on")
+
+    @property
+    def epochs_in_all(self) -> int:
+        return self.base_epochs * SCHEDULES[self.schedule]
+
+    @property
+    def milestones(self) -> list[int]:
+        return [epoch * SCHEDULES[self.schedule] for epoch in self.base_milestones]
+
+    @property
+    def normalisation_layers(self) -> str:
+        return "as pretrained, statistics kept" if self.norm_eval else "synchronised, trained"
+
+    def require_fits(self, backbone: BackboneInfo) -> None:
+        """Refuse what FPN can't take: it wants a map at each of four strides."""
+        if backbone.family != "resnet":
+            raise InputError(
+                f"detection: Mask R-CNN with FPN is for a resnet, {backbone.name} is a {backbone.family}; "
+                "say only: {backbone: resnet50}"
+            )
+
+
+def unavailable() -> str | None:
+    """Why this Python can't run it, in one sentence, or None."""
+    return why_unavailable("mmdet")
+
+
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+    """``box_AP``, ``box_AP50``, ``box_AP75`` and the same of masks in percent; per class in ``artifacts/``.
+
+    Raises
+    ------
+    InputError
+        MMDetection is missing, or a checkpoint or data can't be used; the message names the file.
+    NonFiniteLossError
+        The loss became NaN or infinite.
+    """
+    require("mmdet")
+    from evaluators.dense.detector import detect
+
+    return detect(checkpoint, config, context)
