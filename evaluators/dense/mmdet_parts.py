@@ -24,11 +24,11 @@ class ClassAP(CocoMetric):
         # One kind at a time: the library names the classes' values the same for boxes and masks.
         for kind in list(self.metrics):
             self.metrics = [kind]
-            values: dict[str, float] = super().compute_metrics(results)
+            values: dict[str, Any] = super().compute_metrics(results)
             for name in self.per_class:
                 share = values.pop(f"{name}_precision", None)
-                is_known = share is not None and not math.isnan(share)
-                self.per_class[name][_WORDS[kind]] = round(100 * share, 2) if is_known else None
+                is_missing = share is None or math.isnan(share)
+                self.per_class[name][_WORDS[kind]] = None if is_missing else round(100 * float(share), 2)
             computed.update(values)
         self.metrics = list(_WORDS)
         return computed

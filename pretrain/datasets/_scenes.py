@@ -175,7 +175,7 @@ def _grown(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     padded = np.pad(region, pixels)
     steps = range(2 * pixels + 1)
     moved = [padded[y : y + region.shape[0], x : x + region.shape[1]] for y in steps for x in steps]
-    grown: NDArray[np.bool_] = np.stack(moved).any(axis=0)
+    grown: NDArray[np.bool_] = np.logical_or.reduce(moved)
     return grown
 
 
@@ -196,7 +196,8 @@ def _resized(glyph: NDArray[np.uint8], numerator: int, denominator: int) -> NDAr
     large = np.kron(glyph.astype(np.int64), np.ones((numerator, numerator), dtype=np.int64))
     side = len(large) // denominator
     blocks = large.reshape(side, denominator, side, denominator)
-    return (blocks.sum(axis=(1, 3)) // denominator**2).astype(np.uint8)
+    small: NDArray[np.uint8] = (blocks.sum(axis=(1, 3)) // denominator**2).astype(np.uint8)
+    return small
 
 
 def _write_ade(directory: Path, split: str, scenes: list[Scene]) -> None:
