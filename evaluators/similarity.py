@@ -70,7 +70,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     splits = open_splits(config, context)
     device = torch.device(context.device)
     method = _method(checkpoint, splits) if _has_method(checkpoint) else None
-    represent = getattr(method, "represent", lambda images: {"backbone": backbone(images)})
+    represent = getattr(method, "represent", lambda features: {"backbone": features})
     for model in (backbone, method):
         if model is not None:
             model.to(device).eval()
@@ -81,7 +81,8 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
         for views, targets in _view_batches(splits, config, header.image_size):
             labels += targets
             for found, images in zip((first, second), views, strict=True):
-                for name, vectors in represent(normalise(images.to(device), header.normalisation)).items():
+                features = backbone(normalise(images.to(device), header.normalisation))
+                for name, vectors in represent(features).items():
                     if vectors.ndim == 2:
                         found.setdefault(name, []).append(vectors.float().cpu())
     truth = torch.tensor(labels)

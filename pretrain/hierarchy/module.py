@@ -89,7 +89,7 @@ class HierarchicalMethod(nn.Module):
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What ``loss`` makes of the backbones' features, given per view: heads, keys and objectives."""
-        represented = [self._represent(view[BACKBONE]) for view in online]
+        represented = [self.represent(view[BACKBONE]) for view in online]
         keys = [self._gathered_keys(view[BACKBONE]) for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
@@ -107,7 +107,8 @@ class HierarchicalMethod(nn.Module):
             logs |= scalars
         return total, logs
 
-    def _represent(self, features: Tensor) -> dict[str, Tensor]:
+    def represent(self, features: Tensor) -> dict[str, Tensor]:
+        """The backbone's features (B, width) in every space of the online network: {space name: (B, D)}."""
         return represent(features, self.hierarchy.spaces, dict(self.heads.items()))
 
     @torch.no_grad()
