@@ -16,7 +16,17 @@ from pretrain.plugins import suggest
 from pretrain.recipes import merge, select_recipe
 
 RECIPES = "pretrain.recipes"
-_RUN_KEYS = ("image_size", "global_batch_size", "epochs", "optimizer", "views", "normalisation", "precision")
+_RUN_KEYS = (
+    "image_size",
+    "global_batch_size",
+    "epochs",
+    "optimizer",
+    "views",
+    "repeated_augmentations",
+    "mixing",
+    "normalisation",
+    "precision",
+)
 
 
 def resolve_pretraining(
@@ -73,7 +83,7 @@ def resolve_pretraining(
     except ValidationError as error:
         raise InputError(describe_validation_error(error, PretrainConfig)) from error
     changed = [key for key in run_options if getattr(config, key) != getattr(recipe_alone, key)]
-    changed += [key for key in method_options if config.method_options[key] != recipe_alone.method_options[key]]
+    changed += [key for key in method_options if config.method_options.get(key) != recipe_alone.method_options.get(key)]
     return config.model_copy(update={"recipe": chosen.reference(tuple(sorted(changed)))})
 
 

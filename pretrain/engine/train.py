@@ -30,13 +30,16 @@ from pretrain.distributed import (
 from pretrain.engine.display import TrainingDisplay
 from pretrain.engine.loader import RawBatch, batches, steps_per_epoch
 from pretrain.engine.state import load_training_state, save_training_state
+from pretrain.engine.validation import validate
 from pretrain.errors import InputError
 from pretrain.methods.interface import Method
 from pretrain.methods.lookup import find_method
 from pretrain.optim import build_optimizer
-from pretrain.randomness import AUGMENT, STEP, derive_seed
+from pretrain.randomness import AUGMENT, MIX, STEP, derive_seed
 from pretrain.schedules import warmup_cosine
 from pretrain.views.augment import augment, draw_parameters
+from pretrain.views.crop import sample_rng
+from pretrain.views.mixing import draw_mixing, mix_images, mix_labels
 
 MINUTES_BETWEEN_STATES = 10
 ROWS_PER_RUN = 200
@@ -120,6 +123,7 @@ class _Training:
         self.config = config
         self.checkpoints = run_directory / "checkpoints"
         self.run_id = run_directory.name
+        self.data_root = data_root
         self.device = device
         self.num_workers = num_workers
         self.report = report
@@ -127,6 +131,11 @@ class _Training:
         if config.global_batch_size % self.world_size:
             raise InputError(
                 f"global_batch_size: {config.global_batch_size} is not divisible by {self.world_size} processes"
+            )
+        if config.mixing and config.global_batch_size // self.world_size % 2:
+            raise InputError(
+                f"global_batch_size: each of {self.world_size} processes needs an even share of "
+                f"{config.global_batch_size} images, because mixing pairs them"
             )
         self.images = open_split(config.dataset, data_root, "train")
         self.steps_per_epoch = steps_per_epoch(len(self.images), config.global_batch_size) if config.epochs else 0
@@ -161,6 +170,8 @@ class _Training:
             step, metrics = self._resume(optimizer)
             if step < self.total_steps:
                 metrics, images_per_second = self._train(optimizer, step)
+            val = open_split(self.config.dataset, self.data_root, "val")
+            metrics |= validate(self.method, val, self.config, self.device, self.num_workers)
         headers = self._export() if self.rank == 0 else {}
         return PretrainOutcome(metrics, images_per_second, headers, self.world_size)
 
@@ -232,7 +243,13 @@ class _Training:
             mine = drawn.rows(self.rank * share, (self.rank + 1) * share).to(self.device)
             images = raw.views[number].to(self.device, non_blocking=True)
             views.append(augment(images, mine, view, self.config.normalisation))
-        return Batch(tuple(views), raw.labels.to(self.device), raw.indices)
+        labels = raw.labels.to(self.device)
+        if self.config.mixing:
+            rng = sample_rng(self.config.seed, MIX, raw.step)
+            mixing = draw_mixing(self.config.mixing, self.config.image_size, rng)
+            views = [mix_images(images, mixing) for images in views]
+            labels = mix_labels(labels, self.images.num_classes, mixing)
+        return Batch(tuple(views), labels, raw.indices)
 
     def _resume(self, optimizer: Optimizer) -> tuple[int, dict[str, float]]:
         state = load_training_state(self.checkpoints)

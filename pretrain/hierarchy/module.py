@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pretrain.batch import Batch
 from pretrain.distributed import gather, get_rank
-from pretrain.hierarchy.spaces import Head, Hierarchy, SpaceViews, represent
+from pretrain.hierarchy.spaces import CLASS, Head, Hierarchy, SpaceViews, represent
 from pretrain.schedules import target_momentum
 
 
@@ -96,6 +96,10 @@ class HierarchicalMethod(nn.Module):
     def represent(self, images: Tensor) -> dict[str, Tensor]:
         """Images (B, 3, H, W) in every space of the online network: {space name: (B, D)}."""
         return represent(self.backbone(images), self.hierarchy.spaces, dict(self.heads.items()))
+
+    def class_logits(self, images: Tensor) -> Tensor | None:
+        """Images (B, 3, H, W) in the online network's class space, (B, classes); None without one."""
+        return self.represent(images)[CLASS] if CLASS in self.heads else None
 
     @torch.no_grad()
     def _gathered_keys(self, images: Tensor) -> dict[str, Tensor]:
