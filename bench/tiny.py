@@ -27,6 +27,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "cifar100": "mnist5k",
         "flowers102": "mnist5k",
         "pets": "mnist5k",
+        "ade20k": "digit_scenes",
+        "coco": "digit_objects",
     },
 }
 # Dimensions of the class head stay: they cost nothing here. The others lead from the full recipes' numbers to those of

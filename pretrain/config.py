@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic import Strict as StrictMarker
 
 Range = tuple[float, float]
@@ -44,6 +52,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class Sparse(Strict):
+    """A configuration some of whose settings are written only where they are set.
+
+    A setting that changes nothing at its default then changes no run's id either.
+    """
+
+    UNWRITTEN: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_unused_settings(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        settings: dict[str, Any] = serialise(self)
+        fields = type(self).model_fields
+        unused = {key for key in self.UNWRITTEN if getattr(self, key) == fields[key].default}
+        return {key: value for key, value in settings.items() if key not in unused}
+
+
 class RecipeReference(Strict):
     """Where the hyper-parameters come from; ``changed`` lists the keys the user set differently."""
 
@@ -64,14 +88,17 @@ class OptimizerConfig(Strict):
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
     trust_coefficient: float = Field(default=0.001, gt=0, description="LARS")
     decay_one_dimensional: bool = Field(
-        default=True, description="AdamW and SGD: whether biases and normalisation decay (LARS: never)"
+        default=True,
+        description="AdamW and SGD: whether biases, normalisations and what the backbone exempts decay (LARS: never)",
     )
     warmup_epochs: float = Field(ge=0)
     final_learning_rate: float = Field(default=0.0, ge=0, description="the floor of the cosine, not scaled")
 
 
-class ViewConfig(Strict):
+class ViewConfig(Sparse):
     """One random view of an image; strengths are torchvision's, probabilities are per image."""
+
+    UNWRITTEN: ClassVar[tuple[str, ...]] = ("interpolation", "auto_augment", "random_erasing_probability")
 
     crop_scale: CropScale = Field(description="share of the image's area")
     crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
@@ -82,6 +109,17 @@ class ViewConfig(Strict):
     blur_probability: Probability = 0.0
     solarize_probability: Probability = 0.0
     flip_probability: Probability = 0.5
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
+    random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
+
+
+class MixingConfig(Strict):
+    """Mixup and CutMix of a batch, one of them a step; an alpha of 0 turns that one off."""
+
+    mixup_alpha: float = Field(ge=0)
+    cutmix_alpha: float = Field(ge=0)
+    switch_probability: Probability = Field(default=0.5, description="of CutMix where both are on")
 
 
 class Normalisation(Strict):
@@ -97,8 +135,10 @@ class BatchNormApproximation(Strict):
     per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
 
 
-class PretrainConfig(Strict):
+class PretrainConfig(Sparse):
     """A pretraining run. Where it runs (device, workers, paths, micro-batches) is no part of it."""
+
+    UNWRITTEN: ClassVar[tuple[str, ...]] = ("repeated_augmentations", "mixing", "batch_norm")
 
     method: str
     method_options: dict[str, Any]
@@ -110,19 +150,21 @@ class PretrainConfig(Strict):
     epochs: Integer = Field(ge=0)
     optimizer: OptimizerConfig
     views: tuple[ViewConfig, ...] = Field(min_length=1)
+    repeated_augmentations: Integer = Field(
+        default=1, ge=1, description="copies of an image in a batch, each augmented anew; an epoch stays as long"
+    )
+    mixing: MixingConfig | None = None
     normalisation: Normalisation
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32)
     batch_norm: BatchNormApproximation | None = None
 
-    @model_serializer(mode="wrap")
-    def _without_unused_keys(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """``batch_norm`` only where it is set: a key that changes nothing changes no run's id."""
-        settings: dict[str, Any] = serialise(self)
-        if self.batch_norm is None:
-            settings.pop("batch_norm", None)
-        return settings
+    @model_validator(mode="after")
+    def _mixing_needs_pairs(self) -> Self:
+        if self.mixing and self.global_batch_size % 2:
+            raise ValueError(f"global_batch_size must be even for mixing, not {self.global_batch_size}")
+        return self
 
 
 class ImportSource(Strict):

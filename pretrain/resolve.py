@@ -22,6 +22,8 @@ _RUN_KEYS = (
     "epochs",
     "optimizer",
     "views",
+    "repeated_augmentations",
+    "mixing",
     "normalisation",
     "precision",
     "batch_norm",
@@ -82,7 +84,7 @@ def resolve_pretraining(
     except ValidationError as error:
         raise InputError(describe_validation_error(error, PretrainConfig)) from error
     changed = [key for key in run_options if getattr(config, key) != getattr(recipe_alone, key)]
-    changed += [key for key in method_options if config.method_options[key] != recipe_alone.method_options[key]]
+    changed += [key for key in method_options if config.method_options.get(key) != recipe_alone.method_options.get(key)]
     return config.model_copy(update={"recipe": chosen.reference(tuple(sorted(changed)))})
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from evaluators.parts.classifier import set_drop_path
+from pretrain.backbones.families.drop_path import set_drop_path
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import load_exactly, load_state
 

@@ -7,7 +7,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from pretrain.errors import InputError
 from pretrain.randomness import derive_seed
 
 HEAD = 13
@@ -36,23 +35,3 @@ class Classifier(nn.Module):
         """Names of the parameters that the backbone exempts: class token and position embedding of a ViT."""
         exempt: set[str] = getattr(self.backbone, "no_weight_decay", set)()
         return {f"backbone.{name}" for name in exempt}
-
-
-def set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Drop residual branches (stochastic depth), at rates rising linearly from 0 to ``rate`` over the blocks.
-
-    Raises
-    ------
-    InputError
-        A rate above 0 on a backbone without transformer blocks.
-    """
-    from timm.layers.drop import DropPath
-
-    if rate == 0:
-        return
-    blocks = getattr(backbone, "blocks", None)
-    if blocks is None:
-        raise InputError(f"drop_path_rate: {rate:g} needs a vision transformer; a ResNet takes 0")
-    for block, block_rate in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
-        block.drop_path1 = DropPath(block_rate)
-        block.drop_path2 = DropPath(block_rate)

@@ -18,11 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from evaluators.interface import Context
 from evaluators.parts.accuracy import accuracies
-from evaluators.parts.classifier import Classifier, set_drop_path
+from evaluators.parts.classifier import Classifier
 from evaluators.parts.config import FinetuneConfig, mixes
 from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
 from evaluators.parts.epochs import require_finite, run_epochs
 from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
+from pretrain.backbones.families.drop_path import set_drop_path
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import load_backbone
 from pretrain.distributed import get_rank, get_world_size, mean_over_processes, process_group, synchronise_batch_norm

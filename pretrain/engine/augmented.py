@@ -8,8 +8,10 @@ from torch import Tensor
 from pretrain.batch import Batch
 from pretrain.config import PretrainConfig
 from pretrain.engine.loader import RawBatch
-from pretrain.randomness import AUGMENT, derive_seed
+from pretrain.randomness import AUGMENT, MIX, derive_seed
 from pretrain.views.augment import augment, draw_parameters
+from pretrain.views.crop import sample_rng
+from pretrain.views.mixing import draw_mixing, mix_images, mix_labels
 
 
 class AugmentedBatch:
@@ -18,7 +20,9 @@ class AugmentedBatch:
     Parameters are drawn for the whole global batch, of which this process has its rows, and a micro-batch its own.
     """
 
-    def __init__(self, raw: RawBatch, config: PretrainConfig, rank: int, device: torch.device) -> None:
+    def __init__(
+        self, raw: RawBatch, config: PretrainConfig, num_classes: int, rank: int, device: torch.device
+    ) -> None:
         self.config = config
         self.labels = raw.labels.to(device, non_blocking=True)
         self.indices = raw.indices
@@ -28,6 +32,10 @@ class AugmentedBatch:
             generator = torch.Generator().manual_seed(derive_seed(config.seed, AUGMENT, raw.step, number))
             drawn = draw_parameters(view, config.global_batch_size, generator)
             self.parameters.append(drawn.rows(rank * len(self), (rank + 1) * len(self)))
+        self.mixing = None
+        if config.mixing:
+            self.mixing = draw_mixing(config.mixing, config.image_size, sample_rng(config.seed, MIX, raw.step))
+            self.labels = mix_labels(self.labels, num_classes, self.mixing)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,6 +43,14 @@ class AugmentedBatch:
     def view(self, number: int, rows: range | None = None) -> Tensor:
         """Images ``rows`` (all without it) of one view, float32, (len(rows), 3, H, W)."""
         rows = rows or range(len(self))
+        if self.mixing is None:
+            return self._augmented(number, rows)
+        # Neighbours mix, so a micro-batch that begins or ends between two needs the one beside it for a moment.
+        pairs = range(rows.start - rows.start % 2, rows.stop + rows.stop % 2)
+        mixed = mix_images(self._augmented(number, pairs), self.mixing)
+        return mixed[rows.start - pairs.start : rows.stop - pairs.start]
+
+    def _augmented(self, number: int, rows: range) -> Tensor:
         return augment(
             self.images[number, rows.start : rows.stop],
             self.parameters[number].rows(rows.start, rows.stop),

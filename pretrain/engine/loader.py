@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -12,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 from pretrain.config import PretrainConfig
 from pretrain.datasets import LabelledImages
 from pretrain.errors import InputError
-from pretrain.randomness import CROP, epoch_order
+from pretrain.randomness import CROP, REPEAT, epoch_order
 from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
+from pretrain.views.timm_train import auto_augment, seed_everything_for_sample
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,51 @@ class RawBatch:
 
 
 class CroppedViews(Dataset[tuple[Tensor, int, int]]):
-    """Image ``index`` in epoch ``epoch``, cropped and resized once per view."""
+    """Image ``index`` in epoch ``epoch``, its copy ``copy``, cropped and resized once per view."""
 
     def __init__(self, images: LabelledImages, config: PretrainConfig) -> None:
         self.images = images
         self.config = config
+        size, normalisation = config.image_size, config.normalisation
+        self.policies = [
+            auto_augment(view.auto_augment, size, normalisation, view.interpolation) if view.auto_augment else None
+            for view in config.views
+        ]
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, where: tuple[int, int]) -> tuple[Tensor, int, int]:
-        epoch, index = where
+    def __getitem__(self, where: tuple[int, int, int]) -> tuple[Tensor, int, int]:
+        epoch, index, copy = where
         image = self.images.image(index)
         size = self.config.image_size
         crops = []
-        for number, view in enumerate(self.config.views):
-            rng = sample_rng(self.config.seed, CROP, epoch, index, number)
+        for number, (view, policy) in enumerate(zip(self.config.views, self.policies, strict=True)):
+            draw = copy * len(self.policies) + number
+            rng = sample_rng(self.config.seed, CROP, epoch, index, draw)
             box = random_resized_crop_box(image.height, image.width, view.crop_scale, view.crop_ratio, rng)
-            crops.append(crop_and_resize(image, box, size))
+            if policy:
+                draws = len(self.policies) * self.config.repeated_augmentations
+                seed_everything_for_sample(self.config.seed, epoch, index * draws + draw)
+            crops.append(crop_and_resize(image, box, size, view.interpolation, policy))
         return torch.stack(crops), self.images.label(index), index
+
+
+def epoch_visits(num_images: int, config: PretrainConfig, epoch: int) -> list[tuple[int, int]]:
+    """(index, copy) in the order of an epoch, as many as there are images.
+
+    Copies of an image lie in one batch or at the border of two, in random places of it, so that they seldom mix with
+    each other. With them an epoch shows fewer different images (Hoffer et al. 2020, as DeiT samples it).
+    """
+    order = epoch_order(num_images, config.seed, epoch)
+    copies = config.repeated_augmentations
+    if copies == 1:
+        return [(int(index), 0) for index in order]
+    visits = [(int(index), copy) for index in order[: -(-num_images // copies)] for copy in range(copies)][:num_images]
+    size = config.global_batch_size
+    rng = np.random.default_rng((config.seed, REPEAT, epoch))
+    batches = [visits[start : start + size] for start in range(0, num_images, size)]
+    return [batch[place] for batch in batches for place in rng.permutation(len(batch))]
 
 
 def steps_per_epoch(num_images: int, global_batch_size: int) -> int:
@@ -79,10 +107,10 @@ def batches(
     share = config.global_batch_size // world_size
     dataset = CroppedViews(images, config)
     for epoch in range(first_step // per_epoch, config.epochs):
-        order = epoch_order(len(images), config.seed, epoch)
+        order = epoch_visits(len(images), config, epoch)
         first = max(first_step - epoch * per_epoch, 0)
         rows = [
-            [(epoch, int(index)) for index in order[start : start + share]]
+            [(epoch, *visit) for visit in order[start : start + share]]
             for start in (batch * config.global_batch_size + rank * share for batch in range(first, per_epoch))
         ]
         loader = DataLoader(dataset, batch_sampler=rows, num_workers=num_workers, pin_memory=pin_memory)

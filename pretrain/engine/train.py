@@ -26,6 +26,7 @@ from pretrain.engine.means import RunningMean
 from pretrain.engine.prepare import build_step, choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
 from pretrain.engine.step import ComputeGradients, Precision
+from pretrain.engine.validation import validate
 from pretrain.errors import InputError, StoppedEarly
 from pretrain.methods.interface import Method
 from pretrain.methods.lookup import find_method
@@ -106,6 +107,7 @@ class _Training:
     ) -> None:
         self.config = config
         self.checkpoints = run_directory / "checkpoints"
+        self.data_root = data_root
         self.device = device
         self.num_workers = num_workers
         self.report = report
@@ -118,6 +120,11 @@ class _Training:
                 f"global_batch_size: {config.global_batch_size} is not divisible by {self.world_size} processes"
             )
         self.share = config.global_batch_size // self.world_size
+        if config.mixing and self.share % 2:
+            raise InputError(
+                f"global_batch_size: each of {self.world_size} processes needs an even share of "
+                f"{config.global_batch_size} images, because mixing pairs them"
+            )
         self.images = open_split(config.dataset, data_root, "train")
         self.steps_per_epoch = steps_per_epoch(len(self.images), config.global_batch_size) if config.epochs else 0
         self.total_steps = config.epochs * self.steps_per_epoch
@@ -151,6 +158,8 @@ class _Training:
                 self._restore(state, optimizer)
             if step < self.total_steps:
                 metrics, images_per_second = self._train(optimizer, step)
+            val = open_split(self.config.dataset, self.data_root, "val")
+            metrics |= validate(self.method, val, self.config, self.device, self.num_workers)
         headers = export(self.method, self.config, self.checkpoints) if self.rank == 0 else {}
         return PretrainOutcome(metrics, images_per_second, headers, self.world_size)
 
@@ -202,7 +211,7 @@ class _Training:
         cast(Method, self.method).on_step(raw.step / self.total_steps)
         set_learning_rate(optimizer, config, epoch=raw.step / self.steps_per_epoch)
         optimizer.zero_grad(set_to_none=True)
-        batch = AugmentedBatch(raw, config, self.rank, self.device)
+        batch = AugmentedBatch(raw, config, self.images.num_classes, self.rank, self.device)
         loss, logs = gradients(batch, derive_seed(config.seed, STEP, raw.step, self.rank))
         if not torch.isfinite(loss):
             raise NonFiniteLossError(self._describe_non_finite(f"loss is {loss.item()}", raw))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.batch import Batch
 from pretrain.distributed import gather, get_rank
-from pretrain.hierarchy.spaces import BACKBONE, Head, Hierarchy, SpaceViews, represent
+from pretrain.hierarchy.spaces import BACKBONE, CLASS, Head, Hierarchy, SpaceViews, represent
 from pretrain.schedules import target_momentum
 
 
@@ -110,6 +110,10 @@ class HierarchicalMethod(nn.Module):
     def represent(self, features: Tensor) -> dict[str, Tensor]:
         """The backbone's features (B, width) in every space of the online network: {space name: (B, D)}."""
         return represent(features, self.hierarchy.spaces, dict(self.heads.items()))
+
+    def class_logits(self, images: Tensor) -> Tensor | None:
+        """Images (B, 3, H, W) in the online network's class space, (B, classes); None without one."""
+        return self.represent(self.backbone(images))[CLASS] if CLASS in self.heads else None
 
     @torch.no_grad()
     def _gathered_keys(self, features: Tensor) -> dict[str, Tensor]:

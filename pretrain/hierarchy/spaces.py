@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 BACKBONE = "backbone"
 """The space below all others: the representation the downstream tasks use (Y in the paper)."""
 
+CLASS = "class"
+"""The space of class labels: its representations are logits."""
+
 
 @dataclass(frozen=True)
 class Head:

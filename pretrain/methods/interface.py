@@ -49,6 +49,14 @@ class GradientCachingMethod(Method, Protocol):
         ...
 
 
+class ClassifyingMethod(Method, Protocol):
+    """Optional: a method that also trains a classifier, whose accuracy on ``val`` belongs to the run's record."""
+
+    def class_logits(self, images: Tensor) -> Tensor | None:
+        """(B, 3, H, W) → (B, classes); None where this configuration trains no classifier."""
+        ...
+
+
 class MethodModule(Protocol):
     """The shape of a module in ``pretrain.methods``."""
 

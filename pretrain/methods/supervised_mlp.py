@@ -7,19 +7,22 @@ those of the OPERA projector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pretrain.config import Integer, Strict
+from pretrain.config import Integer, Probability, Sparse
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-class Config(Strict):
+class Config(Sparse):
+    UNWRITTEN: ClassVar[tuple[str, ...]] = ("drop_path_rate",)
+
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    drop_path_rate: Probability = Field(default=0.0, description="of the last block, rising linearly from 0; ViTs only")
     mlp_dimension: Integer = Field(default=4096, gt=0, description="hidden width of the MLP")
     embedding_dimension: Integer = Field(default=256, gt=0, description="output of the MLP")
 
@@ -33,6 +36,8 @@ def hierarchy(config: Config, num_classes: int) -> Hierarchy:
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+    from pretrain.backbones.families.drop_path import set_drop_path
     from pretrain.hierarchy.module import HierarchicalMethod
 
+    set_drop_path(backbone, config.drop_path_rate)
     return HierarchicalMethod(backbone, feature_dimension, hierarchy(config, num_classes))

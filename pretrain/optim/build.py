@@ -24,9 +24,10 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.dev
         )
     groups = [{"params": trainable, "weight_decay": config.weight_decay}]
     if not config.decay_one_dimensional:
+        exempt = {id(p) for p in trainable if p.ndim <= 1} | _exempted_by_backbone(model)
         groups = [
-            {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
-            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in trainable if id(p) not in exempt], "weight_decay": config.weight_decay},
+            {"params": [p for p in trainable if id(p) in exempt], "weight_decay": 0.0},
         ]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, fused=device.type == "cuda")
@@ -44,3 +45,10 @@ def set_learning_rate(optimizer: Optimizer, config: PretrainConfig, *, epoch: fl
             peak=rate.base_learning_rate * config.global_batch_size / rate.base_batch_size,
             floor=rate.final_learning_rate,
         )
+
+
+def _exempted_by_backbone(model: nn.Module) -> set[int]:
+    """Identities of the parameters that the backbone names: class token and position embedding of a ViT."""
+    backbone = getattr(model, "backbone", None)
+    names: set[str] = getattr(backbone, "no_weight_decay", set)()
+    return {id(parameter) for name, parameter in model.named_parameters() if name.removeprefix("backbone.") in names}

@@ -1,4 +1,4 @@
-"""The second stage of a view, per batch on the device: colour, blur, solarize, flip, normalisation.
+"""The second stage of a view, per batch on the device: colour, blur, solarize, flip, normalisation, random erasing.
 
 Parameters are drawn on the CPU for the whole global batch from one generator; a process takes its rows. So
 the numbers depend neither on the device nor on how many processes share the batch.
@@ -16,8 +16,12 @@ from torch import Tensor
 
 from pretrain.config import Normalisation, ViewConfig
 from pretrain.views import color
+from pretrain.views.crop import random_resized_crop_box, sample_rng
 
 _RADIUS_IN_SIGMAS = 3
+# timm's defaults, and DeiT's: the erased share of the image's area, and height over width.
+_ERASED_AREA = (0.02, 1 / 3)
+_ERASED_RATIO = (0.3, 1 / 0.3)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class AugmentParameters:
         (B, 4) int64, see ``color.color_jitter``.
     blur_sigma
         Pixels.
+    erase_seed
+        (B,) int64, of the box and of the noise in it.
     """
 
     jitter: Tensor
@@ -45,6 +51,8 @@ class AugmentParameters:
     blur_sigma: Tensor
     solarize: Tensor
     flip: Tensor
+    erase: Tensor
+    erase_seed: Tensor
 
     def rows(self, start: int, stop: int) -> Self:
         """The parameters of samples ``start`` to ``stop`` (exclusive)."""
@@ -85,11 +93,13 @@ def draw_parameters(view: ViewConfig, batch_size: int, generator: torch.Generato
         blur_sigma=uniform(*view.blur_sigma),
         solarize=chance(view.solarize_probability),
         flip=chance(view.flip_probability),
+        erase=chance(view.random_erasing_probability),
+        erase_seed=torch.randint(2**62, (batch_size,), generator=generator),
     )
 
 
 def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, normalisation: Normalisation) -> Tensor:
-    """Colour jitter, grayscale, blur, solarize, flip, normalise: the order of MoCo-v3's main_moco.py.
+    """Colour jitter, grayscale, blur, solarize, flip, normalise, erase: the order of MoCo-v3's main_moco.py and DeiT's.
 
     Parameters
     ----------
@@ -126,7 +136,19 @@ def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, nor
     )
     _on_rows(floats, parameters.solarize, lambda chosen, _: color.solarize(chosen))
     _on_rows(floats, parameters.flip, lambda chosen, _: chosen.flip(-1))
-    return color.standardise(floats, normalisation)
+    color.standardise(floats, normalisation)
+    _erase(floats, parameters)
+    return floats
+
+
+def _erase(images: Tensor, parameters: AugmentParameters) -> None:
+    """Put a box of N(0, 1) noise, pixel by pixel, into the normalised samples in ``erase``, in place."""
+    height, width = images.shape[2:]
+    for row in parameters.erase.nonzero().squeeze(1).tolist():
+        rng = sample_rng(int(parameters.erase_seed[row]))
+        box = random_resized_crop_box(height, width, _ERASED_AREA, _ERASED_RATIO, rng)
+        noise = torch.from_numpy(rng.standard_normal((3, box.height, box.width), dtype="float32"))
+        images[row, :, box.top : box.top + box.height, box.left : box.left + box.width] = noise.to(images.device)
 
 
 def _on_rows(images: Tensor, mask: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> None:

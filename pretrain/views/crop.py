@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -57,13 +58,22 @@ def random_resized_crop_box(height: int, width: int, scale: Range, ratio: Range,
     return _central_box(height, width, ratio)
 
 
-def crop_and_resize(image: Image.Image, box: Box, size: int, interpolation: Interpolation = "bilinear") -> torch.Tensor:
+def crop_and_resize(
+    image: Image.Image,
+    box: Box,
+    size: int,
+    interpolation: Interpolation = "bilinear",
+    change: Callable[[Image.Image], Image.Image] | None = None,
+) -> torch.Tensor:
     """Cut ``box`` out of an RGB image and resize it, antialiased, to a (3, size, size) uint8 tensor.
 
-    Cropping comes first, as in torchvision's ``resized_crop``, so that no pixel outside the box leaks in.
+    Cropping comes first, as in torchvision's ``resized_crop``, so that no pixel outside the box leaks in. ``change`` is
+    applied to the resized image.
     """
     cropped = image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
     resized = cropped.resize((size, size), _RESAMPLING[interpolation])
+    if change:
+        resized = change(resized)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 

@@ -17,7 +17,7 @@ import torch
 
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
-from pretrain.views.config import MixupConfig, TrainAugmentationConfig
+from pretrain.views.config import Interpolation, MixupConfig, TrainAugmentationConfig
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,6 +65,21 @@ def build_train_transform(
             if operation.name.startswith("Posterize"):
                 operation.aug_fn = _posterize
     return transform
+
+
+def auto_augment(
+    policy: str, image_size: int, normalisation: Normalisation, interpolation: Interpolation
+) -> Callable[[Image], Image]:
+    """The RandAugment stage of ``build_train_transform`` alone: RGB image → RGB image of the same size.
+
+    Raises
+    ------
+    InputError
+        ``policy`` is not in timm's notation.
+    """
+    config = TrainAugmentationConfig(auto_augment=policy, interpolation=interpolation)
+    stages = cast(Any, build_train_transform(config, image_size, normalisation)).transforms
+    return cast("Callable[[Image], Image]", next(stage for stage in stages if hasattr(stage, "ops")))
 
 
 def _posterize(image: Image, bits_to_keep: int, **ignored: object) -> Image:

@@ -8,20 +8,23 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pretrain.checkpoint import load_backbone, load_state, save_checkpoint
 from pretrain.config import PretrainConfig
-from pretrain.datasets import find_dataset
+from pretrain.datasets import find_dataset, open_split
 from pretrain.engine import NonFiniteLossError, PretrainOutcome, discard_training_state, pretrain
-from pretrain.engine.loader import batches
+from pretrain.engine.loader import CroppedViews, batches, epoch_visits
 from pretrain.engine.state import load_training_state
 from pretrain.errors import InputError
+from pretrain.views.evaluation import centre_crop_transform, normalise
 from results.runs import read_json_lines
 
 
@@ -245,3 +248,58 @@ class TestCheckpoints:
         save_checkpoint(weights, state, {**header.model_dump(exclude={"sha256"}), **change})
         with pytest.raises(InputError, match=message):
             load_backbone(weights)
+
+
+def test_repeated_augmentation_shows_fewer_images_more_often() -> None:
+    config = tiny_config(repeated_augmentations=3, global_batch_size=12)
+    visits = epoch_visits(100, config, epoch=1)
+    assert len(visits) == len(set(visits)) == 100
+    copies = Counter(index for index, _ in visits)
+    assert sorted(copies.values()) == [1] + [3] * 33
+    for index in copies:
+        places = [place // 12 for place, (found, _) in enumerate(visits) if found == index]
+        assert max(places) - min(places) <= 1, "copies lie in one batch or at a border of two"
+    assert visits != epoch_visits(100, config, epoch=2)
+    plain = epoch_visits(100, tiny_config(), epoch=1)
+    assert sorted(plain) == [(index, 0) for index in range(100)]
+
+
+def test_copies_of_an_image_are_augmented_anew_and_always_alike() -> None:
+    view = {"crop_scale": (0.5, 1.0), "auto_augment": "rand-m9-mstd0.5-inc1"}
+    config = tiny_config(repeated_augmentations=2, views=[view], image_size=16)
+    crops = CroppedViews(open_split("digits", None, "train"), config)
+    first, second = crops[0, 5, 0][0], crops[0, 5, 1][0]
+    assert first.dtype == torch.uint8
+    assert not torch.equal(first, second)
+    assert torch.equal(crops[0, 5, 0][0], first)
+    assert not torch.equal(crops[1, 5, 0][0], first)
+
+
+def test_a_classifier_s_validation_is_in_the_metrics(tmp_path: Path) -> None:
+    """Against the saved weights, judged image by image."""
+    config = tiny_config(method="supervised", method_options={}, views=tiny_config().views[:1], epochs=2)
+    done = run(config, tmp_path)
+    state = load_state(tmp_path / "checkpoints" / "method.safetensors")[0]
+    backbone = load_backbone(tmp_path / "checkpoints" / "backbone.safetensors")[0].eval()
+    val = open_split("digits", None, "val")
+    crop = centre_crop_transform(8)
+    images = torch.stack([crop(val.image(index)) for index in range(len(val))])
+    with torch.no_grad():
+        features = backbone(normalise(images, config.normalisation))
+    logits = features @ state["heads.class.0.weight"].T + state["heads.class.0.bias"]
+    right = (
+        logits.argsort(dim=1, descending=True)[:, :5] == torch.tensor([val.label(i) for i in range(len(val))])[:, None]
+    )
+    assert done.metrics["top1"] == pytest.approx(100 * float(right[:, 0].float().mean()))
+    assert done.metrics["top5"] == pytest.approx(100 * float(right.any(dim=1).float().mean()))
+
+
+def test_mixing_trains_and_refuses_odd_batches(tmp_path: Path) -> None:
+    mixing = {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}
+    options = {"label_smoothing": 0.1}
+    config = tiny_config(method="supervised", method_options=options, mixing=mixing, epochs=1)
+    plain = config.model_copy(update={"mixing": None})
+    losses = [run(each, tmp_path / str(number)).metrics["loss"] for number, each in enumerate((config, config, plain))]
+    assert losses[0] == losses[1] != losses[2]
+    with pytest.raises(ValidationError, match="global_batch_size must be even for mixing, not 127"):
+        tiny_config(mixing=mixing, global_batch_size=127)

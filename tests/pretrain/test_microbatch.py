@@ -53,7 +53,7 @@ def batch_of(config: PretrainConfig, rank: int = 0, world_size: int = 1) -> Augm
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 10, (size,), generator=generator)
     rows = slice(rank * share, (rank + 1) * share)
-    return AugmentedBatch(RawBatch(3, images[:, rows], labels[rows], torch.arange(size)[rows]), config, rank, CPU)
+    return AugmentedBatch(RawBatch(3, images[:, rows], labels[rows], torch.arange(size)[rows]), config, 10, rank, CPU)
 
 
 def assert_same_gradients(ours: nn.Module, theirs: nn.Module, tolerance: float) -> None:
@@ -306,3 +306,13 @@ class TestAuto:
 
     def test_the_machines_memory_is_read(self) -> None:
         assert 1_000_000 < memory.available_bytes() < 1 << 50
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+@pytest.mark.parametrize("mixing", [{"mixup_alpha": 0.8, "cutmix_alpha": 0}, {"mixup_alpha": 0, "cutmix_alpha": 1.0}])
+def test_mixed_rows_are_those_of_the_whole_batch(size: int, mixing: dict[str, float]) -> None:
+    batch = batch_of(tiny_config(global_batch_size=12, mixing=mixing))
+    rows = [range(start, min(start + size, 12)) for start in range(0, 12, size)]
+    assert torch.equal(torch.cat([batch.view(0, part) for part in rows]), batch.view(0))
+    assert batch.labels.shape == (12, 10)
+    torch.testing.assert_close(batch.labels.sum(dim=1), torch.ones(12))

@@ -99,7 +99,7 @@ def _child(case: Case, batch: int, micro_batch: int, repeats: int) -> dict[str, 
         pixels = torch.randint(0, 256, (2, size, 3, case.image_size, case.image_size), dtype=torch.uint8)
         raw = RawBatch(0, pixels, torch.randint(0, 1000, (size,)), torch.arange(size))
         gradients = build_step(method, Precision.of(config, device), device, micro_batch, size)
-        images = AugmentedBatch(raw, config, 0, device)
+        images = AugmentedBatch(raw, config, 1000, 0, device)
         return lambda: gradients(images, 0)
 
     step_of(4, 2)()

@@ -1,0 +1,57 @@
+"""How well the classifier that a method trains along judges the validation split, on centre crops."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from pretrain.config import PretrainConfig
+from pretrain.datasets import LabelledImages
+from pretrain.distributed import get_rank, get_world_size, mean_over_processes
+from pretrain.methods.interface import ClassifyingMethod
+from pretrain.views.evaluation import centre_crop_transform, normalise
+
+BATCH_SIZE = 256
+
+
+class _CentreCrops(Dataset[tuple[Tensor, int]]):
+    def __init__(self, images: LabelledImages, config: PretrainConfig) -> None:
+        self.images = images
+        self.transform = centre_crop_transform(config.image_size, config.views[0].interpolation)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images.image(index)), self.images.label(index)
+
+
+def validate(
+    method: nn.Module, images: LabelledImages, config: PretrainConfig, device: torch.device, num_workers: int
+) -> dict[str, float]:
+    """``top1`` and, from six classes on, ``top5`` in percent; empty for a method that trains no classifier.
+
+    Processes share the images. The method is left in training mode.
+    """
+    if not hasattr(method, "class_logits"):
+        return {}
+    ranks = (1, 5) if images.num_classes > 5 else (1,)
+    hits = torch.zeros(len(ranks), device=device)
+    mine = range(get_rank(), len(images), get_world_size())
+    rows = [list(mine[start : start + BATCH_SIZE]) for start in range(0, len(mine), BATCH_SIZE)]
+    method.eval()
+    try:
+        with torch.no_grad():
+            for crops, labels in DataLoader(_CentreCrops(images, config), batch_sampler=rows, num_workers=num_workers):
+                logits = cast(ClassifyingMethod, method).class_logits(normalise(crops.to(device), config.normalisation))
+                if logits is None:
+                    return {}
+                right = logits.topk(ranks[-1], dim=1).indices == labels.to(device)[:, None]
+                hits += torch.stack([right[:, :rank].any(dim=1).sum() for rank in ranks])
+    finally:
+        method.train()
+    shares = {f"top{rank}": hit * get_world_size() * 100 / len(images) for rank, hit in zip(ranks, hits, strict=True)}
+    return mean_over_processes(shares)

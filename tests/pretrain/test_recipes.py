@@ -1,0 +1,209 @@
+"""The pretraining recipes: every published number, written down here once more, and each recipe built and stepped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL.Image import Image
+
+import pretrain.engine.train
+from pretrain.batch import Batch
+from pretrain.checkpoint import load_state
+from pretrain.config import PretrainConfig
+from pretrain.datasets import open_split
+from pretrain.engine import pretrain as run_pretraining
+from pretrain.methods.lookup import find_method, method_names
+from pretrain.optim import build_optimizer
+from pretrain.recipes import load_recipes
+from pretrain.resolve import resolve_pretraining
+
+TINY = {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"}
+CASES = [
+    (recipe.id, method, backbone, dataset)
+    for recipe in load_recipes("pretrain.recipes")
+    for method in recipe.applies_to["method"]
+    if method in method_names()
+    for backbone in recipe.applies_to["backbone"]
+    for dataset in recipe.applies_to["dataset"][:1]
+]
+
+MOCO_V3 = {
+    "method_options.embedding_dimension": 256,
+    "method_options.mlp_dimension": 4096,
+    "method_options.predictor_layers": 2,
+    "method_options.target_momentum": 0.99,
+    "views.0.color_jitter": (0.4, 0.4, 0.2, 0.1),
+    "views.0.color_jitter_probability": 0.8,
+    "views.0.grayscale_probability": 0.2,
+    "views.0.blur_sigma": (0.1, 2.0),
+    "views.0.blur_probability": 1.0,
+    "views.0.solarize_probability": 0.0,
+    "views.1.blur_probability": 0.1,
+    "views.1.solarize_probability": 0.2,
+    "views.1.flip_probability": 0.5,
+    "optimizer.base_batch_size": 256,
+    "image_size": 224,
+    "mixing": None,
+}
+PUBLISHED: dict[tuple[str, str], dict[str, Any]] = {
+    ("opera", "resnet50"): {
+        **MOCO_V3,
+        "optimizer.name": "lars",
+        "optimizer.base_learning_rate": 0.3,
+        "optimizer.weight_decay": 1e-6,
+        "optimizer.momentum": 0.9,
+        "optimizer.trust_coefficient": 0.001,
+        "optimizer.warmup_epochs": 10,
+        "method_options.temperature": 1.0,
+        "method_options.projector_layers": 2,
+        "method_options.predictor_last_batch_norm": False,
+        "method_options.preset": "official",
+        "method_options.instance_weight": 0.5,
+        "method_options.class_weight": 0.5,
+        "method_options.mlp_layers": 2,
+        "method_options.hidden_dimension": 256,
+        "views.0.crop_scale": (0.2, 1.0),
+    },
+    ("opera", "vit_base"): {
+        **MOCO_V3,
+        "optimizer.name": "adamw",
+        "optimizer.base_learning_rate": 1.5e-4,
+        "optimizer.weight_decay": 0.1,
+        "optimizer.warmup_epochs": 40,
+        "method_options.temperature": 0.2,
+        "method_options.projector_layers": 3,
+        "method_options.predictor_last_batch_norm": True,
+        "views.0.crop_scale": (0.08, 1.0),
+    },
+    ("supervised_mlp", "vit_small"): {
+        "optimizer.name": "adamw",
+        "optimizer.base_learning_rate": 5e-4,
+        "optimizer.base_batch_size": 512,
+        "optimizer.weight_decay": 0.05,
+        "optimizer.decay_one_dimensional": False,
+        "optimizer.warmup_epochs": 5,
+        "optimizer.final_learning_rate": 1e-5,
+        "epochs": 300,
+        "global_batch_size": 1024,
+        "method_options.label_smoothing": 0.1,
+        "method_options.drop_path_rate": 0.1,
+        "views.0.crop_scale": (0.08, 1.0),
+        "views.0.interpolation": "bicubic",
+        "views.0.auto_augment": "rand-m9-mstd0.5-inc1",
+        "views.0.random_erasing_probability": 0.25,
+        "views.0.color_jitter": None,
+        "mixing.mixup_alpha": 0.8,
+        "mixing.cutmix_alpha": 1.0,
+        "mixing.switch_probability": 0.5,
+        "repeated_augmentations": 3,
+    },
+}
+PUBLISHED["opera", "vit_small"] = PUBLISHED["opera", "vit_base"]
+PUBLISHED["supervised", "vit_base"] = PUBLISHED["supervised_mlp", "vit_small"]
+
+
+def resolve(method: str, backbone: str, dataset: str = "imagenet", **options: Any) -> PretrainConfig:
+    return resolve_pretraining(method=method, backbone=backbone, dataset=dataset, seed=0, options=options)
+
+
+@pytest.mark.parametrize("case", PUBLISHED, ids="-".join)
+def test_the_published_numbers(case: tuple[str, str]) -> None:
+    config = resolve(*case)
+    for path, expected in PUBLISHED[case].items():
+        found: Any = config
+        for part in path.split("."):
+            found = (
+                found[int(part)]
+                if part.isdecimal()
+                else found[part]
+                if isinstance(found, dict)
+                else getattr(found, part)
+            )
+        assert found == expected, path
+
+
+def test_settings_that_are_not_used_are_not_written() -> None:
+    """A key that changes nothing would change the id of every run there is."""
+    opera, supervised = (resolve(method, "vit_small").model_dump(mode="json") for method in ("opera", "supervised"))
+    for key in ("mixing", "repeated_augmentations"):
+        assert key not in opera
+        assert key in supervised
+    assert not {"auto_augment", "interpolation", "random_erasing_probability"} & opera["views"][0].keys()
+    assert resolve("supervised", "vit_small", drop_path_rate=0.0).recipe.changed == ("drop_path_rate",)
+    assert PretrainConfig.model_validate(supervised) == resolve("supervised", "vit_small")
+
+
+class FirstImages:
+    """Sixteen images of a split."""
+
+    def __init__(self, dataset: str, split: str) -> None:
+        self.images = open_split(dataset, None, split)
+        self.num_classes = self.images.num_classes
+
+    def __len__(self) -> int:
+        return 16
+
+    def image(self, index: int) -> Image:
+        return self.images.image(index)
+
+    def label(self, index: int) -> int:
+        return self.images.label(index)
+
+
+@pytest.mark.parametrize(("recipe", "method", "backbone", "dataset"), CASES)
+def test_every_recipe_steps_once_at_tiny_size(
+    recipe: str, method: str, backbone: str, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own settings on the tiny sibling of its backbone, 16 digits, one step, or none where nothing trains."""
+    monkeypatch.setattr(pretrain.engine.train, "open_split", lambda name, root, split: FirstImages("digits", split))
+    full = resolve_pretraining(method=method, backbone=backbone, dataset=dataset, seed=0, options={}, recipe=recipe)
+    small = {"backbone": TINY.get(backbone, backbone), "dataset": "digits", "image_size": 16, "global_batch_size": 16}
+    options = {key: value // 16 for key, value in full.method_options.items() if key in ("mlp_dimension",)}
+    update = {**small, "epochs": min(full.epochs, 1), "method_options": {**full.method_options, **options}}
+    torch.set_num_threads(1)
+    done = run_pretraining(
+        full.model_copy(update=update),
+        run_directory=tmp_path,
+        data_root=None,
+        device="cpu",
+        num_workers=0,
+        report=lambda **row: None,
+    )
+    assert torch.isfinite(torch.tensor(list(done.metrics.values()))).all()
+    assert ("top1" in done.metrics) == (method not in ("moco_v3", "random_init"))
+    assert load_state(tmp_path / "checkpoints" / "backbone.safetensors")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vit_small", "vit_base", "resnet50"])
+def test_full_size_opera_steps_once(backbone: str) -> None:
+    from pretrain.backbones.lookup import find_backbone
+
+    torch.manual_seed(0)
+    config = resolve("opera", backbone)
+    module, found = find_method("opera"), find_backbone(backbone)
+    method: Any = module.build(
+        module.Config.model_validate(config.method_options),
+        backbone=found.build(config.image_size),
+        feature_dimension=found.INFO.width,
+        num_classes=1000,
+    )
+    optimizer = build_optimizer(config.optimizer, method, torch.device("cpu"))
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-3
+    method.train().on_step(0.0)
+    before = [parameter.detach().clone() for parameter in method.parameters()]
+    loss, logs = method.loss(
+        Batch((torch.randn(4, 3, 224, 224), torch.randn(4, 3, 224, 224)), torch.arange(4), torch.arange(4))
+    )
+    loss.backward()
+    optimizer.step()
+    assert torch.isfinite(loss)
+    assert set(logs) == {"contrastive_loss", "class_loss", "class_top1"}
+    moved = [name for (name, p), old in zip(method.named_parameters(), before, strict=True) if not torch.equal(p, old)]
+    frozen = [name for name, parameter in method.named_parameters() if not parameter.requires_grad]
+    assert not set(moved) & set(frozen)
+    assert {name.split(".")[0] for name in moved} == {"backbone", "heads"}
