@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cost import Basis, RunCost, Unit, expected_end
 from bench.display import last_progress
 from bench.errors import InputError
 from bench.states import RunStatus
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 FORMATS = ("table", "json")
 PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
+SHOWN_HOURS = 0.005
+"""Fewer would be shown as 0.00."""
 _STYLES = {
     RunState.DONE: "green",
     RunState.RUNNING: "cyan",
@@ -49,9 +53,10 @@ def wide_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
-def print_json(found: Sequence[RunStatus]) -> None:
+def print_json(found: Sequence[RunStatus], costs: Sequence[RunCost]) -> None:
     """The stable form: ``{"jobs": [{"run_id", "stage", "state", "parents", …}]}``."""
-    print(json.dumps({"jobs": [status.as_json() for status in found]}, indent=2, ensure_ascii=False))
+    jobs = [{**status.as_json(), **cost.as_json()} for status, cost in zip(found, costs, strict=True)]
+    print(json.dumps({"jobs": jobs}, indent=2, ensure_ascii=False))
 
 
 def print_runs(found: Sequence[RunStatus]) -> None:
@@ -69,21 +74,54 @@ def print_runs(found: Sequence[RunStatus]) -> None:
     wide_console().print(table)
 
 
-def print_status(found: Sequence[RunStatus], sweep: str | None, directory: Path) -> None:
-    """Counts by stage and state, why runs failed, what is running, and the next command."""
+def print_planned_hours(costs: Sequence[RunCost]) -> None:
+    """What the runs that are left will take, by stage, and how that is known; nothing where nothing is known."""
+    from rich.table import Table
+
+    columns = [column for column in _hour_columns(costs) if column[1] == "left"]
+    unfinished = [cost for cost in costs if cost.left != 0]
+    if not columns:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    table.add_column("to run", justify="right")
+    for unit, _ in columns:
+        table.add_column(unit.value, justify="right")
+    table.add_column("from")
+    for name, part in _by_stage(unfinished):
+        bases = [basis.value for basis in Basis if any(cost.basis is basis for cost in part)]
+        hours = [_hours(part, *column) for column in columns]
+        table.add_row(name, str(len(part)), *hours, " and ".join(bases) or "–")
+    wide_console().print(table)
+
+
+def print_status(
+    found: Sequence[RunStatus], costs: Sequence[RunCost], sweep: str | None, directory: Path, now: datetime
+) -> None:
+    """Counts and hours by stage, why runs failed, what is running, and the next command."""
     from rich.table import Table
     from rich.text import Text
 
     states = [state for state in RunState if any(status.state is state for status in found)]
+    columns = _hour_columns(costs)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage")
     for state in states:
         table.add_column(Text(state.value, style=_STYLES.get(state, "")), justify="right")
+    for unit, what in columns:
+        table.add_column(f"{unit.value} {what}", justify="right")
     counts = Counter((status.run.stage, status.state) for status in found)
-    for stage in dict.fromkeys(status.run.stage for status in found):
-        table.add_row(stage, *(str(counts[stage, state] or "–") for state in states))
+    counts.update(("total", status.state) for status in found)
+    for name, part in _by_stage(costs):
+        if name != "total" or columns:
+            numbers = (str(counts[name, state] or "–") for state in states)
+            table.add_row(name, *numbers, *(_hours(part, *column) for column in columns))
     console = wide_console()
     console.print(table)
+    if end := expected_end(found, costs, now):
+        limits = any(cost.basis is Basis.PROFILE for cost in costs)
+        condition = ", if every run takes the whole time limit of its profile" if limits else ""
+        console.print(f"expected end: {end.astimezone():%Y-%m-%d %H:%M}{condition}")
     for status in found:
         row = last_progress(RunDirectory(directory / status.run.run_id))
         if status.state is RunState.RUNNING and row:
@@ -95,6 +133,33 @@ def print_status(found: Sequence[RunStatus], sweep: str | None, directory: Path)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
     print(next_step(found, sweep))
+
+
+def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
+    """The runs of each stage, and of all of them as ``total`` where there are several."""
+    stages = dict.fromkeys(cost.stage for cost in costs)
+    for stage in stages:
+        yield stage, [cost for cost in costs if cost.stage == stage]
+    if len(stages) > 1:
+        yield "total", costs
+
+
+def _hour_columns(costs: Sequence[RunCost]) -> list[tuple[Unit, str]]:
+    """The units of hours, used and left, of which there are any to speak of."""
+    return [(unit, what) for unit in Unit for what in ("used", "left") if _sum(costs, unit, what) >= SHOWN_HOURS]
+
+
+def _sum(costs: Sequence[RunCost], unit: Unit, what: str) -> float:
+    return sum(getattr(cost, what) or 0.0 for cost in costs if cost.unit is unit)
+
+
+def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
+    """``12.5``; ``>12.5`` where some of the runs are not known; ``–`` for nothing."""
+    known = _sum(costs, unit, what)
+    unknown = any(getattr(cost, what) is None for cost in costs)
+    if known < SHOWN_HOURS:
+        return "–"
+    return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
 
 
 def next_step(found: Sequence[RunStatus], sweep: str | None) -> str:

@@ -17,13 +17,16 @@ def plan(
     format_: Annotated[str, typer.Option("--format", help="table, json or sbatch.")] = "table",
     cluster: ClusterOption = None,
 ) -> None:
-    """Show a sweep's runs: what is done and what would start.
+    """Show a sweep's runs: what is done, what would start, and the GPU-hours that would take.
 
     Needs no data and writes nothing.
     """
+    from datetime import UTC, datetime
+
     from bench.cluster import choose_profile
+    from bench.cost import read_costs
     from bench.launch import Launch, build_jobs, find_launch_executor, select
-    from bench.listing import PLAN_FORMATS, check_format, print_json, print_runs
+    from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
     from bench.plan import plan_sweep
     from bench.session import Scripted, print_scripts
     from bench.sharing import summary
@@ -34,14 +37,18 @@ def plan(
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     planned = plan_sweep(checked)
     found = statuses(planned.runs, runs)
-    if format_ == "json":
-        print_json(found)
-    elif format_ == "sbatch":
+    if format_ == "sbatch":
         launch = Launch(runs, "slurm", profile=choose_profile(checked, cluster), label=checked.name)
         executor = find_launch_executor(launch)
         assert isinstance(executor, Scripted), "the executor of a profile writes scripts"
         print_scripts(executor.scripts(build_jobs(select(found, on_cluster=True), launch, {})))
-    else:
-        print_runs(found)
-        print(summary(planned))
-        print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {spelt(sweep, tiny)}")
+        return
+    profile = choose_profile(checked, cluster) if cluster or checked.file.cluster else None
+    costs = read_costs(found, runs, profile, datetime.now(UTC))
+    if format_ == "json":
+        print_json(found, costs)
+        return
+    print_runs(found)
+    print(summary(planned))
+    print_planned_hours(costs)
+    print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {spelt(sweep, tiny)}")

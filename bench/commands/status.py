@@ -19,17 +19,25 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until Ctrl-C.")] = False,
     format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
-    """Say where runs stand, why some failed and what to do next."""
+    """Say where runs stand, what they took and will take, why some failed and what to do next.
+
+    GPU-hours left come from finished runs of the same kind, else from the cluster that the sweep names.
+    """
     import sys
     import time
+    from datetime import UTC, datetime
 
+    from bench.cluster import choose_profile
+    from bench.cost import read_costs
     from bench.listing import check_format, print_json, print_status
     from bench.plan import PlannedRun, plan_sweep
     from bench.states import runs_on_disk, statuses
     from bench.sweep import load_sweep
 
     check_format(format_)
-    planned = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()), tiny=tiny)).runs
+    checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
+    planned = None if checked is None else plan_sweep(checked).runs
+    profile = None if checked is None or checked.file.cluster is None else choose_profile(checked, None)
 
     def known_runs() -> tuple[PlannedRun, ...]:
         if planned is not None:
@@ -41,12 +49,14 @@ def status(
 
     while True:
         found = statuses(known_runs(), runs)
+        now = datetime.now(UTC)
+        costs = read_costs(found, runs, profile, now)
         if watch and format_ == "table":
             print("\033[2J\033[H", end="")
         if format_ == "json":
-            print_json(found)
+            print_json(found, costs)
         else:
-            print_status(found, None if sweep is None else spelt(sweep, tiny), runs)
+            print_status(found, costs, None if sweep is None else spelt(sweep, tiny), runs, now)
         if not watch:
             return
         try:
