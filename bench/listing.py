@@ -173,6 +173,8 @@ def next_step(found: Sequence[RunStatus], sweep: str | None) -> str:
         return f"see why: opera-bench logs {first}\ntry again: opera-bench retry {name}"
     if any(status.state is RunState.RUNNING for status in found):
         return f"running; follow with: opera-bench status {name} --watch"
+    if any(status.own_state is RunState.CANCELLED for status in found):
+        return f"start cancelled runs again: opera-bench retry {name}"
     if all(status.state is RunState.DONE for status in found):
         return f"all done: opera-bench report{f' {sweep}' if sweep else ''}"
     return f"next: opera-bench run {name}"

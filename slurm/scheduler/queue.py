@@ -132,11 +132,11 @@ class Queue:
             kept = self._ask(open_entries, ended)
             ended = kept["ended"]
         shown = {key: View(Standing(word), *rest) for key, word, *rest in kept.get("views", ())}
-        missing = View(Standing.GONE) if kept.get("answered", False) else View(Standing.SILENT)
-        return {
-            entry.job_id: _ended_view(entry, ended) or shown.get(_key(entry.name, entry.slurm_id), missing)
-            for entry in entries.values()
-        }
+        found = {}
+        for entry in entries.values():
+            view = _ended_view(entry, ended) or shown.get(_key(entry.name, entry.slurm_id))
+            found[entry.job_id] = view or _missing_view(entry, kept)
+        return found
 
     def _ask(self, entries: list[Entry], ended: dict[str, list[str]]) -> dict[str, Any]:
         started = time.monotonic()
@@ -156,6 +156,7 @@ class Queue:
             "seconds_kept": min(max(SECONDS_KEPT, SLOW_FACTOR * seconds), LONGEST_KEPT_SECONDS),
             "answered": queued is not None and accounts is not None,
             "asked": sorted(names),
+            "known": sorted({row.name for row in rows.values()}),
             "views": [[key, *asdict(view).values()] for key, view in views.items()],
             "ended": {**ended, **over},
         }
@@ -213,6 +214,18 @@ def _ended_view(entry: Entry, ended: Mapping[str, list[str]]) -> View | None:
     return View(Standing(known[0]), known[1], known[2]) if known else None
 
 
+def _missing_view(entry: Entry, kept: Mapping[str, Any]) -> View:
+    """What it means that neither the queue nor the accounts list a job.
+
+    SLURM forgets an array's element that is cancelled before it starts; the array itself it still knows.
+    """
+    if not kept.get("answered", False):
+        return View(Standing.SILENT)
+    if entry.slurm_id and "_" in entry.slurm_id and entry.name in kept.get("known", ()):
+        return View(Standing.CANCELLED, "CANCELLED", entry.slurm_id)
+    return View(Standing.GONE)
+
+
 def _squeue() -> tuple[_Row, ...] | None:
     """This user's jobs, those that ended lately too; None when the controller does not answer."""
     text = _answer("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%r|%S|%j")
@@ -232,9 +245,7 @@ def _sacct_by_name(names: Iterable[str]) -> tuple[_Row, ...] | None:
 
 
 def _accounts(*selection: str) -> tuple[_Row, ...] | None:
-    text = _answer(
-        "sacct", *selection, "--allocations", "--array", "--parsable2", "--noheader", "--format=JobID,State,JobName"
-    )
+    text = _answer("sacct", *selection, "--allocations", "--parsable2", "--noheader", "--format=JobID,State,JobName")
     if text is None:
         return None
     fields = (line.split("|", 2) for line in text.splitlines())

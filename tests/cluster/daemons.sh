@@ -118,7 +118,8 @@ start_slurmctld() {
 
 launch_slurmd() { # NODE; it is up when it has registered: node_is_up
     mkdir -p "$STATE/spool/$1"
-    is_running "slurmd-$1" || slurmd -N "$1"
+    # It would keep its starter's pipes open for as long as it lives.
+    is_running "slurmd-$1" || slurmd -N "$1" </dev/null >/dev/null 2>&1
 }
 
 node_is_up() { # NODE

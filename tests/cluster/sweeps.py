@@ -17,7 +17,7 @@ from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS_TO_END = 200
+SECONDS_TO_END = 280
 
 
 @dataclass(frozen=True)
