@@ -12,7 +12,12 @@ import pytest
 from tests.cluster.scheduler import ask, service, wait_until
 from tests.cluster.sweeps import Sweep, one_pretraining
 
-pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.xdist_group("slurm"),
+    pytest.mark.usefixtures("slurm_cluster"),
+    pytest.mark.slow,
+    pytest.mark.timeout(600),  # some wait for what SLURM looks at every half minute
+]
 
 LONG = 12
 """Epochs of a pretraining that is still running when something happens to it."""
