@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from slurm.scheduler.profile import ClusterProfile, parse_profile
+
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
     "sweep": ROOT / "bench" / "schemas" / "sweep.schema.json",
@@ -67,3 +69,12 @@ def test_a_schema_refuses_what_is_misspelt(name: str, text: str) -> None:
 
     schema = json.loads(SCHEMAS[name].read_text(encoding="utf-8"))
     assert not Draft202012Validator(schema).is_valid(yaml.safe_load(text))
+
+
+def test_the_guide_shows_every_key_of_a_profile() -> None:
+    guide = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(guide.split("```yaml\n")[1].split("```")[0])
+    profile = parse_profile(example, "docs/slurm.md")
+    # With GPUs there is one process per GPU; the text below the example says what a cluster without has instead.
+    assert set(example) == set(ClusterProfile.model_fields) - {"processes_per_node"}
+    assert profile.resources("pretrain").gpus == 32
