@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.yaml_source import parse_yaml
 from slurm.scheduler.profile import ClusterProfile, parse_profile
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_a_shipped_file_names_and_satisfies_its_schema(name: str, path: Path) ->
     assert (path.parent / first.removeprefix(SAID)).resolve() == SCHEMAS[name]
     schema = json.loads(SCHEMAS[name].read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
-    problems = [error.message for error in Draft202012Validator(schema).iter_errors(yaml.safe_load(text))]
+    problems = [error.message for error in Draft202012Validator(schema).iter_errors(parse_yaml(text, path.name).data)]
     assert not problems
 
 
