@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.yaml_source import parse_yaml
+from slurm.scheduler.profile import ClusterProfile, parse_profile
+
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
     "sweep": ROOT / "bench" / "schemas" / "sweep.schema.json",
@@ -47,7 +50,7 @@ def test_a_shipped_file_names_and_satisfies_its_schema(name: str, path: Path) ->
     assert (path.parent / first.removeprefix(SAID)).resolve() == SCHEMAS[name]
     schema = json.loads(SCHEMAS[name].read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
-    problems = [error.message for error in Draft202012Validator(schema).iter_errors(yaml.safe_load(text))]
+    problems = [error.message for error in Draft202012Validator(schema).iter_errors(parse_yaml(text, path.name).data)]
     assert not problems
 
 
@@ -67,3 +70,12 @@ def test_a_schema_refuses_what_is_misspelt(name: str, text: str) -> None:
 
     schema = json.loads(SCHEMAS[name].read_text(encoding="utf-8"))
     assert not Draft202012Validator(schema).is_valid(yaml.safe_load(text))
+
+
+def test_the_guide_shows_every_key_of_a_profile() -> None:
+    guide = (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(guide.split("```yaml\n")[1].split("```")[0])
+    profile = parse_profile(example, "docs/slurm.md")
+    # With GPUs there is one process per GPU; the text below the example says what a cluster without has instead.
+    assert set(example) == set(ClusterProfile.model_fields) - {"processes_per_node"}
+    assert profile.resources("pretrain").gpus == 32
