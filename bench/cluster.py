@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InputError
+from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import CODE_VERSION_FILE, code_version
 from bench.sweep import Sweep
+from pretrain.plugins import plugin_names, suggest
 from results.frame import Row
 from results.runs import RunState, write_atomically
 from results.store import Run, Store, load_runs
@@ -40,9 +42,12 @@ def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
     asked = name or sweep.file.cluster
     if asked is None:
         raise InputError("--executor slurm needs to know the cluster: --cluster NAME, or cluster: in the sweep")
-    if isinstance(asked, str):
-        return load_profile(asked)
-    return parse_profile(asked, sweep.where("cluster"))
+    profile = load_profile(asked) if isinstance(asked, str) else parse_profile(asked, sweep.where("cluster"))
+    known = (PRETRAIN, IMPORT, *plugin_names("evaluators"))
+    for stage in profile.stages:
+        if stage not in known:
+            raise InputError(f"cluster {profile.name}: stages: unknown stage {stage!r}; {suggest(stage, known)}")
+    return profile
 
 
 def slurm_executor(profile: ClusterProfile, runs_directory: Path, label: str) -> SlurmExecutor:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cluster import FOLDER
 from bench.cost import Basis, RunCost, Unit, expected_end
 from bench.display import last_progress
 from bench.errors import InputError
@@ -132,7 +133,7 @@ def print_status(
     pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
-    print(next_step(found, sweep))
+    print(next_step(found, sweep, on_cluster=(directory / FOLDER).is_dir()))
 
 
 def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
@@ -162,19 +163,26 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
     return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
 
 
-def next_step(found: Sequence[RunStatus], sweep: str | None) -> str:
-    """One sentence: what to type next."""
+def next_step(found: Sequence[RunStatus], sweep: str | None, *, on_cluster: bool = False) -> str:
+    """One sentence: what to type next.
+
+    Parameters
+    ----------
+    on_cluster
+        Runs of this directory go to SLURM, so a command that starts some says so.
+    """
     name = sweep or "SWEEP"
+    start = f"{name} --executor slurm" if on_cluster else name
     own_failures = [status for status in found if status.own_state is RunState.FAILED]
     if not found:
         return "no runs yet: opera-bench run SWEEP"
     if own_failures:
         first = own_failures[0].run.run_id
-        return f"see why: opera-bench logs {first}\ntry again: opera-bench retry {name}"
+        return f"see why: opera-bench logs {first}\ntry again: opera-bench retry {start}"
     if any(status.state is RunState.RUNNING for status in found):
         return f"running; follow with: opera-bench status {name} --watch"
     if any(status.own_state is RunState.CANCELLED for status in found):
-        return f"start cancelled runs again: opera-bench retry {name}"
+        return f"start cancelled runs again: opera-bench retry {start}"
     if all(status.state is RunState.DONE for status in found):
         return f"all done: opera-bench report{f' {sweep}' if sweep else ''}"
-    return f"next: opera-bench run {name}"
+    return f"next: opera-bench run {start}"

@@ -52,13 +52,14 @@ def run_sweep(
     plan = plan_sweep(sweep)
     executor = find_launch_executor(launch)
     on_cluster = launch.profile is not None
+    start_again = f"{command} --executor slurm" if on_cluster else command
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry, on_cluster=on_cluster)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
     if failed_earlier:
-        say(f"{len(failed_earlier)} failed earlier: opera-bench retry {command}")
+        say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
     if dry_run:
         for run in chosen:
             print(f"would start {run.run_id}")
