@@ -23,6 +23,7 @@ starts beside the including one. Each keeps its own evaluations; what several of
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -291,6 +292,9 @@ def _describe(error: ValidationError, source: Source) -> str:
         word = str(path[-1])
         return f"{source.where(path)}: unknown key {word!r}; {suggest(word, _keys_beside(first['loc']))}"
     if first["type"] == "missing":
+        given = first["input"].get("options", {}) if isinstance(first["input"], dict) else {}
+        for word in difflib.get_close_matches(str(path[-1]), given, n=1):
+            return f"{source.where((*path[:2], word))}: unknown key {word!r}; did you mean {str(path[-1])!r}?"
         return f"{source.where(path)}: {what} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict | list | tuple) else f", not {first['input']!r}"

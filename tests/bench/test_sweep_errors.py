@@ -21,6 +21,10 @@ BAD_SWEEPS = {
         HEAD + ENTRY + "    epoch: 3\n",
         r"bad\.yaml:6: unknown key 'epoch' for method opera; did you mean 'epochs'\? allowed: .*batch_size",
     ),
+    "misspelt required key": (
+        HEAD + ENTRY.replace("method", "metod"),
+        r"bad\.yaml:3: unknown key 'metod'; did you mean 'method'\?",
+    ),
     "misspelt top key": (HEAD + ENTRY + "tabels: []\n", r"bad\.yaml:6: unknown key 'tabels'; did you mean 'tables'"),
     "missing name": (ENTRY, r"bad\.yaml:1: name is missing"),
     "missing backbone": (HEAD + "pretrain:\n  - {method: opera}\n", r"bad\.yaml:3: .*backbone is missing"),
