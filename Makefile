@@ -19,10 +19,8 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=TEST_SLURM_DIR)
 demo: $(READY)
 	$(BIN)/opera-bench run digits --runs demo --yes
 
-# loadgroup hands tests out one by one, but all that are marked xdist_group("slurm") to one worker, first: there is one
-# cluster, some tests break it, and all of them mostly wait, while the other worker computes. worksteal ignores groups.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.scheduler import ask, has_ended, service, state, submit, wait_until
 
-pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.usefixtures("slurm_cluster")]
+pytestmark = pytest.mark.usefixtures("slurm_cluster")
 
 
 def test_a_dependency_holds_a_job_until_its_parent_has_succeeded(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from tests.cluster.scheduler import ask, service, wait_until
 from tests.cluster.sweeps import Sweep, one_pretraining
 
 pytestmark = [
-    pytest.mark.xdist_group("slurm"),
     pytest.mark.usefixtures("slurm_cluster"),
     pytest.mark.slow,
     pytest.mark.timeout(600),  # some wait for what SLURM looks at every half minute
@@ -75,7 +74,7 @@ def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_
 def test_a_time_limit_too_short_for_the_run_takes_several_attempts(tmp_path: Path) -> None:
     """SLURM's shortest limit is a minute, and it looks at limits every half minute."""
     cluster = "{name: s, hours: 0.016, seconds_before_limit: 30, memory_gb_per_node: 2}"
-    sweep = Sweep(tmp_path, one_pretraining(50, cluster=cluster))
+    sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=cluster))
     sweep.submit()
     assert_done_in(sweep)
     assert sweep.record("pretrain").attempts > 1

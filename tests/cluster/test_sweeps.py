@@ -17,7 +17,7 @@ from slurm.slurm import CodeToRun, SlurmExecutor
 from tests.cluster.scheduler import ask
 from tests.cluster.sweeps import Sweep
 
-pytestmark = [pytest.mark.xdist_group("slurm"), pytest.mark.usefixtures("slurm_cluster")]
+pytestmark = pytest.mark.usefixtures("slurm_cluster")
 
 SWEEP = """\
 name: both
