@@ -54,6 +54,7 @@ class Task:
                 if group.rank == 0:
                     _requeue(job.job_id)
             _wait_for_the_kill()
+        _ignore_signals()
 
     def checkpoint(self) -> Any:
         """What submitit submits again when the signal comes before this task has begun: the same."""
@@ -73,6 +74,12 @@ def _catch_signals() -> set[signal.Signals]:
     for number in (signal.SIGUSR2, signal.SIGTERM):
         signal.signal(number, note)
     return told
+
+
+def _ignore_signals() -> None:
+    """Python gives signals back their defaults as it ends: a warning that comes then would kill a job that is done."""
+    for number in (signal.SIGUSR2, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _requeue(job_id: str) -> None:
