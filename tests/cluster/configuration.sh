@@ -62,7 +62,8 @@ MinJobAge=300
 InactiveLimit=0
 MessageTimeout=20
 SlurmctldTimeout=60
-SlurmdTimeout=30
+SlurmdTimeout=10
+BatchStartTimeout=3
 UnkillableStepTimeout=60
 # A node that was lost is used again as soon as its slurmd is back.
 ReturnToService=2

@@ -32,7 +32,7 @@ def answers() -> bool:
 
 def ask(*command: str | Path) -> str:
     """What ``command`` prints; it must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, f"{' '.join(map(str, command))}: exit status {done.returncode}: {done.stderr}"
     return done.stdout.strip()
 

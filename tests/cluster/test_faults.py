@@ -123,7 +123,9 @@ def test_accounting_is_down_all_the_time(tmp_path: Path) -> None:
 
 
 def test_scancel_by_hand_then_retry(tmp_path: Path) -> None:
-    text = one_pretraining(1, evaluate="[knn, {linear: {epochs: 1}}]", cluster="{name: h, sbatch: {hold: true}}")
+    text = one_pretraining(
+        1, evaluate="[knn, {linear: {epochs: 1}}]", cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}"
+    )
     sweep = Sweep(tmp_path, text)
     sweep.submit()
     pretraining, evaluations = sweep.slurm_ids()
@@ -131,7 +133,7 @@ def test_scancel_by_hand_then_retry(tmp_path: Path) -> None:
     sweep.wait(lambda states: states == {"waiting": 2, "cancelled": 1}, "half of the array is cancelled")
     for job in (pretraining, f"{evaluations}_0"):
         ask("scontrol", "release", job)
-    unheld = Sweep(tmp_path, text.replace("{name: h, sbatch: {hold: true}}", "test"))
+    unheld = Sweep(tmp_path, text.replace("{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}", "test"))
     unheld("retry", "--executor", "slurm", "--yes")
     assert_done_in(unheld, attempts=1)
     assert sorted(unheld.submitted().values()) == [1, 1, 2]
@@ -157,7 +159,7 @@ def test_a_full_disk_is_a_clear_failure_and_nothing_is_corrupt(tmp_path: Path) -
 
 
 def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> None:
-    text = one_pretraining(1, cluster="{name: h, sbatch: {hold: true}}")
+    text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
     ours = Sweep(tmp_path, text)
     ours.submit()
     theirs = Sweep(tmp_path, text.replace("name: faults", "name: other").replace("[knn]", "[{linear: {epochs: 1}}]"))
