@@ -99,7 +99,7 @@ def test_a_node_is_lost(tmp_path: Path) -> None:
 
 
 def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(LONG))
+    sweep = Sweep(tmp_path, one_pretraining(3 * LONG))
     sweep.submit()
     wait_until_it_trains(sweep)
     service("stop", "slurmctld")
