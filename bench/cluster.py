@@ -16,6 +16,7 @@ from pretrain.plugins import plugin_names, suggest
 from results.frame import Row
 from results.runs import RunState, write_atomically
 from results.store import Run, Store, load_runs
+from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile, load_profile, parse_profile
 from slurm.scheduler.queue import Queue, Standing, View
 
@@ -64,6 +65,20 @@ def scheduler_views(runs_directory: Path) -> dict[str, View]:
     """What the scheduler says of the runs that were submitted from this directory; empty when none was."""
     folder = runs_directory / FOLDER
     return Queue(folder).views() if folder.is_dir() else {}
+
+
+def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Path, ...]:
+    """What SLURM kept of the run's last job, one file a process; empty if the job got as far as the run's own log.
+
+    Opening that log is the first thing a job does. What keeps it from that, a Python that is missing say, only the
+    scheduler hears.
+    """
+    entry = Ledger(runs_directory / FOLDER).latest().get(run_id)
+    if entry is None or entry.slurm_id is None:
+        return ()
+    if own_log.exists() and own_log.stat().st_mtime >= entry.submitted_at.timestamp():
+        return ()
+    return tuple(sorted((runs_directory / FOLDER / entry.name).glob(f"{entry.slurm_id}_*_log.out")))
 
 
 def load_with_scheduler(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:

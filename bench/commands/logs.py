@@ -16,17 +16,19 @@ def logs(
     runs: RunsOption = RUNS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
 ) -> None:
-    """Print a run's output and, if it failed, its traceback."""
+    """Print a run's output and, if it failed, its traceback; or what SLURM kept of a job that never got to that."""
     import sys
     import time
 
+    from bench.cluster import scheduler_logs
     from bench.launch import LOG_NAME
     from bench.lookup import find_run
     from results.runs import RunState
 
     run = find_run(runs, run_id)
     path = run.logs / LOG_NAME
-    if not path.exists() and not follow:
+    elsewhere = () if follow else scheduler_logs(runs, run.run_id, path)
+    if not path.exists() and not follow and not elsewhere:
         print(f"{run.run_id} has not started; there is no log", file=sys.stderr)
         return
     position = 0
@@ -41,7 +43,10 @@ def logs(
                 sys.stdout.write(text.decode("utf-8", "backslashreplace"))
                 sys.stdout.flush()
             if ended or not follow:
-                return
+                break
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         return
+    for kept in elsewhere:
+        print(f"its SLURM job did not get as far as this log; SLURM has {kept}:", file=sys.stderr, flush=True)
+        sys.stdout.write(kept.read_text(encoding="utf-8", errors="backslashreplace"))

@@ -1,0 +1,56 @@
+"""``opera-bench logs`` of a run whose SLURM job never got as far as the run's own log."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slurm.scheduler.ledger import Ledger
+from tests.bench.conftest import Ended
+
+RUN = "pretrain-opera"
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """One run, third of an array that was submitted now, which SLURM has logs of."""
+    runs = tmp_path / "rüns of 'one' sweep"
+    (runs / RUN / "logs").mkdir(parents=True)
+    (runs / RUN / "config.yaml").write_text("{}")
+    ledger = Ledger(runs / ".slurm")
+    ledger.intend("first", ["a", "b", RUN])
+    ledger.accepted("first", "7")
+    (runs / ".slurm" / "first").mkdir()
+    for name in ("7_1_0", "7_2_0", "7_2_1", "7_20_0"):
+        (runs / ".slurm" / "first" / f"{name}_log.out").write_text(f"kept of {name}\n")
+    return runs
+
+
+def test_what_slurm_kept_is_shown(command: Callable[..., Ended], runs: Path) -> None:
+    shown = command("logs", RUN, "--runs", runs)
+    assert shown.status == 0
+    assert shown.out == "kept of 7_2_0\nkept of 7_2_1\n"
+    assert "7_2_0_log.out" in shown.err
+
+
+def test_it_follows_the_log_of_an_earlier_attempt(command: Callable[..., Ended], runs: Path) -> None:
+    own = runs / RUN / "logs" / "job.log"
+    own.write_text("an attempt of an hour ago\n")
+    os.utime(own, (time.time() - 3600,) * 2)
+    assert command("logs", RUN, "--runs", runs).out == "an attempt of an hour ago\nkept of 7_2_0\nkept of 7_2_1\n"
+
+
+def test_a_job_that_got_to_its_own_log_has_said_all_there(command: Callable[..., Ended], runs: Path) -> None:
+    (runs / RUN / "logs" / "job.log").write_text("its own\n")
+    assert command("logs", RUN, "--runs", runs).out == "its own\n"
+
+
+def test_a_run_that_nobody_submitted_has_no_log(command: Callable[..., Ended], runs: Path) -> None:
+    (runs / "other").mkdir()
+    (runs / "other" / "config.yaml").write_text("{}")
+    shown = command("logs", "other", "--runs", runs)
+    assert (shown.out, "has not started" in shown.err) == ("", True)
