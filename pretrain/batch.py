@@ -19,8 +19,15 @@ class Batch:
         Class indices (B,), or class probabilities (B, classes).
     indices
         Positions of the images in the training split, (B,); they name the batch in error messages.
+    first_row
+        Row of this share's first image in the global batch.
+    draw_seed
+        What a method's own random draws of this step derive from, the same on every process. A draw for the global
+        batch of which a process takes its rows depends neither on how many processes there are nor on a restart.
     """
 
     views: tuple[Tensor, ...]
     labels: Tensor
     indices: Tensor
+    first_row: int = 0
+    draw_seed: int = 0

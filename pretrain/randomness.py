@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-PERMUTATION, CROP, AUGMENT, STEP = range(4)
+PERMUTATION, CROP, AUGMENT, STEP, METHOD = range(5)
 """Purposes, so that two kinds of draw never share a stream."""
 
 

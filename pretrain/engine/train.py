@@ -34,7 +34,7 @@ from pretrain.errors import InputError
 from pretrain.methods.interface import Method
 from pretrain.methods.lookup import find_method
 from pretrain.optim import build_optimizer
-from pretrain.randomness import AUGMENT, STEP, derive_seed
+from pretrain.randomness import AUGMENT, METHOD, STEP, derive_seed
 from pretrain.schedules import warmup_cosine
 from pretrain.views.augment import augment, draw_parameters
 
@@ -232,7 +232,13 @@ class _Training:
             mine = drawn.rows(self.rank * share, (self.rank + 1) * share).to(self.device)
             images = raw.views[number].to(self.device, non_blocking=True)
             views.append(augment(images, mine, view, self.config.normalisation))
-        return Batch(tuple(views), raw.labels.to(self.device), raw.indices)
+        return Batch(
+            tuple(views),
+            raw.labels.to(self.device),
+            raw.indices,
+            first_row=self.rank * share,
+            draw_seed=derive_seed(self.config.seed, METHOD, raw.step),
+        )
 
     def _resume(self, optimizer: Optimizer) -> tuple[int, dict[str, float]]:
         state = load_training_state(self.checkpoints)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 
 from pretrain.batch import Batch
 from pretrain.distributed import gather, get_rank
-from pretrain.hierarchy.spaces import Head, Hierarchy, SpaceViews, represent
+from pretrain.hierarchy.masking import MaskedPatches
+from pretrain.hierarchy.spaces import BACKBONE, MASKED_PATCHES, Head, Hierarchy, SpaceViews, represent
 from pretrain.schedules import target_momentum
 
 
@@ -42,11 +44,12 @@ class HierarchicalMethod(nn.Module):
         self.backbone = backbone
         if not hierarchy.freeze_stem:
             self.backbone.requires_grad_(True)
-        dimensions = {"backbone": feature_dimension}
+        dimensions = {BACKBONE: feature_dimension, MASKED_PATCHES: feature_dimension}
         self.heads = nn.ModuleDict()
         for space in hierarchy.spaces:
             self.heads[space.name] = build_head(space.head, dimensions[space.below])
             dimensions[space.name] = space.head.output_dimension
+        self.masked_patches = MaskedPatches(feature_dimension, hierarchy.masking) if hierarchy.masking else None
         self.target_backbone: nn.Module | None = None
         if hierarchy.target_momentum is not None:
             self.target_backbone = copy.deepcopy(backbone).requires_grad_(False)
@@ -75,7 +78,8 @@ class HierarchicalMethod(nn.Module):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
-        online = [self.represent(images) for images in batch.views]
+        masks = self.masked_patches.draw(batch, self.backbone) if self.masked_patches else ()
+        online = [self.represent(images, mask) for images, mask in zip_longest(batch.views, masks)]
         target = [self._gathered_keys(images) for images in batch.views] if self.target_backbone else []
         total = batch.views[0].new_zeros((), dtype=torch.float32)
         logs: dict[str, Tensor] = {}
@@ -87,19 +91,31 @@ class HierarchicalMethod(nn.Module):
                 target=target,
                 labels=batch.labels,
                 first_key=get_rank() * len(batch.labels),
+                images=batch.views,
+                masks=masks,
             )
             loss, scalars = space.objective.loss(views)
             total = total + space.objective.weight * loss
             logs |= scalars
         return total, logs
 
-    def represent(self, images: Tensor) -> dict[str, Tensor]:
-        """Images (B, 3, H, W) in every space of the online network: {space name: (B, D)}."""
-        return represent(self.backbone(images), self.hierarchy.spaces, dict(self.heads.items()))
+    def represent(self, images: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Images (B, 3, H, W) in the spaces of the online network: {space name: (B, D)}.
+
+        With a ``mask`` (B, patches) also in those that see them partly hidden.
+        """
+        return represent(self.features(images, mask), self.hierarchy.spaces, dict(self.heads.items()))
+
+    def features(self, images: Tensor, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """What the lowest spaces lie on: the backbone's output for the images and, with a mask, for what it leaves."""
+        found = {BACKBONE: self.backbone(images)}
+        if self.masked_patches is not None and mask is not None:
+            found[MASKED_PATCHES] = self.masked_patches(self.backbone, images, mask)
+        return found
 
     @torch.no_grad()
     def _gathered_keys(self, images: Tensor) -> dict[str, Tensor]:
         assert self.target_backbone is not None
         heads = dict(self.target_heads.items())
-        local = represent(self.target_backbone(images), self.hierarchy.target_spaces, heads)
+        local = represent({BACKBONE: self.target_backbone(images)}, self.hierarchy.target_spaces, heads)
         return {name: gather(keys.float()) for name, keys in local.items() if name in heads}

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 BACKBONE = "backbone"
 """The space below all others: the representation the downstream tasks use (Y in the paper)."""
 
+MASKED_PATCHES = "masked patches"
+"""The same representation of a partly hidden image, one vector per patch: what Y^mask is seen by (eq. 35)."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -33,25 +36,47 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Masking:
+    """How much of an image is hidden, in which units (SimMIM, arXiv 2111.09886, section 3.2).
+
+    Parameters
+    ----------
+    ratio
+        Share of the squares that are hidden, the count rounded up.
+    square
+        Side of a square in pixels: a multiple of the backbone's patch that divides the image.
+    """
+
+    ratio: float
+    square: int
+
+
+@dataclass(frozen=True)
 class SpaceViews:
     """What an objective sees of its space in one step.
 
     Parameters
     ----------
     online
-        Per view, this process's representations in the space, shape (B, D).
+        Per view, this process's representations in the space, shape (B, D); (B, patches, D) above masked patches.
     target
         Per view and space name, the target network's representations of all processes, shape (world·B, D).
     labels
         Class indices (B,) or probabilities (B, classes).
     first_key
         Row of this process's first image among the gathered keys.
+    images
+        Per view, this process's images as the backbone sees them, shape (B, 3, H, W).
+    masks
+        Per view, which patches were hidden, boolean, shape (B, patches); empty in a hierarchy that hides nothing.
     """
 
     online: Sequence[Tensor]
     target: Sequence[Mapping[str, Tensor]]
     labels: Tensor
     first_key: int
+    images: Sequence[Tensor] = ()
+    masks: Sequence[Tensor] = ()
 
 
 class Objective(Protocol):
@@ -120,6 +145,26 @@ class ClassLabels:
 
 
 @dataclass(frozen=True)
+class MaskedPixels:
+    """Labels are the hidden pixels themselves: their mean absolute error, one per view (J^mask of eq. 36)."""
+
+    weight: float
+    target_space: str | None = None
+
+    def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
+        import torch
+
+        from pretrain.objectives import masked_absolute_error
+
+        losses = [
+            masked_absolute_error(predicted, images, mask)
+            for predicted, images, mask in zip(views.online, views.images, views.masks, strict=True)
+        ]
+        total = torch.stack(losses).sum()
+        return total, {"masked_loss": total.detach() / len(losses)}
+
+
+@dataclass(frozen=True)
 class Space:
     """One level: ``head`` maps into it from the space called ``below``; ``objective`` None means no supervision."""
 
@@ -139,14 +184,17 @@ class Hierarchy:
         Base momentum of the target network; None when no objective needs one.
     freeze_stem
         Keep the patch projection of a ViT at its random initialisation (MoCo-v3, section 4.4).
+    masking
+        What is hidden from the spaces above ``MASKED_PATCHES``; None when there are none.
     """
 
     spaces: tuple[Space, ...]
     target_momentum: float | None = None
     freeze_stem: bool = True
+    masking: Masking | None = None
 
     def __post_init__(self) -> None:
-        known = {BACKBONE}
+        known = {BACKBONE} | ({MASKED_PATCHES} if self.masking else set())
         for space in self.spaces:
             if space.below not in known:
                 raise ValueError(f"space {space.name!r} lies on {space.below!r}, which is not below it")
@@ -156,6 +204,8 @@ class Hierarchy:
         needs_target = any(space.objective and space.objective.target_space for space in self.spaces)
         if needs_target != (self.target_momentum is not None):
             raise ValueError("a target momentum and an objective with a target space go together")
+        if self.masking and all(space.below != MASKED_PATCHES for space in self.spaces):
+            raise ValueError("images are masked, but no space lies on their patches")
 
     def path_to(self, name: str) -> tuple[Space, ...]:
         """The spaces from the backbone up to ``name``."""
@@ -175,10 +225,17 @@ class Hierarchy:
 
 
 def represent(
-    features: Tensor, spaces: Sequence[Space], heads: Mapping[str, Callable[[Tensor], Tensor]]
+    features: Mapping[str, Tensor], spaces: Sequence[Space], heads: Mapping[str, Callable[[Tensor], Tensor]]
 ) -> dict[str, Tensor]:
-    """Features (B, width) mapped into every space: {space name: (B, D)}, the backbone's own included."""
-    represented = {BACKBONE: features}
+    """The backbone's features mapped into every space that lies on them: {space name: (B, D)}, their own included.
+
+    Parameters
+    ----------
+    features
+        (B, width) under ``BACKBONE`` and, if images were masked, (B, patches, width) under ``MASKED_PATCHES``.
+    """
+    represented = dict(features)
     for space in spaces:
-        represented[space.name] = heads[space.name](represented[space.below])
+        if space.below in represented:
+            represented[space.name] = heads[space.name](represented[space.below])
     return represented

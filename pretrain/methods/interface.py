@@ -27,7 +27,11 @@ class Method(Protocol):
 
 
 class MethodModule(Protocol):
-    """The shape of a module in ``pretrain.methods``."""
+    """The shape of a module in ``pretrain.methods``.
+
+    It may also have ``check(config: PretrainConfig) -> None``, which raises InputError for a run that the method can't
+    do. Plans call it, so it imports no torch.
+    """
 
     Config: type[Strict]
 

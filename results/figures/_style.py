@@ -32,6 +32,7 @@ _STYLES = {
     "supervised_mlp": MethodStyle("Supervised (MLP)", "#56B4E9", "v"),
     "moco_v3": MethodStyle("MoCo-v3", "#0072B2", "s"),
     "opera": MethodStyle("OPERA", "#D55E00", "o"),
+    "opera_mim": MethodStyle("OPERA-MIM", "#000000", "D"),
     "opera (A)": MethodStyle("OPERA (A)", "#E69F00", "<"),
     "opera (B)": MethodStyle("OPERA (B)", "#CC79A7", ">"),
 }
