@@ -6,6 +6,8 @@ which pairs are positive and in the weights ``w_p`` and ``w_n`` of positive and 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,6 +51,27 @@ def class_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float =
     Eq. 13 as printed leaves the true class out of the denominator; the released code, and this, use the ordinary one.
     """
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+
+def masked_absolute_errors(predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+    """Each image's mean absolute error over the pixels of its hidden patches, (B,).
+
+    Source: SimMIM, arXiv 2111.09886, section 3.4.
+
+    Parameters
+    ----------
+    predicted
+        Shape (B, rows·columns, 3·p²): the pixels of every patch, channel by channel, each row by row.
+    images
+        Shape (B, 3, rows·p, columns·p).
+    mask
+        True where a patch was hidden, at least one in each image, shape (B, rows·columns). The others give neither
+        loss nor gradient.
+    """
+    side = math.isqrt(predicted.shape[2] // 3)
+    truth = F.unfold(images.float(), kernel_size=side, stride=side).transpose(1, 2)
+    of_patches = (predicted - truth).abs().mean(dim=2)
+    return (of_patches * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def pair_weighting(similarities: Tensor, positive: Tensor, w_p: Tensor, w_n: Tensor) -> Tensor:

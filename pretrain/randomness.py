@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-PERMUTATION, CROP, AUGMENT, STEP, REPEAT, MIX = range(6)
+PERMUTATION, CROP, AUGMENT, STEP, REPEAT, MIX, METHOD = range(7)
 """Purposes, so that two kinds of draw never share a stream."""
 
 

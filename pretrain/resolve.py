@@ -47,7 +47,8 @@ def resolve_pretraining(
     """
     find_backbone(backbone)
     info = find_dataset(dataset).INFO
-    method_config: type[BaseModel] = find_method(method).Config
+    module = find_method(method)
+    method_config: type[BaseModel] = module.Config
     chosen = select_recipe(RECIPES, {"method": method, "backbone": backbone, "dataset": dataset}, recipe)
 
     method_keys = tuple(method_config.model_fields)
@@ -83,6 +84,8 @@ def resolve_pretraining(
         config, recipe_alone = resolved(run_options, method_options, ()), resolved({}, {}, ())
     except ValidationError as error:
         raise InputError(describe_validation_error(error, PretrainConfig)) from error
+    if hasattr(module, "check"):
+        module.check(config)
     changed = [key for key in run_options if getattr(config, key) != getattr(recipe_alone, key)]
     changed += [key for key in method_options if config.method_options.get(key) != recipe_alone.method_options.get(key)]
     return config.model_copy(update={"recipe": chosen.reference(tuple(sorted(changed)))})

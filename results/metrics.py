@@ -31,6 +31,7 @@ METRICS: dict[str, Metric] = {
     "contrastive_loss": Metric("InfoNCE loss", unit="nats", higher_is_better=False, decimals=3),
     "class_loss": Metric("Cross-entropy of the class head", unit="nats", higher_is_better=False, decimals=3),
     "class_top1": Metric("Top-1 accuracy of the class head on training views"),
+    "masked_loss": Metric("Mean absolute error of hidden pixels", unit="", higher_is_better=False, decimals=3),
     "mIoU": Metric("Mean intersection over union", tolerance=0.5),
     "mAcc": Metric("Mean class accuracy", tolerance=0.5),
     "aAcc": Metric("Pixel accuracy", tolerance=0.5),

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 INFO = BackboneInfo(
-    name="deit_base", title="DeiT-B", family="vit", width=768, num_heads=12, position_embedding="learned"
+    name="deit_base",
+    title="DeiT-B",
+    family="vit",
+    width=768,
+    num_heads=12,
+    position_embedding="learned",
+    patch_size=16,
 )
 
 

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 INFO = BackboneInfo(
-    name="deit_small", title="DeiT-S", family="vit", width=384, num_heads=6, position_embedding="learned"
+    name="deit_small",
+    title="DeiT-S",
+    family="vit",
+    width=384,
+    num_heads=6,
+    position_embedding="learned",
+    patch_size=16,
 )
 
 

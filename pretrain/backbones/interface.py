@@ -22,6 +22,8 @@ class BackboneInfo:
         shapes agree, so only this number tells them apart.
     position_embedding
         How token positions are encoded; None for convolutional networks.
+    patch_size
+        Side of a token's patch in pixels; None for convolutional networks.
     """
 
     name: str
@@ -30,6 +32,7 @@ class BackboneInfo:
     width: int
     num_heads: int | None = None
     position_embedding: Literal["sincos-2d", "learned"] | None = None
+    patch_size: int | None = None
 
 
 class BackboneModule(Protocol):

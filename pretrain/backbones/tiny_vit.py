@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 INFO = BackboneInfo(
-    name="tiny_vit", title="tiny ViT", family="vit", width=64, num_heads=4, position_embedding="sincos-2d"
+    name="tiny_vit",
+    title="tiny ViT",
+    family="vit",
+    width=64,
+    num_heads=4,
+    position_embedding="sincos-2d",
+    patch_size=4,
 )
 
 

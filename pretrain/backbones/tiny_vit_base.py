@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 INFO = BackboneInfo(
-    name="tiny_vit_base", title="tiny ViT-B", family="vit", width=96, num_heads=6, position_embedding="sincos-2d"
+    name="tiny_vit_base",
+    title="tiny ViT-B",
+    family="vit",
+    width=96,
+    num_heads=6,
+    position_embedding="sincos-2d",
+    patch_size=4,
 )
 
 

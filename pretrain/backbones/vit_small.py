@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 INFO = BackboneInfo(
-    name="vit_small", title="ViT-S", family="vit", width=384, num_heads=12, position_embedding="sincos-2d"
+    name="vit_small",
+    title="ViT-S",
+    family="vit",
+    width=384,
+    num_heads=12,
+    position_embedding="sincos-2d",
+    patch_size=16,
 )
 
 

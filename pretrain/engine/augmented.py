@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pretrain.batch import Batch
+from pretrain.batch import Batch, Place
 from pretrain.config import PretrainConfig
 from pretrain.engine.loader import RawBatch
-from pretrain.randomness import AUGMENT, MIX, derive_seed
+from pretrain.randomness import AUGMENT, METHOD, MIX, derive_seed
 from pretrain.views.augment import augment, draw_parameters
 from pretrain.views.crop import sample_rng
 from pretrain.views.mixing import draw_mixing, mix_images, mix_labels
@@ -27,11 +27,13 @@ class AugmentedBatch:
         self.labels = raw.labels.to(device, non_blocking=True)
         self.indices = raw.indices
         self.images = raw.views.to(device, non_blocking=True)
+        self.first_row = rank * len(self)
+        self.draw_seed = derive_seed(config.seed, METHOD, raw.step)
         self.parameters = []
         for number, view in enumerate(config.views):
             generator = torch.Generator().manual_seed(derive_seed(config.seed, AUGMENT, raw.step, number))
             drawn = draw_parameters(view, config.global_batch_size, generator)
-            self.parameters.append(drawn.rows(rank * len(self), (rank + 1) * len(self)))
+            self.parameters.append(drawn.rows(self.first_row, self.first_row + len(self)))
         self.mixing = None
         if config.mixing:
             self.mixing = draw_mixing(config.mixing, config.image_size, sample_rng(config.seed, MIX, raw.step))
@@ -50,6 +52,10 @@ class AugmentedBatch:
         mixed = mix_images(self._augmented(number, pairs), self.mixing)
         return mixed[rows.start - pairs.start : rows.stop - pairs.start]
 
+    def place(self, number: int, rows: range) -> Place:
+        """Where images ``rows`` of one view are in the global batch."""
+        return Place(self.draw_seed, number, self.first_row + rows.start)
+
     def _augmented(self, number: int, rows: range) -> Tensor:
         return augment(
             self.images[number, rows.start : rows.stop],
@@ -60,4 +66,4 @@ class AugmentedBatch:
 
     def whole(self) -> Batch:
         views = tuple(self.view(number) for number in range(len(self.config.views)))
-        return Batch(views, self.labels, self.indices)
+        return Batch(views, self.labels, self.indices, self.first_row, self.draw_seed)

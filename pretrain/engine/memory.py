@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from pretrain.batch import Place
 from pretrain.distributed import least_over_processes
 from pretrain.engine.step import Precision
 from pretrain.errors import InputError
@@ -120,7 +121,7 @@ def graph_bytes(method: GradientCachingMethod, precision: Precision, images: Ten
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), precision.autocast():
-        method.features(images)
+        method.features(images, Place())
     return sum(kept.values())
 
 
@@ -147,5 +148,5 @@ def _machine_bytes() -> int:
 
 def _forward_and_backward(method: GradientCachingMethod, precision: Precision, images: Tensor) -> None:
     with precision.autocast():
-        features = [tensor for tensor in method.features(images).values() if tensor.requires_grad]
+        features = [tensor for tensor in method.features(images, Place()).values() if tensor.requires_grad]
     torch.autograd.backward(features, [torch.zeros_like(tensor) for tensor in features])

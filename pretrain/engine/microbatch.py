@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pretrain.batch import Place
 from pretrain.distributed import average_gradients
 from pretrain.engine.augmented import AugmentedBatch
 from pretrain.engine.step import Precision
@@ -64,9 +65,10 @@ class MicroBatchedStep:
         for micro_batch in self._micro_batches(batch):
             online, target = parts[micro_batch.view]
             images = batch.view(micro_batch.view, micro_batch.rows)
+            place = batch.place(micro_batch.view, micro_batch.rows)
             # A context each time: autocast remembers cast weights until it ends, and those cast here have no graph.
             with self.precision.autocast():
-                online.append(self._online(images, micro_batch, seed))
+                online.append(self._online(images, place, micro_batch, seed))
                 target.append(self.method.target_features(images))
         return [_joined(online) for online, _ in parts], [_joined(target) for _, target in parts]
 
@@ -85,17 +87,19 @@ class MicroBatchedStep:
         return loss.detach(), logs, gradients
 
     def _push_back(self, batch: AugmentedBatch, micro_batch: _MicroBatch, gradients: Features, seed: int) -> None:
+        images = batch.view(micro_batch.view, micro_batch.rows)
+        place = batch.place(micro_batch.view, micro_batch.rows)
         with self.precision.autocast():
-            features = self._online(batch.view(micro_batch.view, micro_batch.rows), micro_batch, seed)
+            features = self._online(images, place, micro_batch, seed)
         rows = slice(micro_batch.rows.start, micro_batch.rows.stop)
         names = [name for name in gradients if features[name].requires_grad]
         if names:
             torch.autograd.backward([features[name] for name in names], [gradients[name][rows] for name in names])
 
-    def _online(self, images: Tensor, micro_batch: _MicroBatch, seed: int) -> Features:
+    def _online(self, images: Tensor, place: Place, micro_batch: _MicroBatch, seed: int) -> Features:
         """The same function in both passes, whatever it draws (drop path, masks)."""
         torch.manual_seed(derive_seed(seed, micro_batch.view, micro_batch.rows.start))
-        return self.method.features(images)
+        return self.method.features(images, place)
 
 
 def normalises_over_the_batch(backbone: nn.Module) -> bool:

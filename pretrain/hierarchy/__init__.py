@@ -1,5 +1,25 @@
 """The paper's structure: an ordered list of spaces, each with a head, labels and an objective (section 3.2)."""
 
-from pretrain.hierarchy.spaces import BACKBONE, ClassLabels, Head, Hierarchy, InstanceContrast, Space
+from pretrain.hierarchy.spaces import (
+    BACKBONE,
+    MASKED_PATCHES,
+    ClassLabels,
+    Head,
+    Hierarchy,
+    InstanceContrast,
+    MaskedPixels,
+    Masking,
+    Space,
+)
 
-__all__ = ["BACKBONE", "ClassLabels", "Head", "Hierarchy", "InstanceContrast", "Space"]
+__all__ = [
+    "BACKBONE",
+    "MASKED_PATCHES",
+    "ClassLabels",
+    "Head",
+    "Hierarchy",
+    "InstanceContrast",
+    "MaskedPixels",
+    "Masking",
+    "Space",
+]

@@ -8,9 +8,19 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pretrain.batch import Batch
+from pretrain.batch import Batch, Place
 from pretrain.distributed import gather, get_rank
-from pretrain.hierarchy.spaces import BACKBONE, CLASS, Head, Hierarchy, SpaceViews, represent
+from pretrain.hierarchy.masking import MaskedPatches
+from pretrain.hierarchy.spaces import (
+    BACKBONE,
+    CLASS,
+    MASKED_PATCHES,
+    Head,
+    Hierarchy,
+    MaskedPixels,
+    SpaceViews,
+    represent,
+)
 from pretrain.schedules import target_momentum
 
 
@@ -43,11 +53,12 @@ class HierarchicalMethod(nn.Module):
         self.backbone = backbone
         if not hierarchy.freeze_stem:
             self.backbone.requires_grad_(True)
-        dimensions = {BACKBONE: feature_dimension}
+        dimensions = {BACKBONE: feature_dimension, MASKED_PATCHES: feature_dimension}
         self.heads = nn.ModuleDict()
         for space in hierarchy.spaces:
             self.heads[space.name] = build_head(space.head, dimensions[space.below])
             dimensions[space.name] = space.head.output_dimension
+        self.masked_patches = MaskedPatches(feature_dimension, hierarchy.masking) if hierarchy.masking else None
         self.target_backbone: nn.Module | None = None
         if hierarchy.target_momentum is not None:
             self.target_backbone = copy.deepcopy(backbone).requires_grad_(False)
@@ -72,13 +83,23 @@ class HierarchicalMethod(nn.Module):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
-        online = [self.features(images) for images in batch.views]
+        online = [self.features(images, batch.place(view)) for view, images in enumerate(batch.views)]
         target = [self.target_features(images) for images in batch.views]
         return self.loss_from_features(online, target, batch.labels)
 
-    def features(self, images: Tensor) -> dict[str, Tensor]:
-        """In the backbone's space alone, of the online network: {"backbone": (B, width)}."""
-        return {BACKBONE: self.backbone(images)}
+    def features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
+        """In the backbone's space, of the online network: {"backbone": (B, width)}.
+
+        And under the name of each space on masked patches, every image's error in it, (B,).
+        """
+        found: dict[str, Tensor] = {BACKBONE: self.backbone(images)}
+        if self.masked_patches is not None:
+            mask = self.masked_patches.draw(self.backbone, images, place)
+            tokens = self.masked_patches(self.backbone, images, mask)
+            for space in self.hierarchy.masked_spaces:
+                assert isinstance(space.objective, MaskedPixels)
+                found[space.name] = space.objective.errors(self.heads[space.name](tokens), images, mask)
+        return found
 
     @torch.no_grad()
     def target_features(self, images: Tensor) -> dict[str, Tensor]:
@@ -88,8 +109,8 @@ class HierarchicalMethod(nn.Module):
     def loss_from_features(
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What ``loss`` makes of the backbones' features, given per view: heads, keys and objectives."""
-        represented = [self.represent(view[BACKBONE]) for view in online]
+        """What ``loss`` makes of the networks' features, given per view: heads, keys and objectives."""
+        represented = [{**view, **self.represent(view[BACKBONE])} for view in online]
         keys = [self._gathered_keys(view[BACKBONE]) for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
@@ -108,7 +129,7 @@ class HierarchicalMethod(nn.Module):
         return total, logs
 
     def represent(self, features: Tensor) -> dict[str, Tensor]:
-        """The backbone's features (B, width) in every space of the online network: {space name: (B, D)}."""
+        """The backbone's features (B, width) in every space of the online network above it: {space name: (B, D)}."""
         return represent(features, self.hierarchy.spaces, dict(self.heads.items()))
 
     def class_logits(self, images: Tensor) -> Tensor | None:

@@ -15,6 +15,12 @@ BACKBONE = "backbone"
 CLASS = "class"
 """The space of class labels: its representations are logits."""
 
+MASKED_PATCHES = "masked patches"
+"""The same representation of a partly hidden image, one vector per patch: what Y^mask is seen by (eq. 35).
+
+A space on it is not kept patch by patch: each image's error is all that leaves it.
+"""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -36,13 +42,30 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Masking:
+    """How much of an image is hidden, in which units (SimMIM, arXiv 2111.09886, section 3.2).
+
+    Parameters
+    ----------
+    ratio
+        Share of the squares that are hidden, the count rounded up.
+    square
+        Side of a square in pixels: a multiple of the backbone's patch that divides the image.
+    """
+
+    ratio: float
+    square: int
+
+
+@dataclass(frozen=True)
 class SpaceViews:
     """What an objective sees of its space in one step.
 
     Parameters
     ----------
     online
-        Per view, this process's representations in the space, shape (B, D).
+        Per view, this process's representations in the space, shape (B, D); its images' errors, (B,), if it lies
+        on masked patches.
     target
         Per view and space name, the target network's representations of all processes, shape (world·B, D).
     labels
@@ -123,6 +146,30 @@ class ClassLabels:
 
 
 @dataclass(frozen=True)
+class MaskedPixels:
+    """Labels are the hidden pixels themselves: their mean absolute error, one per view (J^mask of eq. 36).
+
+    The same number is hidden in every image, so the mean over all pixels is that of the images' means.
+    """
+
+    weight: float
+    target_space: str | None = None
+
+    def errors(self, predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
+        """Each image's own, (B,), of predictions (B, patches, D) for images (B, 3, H, W) with a mask (B, patches)."""
+        from pretrain.objectives import masked_absolute_errors
+
+        return masked_absolute_errors(predicted, images, mask)
+
+    def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
+        import torch
+
+        losses = [errors.mean() for errors in views.online]
+        total = torch.stack(losses).sum()
+        return total, {"masked_loss": total.detach() / len(losses)}
+
+
+@dataclass(frozen=True)
 class Space:
     """One level: ``head`` maps into it from the space called ``below``; ``objective`` None means no supervision."""
 
@@ -142,14 +189,17 @@ class Hierarchy:
         Base momentum of the target network; None when no objective needs one.
     freeze_stem
         Keep the patch projection of a ViT at its random initialisation (MoCo-v3, section 4.4).
+    masking
+        What is hidden from the spaces above ``MASKED_PATCHES``; None when there are none.
     """
 
     spaces: tuple[Space, ...]
     target_momentum: float | None = None
     freeze_stem: bool = True
+    masking: Masking | None = None
 
     def __post_init__(self) -> None:
-        known = {BACKBONE}
+        known = {BACKBONE} | ({MASKED_PATCHES} if self.masking else set())
         for space in self.spaces:
             if space.below not in known:
                 raise ValueError(f"space {space.name!r} lies on {space.below!r}, which is not below it")
@@ -159,6 +209,20 @@ class Hierarchy:
         needs_target = any(space.objective and space.objective.target_space for space in self.spaces)
         if needs_target != (self.target_momentum is not None):
             raise ValueError("a target momentum and an objective with a target space go together")
+        if self.masking and all(space.below != MASKED_PATCHES for space in self.spaces):
+            raise ValueError("images are masked, but no space lies on their patches")
+        for space in self.masked_spaces:
+            if space.head.layers > 1 or space.head.last_batch_norm:
+                raise ValueError(
+                    f"space {space.name!r} normalises over the batch, but its images are judged one by one"
+                )
+            if not isinstance(space.objective, MaskedPixels) or any(other.below == space.name for other in self.spaces):
+                raise ValueError(f"space {space.name!r} on masked patches must be one of hidden pixels, below no other")
+
+    @property
+    def masked_spaces(self) -> tuple[Space, ...]:
+        """Those on ``MASKED_PATCHES``."""
+        return tuple(space for space in self.spaces if space.below == MASKED_PATCHES)
 
     def path_to(self, name: str) -> tuple[Space, ...]:
         """The spaces from the backbone up to ``name``."""
@@ -180,8 +244,9 @@ class Hierarchy:
 def represent(
     features: Tensor, spaces: Sequence[Space], heads: Mapping[str, Callable[[Tensor], Tensor]]
 ) -> dict[str, Tensor]:
-    """Features (B, width) mapped into every space: {space name: (B, D)}, the backbone's own included."""
+    """Features (B, width) mapped into every space above the backbone's: {space name: (B, D)}, its own included."""
     represented = {BACKBONE: features}
     for space in spaces:
-        represented[space.name] = heads[space.name](represented[space.below])
+        if space.below in represented:
+            represented[space.name] = heads[space.name](represented[space.below])
     return represented

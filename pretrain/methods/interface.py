@@ -10,7 +10,7 @@ from pretrain.config import Strict
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pretrain.batch import Batch
+    from pretrain.batch import Batch, Place
 
 
 class Method(Protocol):
@@ -34,8 +34,12 @@ class GradientCachingMethod(Method, Protocol):
     Features are tensors by name whose first dimension is the images': a feature vector, or a loss of the image's own.
     """
 
-    def features(self, images: Tensor) -> Mapping[str, Tensor]:
-        """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike."""
+    def features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
+        """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike.
+
+        What it draws from torch's own generator changes with the size of a micro-batch; what it derives from ``place``
+        does not.
+        """
         ...
 
     def target_features(self, images: Tensor) -> Mapping[str, Tensor]:
@@ -58,7 +62,11 @@ class ClassifyingMethod(Method, Protocol):
 
 
 class MethodModule(Protocol):
-    """The shape of a module in ``pretrain.methods``."""
+    """The shape of a module in ``pretrain.methods``.
+
+    It may also have ``check(config: PretrainConfig) -> None``, which raises InputError for a run that the method can't
+    do. Plans call it, so it imports no torch.
+    """
 
     Config: type[Strict]
 

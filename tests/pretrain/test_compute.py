@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from pretrain.batch import Place
 from pretrain.checkpoint import load_backbone
 from pretrain.compute import ComputeOptions
 from pretrain.config import PretrainConfig
@@ -53,7 +54,7 @@ def test_gradient_checkpointing_keeps_less_and_computes_the_same_bits() -> None:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            method.features(torch.zeros(8, 3, 16, 16))
+            method.features(torch.zeros(8, 3, 16, 16), Place())
         kept[name] = sum(bytes_kept)
         PlainStep(method, Precision.of(config, CPU), CPU)(batch_of(config), seed=5)
     assert kept["checkpointed"] < kept["plain"] / 4

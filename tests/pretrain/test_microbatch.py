@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.backbones.lookup import find_backbone
+from pretrain.batch import Place
 from pretrain.checkpoint import load_state
 from pretrain.compute import ComputeOptions
 from pretrain.config import PretrainConfig
@@ -95,6 +96,18 @@ def test_one_process(method: str, size: int) -> None:
     assert_same_step(vit_config(**options), size)
 
 
+MIM = {
+    "method": "opera_mim",
+    "method_options": {"mlp_dimension": 32, "embedding_dimension": 16, "hidden_dimension": 16, "mask_square": 4},
+}
+
+
+@pytest.mark.parametrize("size", [1, 16, 24, 63])
+def test_masks_do_not_depend_on_the_size(size: int) -> None:
+    """Masks are the images', so each image's error in the masked space is, too."""
+    assert_same_step(vit_config(**MIM), size)
+
+
 def in_two_processes(rank: int, config: PretrainConfig) -> None:
     for size in (8, 12, 31):
         assert_same_step(config, size, rank, world_size=2)
@@ -110,9 +123,10 @@ def in_two_processes(rank: int, config: PretrainConfig) -> None:
     assert_same_gradients(together, alone, 1e-4)
 
 
-def test_two_processes() -> None:
+@pytest.mark.parametrize("options", [{}, MIM], ids=["opera", "opera_mim"])
+def test_two_processes(options: dict[str, Any]) -> None:
     """Each against its own plain step under DistributedDataParallel, and both against one process with all images."""
-    with running(2, in_two_processes, vit_config()):
+    with running(2, in_two_processes, vit_config(**options)):
         pass
 
 
@@ -285,7 +299,7 @@ class TestAuto:
         method, images = built(config), torch.zeros(8, 3, 16, 16)
         counted = memory.graph_bytes(method, Precision.of(config, CPU), images)
         with torch.profiler.profile(profile_memory=True) as profile:
-            features = method.features(images)
+            features = method.features(images, Place())
         allocated = sum(event.self_cpu_memory_usage for event in profile.key_averages())
         assert features["backbone"].requires_grad
         assert counted == pytest.approx(allocated + images.nbytes, rel=0.1)

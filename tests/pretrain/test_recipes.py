@@ -162,6 +162,8 @@ def test_every_recipe_steps_once_at_tiny_size(
     full = resolve_pretraining(method=method, backbone=backbone, dataset=dataset, seed=0, options={}, recipe=recipe)
     small = {"backbone": TINY.get(backbone, backbone), "dataset": "digits", "image_size": 16, "global_batch_size": 16}
     options = {key: value // 16 for key, value in full.method_options.items() if key in ("mlp_dimension",)}
+    if "mask_square" in full.method_options:
+        options["mask_square"] = 4  # of 16 pixels
     update = {**small, "epochs": min(full.epochs, 1), "method_options": {**full.method_options, **options}}
     torch.set_num_threads(1)
     done = run_pretraining(

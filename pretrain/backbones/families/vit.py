@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -34,6 +35,34 @@ def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_h
     model.pos_embed = nn.Parameter(sincos_position_embedding(rows, columns, width), requires_grad=False)
     model.patch_embed.proj.requires_grad_(False)
     return model
+
+
+def patch_size(model: nn.Module) -> int:
+    """Side of a token's patch in pixels."""
+    return int(cast(VisionTransformer, model).patch_embed.patch_size[0])
+
+
+def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: Tensor) -> Tensor:
+    """The normalised patch tokens (B, patches, width) of images of which patches are hidden (SimMIM, section 3.2).
+
+    A hidden patch's embedding is replaced by ``token`` before positions are added.
+
+    Parameters
+    ----------
+    mask
+        True where a patch is hidden, (B, patches).
+    token
+        (width,), or any shape that broadcasts to (B, patches, width).
+    """
+
+    def hide(_module: nn.Module, _inputs: object, embedded: Tensor) -> Tensor:
+        return torch.where(mask.unsqueeze(-1), token.to(embedded.dtype), embedded)
+
+    vit = cast(VisionTransformer, model)
+    # A hook leaves everything after the patch embedding to the model, such as checkpointed blocks.
+    with vit.patch_embed.register_forward_hook(hide):
+        tokens = vit.forward_features(images)
+    return tokens[:, vit.num_prefix_tokens :]
 
 
 @torch.no_grad()

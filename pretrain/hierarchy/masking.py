@@ -1,0 +1,57 @@
+"""Hiding parts of images, as SimMIM does (Xie et al., arXiv 2111.09886, section 3.2)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pretrain.backbones.families.vit import masked_patch_tokens, patch_size
+from pretrain.batch import Place
+from pretrain.hierarchy.spaces import Masking
+
+TOKEN_STD = 0.02
+
+
+class MaskedPatches(nn.Module):
+    """A ViT's patch tokens of partly hidden images. Owns the learned token that stands for a hidden patch."""
+
+    def __init__(self, width: int, masking: Masking) -> None:
+        super().__init__()
+        self.masking = masking
+        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=TOKEN_STD))
+
+    def draw(self, backbone: nn.Module, images: Tensor, place: Place) -> Tensor:
+        """What to hide of images (B, 3, H, W), boolean on their device, (B, patches)."""
+        masks = draw_masks(
+            self.masking,
+            image_size=images.shape[-1],
+            patch_size=patch_size(backbone),
+            rows=range(place.first_row, place.first_row + len(images)),
+            seed=(place.draw_seed, place.view),
+        )
+        return masks.to(images.device, non_blocking=True)
+
+    def forward(self, backbone: nn.Module, images: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, patches, width) of images (B, 3, H, W) without what ``mask`` (B, patches) hides."""
+        return masked_patch_tokens(backbone, images, mask, self.token)
+
+
+def draw_masks(masking: Masking, *, image_size: int, patch_size: int, rows: range, seed: tuple[int, ...]) -> Tensor:
+    """Which patches of some images of a global batch are hidden, (len(rows), patches) boolean, row-major patches.
+
+    In every image the same number of squares, chosen uniformly. A row's mask is the same whichever rows are asked
+    for beside it.
+    """
+    side = image_size // masking.square
+    hidden = math.ceil(masking.ratio * side**2)
+    generator = np.random.PCG64(seed)
+    # Every number in [0, 1) takes one step of the generator, so that the rows before need not be drawn.
+    generator.advance(rows.start * side**2)
+    order = np.random.Generator(generator).random((len(rows), side**2)).argsort(axis=1).argsort(axis=1)
+    squares = torch.from_numpy(order < hidden).view(-1, side, side)
+    patches_a_side = masking.square // patch_size
+    patches = squares.repeat_interleave(patches_a_side, dim=1).repeat_interleave(patches_a_side, dim=2)
+    return patches.flatten(1)

@@ -1,0 +1,35 @@
+"""What a masked-image space under the instance space adds (appendix C): MoCo-v3, OPERA and OPERA-MIM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from results.figures import methods
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from results.store import Run
+
+TITLE = "A masked-image space under OPERA"
+CAPTION = (
+    "One more space at each row: MoCo-v3 contrasts instances, OPERA adds classes above them, OPERA-MIM hidden pixels "
+    f"below. {methods.CAPTION} The paper has no numbers for this: appendix C leaves them to future work."
+)
+COMPARED = ("moco_v3", "opera", "opera_mim")
+
+
+def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines of figure ``methods`` for the compared methods, OPERA in arrangement C."""
+    return methods.data(runs, _compared(frame))
+
+
+def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+    return methods.draw(runs, _compared(frame))
+
+
+def _compared(frame: pd.DataFrame) -> pd.DataFrame:
+    usual = frame["arrangement"].isna() | (frame["arrangement"] == "C")
+    return frame[frame["method"].isin(COMPARED) & usual]
