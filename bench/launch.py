@@ -13,9 +13,10 @@ import yaml
 
 from bench.display import show_progress
 from bench.errors import InputError
-from bench.plan import PlannedRun
+from bench.plan import PRETRAIN, PlannedRun
 from bench.states import RunStatus
 from bench.yaml_source import VARIABLE
+from evaluators.lookup import why_unavailable
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm import Executor, Handle, Job, find_executor
@@ -66,6 +67,18 @@ def select(statuses: Sequence[RunStatus], retry: frozenset[RunState] = frozenset
         if wanted and all(parent in done or parent in chosen for parent in status.run.parents):
             chosen[status.run.run_id] = status.run
     return list(chosen.values())
+
+
+def require_software(runs: Sequence[PlannedRun]) -> None:
+    """
+    Raises
+    ------
+    InputError
+        An evaluator of these runs needs a library that this Python lacks.
+    """
+    for stage in sorted({run.stage for run in runs} - {PRETRAIN}):
+        if reason := why_unavailable(stage):
+            raise InputError(f"{stage}: {reason}")
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:

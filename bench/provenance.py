@@ -12,6 +12,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from evaluators.dense.library import versions as openmmlab_versions
+from pretrain.checkpoint import file_sha256
 from pretrain.datasets import find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
 
@@ -27,6 +29,7 @@ def software() -> Software:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "not installed"
+    packages |= openmmlab_versions()
     checkout = Path(__file__).resolve().parent.parent
     commit = _git(checkout, "rev-parse", "HEAD") if (checkout / ".git").exists() else None
     if commit is None:
@@ -81,6 +84,13 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
         sizes={split: len(images) for split, images in splits.items()},
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),
     )
+
+
+def artifact_hashes(directory: Path) -> dict[str, str]:
+    """File name → SHA-256 of what an evaluation left; empty where it left nothing."""
+    if not directory.is_dir():
+        return {}
+    return {path.name: file_sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
 
 
 def _peak_memory_bytes(device: str) -> int:

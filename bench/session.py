@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.launch import Launch, build_jobs, data_roots, find_launch_executor, run_jobs, select, write_configs
+from bench.launch import Launch, build_jobs, data_roots, find_launch_executor, require_software, run_jobs, select, write_configs
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.states import RunStatus, statuses
@@ -44,6 +44,7 @@ def run_sweep(
     executor = find_launch_executor(launch)
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry)
+    require_software(chosen)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]

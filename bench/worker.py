@@ -21,7 +21,7 @@ import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
 from bench.plan import PRETRAIN
-from bench.provenance import dataset_reference, machine, software
+from bench.provenance import artifact_hashes, dataset_reference, machine, software
 from bench.stages import Resources, run_evaluation, run_pretraining
 from pretrain.engine import discard_training_state
 from results.record import RecipeReference, Record, Timing
@@ -124,6 +124,7 @@ def _compute(run: RunDirectory, attempt: Attempt, device: str, num_workers: int,
         software=code,
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
+        artifacts=artifact_hashes(run.artifacts),
     )
 
 

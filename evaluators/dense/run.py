@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -96,8 +97,12 @@ def _train_and_test(
         "resume": latest is not None,
         "load_from": None if latest is None else str(latest),
     }
-    runner = synchronising_runner(torch.device(context.device)).from_cfg(LibraryConfig(complete))
+    # Unformatted: the library writes it into every checkpoint, and laying it out takes seconds each time.
+    library_config = LibraryConfig(complete, format_python_code=False)
+    runner = synchronising_runner(torch.device(context.device)).from_cfg(library_config)
     interval = settings["default_hooks"]["logger"]["interval"]
+    for split in ("train", "test"):
+        require_images(lambda split=split: getattr(runner, f"{split}_dataloader").dataset, annotations(settings, split))
     keep = KeepExamples(EXAMPLES)
     runner.register_hook(ReportHook(context.report, interval, config.global_batch_size, num_images))
     runner.register_hook(keep)
@@ -109,6 +114,37 @@ def _train_and_test(
         (artifacts / PER_CLASS_FILE).write_text(per_class + "\n", encoding="utf-8")
         write_contact_sheet(artifacts / CONTACT_SHEET_FILE, keep.samples, metric.dataset_meta)
     return metrics
+
+
+def annotations(settings: dict[str, Any], split: str) -> Path:
+    """The annotation file of a split, or the directory of its masks."""
+    dataset = settings[f"{split}_dataloader"]["dataset"]
+    return Path(dataset["data_root"]) / (dataset.get("ann_file") or dataset["data_prefix"]["seg_map_path"])
+
+
+def require_images(load: Callable[[], Any], source: Path) -> None:
+    """Load a library's data set before anything is trained, and look for every image it names.
+
+    Raises
+    ------
+    InputError
+        Annotations that the library can't read, that leave no image, or that name one which is not there.
+    """
+    try:
+        dataset = load()
+    except InputError:
+        raise
+    except Exception as error:  # on damaged annotations the libraries raise whatever they run into
+        raise InputError(f"{source}: can't be read as annotations ({type(error).__name__}: {error})") from error
+    if len(dataset) == 0:
+        raise InputError(f"{source}: has no annotation of the classes, so no image is left")
+    present: dict[Path, set[str]] = {}
+    for index in range(len(dataset)):
+        path = Path(dataset.get_data_info(index)["img_path"])
+        if path.parent not in present:
+            present[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+        if path.name not in present[path.parent]:
+            raise InputError(f"{source}: names {path}, which is missing")
 
 
 def synchronising_runner(device: torch.device) -> Any:
