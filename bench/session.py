@@ -6,7 +6,16 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.launch import Launch, build_jobs, data_roots, find_launch_executor, require_software, run_jobs, select, write_configs
+from bench.launch import (
+    Launch,
+    build_jobs,
+    data_roots,
+    find_launch_executor,
+    require_software,
+    run_jobs,
+    select,
+    write_configs,
+)
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.states import RunStatus, statuses

@@ -27,8 +27,8 @@ class RequireKnownLabels(BaseTransform):  # type: ignore[misc]
         if wrong.size:
             # The library took 1 from every value on disk.
             raise InputError(
-                f"{results['seg_map_path']}: holds value {int(wrong.flat[0]) + 1}; allowed: 0 for unlabelled pixels and "
-                f"1…{self.num_classes}"
+                f"{results['seg_map_path']}: holds value {int(wrong.flat[0]) + 1}; allowed: 0 for unlabelled pixels "
+                f"and 1…{self.num_classes}"
             )
         return results
 

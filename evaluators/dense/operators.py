@@ -82,7 +82,9 @@ def roi_align_forward(
 ) -> None:
     """Write (N, C, height, width) averages into ``output``; rois are (N, 5): image, left, top, right, bottom."""
     if pool_mode != _AVERAGE:
-        raise NotImplementedError("RoIAlign with maximum pooling needs mmcv with compiled operators; this mmcv has none")
+        raise NotImplementedError(
+            "RoIAlign with maximum pooling needs mmcv with compiled operators; this mmcv has none"
+        )
     size = (aligned_height, aligned_width)
     pooled = torchvision.ops.roi_align(input, rois.to(input.dtype), size, spatial_scale, sampling_ratio, aligned)
     output.copy_(pooled)

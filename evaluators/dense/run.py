@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -142,7 +141,7 @@ def require_images(load: Callable[[], Any], source: Path) -> None:
     for index in range(len(dataset)):
         path = Path(dataset.get_data_info(index)["img_path"])
         if path.parent not in present:
-            present[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+            present[path.parent] = {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
         if path.name not in present[path.parent]:
             raise InputError(f"{source}: names {path}, which is missing")
 

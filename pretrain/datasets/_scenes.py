@@ -1,8 +1,9 @@
 """Draws scenes of MNIST digits and writes them in the layouts of ADE20K and of COCO.
 
 A scene has 3 or 4 digits, one to a quarter of the image at most, at 21 or 28 pixels, on a dark background of coarse
-and fine noise. A digit's region is its stroke and the two pixels around it; the next pixel is unlabelled. Digits of mnist5k's training split are in training scenes, those of its validation split in validation
-scenes. All arithmetic is on integers, so the same scenes come out everywhere.
+and fine noise. A digit's region is its stroke and the two pixels around it; the next pixel is unlabelled. Digits of
+mnist5k's training split are in training scenes, those of its validation split in validation scenes. All arithmetic
+is on integers, so the same scenes come out everywhere.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretrain.datasets import _ade, _coco, mnist5k
 from pretrain.datasets._arrays import ArrayImages
+from pretrain.datasets._outlines import polygons, run_lengths
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -235,33 +237,6 @@ def _annotation(label: int, silhouette: NDArray[np.bool_], identifier: int) -> d
         "iscrowd": 0,
         "segmentation": polygons(silhouette) if identifier % 2 else run_lengths(silhouette),
     }
-
-
-def polygons(silhouette: NDArray[np.bool_]) -> list[list[int]]:
-    """A rectangle ``[x, y, …]`` around every horizontal run of pixels; together they cover the silhouette exactly."""
-    found = []
-    for row, line in enumerate(silhouette):
-        edges = _edges(line)
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            found.append([start, row, stop, row, stop, row + 1, start, row + 1])
-    return found
-
-
-def run_lengths(silhouette: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO's uncompressed form: lengths of runs of 0, 1, 0, … down the columns."""
-    flat = silhouette.ravel(order="F")
-    bounds = [0, *_edges(flat)]
-    if bounds[-1] != len(flat):
-        bounds.append(len(flat))
-    return {"counts": [b - a for a, b in zip(bounds, bounds[1:], strict=False)], "size": list(silhouette.shape)}
-
-
-def _edges(line: NDArray[np.bool_]) -> list[int]:
-    """Where runs of True start and stop, alternately."""
-    import numpy as np
-
-    padded = np.concatenate(([False], line, [False]))
-    return [int(place) for place in np.flatnonzero(padded[1:] != padded[:-1])]
 
 
 def _save_jpeg(scene: Scene, path: Path) -> None:

@@ -50,9 +50,7 @@ def test_nms(seed: int, count: int, offset: int) -> None:
     assert nms(boxes, scores, 0.4, offset).tolist() == nms_written_out(boxes, scores, 0.4, offset)
 
 
-def roi_align_written_out(
-    image: Tensor, roi: Tensor, size: int, scale: float, samples: int, aligned: bool
-) -> Tensor:
+def roi_align_written_out(image: Tensor, roi: Tensor, size: int, scale: float, samples: int, aligned: bool) -> Tensor:
     """The mean of bilinear samples in every bin: image (C, H, W), roi (4,) → (C, size, size)."""
     left, top, right, bottom = (float(value) * scale - (0.5 if aligned else 0.0) for value in roi)
     width, height = right - left, bottom - top
@@ -94,7 +92,10 @@ def bilinear(image: Tensor, y: float, x: float) -> Tensor:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    seed=st.integers(0, 2**31), samples=st.sampled_from([0, 2]), aligned=st.booleans(), scale=st.sampled_from([1.0, 0.5])
+    seed=st.integers(0, 2**31),
+    samples=st.sampled_from([0, 2]),
+    aligned=st.booleans(),
+    scale=st.sampled_from([1.0, 0.5]),
 )
 def test_roi_align_and_its_gradient(seed: int, samples: int, aligned: bool, scale: float) -> None:
     """Through mmcv's own layer, so that arguments arrive in the order mmcv gives them."""
