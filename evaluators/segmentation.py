@@ -21,9 +21,9 @@ Runtime
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evaluators.dense.config import DenseOptimizerConfig
 from evaluators.dense.library import require, why_unavailable
@@ -59,6 +59,12 @@ class Config(EvaluatorConfig):
     drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")
     test_mode: Literal["whole", "slide"] = "whole"
     slide_stride: Integer | None = Field(default=None, gt=0, description="pixels; None: two thirds of the crop")
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Self:
+        if self.optimizer.warmup_iterations >= self.iterations:
+            raise ValueError(f"warmup_iterations must be below the {self.iterations} iterations")
+        return self
 
     @property
     def normalisation_layers(self) -> str:

@@ -28,7 +28,7 @@ _MEASURED_SIDE = 128
 
 
 @MODELS.register_module()
-class OperaBackbone(BaseModule):  # type: ignore[misc]
+class OperaBackbone(BaseModule):
     """Feature maps of a pretrained backbone; everything trains unless stages are frozen.
 
     A ViT gives the patch tokens after the blocks of ``out_indices`` as maps (B, width, H/patch, W/patch), without the

@@ -12,7 +12,7 @@ from evaluators.interface import ReportProgress
 from pretrain.engine import NonFiniteLossError
 
 
-class ReportHook(Hook):  # type: ignore[misc]
+class ReportHook(Hook):
     """Passes loss and learning rate on to the run's curves, and ends a training whose loss is not finite."""
 
     priority = "LOW"
@@ -40,7 +40,7 @@ class ReportHook(Hook):  # type: ignore[misc]
             )
 
 
-class KeepExamples(Hook):  # type: ignore[misc]
+class KeepExamples(Hook):
     """Keeps the first images of a test with what was predicted, for the contact sheet."""
 
     def __init__(self, count: int) -> None:

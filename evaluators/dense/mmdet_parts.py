@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from mmdet.evaluation.metrics import CocoMetric
@@ -11,7 +12,7 @@ _WORDS = {"bbox": "box_AP", "segm": "mask_AP"}
 
 
 @METRICS.register_module()
-class ClassAP(CocoMetric):  # type: ignore[misc]
+class ClassAP(CocoMetric):
     """The library's metric, with what it computes for each class in ``per_class`` instead of among the others."""
 
     per_class: dict[str, dict[str, float | None]]
@@ -20,13 +21,14 @@ class ClassAP(CocoMetric):  # type: ignore[misc]
         self.per_class = {name: {} for name in self.dataset_meta["classes"]}
         computed: dict[str, float] = {}
         # One kind at a time: the library names the classes' values the same for boxes and masks.
-        for kind in list(self.metrics):
+        kinds: list[str] = self.metrics
+        for kind in kinds:
             self.metrics = [kind]
             values: dict[str, float] = super().compute_metrics(results)
             for name in self.per_class:
                 share = values.pop(f"{name}_precision", None)
-                missing = share is None or share != share
-                self.per_class[name][_WORDS[kind]] = None if missing else round(100 * share, 2)
+                is_judged = share is not None and not math.isnan(share)
+                self.per_class[name][_WORDS[kind]] = round(100 * float(share or 0), 2) if is_judged else None
             computed.update(values)
-        self.metrics = list(_WORDS)
+        self.metrics = kinds
         return computed

@@ -15,7 +15,7 @@ IGNORED = 255
 
 
 @TRANSFORMS.register_module()
-class RequireKnownLabels(BaseTransform):  # type: ignore[misc]
+class RequireKnownLabels(BaseTransform):
     """Refuses a mask with a value outside the classes, which on a GPU would end the process without a name."""
 
     def __init__(self, num_classes: int) -> None:
@@ -34,7 +34,7 @@ class RequireKnownLabels(BaseTransform):  # type: ignore[misc]
 
 
 @METRICS.register_module()
-class ClassIoU(IoUMetric):  # type: ignore[misc]
+class ClassIoU(IoUMetric):
     """The library's metric, which prints the classes' values and forgets them, keeping them in ``per_class``."""
 
     per_class: dict[str, dict[str, float | None]]

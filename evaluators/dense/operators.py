@@ -8,7 +8,7 @@ both. Every other operator raises on its first call. Compiled operators, where t
 from __future__ import annotations
 
 import sys
-from importlib.machinery import BuiltinImporter, ModuleSpec
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Literal
@@ -37,7 +37,7 @@ class _TorchvisionExtension(ModuleType):
     def __init__(self) -> None:
         super().__init__(_EXTENSION, __doc__)
         # mmcv asks importlib whether the extension exists, and importlib asks the spec.
-        self.__spec__ = ModuleSpec(_EXTENSION, BuiltinImporter)
+        self.__spec__ = ModuleSpec(_EXTENSION, None)
         self.nms = nms
         self.roi_align_forward = roi_align_forward
         self.roi_align_backward = roi_align_backward
@@ -64,7 +64,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return torchvision.ops.nms(boxes, scores, iou_threshold)
+    kept: Tensor = torchvision.ops.nms(boxes, scores, iou_threshold)
+    return kept
 
 
 def roi_align_forward(

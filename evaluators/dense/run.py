@@ -18,6 +18,7 @@ from evaluators.interface import Context
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, read_header
 from pretrain.datasets import find_dataset
+from pretrain.datasets._coco import read_annotations
 from pretrain.datasets._dense import AnnotatedFiles
 from pretrain.distributed import get_rank, get_world_size, process_group, synchronise_batch_norm
 from pretrain.errors import InputError
@@ -101,7 +102,7 @@ def _train_and_test(
     runner = synchronising_runner(torch.device(context.device)).from_cfg(library_config)
     interval = settings["default_hooks"]["logger"]["interval"]
     for split in ("train", "test"):
-        require_images(lambda split=split: getattr(runner, f"{split}_dataloader").dataset, annotations(settings, split))
+        require_images(runner, split, annotation_source(settings, split))
     keep = KeepExamples(EXAMPLES)
     runner.register_hook(ReportHook(context.report, interval, config.global_batch_size, num_images))
     runner.register_hook(keep)
@@ -115,14 +116,15 @@ def _train_and_test(
     return metrics
 
 
-def annotations(settings: dict[str, Any], split: str) -> Path:
+def annotation_source(settings: dict[str, Any], split: str) -> Path:
     """The annotation file of a split, or the directory of its masks."""
     dataset = settings[f"{split}_dataloader"]["dataset"]
-    return Path(dataset["data_root"]) / (dataset.get("ann_file") or dataset["data_prefix"]["seg_map_path"])
+    relative: str = dataset.get("ann_file") or dataset["data_prefix"]["seg_map_path"]
+    return Path(dataset["data_root"]) / relative
 
 
-def require_images(load: Callable[[], Any], source: Path) -> None:
-    """Load a library's data set before anything is trained, and look for every image it names.
+def require_images(runner: Any, split: str, source: Path) -> None:
+    """Load a split's data set before anything is trained, and look for every image it names.
 
     Raises
     ------
@@ -130,10 +132,12 @@ def require_images(load: Callable[[], Any], source: Path) -> None:
         Annotations that the library can't read, that leave no image, or that name one which is not there.
     """
     try:
-        dataset = load()
+        dataset = getattr(runner, f"{split}_dataloader").dataset
     except InputError:
         raise
     except Exception as error:  # on damaged annotations the libraries raise whatever they run into
+        if source.suffix == ".json":
+            read_annotations(source)
         raise InputError(f"{source}: can't be read as annotations ({type(error).__name__}: {error})") from error
     if len(dataset) == 0:
         raise InputError(f"{source}: has no annotation of the classes, so no image is left")
@@ -150,7 +154,7 @@ def synchronising_runner(device: torch.device) -> Any:
     """The library's runner, with batch normalisation over all processes in the whole model, on CPUs too."""
     from mmengine.runner import Runner
 
-    class SynchronisingRunner(Runner):  # type: ignore[misc]
+    class SynchronisingRunner(Runner):
         def build_model(self, model: Any) -> torch.nn.Module:
             return synchronise_batch_norm(super().build_model(model), device)
 

@@ -71,7 +71,7 @@ def read_annotations(path: Path) -> dict[str, list[dict[str, Any]]]:
         Not readable as JSON, a table missing, or one of them empty.
     """
     try:
-        tables = json.loads(path.read_text(encoding="utf-8"))
+        tables: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable annotation file ({error})") from error
     for name in _TABLES:

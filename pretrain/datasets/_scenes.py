@@ -175,7 +175,8 @@ def _grown(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     padded = np.pad(region, pixels)
     steps = range(2 * pixels + 1)
     moved = [padded[y : y + region.shape[0], x : x + region.shape[1]] for y in steps for x in steps]
-    return np.any(moved, axis=0)
+    grown: NDArray[np.bool_] = np.logical_or.reduce(moved)
+    return grown
 
 
 def _background(generator: np.random.RandomState) -> NDArray[np.uint8]:
@@ -194,7 +195,8 @@ def _resized(glyph: NDArray[np.uint8], numerator: int, denominator: int) -> NDAr
     large = np.kron(glyph.astype(np.int64), np.ones((numerator, numerator), dtype=np.int64))
     side = len(large) // denominator
     blocks = large.reshape(side, denominator, side, denominator)
-    return (blocks.sum(axis=(1, 3)) // denominator**2).astype(np.uint8)
+    means: NDArray[np.uint8] = (blocks.sum(axis=(1, 3)) // denominator**2).astype(np.uint8)
+    return means
 
 
 def _write_ade(directory: Path, split: str, scenes: list[Scene]) -> None:
@@ -228,11 +230,11 @@ def _write_coco(directory: Path, split: str, scenes: list[Scene]) -> None:
 
 
 def _annotation(label: int, silhouette: NDArray[np.bool_], identifier: int) -> dict[str, Any]:
-    rows, columns = silhouette.any(axis=1).nonzero()[0], silhouette.any(axis=0).nonzero()[0]
-    left, top = int(columns[0]), int(rows[0])
+    rows, columns = silhouette.nonzero()
+    left, top = int(columns.min()), int(rows.min())
     return {
         "category_id": label + 1,
-        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "bbox": [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top],
         "area": int(silhouette.sum()),
         "iscrowd": 0,
         "segmentation": polygons(silhouette) if identifier % 2 else run_lengths(silhouette),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,7 @@ def test_a_dense_set_is_not_for_pretraining(tmp_path: Path) -> None:
 def test_damage_to_ade_is_named(tmp_path: Path, damage: Callable[[Path], object], expected: str) -> None:
     damage(write_ade(tmp_path))
     problems = "\n".join(find_dataset("ade20k").check(tmp_path))
-    with pytest.raises(AssertionError, match=expected):
-        raise AssertionError(problems)
+    assert re.search(expected, problems), problems
 
 
 def overwrite(ade: Path, mask: Any) -> None:
@@ -126,8 +126,7 @@ def test_damage_to_coco_is_named(tmp_path: Path, change: dict[str, Any], expecte
     path = write_coco(tmp_path) / "annotations" / "instances_train2017.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     problems = "\n".join(find_dataset("coco").check(tmp_path))
-    with pytest.raises(AssertionError, match=expected):
-        raise AssertionError(problems)
+    assert re.search(expected, problems), problems
 
 
 def test_the_scenes_are_the_published_ones() -> None:

@@ -32,7 +32,7 @@ SEGMENTATION_METRICS = {"mIoU", "mAcc", "aAcc"}
 DETECTION_METRICS = {f"{kind}_AP{at}" for kind in ("box", "mask") for at in ("", "50", "75")}
 DATASETS = {"segmentation": "digit_scenes", "detection": "digit_objects"}
 BRIEF: dict[str, dict[str, Any]] = {
-    "segmentation": {"iterations": 4, "global_batch_size": 2},
+    "segmentation": {"iterations": 4, "global_batch_size": 2, "optimizer": {"warmup_iterations": 0}},
     "detection": {"base_epochs": 1, "global_batch_size": 8},
 }
 
@@ -208,8 +208,9 @@ def test_a_perfect_detection_has_ap_1_and_wrong_classes_next_to_none() -> None:
         metric = ClassAP(ann_file=str(path), metric=["bbox", "segm"], classwise=True)
         metric.dataset_meta = {"classes": info.classes}
         for number, scene in enumerate(scenes, start=1):
+            found = [np.argwhere(mask)[:, ::-1] for _, mask in scene.digits]
+            corners = [np.concatenate([points.min(axis=0), points.max(axis=0) + 1]) for points in found]
             masks = torch.tensor(np.stack([mask for _, mask in scene.digits]))
-            corners = [(*np.argwhere(mask).min(0)[::-1], *(np.argwhere(mask).max(0)[::-1] + 1)) for mask in masks]
             predicted = {
                 "bboxes": torch.tensor(np.array(corners)).float(),
                 "scores": torch.ones(len(masks)),
@@ -289,6 +290,8 @@ def test_the_rate_follows_the_global_batch_and_the_shape_of_the_work_does_not_fo
 def test_what_does_not_fit_is_refused_when_planned() -> None:
     with pytest.raises(InputError, match="head: fcn is for a resnet, tiny_vit is a vit; use upernet"):
         configured("segmentation", "tiny_vit", head="fcn")
+    with pytest.raises(InputError, match="warmup_iterations must be below the 10 iterations"):
+        configured("segmentation", "tiny_vit", iterations=10)
     with pytest.raises(InputError, match="Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
         resolve_evaluation(
             "detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe="detection-r50"
@@ -343,10 +346,10 @@ def test_a_damaged_detection_set_is_named(
     with pytest.raises(InputError, match=r"instances_train2017\.json: names .*000000000002\.jpg, which is missing"):
         evaluate("detection", checkpoint, tmp_path / "a")
     path.write_text(json.dumps({**tables, "annotations": []}))
-    with pytest.raises(InputError, match=r"instances_train2017\.json: has no annotation of the classes"):
+    with pytest.raises(InputError, match=r"instances_train2017\.json: its table 'annotations' is empty"):
         evaluate("detection", checkpoint, tmp_path / "b")
     path.write_text(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=r"instances_train2017\.json: can't be read as annotations"):
+    with pytest.raises(InputError, match=r"instances_train2017\.json: not a readable annotation file"):
         evaluate("detection", checkpoint, tmp_path / "c")
 
 
