@@ -15,13 +15,14 @@ _WORDS = {"bbox": "box_AP", "segm": "mask_AP"}
 class ClassAP(CocoMetric):
     """The library's metric, with what it computes for each class in ``per_class`` instead of among the others."""
 
+    metrics: list[str]
     per_class: dict[str, dict[str, float | None]]
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
         self.per_class = {name: {} for name in self.dataset_meta["classes"]}
         computed: dict[str, float] = {}
         # One kind at a time: the library names the classes' values the same for boxes and masks.
-        kinds: list[str] = self.metrics
+        kinds: list[str] = list(self.metrics)
         for kind in kinds:
             self.metrics = [kind]
             values: dict[str, float] = super().compute_metrics(results)
