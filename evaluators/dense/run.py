@@ -94,6 +94,8 @@ def _train_and_test(
         # The library keeps loggers and counters by this name for as long as the process lives.
         "experiment_name": f"{context.work_directory.name}-{time.time_ns()}",
         "launcher": "pytorch" if get_world_size() > 1 else "none",
+        # The library names a GPU by default, which a CPU process has not; None is the device the model is on.
+        "model_wrapper_cfg": {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None},
         "resume": latest is not None,
         "load_from": None if latest is None else str(latest),
     }
