@@ -16,10 +16,11 @@ from bench.cluster import choose_profile, slurm_executor
 from bench.display import show_progress
 from bench.errors import InputError
 from bench.overrides import split_assignments
-from bench.plan import PlannedRun
+from bench.plan import IMPORT, PRETRAIN, PlannedRun
 from bench.states import RunStatus
 from bench.sweep import Sweep
 from bench.yaml_source import VARIABLE
+from evaluators.lookup import why_unavailable
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.datasets import find_dataset
 from pretrain.plugins import suggest
@@ -133,6 +134,21 @@ def select(
         if wanted and all(parent in done or parent in chosen for parent in status.run.parents):
             chosen[status.run.run_id] = status.run
     return list(chosen.values())
+
+
+def require_software(runs: Sequence[PlannedRun], launch: Launch) -> None:
+    """Ask before anything is computed; a stage that a cluster runs with another Python is that Python's to answer for.
+
+    Raises
+    ------
+    InputError
+        An evaluator of these runs needs a library that this Python lacks.
+    """
+    for stage in sorted({run.stage for run in runs} - {PRETRAIN, IMPORT}):
+        if launch.profile is not None and launch.profile.resources(stage).python is not None:
+            continue
+        if reason := why_unavailable(stage):
+            raise InputError(f"{stage}: {reason}")
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:

@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from evaluators.dense.library import versions as openmmlab_versions
+from pretrain.checkpoint import file_sha256
 from pretrain.datasets import find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
 
@@ -32,6 +34,7 @@ def software() -> Software:
             packages[name] = version(name)
         except PackageNotFoundError:
             packages[name] = "not installed"
+    packages |= openmmlab_versions()
     commit, dirty = code_version()
     return Software(git_commit=commit, git_dirty=dirty, packages=packages)
 
@@ -107,6 +110,13 @@ def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
     return DatasetReference(
         name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint="not seen"
     )
+
+
+def artifact_hashes(directory: Path) -> dict[str, str]:
+    """File name → SHA-256 of what an evaluation left; empty where it left nothing."""
+    if not directory.is_dir():
+        return {}
+    return {path.name: file_sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
 
 
 def _peak_memory_bytes(device: str) -> int:

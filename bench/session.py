@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from bench.cluster import remember_sweep
-from bench.launch import Launch, build_jobs, data_roots, find_launch_executor, run_jobs, select, write_configs
+from bench.launch import (
+    Launch,
+    build_jobs,
+    data_roots,
+    find_launch_executor,
+    require_software,
+    run_jobs,
+    select,
+    write_configs,
+)
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.states import RunStatus, statuses
@@ -55,6 +64,7 @@ def run_sweep(
     start_again = f"{command} --executor slurm" if on_cluster else command
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry, on_cluster=on_cluster)
+    require_software(chosen, launch)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]

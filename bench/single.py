@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.launch import Launch, data_roots, find_launch_executor, write_configs
+from bench.launch import Launch, data_roots, find_launch_executor, require_software, write_configs
 from bench.plan import PlannedRun
 from bench.session import say, start
 from bench.states import statuses
@@ -32,6 +32,7 @@ def run_single(
         say(f"{run.run_id} is done already")
     else:
         launch = Launch(runs_directory, "inline", 1, device, compute=compute)
+        require_software([run], launch)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
         write_configs([run], runs_directory)

@@ -22,7 +22,7 @@ import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
 from bench.plan import IMPORT, PRETRAIN
-from bench.provenance import dataset_reference, imported_reference, machine, software
+from bench.provenance import artifact_hashes, dataset_reference, imported_reference, machine, software
 from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
 from pretrain.distributed import agreed, get_rank, process_group
@@ -172,6 +172,7 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
         software=computed.code,
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
+        artifacts=artifact_hashes(run.artifacts),
     )
 
 

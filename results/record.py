@@ -92,6 +92,7 @@ class Record(_Part):
     software: Software
     images_per_second: float | None = None
     checkpoints: tuple[CheckpointReference, ...] = ()
+    artifacts: dict[str, str] = Field(default_factory=dict, description="file in artifacts/ to its SHA-256")
 
 
 def read_record(path: Path) -> Record:

@@ -7,6 +7,7 @@
     cancelled.json   the user cancelled it
     attempts.jsonl   one line per attempt: host, pid, start
     progress.jsonl   training curves; its modification time is the heartbeat
+    artifacts/       what an evaluation leaves beside its numbers; the record has each file's SHA-256
     checkpoints/ logs/
 """
 
@@ -79,6 +80,10 @@ class RunDirectory:
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.path / "artifacts"
 
     @property
     def logs(self) -> Path:

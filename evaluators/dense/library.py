@@ -76,7 +76,7 @@ def config_file(library: Library, name: str) -> Path:
     path = Path(spec.submodule_search_locations[0]) / ".mim" / "configs" / name
     if not path.is_file():
         raise InputError(
-            f"{path}: {TITLES[library]} has no configurations with it; install it from its wheel, not in place"
+            f"{path}: {TITLES[library]} is installed without its configurations; install its wheel, not in place"
         )
     return path
 

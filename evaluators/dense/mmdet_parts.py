@@ -22,13 +22,14 @@ class ClassAP(CocoMetric):
         self.per_class = {name: {} for name in self.dataset_meta["classes"]}
         computed: dict[str, float] = {}
         # One kind at a time: the library names the classes' values the same for boxes and masks.
-        for kind in list(self.metrics):
+        kinds: list[str] = list(self.metrics)
+        for kind in kinds:
             self.metrics = [kind]
-            values: dict[str, Any] = super().compute_metrics(results)
+            values: dict[str, float] = super().compute_metrics(results)
             for name in self.per_class:
                 share = values.pop(f"{name}_precision", None)
-                is_missing = share is None or math.isnan(share)
-                self.per_class[name][_WORDS[kind]] = None if is_missing else round(100 * float(share), 2)
+                is_judged = share is not None and not math.isnan(share)
+                self.per_class[name][_WORDS[kind]] = round(100 * float(share or 0), 2) if is_judged else None
             computed.update(values)
-        self.metrics = list(_WORDS)
+        self.metrics = kinds
         return computed

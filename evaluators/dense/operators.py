@@ -8,11 +8,10 @@ both. Every other operator raises on its first call. Compiled operators, where t
 from __future__ import annotations
 
 import sys
-from importlib.abc import Loader
-from importlib.machinery import BuiltinImporter, ModuleSpec
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 import torchvision
@@ -38,7 +37,7 @@ class _TorchvisionExtension(ModuleType):
     def __init__(self) -> None:
         super().__init__(_EXTENSION, __doc__)
         # mmcv asks importlib whether the extension exists, and importlib asks the spec.
-        self.__spec__ = ModuleSpec(_EXTENSION, cast(Loader, BuiltinImporter))
+        self.__spec__ = ModuleSpec(_EXTENSION, None)
         self.nms = nms
         self.roi_align_forward = roi_align_forward
         self.roi_align_backward = roi_align_backward
@@ -48,7 +47,7 @@ class _TorchvisionExtension(ModuleType):
             raise AttributeError(name)
 
         def missing(*_: Any, **__: Any) -> None:
-            raise NotImplementedError(f"operator {name} needs compiled operators; this mmcv has none")
+            raise NotImplementedError(f"operator {name} needs mmcv with compiled operators; this mmcv has none")
 
         return missing
 
@@ -65,7 +64,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return cast(Tensor, torchvision.ops.nms(boxes, scores, iou_threshold))
+    kept: Tensor = torchvision.ops.nms(boxes, scores, iou_threshold)
+    return kept
 
 
 def roi_align_forward(
@@ -83,7 +83,9 @@ def roi_align_forward(
 ) -> None:
     """Write (N, C, height, width) averages into ``output``; rois are (N, 5): image, left, top, right, bottom."""
     if pool_mode != _AVERAGE:
-        raise NotImplementedError("RoIAlign with maximum pooling needs compiled operators; this mmcv has none")
+        raise NotImplementedError(
+            "RoIAlign with maximum pooling needs mmcv with compiled operators; this mmcv has none"
+        )
     size = (aligned_height, aligned_width)
     pooled = torchvision.ops.roi_align(input, rois.to(input.dtype), size, spatial_scale, sampling_ratio, aligned)
     output.copy_(pooled)

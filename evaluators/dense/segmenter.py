@@ -31,7 +31,7 @@ BASES = {
     "upernet": "vit/vit_deit-s16_upernet_8xb2-160k_ade20k-512x512.py",
 }
 FCN_STRIDE = 8
-CHECKPOINTS_PER_RUN = 40
+CHECKPOINTS_PER_RUN = 20
 
 
 def library_config(config: Config, header: CheckpointHeader, place: Place) -> dict[str, Any]:

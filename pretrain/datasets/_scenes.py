@@ -2,14 +2,13 @@
 
 A scene has 3 or 4 digits, one to a quarter of the image at most, at 21 or 28 pixels, on a dark background of coarse
 and fine noise. A digit's region is its stroke and the two pixels around it; the next pixel is unlabelled. Digits of
-mnist5k's training split are in training scenes, those of its validation split in validation scenes. All arithmetic is
-on integers, so the same scenes come out everywhere.
+mnist5k's training split are in training scenes, those of its validation split in validation scenes. All arithmetic
+is on integers, so the same scenes come out everywhere.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pretrain.datasets import _ade, _coco, mnist5k
 from pretrain.datasets._arrays import ArrayImages
+from pretrain.datasets._outlines import polygons, run_lengths
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ def _background(generator: np.random.RandomState) -> NDArray[np.uint8]:
 
     coarse = np.kron(generator.randint(0, 40, (8, 8)), np.ones((8, 8), dtype=np.int64))
     fine = generator.randint(0, 24, (SIDE, SIDE))
-    noise: NDArray[np.uint8] = (coarse + fine).astype(np.uint8)
-    return noise
+    return (coarse + fine).astype(np.uint8)
 
 
 def _resized(glyph: NDArray[np.uint8], numerator: int, denominator: int) -> NDArray[np.uint8]:
@@ -196,8 +195,8 @@ def _resized(glyph: NDArray[np.uint8], numerator: int, denominator: int) -> NDAr
     large = np.kron(glyph.astype(np.int64), np.ones((numerator, numerator), dtype=np.int64))
     side = len(large) // denominator
     blocks = large.reshape(side, denominator, side, denominator)
-    small: NDArray[np.uint8] = (blocks.sum(axis=(1, 3)) // denominator**2).astype(np.uint8)
-    return small
+    means: NDArray[np.uint8] = (blocks.sum(axis=(1, 3)) // denominator**2).astype(np.uint8)
+    return means
 
 
 def _write_ade(directory: Path, split: str, scenes: list[Scene]) -> None:
@@ -231,45 +230,15 @@ def _write_coco(directory: Path, split: str, scenes: list[Scene]) -> None:
 
 
 def _annotation(label: int, silhouette: NDArray[np.bool_], identifier: int) -> dict[str, Any]:
-    import numpy as np
-
-    every_row, every_column = silhouette.nonzero()
-    rows, columns = np.unique(every_row), np.unique(every_column)
-    left, top = int(columns[0]), int(rows[0])
+    rows, columns = silhouette.nonzero()
+    left, top = int(columns.min()), int(rows.min())
     return {
         "category_id": label + 1,
-        "bbox": [left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top],
+        "bbox": [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top],
         "area": int(silhouette.sum()),
         "iscrowd": 0,
         "segmentation": polygons(silhouette) if identifier % 2 else run_lengths(silhouette),
     }
-
-
-def polygons(silhouette: NDArray[np.bool_]) -> list[list[int]]:
-    """A rectangle ``[x, y, …]`` around every horizontal run of pixels; together they cover the silhouette exactly."""
-    found = []
-    for row, line in enumerate(silhouette):
-        edges = _edges(line)
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            found.append([start, row, stop, row, stop, row + 1, start, row + 1])
-    return found
-
-
-def run_lengths(silhouette: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO's uncompressed form: lengths of runs of 0, 1, 0, … down the columns."""
-    flat = silhouette.ravel(order="F")
-    bounds = [0, *_edges(flat)]
-    if bounds[-1] != len(flat):
-        bounds.append(len(flat))
-    return {"counts": [b - a for a, b in itertools.pairwise(bounds)], "size": list(silhouette.shape)}
-
-
-def _edges(line: NDArray[np.bool_]) -> list[int]:
-    """Where runs of True start and stop, alternately."""
-    import numpy as np
-
-    padded = np.concatenate(([False], line, [False]))
-    return [int(place) for place in np.flatnonzero(padded[1:] != padded[:-1])]
 
 
 def _save_jpeg(scene: Scene, path: Path) -> None:

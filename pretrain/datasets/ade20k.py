@@ -36,6 +36,6 @@ def prepare(root: Path | None) -> None:
     """Says what to do unless the data is already right: its terms are to be agreed to by a person."""
     if problems := check(root):
         raise InputError(
-            f"ade20k is not downloaded for you; its terms are at https://groups.csail.mit.edu/vision/datasets/ADE20K/; "
+            f"ade20k is not downloaded for you: read its terms at https://groups.csail.mit.edu/vision/datasets/ADE20K, "
             f"fetch {INFO.source} and unpack it here; now: {problems[0]}"
         )
