@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluators.dense.library import require
+from evaluators.dense.operators import ensure_operators
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import save_checkpoint
 from pretrain.errors import InputError
@@ -18,6 +19,13 @@ from tests.evaluators.conftest import DIGITS, MakeCheckpoint
 from tests.evaluators.dense_stack import needs
 
 pytestmark = needs("mmseg")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _operators() -> None:
+    """Before anything imports mmcv: what came without operators stays without them, for later tests too."""
+    ensure_operators()
+
 
 VIT_NAMES = (
     (r"^blocks\.", "layers."),

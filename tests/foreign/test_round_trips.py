@@ -133,6 +133,9 @@ def test_what_a_format_can_not_hold_is_refused_and_nothing_is_written(
 
 
 def built_by_mmseg(usage: str) -> Any:
+    from evaluators.dense.operators import ensure_operators
+
+    ensure_operators()  # before anything imports mmcv: what came without operators stays without them
     import mmseg.models.backbones  # noqa: F401  (registers)
     from mmseg.registry import MODELS
 
