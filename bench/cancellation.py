@@ -19,7 +19,7 @@ from bench.session import confirmed, say
 from bench.states import runs_on_disk, statuses
 from bench.sweep import load_sweep, shipped_sweeps
 from results.runs import RunDirectory, RunState, write_atomically
-from slurm.scheduler.queue import View
+from slurm.scheduler.commands import View, cancel_jobs
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 
@@ -73,8 +73,6 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         say(f"will stop: {run.run_id}")
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?"):
         return 0
-    from slurm.slurm import cancel_jobs
-
     views = scheduler_views(runs_directory)
     held = {run.run_id: views[run.run_id] for run in chosen.stop if _is_held(views.get(run.run_id))}
     # The note comes first: a status between the two finds a run that is wanted to end.

@@ -16,9 +16,10 @@ from pretrain.plugins import plugin_names, suggest
 from results.frame import Row
 from results.runs import RunState, write_atomically
 from results.store import Run, Store, load_runs
+from slurm.scheduler.commands import Standing, View
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile, load_profile, parse_profile
-from slurm.scheduler.queue import Queue, Standing, View
+from slurm.scheduler.queue import Queue
 
 if TYPE_CHECKING:
     from slurm.slurm import SlurmExecutor

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.launch import available_cpus
+from bench.launch_options import available_cpus
 from bench.provenance import PACKAGES, device_name
 from bench.yaml_source import VARIABLE
 from pretrain.datasets.lookup import describe_datasets, find_dataset

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import INPUT_ERRORS, InputError
-from bench.sweep import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry, Sweep
+from bench.sweep import Sweep
+from bench.sweep_file import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
 from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
 from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, RecipeReference, Subject

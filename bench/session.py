@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 
 from bench.cluster import remember_sweep
 from bench.launch import (
-    Launch,
     build_jobs,
     data_roots,
     find_launch_executor,
@@ -18,6 +17,7 @@ from bench.launch import (
     select,
     write_configs,
 )
+from bench.launch_options import Launch
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.states import RunStatus, statuses

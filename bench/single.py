@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.launch import Launch, data_roots, find_launch_executor, require_software, write_configs
+from bench.launch import data_roots, find_launch_executor, require_software, write_configs
+from bench.launch_options import Launch
 from bench.plan import PlannedRun
 from bench.session import say, start
 from bench.states import statuses

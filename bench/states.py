@@ -12,7 +12,7 @@ from bench.errors import InputError
 from bench.plan import PlannedRun
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
-from slurm.scheduler.queue import View
+from slurm.scheduler.commands import View
 
 
 @dataclass(frozen=True)

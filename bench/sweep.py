@@ -1,25 +1,4 @@
-"""The sweep file: what a user may write, checked. Imports no torch.
-
-    name: digits
-    description: one line
-    data: {imagenet: ${IMAGENET_DIR}}        # directories; a relative one starts where the command is typed
-    cluster: a100                            # a profile's name, or a profile; for --executor slurm
-    pretrain:
-      - {method: [opera, moco_v3], backbone: vit_small, epochs: [150, 300], seed: [0, 1]}
-      - checkpoint: /path/vit-s-300ep.pth.tar       # trained elsewhere; ``as`` declares what the file can't tell
-        format: moco_v3
-        as: {method: moco_v3_official, backbone: vit_small, epochs: 300, batch_size: 4096}
-    evaluate:
-      - linear
-      - {transfer: {dataset: [cifar10, pets], only: {backbone: vit_small}}}
-    tables: [table1]
-    figures: [curves]
-
-Lists multiply. A setting that is a list by nature (``views``) keeps its list; to vary it, write a list of lists.
-
-``include: [table1, mine.yaml]`` asks for all that other sweeps ask for: shipped ones by name, files by a path that
-starts beside the including one. Each keeps its own evaluations; what several of them need is run once.
-"""
+"""A sweep, read and checked: ``bench.sweep_file`` beside the source that knows every line. Imports no torch."""
 
 from __future__ import annotations
 
@@ -27,146 +6,15 @@ import difflib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
 
-from pydantic import (
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
 from bench.errors import InputError
+from bench.sweep_file import IMPORT_TAG, PRETRAIN_TAG, ImportDeclaration, ImportEntry, SweepFile
 from bench.yaml_source import KeyPath, Source, load_yaml, parse_yaml
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-NonNegative = Annotated[int, Field(ge=0)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
-Numbers = Annotated[tuple[NonNegative, ...], BeforeValidator(_as_list), Field(min_length=1)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class PretrainEntry(_Part):
-    """One line under ``pretrain``; ``options`` are settings of the run and of the method, side by side."""
-
-    method: Words
-    backbone: Words
-    dataset: Words = ("imagenet",)
-    seed: Numbers = (0,)
-    recipe: str | None = None
-    options: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_options(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            raise ValueError("write a mapping: {method: …, backbone: …}")
-        named = {key: value for key, value in data.items() if key in PRETRAIN_KEYS}
-        return {**named, "options": {key: value for key, value in data.items() if key not in PRETRAIN_KEYS}}
-
-
-PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe")
-
-
-class ImportDeclaration(_Part):
-    """What tables and filters are to know of an imported checkpoint; ``method`` may be any word."""
-
-    method: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    backbone: str
-    epochs: NonNegative
-    global_batch_size: Annotated[int, Field(gt=0)] = Field(
-        validation_alias=AliasChoices("global_batch_size", "batch_size")
-    )
-    dataset: str = "imagenet"
-    seed: Numbers = (0,)
-
-
-class ImportEntry(_Part):
-    """One line under ``pretrain`` that names a checkpoint trained elsewhere."""
-
-    checkpoint: str = Field(min_length=1)
-    format: str
-    sha256: str | None = None
-    as_: ImportDeclaration = Field(alias="as")
-
-
-_PRETRAIN, _IMPORT = "<pretrain>", "<import>"
-"""How pydantic's errors mark which of the two a line under ``pretrain`` was taken for."""
-
-
-def _kind(data: Any) -> str:
-    is_import = isinstance(data, ImportEntry) or (isinstance(data, dict) and "checkpoint" in data)
-    return _IMPORT if is_import else _PRETRAIN
-
-
-Pretraining = Annotated[
-    Annotated[PretrainEntry, Tag(_PRETRAIN)] | Annotated[ImportEntry, Tag(_IMPORT)], Discriminator(_kind)
-]
-
-
-class EvaluateEntry(_Part):
-    """One line under ``evaluate``: a protocol, its options, and which checkpoints it is for."""
-
-    evaluator: str
-    recipe: str | None = None
-    only: dict[str, Any] = {}
-    except_: dict[str, Any] = Field(default={}, alias="except")
-    options: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_yaml(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            return {"evaluator": data}
-        if not isinstance(data, dict) or len(data) != 1:
-            raise ValueError("write the name of one evaluator, or {name: {options}}")
-        ((name, body),) = data.items()
-        body = {} if body is None else body
-        if not isinstance(body, dict):
-            raise ValueError(f"write {name}: {{option: value}}")
-        named = {key: value for key, value in body.items() if key in EVALUATE_KEYS}
-        options = {key: value for key, value in body.items() if key not in EVALUATE_KEYS}
-        return {"evaluator": name, **named, "options": options}
-
-
-EVALUATE_KEYS = ("recipe", "only", "except")
-
-
-class SweepFile(_Part):
-    """The whole file."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    description: str = ""
-    data: dict[str, str] = {}
-    cluster: str | dict[str, Any] | None = None
-    include: tuple[str, ...] = ()
-    pretrain: tuple[Pretraining, ...] = ()
-    evaluate: tuple[EvaluateEntry, ...] = ()
-    tables: tuple[str, ...] = ()
-    figures: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
-        if not self.pretrain and not self.include:
-            raise ValueError("there is nothing to run; say pretrain: [{method: …, backbone: …}] or include: [SWEEP]")
-        if self.evaluate and not self.pretrain:
-            raise ValueError("evaluate judges this sweep's own pretrainings, and there are none; say pretrain: […]")
-        return self
 
 
 class Sweep:
@@ -286,7 +134,7 @@ def _describe(error: ValidationError, source: Source) -> str:
     """The first problem as one sentence with its line."""
     # A misspelt key is often also a missing one; the misspelling says more.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path: KeyPath = tuple(part for part in first["loc"] if part not in (_PRETRAIN, _IMPORT))
+    path: KeyPath = tuple(part for part in first["loc"] if part not in (PRETRAIN_TAG, IMPORT_TAG))
     what = ".".join(str(part) for part in path)
     if first["type"] == "extra_forbidden":
         word = str(path[-1])
@@ -303,7 +151,7 @@ def _describe(error: ValidationError, source: Source) -> str:
 
 def _keys_beside(path: KeyPath) -> tuple[str, ...]:
     """The keys that may stand where pydantic found an unknown one."""
-    if _IMPORT not in path:
+    if IMPORT_TAG not in path:
         return tuple(SweepFile.model_fields)
     model = ImportDeclaration if "as" in path else ImportEntry
     return tuple(field.alias or name for name, field in model.model_fields.items())

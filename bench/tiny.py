@@ -13,7 +13,8 @@ from typing import Any, TypeGuard
 
 from bench.errors import InputError
 from bench.expand import ALIASES
-from bench.sweep import EvaluateEntry, ImportEntry, PretrainEntry, Sweep
+from bench.sweep import Sweep
+from bench.sweep_file import EvaluateEntry, ImportEntry, PretrainEntry
 
 SUFFIX = "-tiny"
 """Ends the name of a tiny sweep, so that its report lies beside the real one's."""

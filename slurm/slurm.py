@@ -14,10 +14,12 @@ from typing import Any
 from slurm.errors import InputError
 from slurm.graph import check_jobs, encode_arguments
 from slurm.job import Handle, Job, JobState, OnChange
+from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs, slurm_ids_by_name
+from slurm.scheduler.grouping import group_jobs
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.limits import DEFAULT_MAX_ARRAY_SIZE, Limits, read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
-from slurm.scheduler.queue import Queue, Standing, View, active_jobs, slurm_ids_by_name
+from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, script_text
 from slurm.scheduler.snapshot import take_snapshot
 from slurm.scheduler.task import Task
@@ -79,19 +81,23 @@ class SlurmExecutor:
         Raises
         ------
         InputError
-            What ``check_jobs`` refuses, no SLURM on this machine, or a request that ``sbatch`` refuses.
+            What ``check_jobs`` refuses, no SLURM on this machine or none that answers about these jobs, or a request
+            that ``sbatch`` refuses.
         """
         check_jobs(jobs)
         if shutil.which("sbatch") is None:
             raise InputError("there is no SLURM on this machine (no sbatch); use --executor local, or --dry-run")
         with self._ledger.locked():
             self._settle_intents()
-            held = {job_id: view for job_id, view in self._queue.views(fresh=True).items() if view.standing.is_active}
+            views = self._queue.views(fresh=True)
             handles = {job.id: Handle(job) for job in jobs}
+            if any(views[job_id].standing is Standing.SILENT for job_id in handles if job_id in views):
+                raise InputError("SLURM does not answer about jobs that were submitted before; try again when it does")
+            held = {job_id: view for job_id, view in views.items() if view.standing.is_active}
             for job_id, handle in handles.items():
                 if job_id in held:
                     _show(handle, held[job_id])
-            self._remove_what_can_never_start(handles)
+            cancel_jobs([views[i] for i in handles if i in views and views[i].standing is Standing.NEVER])
             self._submit_new([job for job in jobs if job.id not in held], handles, held)
         return list(handles.values())
 
@@ -101,10 +107,10 @@ class SlurmExecutor:
         limits = Limits(self._profile.max_array_size or DEFAULT_MAX_ARRAY_SIZE, self._profile.max_submitted_jobs)
         texts = []
         shown: dict[str, str] = {}
-        for number, (group, parents) in enumerate(self._groups(jobs, {}, limits)):
+        for number, (group, parents, resources) in enumerate(group_jobs(jobs, self._resources, (), limits.array_size)):
             depends_on = tuple(dict.fromkeys(f"<{shown[parent]}>" for parent in parents))
             name = f"{self._label}-{number}"
-            batch = Batch(name, self._folder / name, len(group), self._resources(group[0]), depends_on, self._code_home)
+            batch = Batch(name, self._folder / name, len(group), resources, depends_on, self._code_home)
             shown |= {
                 job.id: f"job {name}" + (f" task {index}" if len(group) > 1 else "") for index, job in enumerate(group)
             }
@@ -155,10 +161,6 @@ class SlurmExecutor:
             else:
                 self._ledger.refused(name)
 
-    def _remove_what_can_never_start(self, handles: Mapping[str, Handle]) -> None:
-        views = self._queue.views()
-        cancel_jobs([view for job_id, view in views.items() if job_id in handles and view.standing is Standing.NEVER])
-
     def _submit_new(self, jobs: Sequence[Job], handles: Mapping[str, Handle], held: Mapping[str, View]) -> None:
         if not jobs:
             return
@@ -168,14 +170,14 @@ class SlurmExecutor:
             room = max(limits.submitted_jobs - (active_jobs() or 0), 0)
         code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / "code")
         known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
-        for group, parents in self._groups(jobs, known, limits):
+        for group, parents, resources in group_jobs(jobs, self._resources, known, limits.array_size):
             fitting = group[:room]
             if any(parent not in known for parent in parents):
                 fitting = ()  # a parent was held back
             if fitting:
                 depends_on = tuple(dict.fromkeys(known[parent] for parent in parents))
                 try:
-                    known |= self._submit_batch(fitting, depends_on, code)
+                    known |= self._submit_batch(fitting, resources, depends_on, code)
                 except _NoRoomError:
                     fitting, room = (), 0
             room -= len(fitting)
@@ -184,29 +186,14 @@ class SlurmExecutor:
             for job in group[len(fitting) :]:
                 handles[job.id].reason = "held back: the cluster takes no more jobs now"
 
-    def _groups(
-        self, jobs: Sequence[Job], held: Mapping[str, str], limits: Limits
-    ) -> list[tuple[tuple[Job, ...], tuple[str, ...]]]:
-        """Jobs that can share an array, and the parents all of them wait for; parents' groups come first."""
-        together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
-        here = {job.id for job in jobs}
-        for job in _parents_first(jobs):
-            parents = tuple(parent for parent in job.parents if parent in here or parent in held)
-            together.setdefault((parents, self._resources(job)), []).append(job)
-        size = limits.array_size
-        return [
-            (tuple(group[start : start + size]), parents)
-            for (parents, _), group in together.items()
-            for start in range(0, len(group), size)
-        ]
-
-    def _submit_batch(self, jobs: Sequence[Job], depends_on: tuple[str, ...], code: Path) -> dict[str, str]:
+    def _submit_batch(
+        self, jobs: Sequence[Job], resources: Resources, depends_on: tuple[str, ...], code: Path
+    ) -> dict[str, str]:
         """One ``sbatch`` call; the SLURM id of each job."""
         from submitit import SlurmExecutor as Submitit
         from submitit.core.utils import FailedJobError
 
         name = f"{self._label}-{secrets.token_hex(4)}"
-        resources = self._resources(jobs[0])
         batch = Batch(name, self._folder / name, len(jobs), resources, depends_on, code)
         told = parameters(batch, self._profile)
         submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(resources))
@@ -232,39 +219,10 @@ class _NoRoomError(Exception):
     """The user's limit of submitted jobs is reached."""
 
 
-def cancel_jobs(views: Sequence[View]) -> None:
-    """``scancel`` those that the scheduler still holds.
-
-    Raises
-    ------
-    InputError
-        ``scancel`` failed.
-    """
-    wanted = [v.slurm_id for v in views if v.slurm_id and (v.standing.is_active or v.standing is Standing.NEVER)]
-    for start in range(0, len(wanted), 500):
-        command = ["scancel", *wanted[start : start + 500]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode:
-            raise InputError(f"scancel failed: {done.stderr.strip()}")
-
-
 def _show(handle: Handle, view: View) -> None:
     handle.state, handle.reason = _STATES[view.standing], view.detail or None
     if view.slurm_id:
         handle.details["slurm_job_id"] = view.slurm_id
-
-
-def _parents_first(jobs: Sequence[Job]) -> list[Job]:
-    """Level by level, in the order given within a level, so that jobs which can share an array stay together."""
-    by_id = {job.id: job for job in jobs}
-    depth: dict[str, int] = {}
-
-    def level(job: Job) -> int:
-        if job.id not in depth:
-            depth[job.id] = 1 + max((level(by_id[p]) for p in job.parents if p in by_id), default=-1)
-        return depth[job.id]
-
-    return sorted(jobs, key=level)
 
 
 def _said(error: Any) -> str:

@@ -25,7 +25,8 @@ def plan(
 
     from bench.cluster import choose_profile
     from bench.cost import read_costs
-    from bench.launch import Launch, build_jobs, find_launch_executor, select
+    from bench.launch import build_jobs, find_launch_executor, select
+    from bench.launch_options import Launch
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
     from bench.plan import plan_sweep
     from bench.session import Scripted, print_scripts

@@ -32,7 +32,7 @@ def pretrain(
     It happens in this process; the run is the one a sweep would have made.
     """
     from bench.expand import ALIASES
-    from bench.launch import parse_compute
+    from bench.launch_options import parse_compute
     from bench.overrides import split_assignments
     from bench.plan import plan_pretraining
     from bench.single import run_single

@@ -35,7 +35,7 @@ def run(
     yes: YesOption = False,
 ) -> None:
     """Run what a sweep still needs and show its results."""
-    from bench.launch import parse_compute, plan_launch
+    from bench.launch_options import parse_compute, plan_launch
     from bench.session import run_sweep
     from bench.sweep import load_sweep
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bench.errors import InputError
-from bench.sweep import EVALUATE_KEYS, PRETRAIN_KEYS, SweepFile
+from bench.sweep_file import EVALUATE_KEYS, PRETRAIN_KEYS, SweepFile
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names

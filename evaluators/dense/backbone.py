@@ -4,7 +4,7 @@ The libraries' own networks are not used, because they are not what the weights 
 configuration has another stem (ResNetV1c), theirs for ViT-S has 6 heads where MoCo-v3's has 12, and each needs its
 keys renamed, which is where checkpoints get lost silently. Here the module that was pretrained is rebuilt by its own
 builder and loaded with every key present. Its features equal those of the libraries' networks with the same weights
-(tests/evaluators/test_dense_backbone.py).
+(tests/evaluators/dense/test_backbone.py).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import save_checkpoint
 from pretrain.errors import InputError
 from tests.evaluators.conftest import DIGITS, MakeCheckpoint
-from tests.evaluators.dense_stack import needs
+from tests.evaluators.dense.stack import needs
 
 pytestmark = needs("mmseg")
 

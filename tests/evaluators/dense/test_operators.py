@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.evaluators.dense_stack import needs
+from tests.evaluators.dense.stack import needs
 
 pytestmark = needs("mmseg")
 

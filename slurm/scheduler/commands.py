@@ -1,0 +1,157 @@
+"""SLURM's commands and words: what ``squeue`` and ``sacct`` say of jobs, and ``scancel``."""
+
+from __future__ import annotations
+
+import enum
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from slurm.errors import InputError
+
+TIMEOUT_SECONDS = 60
+IDS_PER_CALL = 500
+
+
+class Standing(enum.StrEnum):
+    """What the scheduler says about a job."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    NEVER = "never"
+    """Pending, and can never start: a job it depends on failed."""
+    GONE = "gone"
+    """Neither in the queue nor in the accounts."""
+    SILENT = "silent"
+    """The scheduler did not answer, or accounting did not about a job that left the queue."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the scheduler holds the job and may still run it."""
+        return self in (Standing.PENDING, Standing.RUNNING)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended and will not change any more."""
+        return self in (Standing.SUCCEEDED, Standing.FAILED, Standing.CANCELLED)
+
+
+@dataclass(frozen=True)
+class View:
+    """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words."""
+
+    standing: Standing
+    detail: str = ""
+    slurm_id: str | None = None
+
+
+_STANDINGS = {
+    "PENDING": Standing.PENDING,
+    "REQUEUED": Standing.PENDING,
+    "REQUEUE_HOLD": Standing.PENDING,
+    "REQUEUE_FED": Standing.PENDING,
+    "SPECIAL_EXIT": Standing.PENDING,
+    "RESV_DEL_HOLD": Standing.PENDING,
+    "CONFIGURING": Standing.RUNNING,
+    "RUNNING": Standing.RUNNING,
+    "COMPLETING": Standing.RUNNING,
+    "STAGE_OUT": Standing.RUNNING,
+    "SIGNALING": Standing.RUNNING,
+    "STOPPED": Standing.RUNNING,
+    "SUSPENDED": Standing.RUNNING,
+    "RESIZING": Standing.RUNNING,
+    "COMPLETED": Standing.SUCCEEDED,
+    "CANCELLED": Standing.CANCELLED,
+}
+"""SLURM's job states; those that are not here are ways to fail."""
+
+
+@dataclass(frozen=True)
+class Row:
+    slurm_id: str
+    name: str
+    state: str
+    reason: str = ""
+
+    def view(self) -> View:
+        word = self.state.split()[0].rstrip("+") if self.state else ""
+        standing = _STANDINGS.get(word, Standing.FAILED)
+        if standing is Standing.PENDING and self.reason == "DependencyNeverSatisfied":
+            return View(Standing.NEVER, self.reason, self.slurm_id)
+        detail = self.reason if standing is Standing.PENDING and self.reason not in ("", "None") else word
+        return View(standing, detail, self.slurm_id)
+
+
+def slurm_ids_by_name(names: Iterable[str]) -> dict[str, str]:
+    """The job ids under which the queue or the accounts know these job names; others are left out.
+
+    Raises
+    ------
+    ConnectionError
+        The scheduler did not answer, so that nothing can be said about what it holds.
+    """
+    wanted = set(names)
+    queued = squeue()
+    accounts = accounts_by_name(wanted)
+    if queued is None or accounts is None:
+        raise ConnectionError("the scheduler does not answer")
+    return {row.name: row.slurm_id.partition("_")[0] for row in (*accounts, *queued) if row.name in wanted}
+
+
+def active_jobs() -> int | None:
+    """How many of this user's jobs the scheduler holds, array elements counted one by one; None: no answer."""
+    queued = squeue()
+    return None if queued is None else sum(row.view().standing.is_active for row in queued)
+
+
+def cancel_jobs(views: Sequence[View]) -> None:
+    """``scancel`` those that the scheduler still holds.
+
+    Raises
+    ------
+    InputError
+        ``scancel`` failed.
+    """
+    wanted = [v.slurm_id for v in views if v.slurm_id and (v.standing.is_active or v.standing is Standing.NEVER)]
+    for start in range(0, len(wanted), IDS_PER_CALL):
+        command = ["scancel", *wanted[start : start + IDS_PER_CALL]]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            raise InputError(f"scancel failed: {done.stderr.strip()}")
+
+
+def squeue() -> tuple[Row, ...] | None:
+    """This user's jobs, those that ended lately too; None when the controller does not answer."""
+    text = _answer("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%r|%j")
+    if text is None:
+        return None
+    fields = (line.split("|", 3) for line in text.splitlines())
+    return tuple(Row(each[0], each[3], each[1], each[2]) for each in fields if len(each) == 4)
+
+
+def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
+    """What the accounts say of these jobs and their array elements; None when accounting does not answer."""
+    return _accounts(f"--jobs={','.join(sorted(numbers))}")
+
+
+def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
+    return _accounts(f"--name={','.join(sorted(names))}", "--starttime=now-7days")
+
+
+def _accounts(*selection: str) -> tuple[Row, ...] | None:
+    text = _answer("sacct", *selection, "--allocations", "--parsable2", "--noheader", "--format=JobID,State,JobName")
+    if text is None:
+        return None
+    fields = (line.split("|", 2) for line in text.splitlines())
+    return tuple(Row(each[0], each[2], each[1]) for each in fields if len(each) == 3)
+
+
+def _answer(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

@@ -1,0 +1,52 @@
+"""Which jobs share an array."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from slurm.job import Job
+from slurm.scheduler.profile import Resources
+
+
+class Group(NamedTuple):
+    """Jobs of one ``sbatch`` call, the parents that all of them wait for, and what each of them asks for."""
+
+    jobs: tuple[Job, ...]
+    parents: tuple[str, ...]
+    resources: Resources
+
+
+def group_jobs(
+    jobs: Sequence[Job], resources_of: Callable[[Job], Resources], held: Collection[str], array_size: int
+) -> list[Group]:
+    """Jobs of equal resources and parents together, ``array_size`` at most; the groups of parents come first.
+
+    Parameters
+    ----------
+    held
+        Ids of jobs that the scheduler has already. A parent that is neither there nor among ``jobs`` is done.
+    """
+    together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
+    here = {job.id for job in jobs}
+    for job in _parents_first(jobs):
+        parents = tuple(parent for parent in job.parents if parent in here or parent in held)
+        together.setdefault((parents, resources_of(job)), []).append(job)
+    return [
+        Group(tuple(group[start : start + array_size]), parents, resources)
+        for (parents, resources), group in together.items()
+        for start in range(0, len(group), array_size)
+    ]
+
+
+def _parents_first(jobs: Sequence[Job]) -> list[Job]:
+    """Level by level, in the order given within a level, so that jobs which can share an array stay together."""
+    by_id = {job.id: job for job in jobs}
+    depth: dict[str, int] = {}
+
+    def level(job: Job) -> int:
+        if job.id not in depth:
+            depth[job.id] = 1 + max((level(by_id[p]) for p in job.parents if p in by_id), default=-1)
+        return depth[job.id]
+
+    return sorted(jobs, key=level)

@@ -1,0 +1,94 @@
+"""What can't be judged is refused with the name of what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluators.lookup import resolve_evaluation, why_unavailable
+from pretrain.errors import InputError
+from tests.evaluators.conftest import MakeCheckpoint, subject
+from tests.evaluators.dense.scenes import configured, evaluate, few_scenes
+from tests.evaluators.dense.stack import needs
+
+
+def test_what_does_not_fit_is_refused_when_planned() -> None:
+    with pytest.raises(InputError, match="head: fcn is for a resnet, tiny_vit is a vit; use upernet"):
+        configured("segmentation", "tiny_vit", head="fcn")
+    with pytest.raises(InputError, match="warmup_iterations must be below the 10 iterations"):
+        configured("segmentation", "tiny_vit", iterations=10)
+    with pytest.raises(InputError, match="Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
+        resolve_evaluation(
+            "detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe="detection-r50"
+        )
+    with pytest.raises(InputError, match="dataset: digits is for classification, evaluator segmentation needs one for"):
+        configured("segmentation", "tiny_vit", dataset="digits")
+    with pytest.raises(InputError, match="dataset: coco is for detection, evaluator linear needs one for classif"):
+        resolve_evaluation("linear", subject=subject(), options={"dataset": "coco"})
+
+
+def test_where_no_library_is_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluators.dense.library.find_spec", lambda name: None if name == "mmdet" else object())
+    assert why_unavailable("segmentation") is None
+    reason = why_unavailable("detection")
+    assert reason == (
+        "MMDetection can't run in this Python, which lacks mmdet: pip install 'opera-bench[dense]', or OpenMMLab's own "
+        "mmengine, mmcv and mmdet"
+    )
+    assert why_unavailable("linear") is None
+
+
+@needs("mmseg")
+def test_a_damaged_segmentation_set_is_named(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    checkpoint = make_checkpoint("tiny_resnet")
+    masks = few_scenes(tmp_path, monkeypatch) / "ADEChallengeData2016" / "annotations" / "training"
+    damaged = sorted(masks.iterdir())[0]
+    values = np.array(Image.open(damaged))
+    values[5, 5] = 12
+    for path in masks.iterdir():
+        Image.fromarray(values).save(path)
+    with pytest.raises(InputError, match=r"ADE_train_\d+\.png: holds value 12; allowed: 0 for unlabelled .* and 1…11"):
+        evaluate("segmentation", checkpoint, tmp_path / "a")
+    damaged.unlink()
+    with pytest.raises(InputError, match=rf"images/training/{damaged.stem}\.jpg: has no mask .*{damaged.name}"):
+        evaluate("segmentation", checkpoint, tmp_path / "b")
+
+
+@needs("mmdet")
+def test_a_damaged_detection_set_is_named(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = make_checkpoint("tiny_resnet")
+    root = few_scenes(tmp_path, monkeypatch) / "coco"
+    path = root / "annotations" / "instances_train2017.json"
+    whole = path.read_text()
+    tables = json.loads(whole)
+    (root / "train2017" / tables["images"][1]["file_name"]).rename(tmp_path / "aside.jpg")
+    with pytest.raises(InputError, match=r"instances_train2017\.json: names .*000000000002\.jpg, which is missing"):
+        evaluate("detection", checkpoint, tmp_path / "a")
+    path.write_text(json.dumps({**tables, "annotations": []}))
+    with pytest.raises(InputError, match=r"instances_train2017\.json: its table 'annotations' is empty"):
+        evaluate("detection", checkpoint, tmp_path / "b")
+    path.write_text(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"instances_train2017\.json: not a readable annotation file"):
+        evaluate("detection", checkpoint, tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["segmentation", "detection"])
+def test_planning_imports_no_tensor_library(name: str) -> None:
+    script = (
+        "import sys; from evaluators.lookup import find_evaluator, why_unavailable; "
+        f"find_evaluator({name!r}).Config.model_json_schema(); why_unavailable({name!r}); "
+        "print([m for m in ('torch', 'timm', 'numpy', 'mmengine', 'mmcv', 'mmseg', 'mmdet') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
