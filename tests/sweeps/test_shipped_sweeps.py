@@ -25,7 +25,7 @@ TABLES = {
     ].items()
     if name.startswith("table")
 }
-FIGURES = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure8")
+FIGURES = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure8", "similarity")
 METHODS = {
     "OPERA": "opera",
     "MoCo-v3†": "moco_v3",

@@ -78,7 +78,7 @@ def test_more_training_segments_better(make_checkpoint: MakeCheckpoint, tmp_path
 
 @dataclass(frozen=True)
 class Killed:
-    """A training to kill once it has noted one of these checkpoints, which are ``checkpoint_every`` iterations apart."""
+    """A training to kill once it has noted one of these checkpoints, ``checkpoint_every`` iterations apart."""
 
     metrics: set[str]
     options: dict[str, Any]
