@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.cluster import scheduler_views, sweeps_by_run
+from bench.cluster import sweeps_by_run
 from bench.errors import InputError
 from bench.lookup import find_run
 from bench.plan import PlannedRun, plan_sweep
+from bench.scheduled import scheduler_views
 from bench.session import confirmed, say
 from bench.states import runs_on_disk, statuses
 from bench.sweep import load_sweep, shipped_sweeps

@@ -10,10 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cluster import FOLDER
 from bench.cost import Basis, RunCost, Unit, expected_end
 from bench.display import last_progress
 from bench.errors import InputError
+from bench.scheduled import FOLDER
 from bench.states import RunStatus
 from pretrain.plugins import suggest
 from results.runs import RunDirectory, RunState

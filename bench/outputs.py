@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cluster import load_with_scheduler
 from bench.errors import InputError
+from bench.scheduled import load_with_scheduler
 from results.errors import InputError as NothingToShow
 from results.runs import RunDirectory, write_atomically
 from results.store import Store

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cluster import scheduler_views, state_from
 from bench.errors import InputError
 from bench.plan import PlannedRun
+from bench.scheduled import scheduler_views, state_from
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
 from slurm.scheduler.commands import View

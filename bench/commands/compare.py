@@ -24,9 +24,9 @@ def compare(
     """
     import sys
 
-    from bench.cluster import load_with_scheduler
     from bench.outputs import warn
     from bench.plan import plan_sweep
+    from bench.scheduled import load_with_scheduler
     from bench.sweep import load_sweep
     from results.compare import compare as compare_variants
     from results.compare import render_comparison, variants

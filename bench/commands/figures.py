@@ -17,8 +17,8 @@ def figures(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("figures"),
 ) -> None:
     """Write figures, each with its numbers as CSV."""
-    from bench.cluster import load_with_scheduler
     from bench.outputs import warn, write_figures
+    from bench.scheduled import load_with_scheduler
     from results.figures import figure_names, find_figure
 
     for name in names or ():

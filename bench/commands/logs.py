@@ -20,9 +20,9 @@ def logs(
     import sys
     import time
 
-    from bench.cluster import scheduler_logs
     from bench.launch import LOG_NAME
     from bench.lookup import find_run
+    from bench.scheduled import scheduler_logs
     from results.runs import RunState
 
     run = find_run(runs, run_id)

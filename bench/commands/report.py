@@ -18,9 +18,9 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page: progress, tables, figures, provenance."""
-    from bench.cluster import load_with_scheduler
     from bench.outputs import warn, write_report_page
     from bench.plan import plan_sweep
+    from bench.scheduled import load_with_scheduler
     from bench.sweep import load_sweep
 
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)

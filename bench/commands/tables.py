@@ -29,7 +29,7 @@ def tables(
     if paper:
         built = [paper_table(name) for name in wanted]
     else:
-        from bench.cluster import told_by_scheduler
+        from bench.scheduled import told_by_scheduler
         from results.index import load_rows
         from results.tables import RunRows
 

@@ -70,9 +70,10 @@ def _role(query: Query, column: Query) -> Query:
 
 
 def matching(rows: RunRows, kind: Kind, column: int, home: Any) -> list[RunRow]:
+    """A row for each setting that plays the kind's role in a column."""
     return [
         row
-        for row in rows.answering(kind.queries[column], leaving_out="metric")
+        for row in rows.unrepeated.answering(kind.queries[column], leaving_out="metric")
         if row["pretrain_dataset"] not in (home, None)
         and (row["dataset"] != row["pretrain_dataset"]) == kind.elsewhere[column]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class RunRows:
             for role in ((row["method"],), (row["method"], row["protocol"])):
                 self._by_role.setdefault(role, []).append(row)
         self._answers: dict[str, list[RunRow]] = {}
+
+    @cached_property
+    def unrepeated(self) -> RunRows:
+        """One row for each setting, which tells as much of what was asked for as all its seeds and metrics."""
+        return RunRows(list({row["setting"]: row for row in self.all}.values()))
 
     def answering(self, query: Query, leaving_out: str | None = None) -> list[RunRow]:
         """The rows that satisfy ``query``, but for its column ``leaving_out``."""
