@@ -79,7 +79,7 @@ class _Bars(Progress):
                 epoch, epochs = float(row["epoch"]), float(row["total_epochs"])
                 # The refreshing thread may see a run just after it ended and its bar went.
                 with contextlib.suppress(KeyError):
-                    self.update(task, completed=epoch, total=epochs, note=f"epoch {epoch:.1f}/{epochs:g}")
+                    self.update(task, completed=epoch, total=epochs, note=f"epoch {epoch:.1f}/{round(epochs, 1):g}")
         return super().get_renderables()
 
 

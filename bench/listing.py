@@ -126,7 +126,7 @@ def print_status(
     for status in found:
         row = last_progress(RunDirectory(directory / status.run.run_id))
         if status.state is RunState.RUNNING and row:
-            line = f"running {status.run.run_id}: epoch {row['epoch']:.1f} of {row['total_epochs']:g}"
+            line = f"running {status.run.run_id}: epoch {row['epoch']:.1f} of {round(row['total_epochs'], 1):g}"
             console.print(Text(line, style="cyan"))
         elif status.state in (RunState.FAILED, RunState.UNKNOWN):
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))

@@ -17,6 +17,7 @@ from results.figures._style import (
     protocol_order,
 )
 from results.metrics import HEADLINE_METRICS, metric
+from results.titles import dataset_title
 from results.variants import evaluations, variant
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _label_panels(rows: list[dict[str, Any]]) -> None:
         ]
         for row in found:
             schedule = "" if row["schedule"] is None else f", {row['schedule']}"
-            title = f"{protocol_label(row['protocol'])}, {row['dataset']}{schedule}"
+            title = f"{protocol_label(row['protocol'])}, {dataset_title(row['dataset'])}{schedule}"
             told = [_CONDITIONS[f].format(str(row[f])[: _SHOWN[f]]) for f in telling if row[f] is not None]
             row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), axis_label(row["metric"])])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ CAPTION = (
     "Large marker and number: mean over seeds. Bar: ± one standard error. Small dots: the single seeds. "
     "Each panel has its own axis, which need not start at 0. Ablations have figures of their own."
 )
+TITLE_CHARACTERS = 24
+"""What fits over a panel."""
 GROUP = ["panel", "backbone", "row", "variant", "protocol", "dataset", "metric"]
 
 
@@ -72,7 +75,7 @@ def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, positions: dict[tuple[str, str], float]) -> None:
     *title, unit = points["panel"].iloc[0].split("\n")
-    axes.set_title("\n".join(title))
+    axes.set_title("\n".join(textwrap.fill(line, TITLE_CHARACTERS) for line in title))
     axes.set_xlabel(unit)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)

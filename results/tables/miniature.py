@@ -189,7 +189,7 @@ def _notes(
             judged.setdefault(dataset_title(str(column.dataset)), []).append(column.name)
     for dataset, names in judged.items():
         if names != [dataset]:
-            yield f"Judged on {dataset}: {', '.join(names)}."
+            yield f"Judged on {dataset}{'' if len(names) == len(columns) else ': ' + ', '.join(names)}."
     missing = [
         " ".join(kind.words.values())
         for number, kind in enumerate(kinds)

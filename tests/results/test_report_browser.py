@@ -145,7 +145,7 @@ def test_every_link_leads_to_an_element(page: Any) -> None:
 
 
 def test_pictures_are_shown(page: Any) -> None:
-    picture = page.locator("#sheets ~ figure img").first
+    picture = page.locator(".sheets img").first
     picture.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('.sheet img').complete")
     assert picture.evaluate("(image) => image.naturalWidth") == 1
