@@ -78,7 +78,7 @@ def miniature(declaration: PaperDeclaration, reference: Reference, rows: RunRows
                 _slot(kind, column, {**fixed, **epochs} if kind.tuned[column.place] else fixed, key, found, number)
                 for column in columns
             )
-            words = (*(_word(label, kind, key) for label in labels), dataset_title(key["pretrain_dataset"]))
+            words = (*(_word(label, kind, key) for label in labels), _data_word(kind, key))
             filled.append((_sort_key(number, kind, key), LayoutRow(words, slots)))
     filled.sort(key=lambda item: item[0])
     return Layout(
@@ -159,6 +159,11 @@ def _word(label: str, kind: Kind, key: Key) -> str:
         fields = {"pretrain_epochs": (), "finetune_epochs": ("pretrain_epochs",)}.get(fields[0], fields)
     value = key.get(fields[0]) if fields else None
     return "-" if value is None else str(value)
+
+
+def _data_word(kind: Kind, key: Key) -> str:
+    """Random weights have a dataset only because their image size and normalisation come from one."""
+    return "-" if kind.queries[0].get("method") == "random_init" else dataset_title(key["pretrain_dataset"])
 
 
 def _sort_key(number: int, kind: Kind, key: Key) -> tuple[Any, ...]:
