@@ -14,6 +14,7 @@ from results.figures._points import axis_label, evaluation_points
 from results.figures._style import GRID, MUTED, backbone_label, method_style, protocol_label
 from results.reference import load_reference
 from results.statistics import mean, standard_error
+from results.titles import dataset_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +122,7 @@ def _published(side: str) -> list[dict[str, Any]]:
             "side": side,
             "source": "paper",
             "backbone": "vit_small",
-            "panel": f"{protocol_label(protocol)}, {dataset}\n{axis_label(metric)}",
+            "panel": f"{protocol_label(protocol)}, {dataset_title(dataset)}\n{axis_label(metric)}",
             "protocol": protocol,
             "dataset": dataset,
             "metric": metric,

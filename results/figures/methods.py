@@ -43,18 +43,20 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     points = evaluation_points(without_ablations(frame))
-    positions = _row_positions(points)
     panels = list(points["panel"].unique())
     rows, columns = panel_grid(len(panels))
-    height = 0.24 * (max(positions.values()) + 1)
-    figure = Figure(figsize=(1.6 + 2.15 * columns, (height + 1.05) * rows + 0.3))
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    # what no panel of a line knows takes no room beside it
+    lines = [points[points["panel"].isin(panels[start : start + columns])] for start in range(0, len(panels), columns)]
+    positions = [_row_positions(line) for line in lines]
+    heights = [0.24 * (max(places.values()) + 1) + 1.05 for places in positions]
+    figure = Figure(figsize=(1.6 + 2.15 * columns, sum(heights) + 0.3))
+    grid = figure.subplots(rows, columns, sharey="row", squeeze=False, gridspec_kw={"height_ratios": heights})
     for axes in grid.flat[len(panels) :]:
         axes.remove()
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw_panel(axes, points[points["panel"] == panel], positions)
-    for axes in grid[:, 0]:
-        _label_rows(axes, positions)
+    for number, panel in enumerate(panels):
+        _draw_panel(grid.flat[number], points[points["panel"] == panel], positions[number // columns])
+    for axes, places in zip(grid[:, 0], positions, strict=True):
+        _label_rows(axes, places)
     figure.supxlabel(f"{seed_count(points)}; bars: ± standard error; axes do not start at 0", fontsize=8.5, color=MUTED)
     return figure
 
