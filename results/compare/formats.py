@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from results.compare.pairing import Comparison, Group
@@ -84,14 +84,18 @@ def _shown_fields(comparison: Comparison) -> list[str]:
     rows = [{**group.fields, **group.settings} for group in comparison.groups]
     if not rows:
         return list(_ALWAYS_SHOWN)
-    # A recipe that comes with the backbone, or a fingerprint that comes with the dataset, tells nothing more.
-    telling = [f for f in rows[0] if f not in _ALWAYS_SHOWN and not _is_implied(rows, f)]
-    return [*_ALWAYS_SHOWN, *telling]
+    shown = list(_ALWAYS_SHOWN)
+    for field in rows[0]:
+        # A recipe that comes with the backbone, or a fingerprint that comes with the dataset, tells nothing more.
+        if field not in shown and not _is_implied(rows, field, shown):
+            shown.append(field)
+    return shown
 
 
-def _is_implied(rows: list[dict[str, Any]], field: str) -> bool:
+def _is_implied(rows: list[dict[str, Any]], field: str, shown: Sequence[str]) -> bool:
+    """Whether the fields that are shown already settle it."""
     seen: dict[tuple[Any, ...], Any] = {}
-    keys = ((tuple(row[key] for key in _ALWAYS_SHOWN), row[field]) for row in rows)
+    keys = ((tuple(row[key] for key in shown), row[field]) for row in rows)
     return all(seen.setdefault(key, value) == value for key, value in keys)
 
 
