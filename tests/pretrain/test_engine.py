@@ -224,6 +224,16 @@ class TestCheckpoints:
         with pytest.raises(InputError, match="truncated or altered"):
             load_backbone(weights)
 
+    @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+    def test_files_may_be_read_by_whom_the_umask_lets(self, umask: int, uninterrupted: Path, tmp_path: Path) -> None:
+        state, header = load_state(uninterrupted / "checkpoints" / "backbone.safetensors")
+        before = os.umask(umask)
+        try:
+            save_checkpoint(tmp_path / "backbone.safetensors", state, header.model_dump(exclude={"sha256"}))
+        finally:
+            os.umask(before)
+        assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o666 & ~umask] * 2
+
     def test_missing_and_headerless(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no such checkpoint"):
             load_backbone(tmp_path / "backbone.safetensors")
