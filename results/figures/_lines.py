@@ -60,7 +60,7 @@ def curves_of(value: str, runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFr
     return pd.DataFrame(rows, columns=["run_id", "variant", "backbone", "seed", "epoch", value])
 
 
-def draw_curves(value: str, curves: pd.DataFrame, label: str) -> Figure:
+def draw_curves(value: str, curves: pd.DataFrame, label: str, *, comparable: bool) -> Figure:
     """One panel per method; line styles tell backbones apart.
 
     Parameters
@@ -69,6 +69,8 @@ def draw_curves(value: str, curves: pd.DataFrame, label: str) -> Figure:
         As ``curves_of`` gives them, of one run at least.
     label
         Of the vertical axes.
+    comparable
+        Whether a height means the same in every panel.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -77,7 +79,7 @@ def draw_curves(value: str, curves: pd.DataFrame, label: str) -> Figure:
     backbones = sorted(curves["backbone"].unique(), key=backbone_order)
     rows, columns = panel_grid(len(names))
     figure = Figure(figsize=(0.5 + 2.2 * columns, 2.1 * rows + 0.5))
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=comparable)
     for axes in grid.flat[len(names) :]:
         axes.remove()
     for axes, name in zip(grid.flat, names, strict=False):
@@ -85,7 +87,13 @@ def draw_curves(value: str, curves: pd.DataFrame, label: str) -> Figure:
         for (backbone, _), line in found.groupby(["backbone", "run_id"], sort=False):
             dashes = LINE_STYLES[backbones.index(backbone) % len(LINE_STYLES)]
             axes.plot(
-                line["epoch"], line[value], linestyle=dashes, color=method_style(name).colour, linewidth=1.1, alpha=0.8
+                line["epoch"],
+                line[value],
+                linestyle=dashes,
+                marker="." if len(line) == 1 else "",  # a single point is no line
+                color=method_style(name).colour,
+                linewidth=1.1,
+                alpha=0.8,
             )
         axes.set_title(method_style(name).label)
         axes.set_xlabel(f"epoch (n = {found['run_id'].nunique()} runs)")

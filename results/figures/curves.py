@@ -37,4 +37,4 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     """One panel per method; line styles tell backbones apart."""
-    return draw_curves("loss", data(runs, frame), "training loss")
+    return draw_curves("loss", data(runs, frame), "training loss", comparable=False)

@@ -38,4 +38,4 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     """One panel per method; line styles tell backbones apart."""
-    return draw_curves("knn_top1", data(runs, frame), "k-NN top-1 (%)")
+    return draw_curves("knn_top1", data(runs, frame), "k-NN top-1 (%)", comparable=True)
