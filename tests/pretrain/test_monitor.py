@@ -162,6 +162,9 @@ def look() -> dict[str, float]:
 
 def worker(rank: int, directory: Path) -> None:
     torch.save(look(), directory / f"{rank}.pt")
+    rows: list[dict[str, Any]] = []
+    monitored(directory / "run", 1, rows, epochs=1)
+    torch.save([row for row in rows if row.keys() >= SEEN], directory / f"rows-{rank}.pt")
 
 
 def test_two_processes_see_what_one_sees(tmp_path: Path) -> None:
@@ -170,3 +173,5 @@ def test_two_processes_see_what_one_sees(tmp_path: Path) -> None:
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     assert first == pytest.approx(alone, abs=100 / 77)
     assert second == {}
+    rows = [torch.load(tmp_path / f"rows-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert [len(found) for found in rows] == [1, 0], "the first process reports, of training as well"
