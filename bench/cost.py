@@ -52,6 +52,11 @@ class Estimate:
     unit: Unit
     basis: Basis
 
+    @property
+    def hours(self) -> float:
+        """Of all processes together."""
+        return self.seconds * self.processes / 3600
+
 
 @dataclass(frozen=True)
 class RunCost:
@@ -182,6 +187,23 @@ def read_costs(
         seconds = seconds_of_attempts(place.read_attempts(), until)
         costs.append(unfinished_cost(run.stage, status.state, seconds, estimate(run, work, profile)))
     return costs
+
+
+def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: ClusterProfile | None) -> dict[str, Estimate]:
+    """What each run takes from beginning to end, by its id: as it took where it has finished, else as estimated.
+
+    Runs of which nothing tells are left out.
+    """
+    records = {record.run_id: record for path in directory.glob("*/record.json") if (record := _read(path))}
+    work = Work.of(records.values())
+    found = {}
+    for run in runs:
+        if record := records.get(run.run_id):
+            processes = record.machine.world_size
+            found[run.run_id] = Estimate(record.timing.seconds, processes, unit_of(record), Basis.MEASURED)
+        elif guess := estimate(run, work, profile):
+            found[run.run_id] = guess
+    return found
 
 
 def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: datetime) -> datetime | None:

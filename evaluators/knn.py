@@ -47,8 +47,8 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
 
     from evaluators.parts.data import CentreCropBatches, open_splits
     from evaluators.parts.features import extract_features
-    from evaluators.parts.neighbours import recall_at_1, weighted_knn_top1
     from pretrain.checkpoint import load_backbone
+    from pretrain.neighbours import recall_at_1, weighted_knn_top1
 
     device = torch.device(context.device)
     backbone, header = load_backbone(checkpoint)

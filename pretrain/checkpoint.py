@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,6 +58,8 @@ def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, A
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
         checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)})
         temporary_header.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+        # safetensors keeps its files to their owner; the header has what the umask allows.
+        temporary.chmod(stat.S_IMODE(temporary_header.stat().st_mode))
         _replace_durably(temporary, weights)
         _replace_durably(temporary_header, header_path(weights))
     except BaseException:

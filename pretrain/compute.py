@@ -27,6 +27,9 @@ class ComputeOptions:
     keep_last, keep_every_epochs
         Backbones kept beside the final one, as ``checkpoints/backbone-epoch0050.safetensors``: those of the last so
         many epochs, and those of every so many epochs. 0 keeps none.
+    monitor_every_epochs
+        How often the curves get ``knn_top1`` and ``recall_at_1`` of the backbone; 0 is never. Costs a forward pass over
+        both splits each time, and changes nothing else.
 
     Raises
     ------
@@ -40,12 +43,13 @@ class ComputeOptions:
     deterministic: bool = False
     keep_last: int = 0
     keep_every_epochs: int = 0
+    monitor_every_epochs: int = 0
 
     def __post_init__(self) -> None:
         size = self.micro_batch_size
         if size is not None and size != "auto" and (not isinstance(size, int) or size < 1):
             raise InputError(f"micro_batch_size: must be auto or a number of images from 1 up, not {size!r}")
-        for name in ("keep_last", "keep_every_epochs"):
+        for name in ("keep_last", "keep_every_epochs", "monitor_every_epochs"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: must be 0 (none) or more, not {getattr(self, name)}")
 

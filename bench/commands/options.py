@@ -32,7 +32,7 @@ ComputeOption = Annotated[
         "--compute",
         metavar="KEY=VALUE",
         help="How pretrainings are computed, not what: micro_batch_size=auto, gradient_checkpointing=true, "
-        "compile=true, deterministic=true, keep_last=N, keep_every_epochs=N. May be repeated.",
+        "compile=true, deterministic=true, keep_last=N, keep_every_epochs=N, monitor_every_epochs=N. May be repeated.",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda:0, …; auto takes CUDA where there is one.")]

@@ -24,7 +24,7 @@ def plan(
     from datetime import UTC, datetime
 
     from bench.cluster import choose_profile
-    from bench.cost import read_costs
+    from bench.cost import read_costs, read_estimates
     from bench.launch import build_jobs, find_launch_executor, select
     from bench.launch_options import Launch
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
@@ -50,6 +50,6 @@ def plan(
         print_json(found, costs)
         return
     print_runs(found)
-    print(summary(planned))
+    print(summary(planned, read_estimates(planned.runs, runs, profile)))
     print_planned_hours(costs)
     print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {spelt(sweep, tiny)}")

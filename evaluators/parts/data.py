@@ -23,7 +23,7 @@ from pretrain.errors import InputError
 from pretrain.randomness import derive_seed, epoch_order
 from pretrain.views.config import Interpolation, TrainAugmentationConfig
 from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
-from pretrain.views.evaluation import centre_crop_transform, normalise
+from pretrain.views.evaluation import CentreCrops, normalise
 from pretrain.views.timm_train import build_train_transform, seed_everything_for_sample
 
 T = TypeVar("T")
@@ -128,7 +128,8 @@ class TrainingBatches:
     def order(self, epoch: int) -> list[int]:
         """Positions in the split that the epoch visits, over all processes."""
         if self.repeats == 1:
-            return [int(index) for index in epoch_order(len(self.images), self.seed, epoch)]
+            order: list[int] = epoch_order(len(self.images), self.seed, epoch).tolist()
+            return order
         from timm.data.distributed_sampler import RepeatAugSampler
 
         sampler = RepeatAugSampler(self.images, num_replicas=1, rank=0, num_repeats=self.repeats)
@@ -140,7 +141,7 @@ class TrainingBatches:
         order, size, steps = self.order(epoch), self.global_batch_size, self.steps_per_epoch
         positions = [range(start, min(start + size, len(order))) for start in range(0, steps * size, size)]
         rank, world_size = get_rank(), get_world_size()
-        rows = [[(epoch, at, order[at]) for at in batch[rank::world_size]] for batch in positions]
+        rows = ([(epoch, at, order[at]) for at in batch[rank::world_size]] for batch in positions)
         loader = DataLoader(
             AugmentedImages(self),
             batch_sampler=rows,
@@ -192,20 +193,6 @@ class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
         rng = sample_rng(seed, CROP, epoch, position)
         box = random_resized_crop_box(image.height, image.width, wanted.crop_scale, wanted.crop_ratio, rng)
         return crop_and_resize(image, box, self.batches.image_size, wanted.interpolation), label, index
-
-
-class CentreCrops(Dataset[tuple[Tensor, int]]):
-    """The centre crop (3, size, size) uint8 and the label of each image."""
-
-    def __init__(self, images: LabelledImages, image_size: int, interpolation: Interpolation) -> None:
-        self.images = images
-        self.transform = centre_crop_transform(image_size, interpolation)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.images.image(index)), self.images.label(index)
 
 
 class CentreCropBatches:

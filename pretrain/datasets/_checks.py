@@ -17,6 +17,8 @@ _NAMED_FILES = 3
 def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Sequence[str]) -> Path:
     """The directory that holds a dataset's ``members``: ``root/folder`` (as archives unpack) or ``root`` itself.
 
+    Members are names or patterns such as ``*.tar``.
+
     Raises
     ------
     InputError
@@ -29,7 +31,7 @@ def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Se
         if not any(root.iterdir()):
             raise InputError(f"dataset {info.name}: {root} is empty; {expected}")
         for candidate in ([root / folder] if folder else []) + [root]:
-            if any((candidate / member).exists() for member in members):
+            if any(any(candidate.glob(member)) for member in members):
                 return candidate
     except OSError as error:
         raise InputError(f"dataset {info.name}: {root} can't be read ({error.strerror}); {expected}") from error
@@ -42,6 +44,11 @@ def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], Label
         images = open_split(split)
     except InputError as error:
         return [str(error)]
+    return check_images(info, split, images)
+
+
+def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[str]:
+    """What ``check_split`` looks at, of a split that is open."""
     problems = []
     if len(images) != info.sizes[split]:
         problems.append(f"{info.name} {split}: {len(images):,} images, the published split has {info.sizes[split]:,}")

@@ -32,19 +32,26 @@ class PackedPaths:
 
     def __init__(self, paths: Iterable[str]) -> None:
         encoded = [os.fsencode(path) for path in paths]
-        self._bytes = b"".join(encoded)
-        self._ends = array("q", accumulate(map(len, encoded)))
+        self.content = b"".join(encoded)
+        self.ends = array("q", accumulate(map(len, encoded)))
+
+    @classmethod
+    def restored(cls, content: bytes, ends: array[int]) -> PackedPaths:
+        """The paths whose ``content`` and ``ends`` these are."""
+        packed = cls(())
+        packed.content, packed.ends = content, ends
+        return packed
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.ends)
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> str:
-        position = range(len(self._ends))[index]
-        start = self._ends[position - 1] if position else 0
-        return os.fsdecode(self._bytes[start : self._ends[position]])
+        position = range(len(self.ends))[index]
+        start = self.ends[position - 1] if position else 0
+        return os.fsdecode(self.content[start : self.ends[position]])
 
 
 @dataclass(frozen=True, eq=False)

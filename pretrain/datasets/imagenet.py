@@ -1,18 +1,27 @@
-"""ImageNet-1k (ILSVRC 2012) in the ImageFolder layout: ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``.
+"""ImageNet-1k (ILSVRC 2012), in whichever layout its directory holds.
 
-Classes are numbered in the order of their folders' names, as torchvision, MoCo-v3 and timm number them. The
-training set's folders define the classes, so a smaller tree of the same shape works too; ``check`` says that it
-is smaller.
+``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``
+    Classes are numbered in the order of their folders' names, as torchvision, MoCo-v3 and timm number them. The
+    training set's folders define the classes.
+``*train*.tar`` and ``*val*.tar``
+    Shards with pairs ``key.jpg`` and ``key.cls``, such as ``imagenet1k-train-0000.tar``.
+``dataset_dict.json``
+    A Hugging Face dataset that ``save_to_disk`` wrote, with columns ``image`` and ``label``.
+
+A smaller set of the same shape works too; ``check`` says that it is smaller.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from pretrain.datasets._checks import check_split, locate
-from pretrain.datasets._files import FileImages
+from pretrain.datasets._arrow import DICTIONARY, open_saved_split
+from pretrain.datasets._checks import check_images, locate
 from pretrain.datasets._folder import class_folders, index_class_folders
-from pretrain.datasets.interface import DatasetInfo
+from pretrain.datasets._tar import TarImages, missing_shards
+from pretrain.datasets._tar_index import open_shards
+from pretrain.datasets.interface import DatasetInfo, LabelledImages
 from pretrain.errors import InputError
 
 INFO = DatasetInfo(
@@ -24,24 +33,41 @@ INFO = DatasetInfo(
     source="https://image-net.org/challenges/LSVRC/2012/",
 )
 
+SHARDS = {"train": "*train*.tar", "val": "*val*.tar"}
+PARQUET = "data/*.parquet"
 
-def open_split(root: Path | None, split: str) -> FileImages:
-    directory = locate(INFO, root, None, tuple(INFO.sizes))
-    train = directory / "train"
-    classes = class_folders(train if train.is_dir() else directory / split)
-    return index_class_folders(directory / split, classes)
+
+def open_split(root: Path | None, split: str) -> LabelledImages:
+    directory = locate(INFO, root, None, (*INFO.sizes, *SHARDS.values(), DICTIONARY, PARQUET))
+    if (directory / DICTIONARY).exists():
+        return open_saved_split(directory, split)
+    # Folders before archives: those they were unpacked from may still lie beside them.
+    if any((directory / name).is_dir() for name in INFO.sizes):
+        train = directory / "train"
+        classes = class_folders(train if train.is_dir() else directory / split)
+        return index_class_folders(directory / split, classes)
+    if any(directory.glob(PARQUET)):
+        raise InputError(
+            f"{directory}: an image in Parquet files can't be read without its neighbours; save them once as Arrow: "
+            f'datasets.load_dataset("{directory}").save_to_disk(…)'
+        )
+    return _open_tar_split(directory, split)
 
 
 def check(root: Path | None) -> list[str]:
     problems = []
     for split in INFO.sizes:
-        problems += check_split(INFO, split, lambda split: open_split(root, split))
         try:
-            count = len(class_folders(locate(INFO, root, None, tuple(INFO.sizes)) / split))
-        except InputError:
-            continue  # said above
+            images = open_split(root, split)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        if isinstance(images, TarImages):
+            problems += [f"imagenet {split}: shard {name} is missing" for name in missing_shards(images.shards)]
+        problems += check_images(INFO, split, images)
+        count = len({images.label(index) for index in range(len(images))})
         if count != INFO.num_classes:
-            problems.append(f"imagenet {split}: {count:,} class folders, there should be {INFO.num_classes:,}")
+            problems.append(f"imagenet {split}: images of {count:,} classes, there should be {INFO.num_classes:,}")
     return list(dict.fromkeys(problems))
 
 
@@ -52,3 +78,13 @@ def prepare(root: Path | None) -> None:
             f"imagenet can't be downloaded for you: register at https://image-net.org, fetch the ILSVRC 2012 training "
             f"and validation archives, and unpack them as train/<wnid>/*.JPEG and val/<wnid>/*.JPEG; now: {problems[0]}"
         )
+
+
+def _open_tar_split(directory: Path, split: str) -> TarImages:
+    shards = sorted(directory.glob(SHARDS[split]))
+    if not shards:
+        raise InputError(f"{directory}: holds no shards {SHARDS[split]}")
+    images = open_shards(shards, INFO.num_classes)
+    if split != "train" and (training := sorted(directory.glob(SHARDS["train"]))):
+        return replace(images, num_classes=open_shards(training, INFO.num_classes).num_classes)
+    return images

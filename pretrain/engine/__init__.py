@@ -1,6 +1,7 @@
 """The pretraining loop: knows no method by name, survives being killed, and always gives the same weights."""
 
+from pretrain.engine.outcome import NonFiniteLossError, PretrainOutcome
 from pretrain.engine.state import discard_training_state
-from pretrain.engine.train import NonFiniteLossError, PretrainOutcome, pretrain
+from pretrain.engine.train import pretrain
 
 __all__ = ["NonFiniteLossError", "PretrainOutcome", "discard_training_state", "pretrain"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -50,6 +51,13 @@ class TrainingDisplay:
         """Over all processes, since this attempt started."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         return (steps_done - self.first_step) * self.images_per_step / seconds
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time of the block is no part of the training's speed."""
+        before = time.monotonic()
+        yield
+        self.started += time.monotonic() - before
 
     def update(self, steps_done: int, values: Mapping[str, float]) -> None:
         if not self.enabled:

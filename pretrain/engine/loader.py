@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -65,21 +66,23 @@ class CroppedViews(Dataset[tuple[Tensor, int, int]]):
         return torch.stack(crops), self.images.label(index), index
 
 
-def epoch_visits(num_images: int, config: PretrainConfig, epoch: int) -> list[tuple[int, int]]:
-    """(index, copy) in the order of an epoch, as many as there are images.
+def epoch_visits(num_images: int, config: PretrainConfig, epoch: int) -> npt.NDArray[np.int64]:
+    """Rows (index, copy) in the order of an epoch, as many as there are images.
 
     Copies of an image lie in one batch or at the border of two, in random places of it, so that they seldom mix with
     each other. With them an epoch shows fewer different images (Hoffer et al. 2020, as DeiT samples it).
     """
-    order = epoch_order(num_images, config.seed, epoch)
-    copies = config.repeated_augmentations
+    copies, size = config.repeated_augmentations, config.global_batch_size
+    shown = epoch_order(num_images, config.seed, epoch)[: -(-num_images // copies)]
+    visits: npt.NDArray[np.int64] = np.stack(
+        [np.repeat(shown, copies), np.tile(np.arange(copies), len(shown))], axis=1
+    )[:num_images]
     if copies == 1:
-        return [(int(index), 0) for index in order]
-    visits = [(int(index), copy) for index in order[: -(-num_images // copies)] for copy in range(copies)][:num_images]
-    size = config.global_batch_size
+        return visits
     rng = np.random.default_rng((config.seed, REPEAT, epoch))
-    batches = [visits[start : start + size] for start in range(0, num_images, size)]
-    return [batch[place] for batch in batches for place in rng.permutation(len(batch))]
+    starts = range(0, num_images, size)
+    places = np.concatenate([start + rng.permutation(min(size, num_images - start)) for start in starts])
+    return np.take(visits, places, axis=0)
 
 
 def steps_per_epoch(num_images: int, global_batch_size: int) -> int:
@@ -87,6 +90,13 @@ def steps_per_epoch(num_images: int, global_batch_size: int) -> int:
     if num_images < global_batch_size:
         raise InputError(f"global_batch_size: {global_batch_size} is more than the {num_images} training images")
     return num_images // global_batch_size
+
+
+def _rows(
+    visits: npt.NDArray[np.int64], epoch: int, starts: Sequence[int], share: int
+) -> Iterator[list[tuple[int, int, int]]]:
+    for start in starts:
+        yield [(epoch, index, copy) for index, copy in visits[start : start + share].tolist()]
 
 
 def batches(
@@ -107,12 +117,11 @@ def batches(
     share = config.global_batch_size // world_size
     dataset = CroppedViews(images, config)
     for epoch in range(first_step // per_epoch, config.epochs):
-        order = epoch_visits(len(images), config, epoch)
+        visits = epoch_visits(len(images), config, epoch)
         first = max(first_step - epoch * per_epoch, 0)
-        rows = [
-            [(epoch, *visit) for visit in order[start : start + share]]
-            for start in (batch * config.global_batch_size + rank * share for batch in range(first, per_epoch))
-        ]
+        starts = [batch * config.global_batch_size + rank * share for batch in range(first, per_epoch)]
+        # One batch at a time: a million tuples would cost every epoch its first seconds.
+        rows = _rows(visits, epoch, starts, share)
         loader = DataLoader(dataset, batch_sampler=rows, num_workers=num_workers, pin_memory=pin_memory)
         try:
             for offset, (views, labels, indices) in enumerate(loader):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pretrain.backbones.lookup import find_backbone
-from pretrain.checkpoint import CheckpointHeader
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.datasets import open_split
@@ -23,6 +21,8 @@ from pretrain.engine.display import TrainingDisplay
 from pretrain.engine.export import export, keep_backbone
 from pretrain.engine.loader import RawBatch, batches, steps_per_epoch
 from pretrain.engine.means import RunningMean
+from pretrain.engine.monitor import Monitor
+from pretrain.engine.outcome import NonFiniteLossError, PretrainOutcome, ReportProgress
 from pretrain.engine.prepare import build_step, choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
 from pretrain.engine.step import ComputeGradients, Precision
@@ -35,26 +35,6 @@ from pretrain.randomness import STEP, derive_seed
 
 MINUTES_BETWEEN_STATES = 10
 ROWS_PER_RUN = 200
-
-
-class NonFiniteLossError(RuntimeError):
-    """Training met NaN or infinity; the last training state on disk is from before."""
-
-
-class ReportProgress(Protocol):
-    """Adds one row to the run's curves; ``epoch`` may be fractional."""
-
-    def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
-
-
-@dataclass(frozen=True)
-class PretrainOutcome:
-    """What a run leaves: means over the last stretch of training, speed, and checkpoints by role."""
-
-    metrics: dict[str, float]
-    images_per_second: float | None
-    checkpoints: dict[str, CheckpointHeader]
-    world_size: int
 
 
 def pretrain(
@@ -184,6 +164,7 @@ class _Training:
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
         )
+        monitor = self._build_monitor()
         with TrainingDisplay(
             self.total_steps, first_step, self.config.global_batch_size, enabled=self.rank == 0
         ) as display:
@@ -201,10 +182,23 @@ class _Training:
                     if ends_epoch or due:
                         self._save(optimizer, done, metrics)
                         last_saved = time.monotonic()
+                    if ends_epoch and monitor:
+                        with display.paused():
+                            self._monitor(monitor, done // self.steps_per_epoch)
                 if done < self.total_steps and agreed(self.should_stop(), self.device):
                     self._save(optimizer, done, metrics)
                     raise StoppedEarly(f"stopped after step {done} of {self.total_steps}; the training state is saved")
             return metrics, display.images_per_second(self.total_steps)
+
+    def _build_monitor(self) -> Monitor | None:
+        if not (every := self.compute.monitor_every_epochs):
+            return None
+        val = open_split(self.config.dataset, self.data_root, "val")
+        return Monitor(every, self.images, val, self.config, self.device, self.num_workers, self.should_stop)
+
+    def _monitor(self, monitor: Monitor, epoch: int) -> None:
+        if epoch % monitor.every_epochs == 0 and (seen := monitor.look(cast(Method, self.method).backbone)):
+            self.report(epoch=epoch, total_epochs=self.config.epochs, values=seen)
 
     def _step(self, raw: RawBatch, optimizer: Optimizer, gradients: ComputeGradients) -> dict[str, Tensor]:
         config = self.config

@@ -5,28 +5,16 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader
 
 from pretrain.config import PretrainConfig
 from pretrain.datasets import LabelledImages
 from pretrain.distributed import get_rank, get_world_size, mean_over_processes
 from pretrain.methods.interface import ClassifyingMethod
-from pretrain.views.evaluation import centre_crop_transform, normalise
+from pretrain.views.evaluation import CentreCrops, normalise
 
 BATCH_SIZE = 256
-
-
-class _CentreCrops(Dataset[tuple[Tensor, int]]):
-    def __init__(self, images: LabelledImages, config: PretrainConfig) -> None:
-        self.images = images
-        self.transform = centre_crop_transform(config.image_size, config.views[0].interpolation)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.transform(self.images.image(index)), self.images.label(index)
 
 
 def validate(
@@ -42,10 +30,15 @@ def validate(
     hits = torch.zeros(len(ranks), device=device)
     mine = range(get_rank(), len(images), get_world_size())
     rows = [list(mine[start : start + BATCH_SIZE]) for start in range(0, len(mine), BATCH_SIZE)]
+    loader = DataLoader(
+        CentreCrops(images, config.image_size, config.views[0].interpolation),
+        batch_sampler=rows,
+        num_workers=num_workers,
+    )
     method.eval()
     try:
         with torch.no_grad():
-            for crops, labels in DataLoader(_CentreCrops(images, config), batch_sampler=rows, num_workers=num_workers):
+            for crops, labels in loader:
                 logits = cast(ClassifyingMethod, method).class_logits(normalise(crops.to(device), config.normalisation))
                 if logits is None:
                     return {}

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from pretrain.config import Normalisation
+from pretrain.datasets import LabelledImages
 from pretrain.views.color import standardise
 from pretrain.views.config import Interpolation
 
@@ -39,3 +41,17 @@ def centre_crop_transform(image_size: int, interpolation: Interpolation = "bilin
 def normalise(images: Tensor, normalisation: Normalisation) -> Tensor:
     """(B, 3, H, W) uint8 → float32, ``(image / 255 − mean) / std`` per channel, on the images' device."""
     return standardise(images.to(torch.float32).div_(255), normalisation)
+
+
+class CentreCrops(Dataset[tuple[Tensor, int]]):
+    """The centre crop (3, size, size) uint8 and the label of each image."""
+
+    def __init__(self, images: LabelledImages, image_size: int, interpolation: Interpolation) -> None:
+        self.images = images
+        self.transform = centre_crop_transform(image_size, interpolation)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images.image(index)), self.images.label(index)

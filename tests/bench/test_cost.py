@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.cost import RunCost, Unit, expected_end, read_costs, unit_of
+from bench.cost import RunCost, Unit, expected_end, read_costs, read_estimates, unit_of
 from bench.listing import print_planned_hours, print_status
 from bench.plan import PlannedRun
 from bench.states import RunStatus, statuses
@@ -231,6 +231,15 @@ def test_plan_says_where_hours_come_from(tmp_path: Path, capsys: pytest.CaptureF
         ["knn", "1", "4.00", "the", "profile"],
         ["total", "3", "244.0", "measured", "rates", "and", "the", "profile"],
     ]
+
+
+def test_whole_runs_as_they_took_as_others_took_and_as_the_profile_says(tmp_path: Path) -> None:
+    """Finished in 7,200 s on 8 GPUs; so long would another seed take; 10 h of 16 GPUs; nothing without one."""
+    finish(tmp_path, pretraining(), device=A100, world_size=8, seconds=7200.0, images_per_second=None)
+    runs = [planned(config) for config in (pretraining(), pretraining(seed=1), pretraining("moco_v3"))]
+    with_profile, without = (read_estimates(runs, tmp_path, profile) for profile in (GPU_CLUSTER, None))
+    assert [with_profile[run.run_id].hours for run in runs] == pytest.approx([16, 16, 160])
+    assert [run.run_id in without for run in runs] == [True, True, False]
 
 
 def test_the_commands_take_the_profile_that_is_named(

@@ -39,7 +39,7 @@ def test_val_labels_are_the_training_classes_even_when_one_is_absent(root: Path)
     first.rmdir()
     images = imagenet.open_split(root, "val")
     assert {images.label(index) for index in range(len(images))} == {1, 2}
-    assert "imagenet val: 2 class folders, there should be 1,000" in imagenet.check(root)
+    assert "imagenet val: images of 2 classes, there should be 1,000" in imagenet.check(root)
 
 
 def test_val_alone_can_be_opened(root: Path, tmp_path: Path) -> None:

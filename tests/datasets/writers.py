@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import struct
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,58 @@ def write_imagenet(root: Path, *, train_per_class: int = 3, val_per_class: int =
         for index in range(val_per_class):
             name = f"ILSVRC2012_val_{label + 7 * index:08d}.JPEG"
             write_noise(root / "val" / wnid / name, seed=1000 + 100 * label + index)
+
+
+def write_imagenet_shards(root: Path, tree: Path, *, images_per_shard: int = 4) -> None:
+    """The images of ``tree`` as ``imagenet1k-{train,validation}-*.tar``, shuffled as the real shards are."""
+    for split, name in (("train", "train"), ("val", "validation")):
+        paths = sorted((tree / split).glob("*/*.JPEG"))
+        order = np.random.default_rng(0).permutation(len(paths))
+        for number, start in enumerate(range(0, len(paths), images_per_shard)):
+            members = {}
+            for path in (paths[index] for index in order[start : start + images_per_shard]):
+                members[f"{path.stem}.cls"] = str(WNIDS.index(path.parent.name)).encode()
+                members[f"{path.stem}.jpg"] = path.read_bytes()
+                members[f"{path.stem}.json"] = b"{}"
+            write_tar(root / f"imagenet1k-{name}-{number:04d}.tar", members)
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    """A tar archive of these files, in this order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def write_imagenet_arrow(root: Path, tree: Path, *, images_per_file: int = 4) -> None:
+    """The images of ``tree`` as ``datasets.DatasetDict.save_to_disk`` writes them, two rows a batch."""
+    import pyarrow as pa
+
+    image, label = {"_type": "Image"}, {"names": list(WNIDS), "_type": "ClassLabel"}
+    information = {"features": {"image": image, "label": label}}
+    schema = pa.schema(
+        {"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()},
+        metadata={"huggingface": json.dumps({"info": information})},
+    )
+    for split, name in (("train", "train"), ("val", "validation")):
+        (root / name).mkdir(parents=True)
+        paths = sorted((tree / split).glob("*/*.JPEG"))
+        starts = range(0, len(paths), images_per_file)
+        files = [f"data-{number:05d}-of-{len(starts):05d}.arrow" for number in range(len(starts))]
+        for file, start in zip(files, starts, strict=True):
+            rows = [
+                {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": WNIDS.index(path.parent.name)}
+                for path in paths[start : start + images_per_file]
+            ]
+            with pa.OSFile(str(root / name / file), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+                writer.write_table(pa.Table.from_pylist(rows, schema), max_chunksize=2)
+        state = {"_data_files": [{"filename": file} for file in files], "_split": name}
+        (root / name / "state.json").write_text(json.dumps(state))
+        (root / name / "dataset_info.json").write_text(json.dumps(information))
+    (root / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "validation"]}))
 
 
 def write_cifar10(root: Path, *, images_per_batch: int = 4) -> Path:

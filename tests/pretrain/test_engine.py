@@ -224,6 +224,16 @@ class TestCheckpoints:
         with pytest.raises(InputError, match="truncated or altered"):
             load_backbone(weights)
 
+    @pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
+    def test_files_may_be_read_by_whom_the_umask_lets(self, umask: int, uninterrupted: Path, tmp_path: Path) -> None:
+        state, header = load_state(uninterrupted / "checkpoints" / "backbone.safetensors")
+        before = os.umask(umask)
+        try:
+            save_checkpoint(tmp_path / "backbone.safetensors", state, header.model_dump(exclude={"sha256"}))
+        finally:
+            os.umask(before)
+        assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o666 & ~umask] * 2
+
     def test_missing_and_headerless(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no such checkpoint"):
             load_backbone(tmp_path / "backbone.safetensors")
@@ -252,15 +262,19 @@ class TestCheckpoints:
 
 def test_repeated_augmentation_shows_fewer_images_more_often() -> None:
     config = tiny_config(repeated_augmentations=3, global_batch_size=12)
-    visits = epoch_visits(100, config, epoch=1)
+
+    def visited(config: PretrainConfig, epoch: int) -> list[tuple[int, ...]]:
+        return [tuple(row) for row in epoch_visits(100, config, epoch).tolist()]
+
+    visits = visited(config, epoch=1)
     assert len(visits) == len(set(visits)) == 100
     copies = Counter(index for index, _ in visits)
     assert sorted(copies.values()) == [1] + [3] * 33
     for index in copies:
         places = [place // 12 for place, (found, _) in enumerate(visits) if found == index]
         assert max(places) - min(places) <= 1, "copies lie in one batch or at a border of two"
-    assert visits != epoch_visits(100, config, epoch=2)
-    plain = epoch_visits(100, tiny_config(), epoch=1)
+    assert visits != visited(config, epoch=2)
+    plain = visited(tiny_config(), epoch=1)
     assert sorted(plain) == [(index, 0) for index in range(100)]
 
 

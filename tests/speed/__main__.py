@@ -11,9 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,24 +20,8 @@ from rich.table import Table
 
 from results.index import INDEX
 from tests.results.paper_runs import TINY, write_paper_runs
-from tests.speed import microbatch
-
-
-@dataclass(frozen=True)
-class Pair:
-    """``ours`` and the plain ``reference`` do the same work."""
-
-    name: str
-    reference_name: str
-    ours: Callable[[], object]
-    reference: Callable[[], object]
-    repeats: int = 5
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+from tests.speed import index, microbatch
+from tests.speed.pair import Pair, seconds
 
 
 def views() -> Pair:
@@ -169,7 +151,7 @@ def step() -> Pair:
 
 
 def pairs() -> Iterator[Pair]:
-    for make in (views, step, job_start, help_text, plan, tables_cold, tables_warm):
+    for make in (views, step, job_start, help_text, plan, tables_cold, tables_warm, *index.PAIRS):
         yield make()
 
 

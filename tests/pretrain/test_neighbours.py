@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from evaluators.parts import neighbours
-from evaluators.parts.neighbours import recall_at_1, weighted_knn_top1
+from pretrain import neighbours
+from pretrain.neighbours import recall_at_1, weighted_knn_top1
 
 CLASSES, TEMPERATURE = 5, 0.07
 

@@ -1,0 +1,157 @@
+"""Hugging Face datasets as ``save_to_disk`` leaves them: Arrow files with encoded images and class numbers.
+
+``dataset_dict.json`` names the splits; a split's ``state.json`` lists its Arrow files and its ``dataset_info.json`` the
+classes. The files are mapped into memory, so a row is one read and processes share the pages. pyarrow alone reads them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pretrain.datasets._images import decode_rgb_bytes
+from pretrain.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+DICTIONARY = "dataset_dict.json"
+STATE = "state.json"
+INFORMATION = "dataset_info.json"
+SPLITS = {"train": ("train",), "val": ("validation", "val")}
+IMAGE_COLUMN, LABEL_COLUMN = "image", "label"
+
+
+@dataclass(frozen=True, eq=False)
+class ArrowImages:
+    """A split in Arrow files, in their order.
+
+    Parameters
+    ----------
+    ends
+        Rows up to the end of each file.
+    """
+
+    files: tuple[Path, ...]
+    ends: array[int]
+    labels: array[int]
+    num_classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image:
+        file, row = self._place(index)
+        return decode_rgb_bytes(_encoded_images(file)[row].as_py(), self.describe(index))
+
+    def label(self, index: int) -> int:
+        return self.labels[index]
+
+    def describe(self, index: int) -> str:
+        file, row = self._place(index)
+        return f"{file}, row {row}"
+
+    def fingerprint(self) -> str:
+        """SHA-256 over one line per image, in index order: size in bytes, label."""
+        import pyarrow.compute as pc
+
+        digest = hashlib.sha256()
+        sizes = (size for file in self.files for size in pc.binary_length(_encoded_images(file)).to_pylist())
+        for size, label in zip(sizes, self.labels, strict=True):
+            digest.update(b"%d\t%d\n" % (size, label))
+        return digest.hexdigest()
+
+    def _place(self, index: int) -> tuple[Path, int]:
+        position = range(len(self))[index]
+        number = bisect_right(self.ends, position)
+        return self.files[number], position - (self.ends[number - 1] if number else 0)
+
+
+def open_saved_split(directory: Path, split: str) -> ArrowImages:
+    """A split of the dataset that was saved in ``directory``.
+
+    Raises
+    ------
+    InputError
+        pyarrow is not installed, a file is missing or damaged, or there is no column of images or of classes.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise InputError(
+            f"{directory}: a Hugging Face dataset is read with pyarrow: pip install 'opera-bench[arrow]'"
+        ) from error
+
+    folder = next((directory / name for name in SPLITS[split] if (directory / name).is_dir()), None)
+    if folder is None:
+        raise InputError(f"{directory}: has no split {split}; expected a folder {' or '.join(SPLITS[split])}")
+    files = tuple(folder / name for name in _file_names(folder))
+    classes = _class_names(folder)
+    labels, ends = array("q"), []
+    for file in files:
+        try:
+            found = _column(file, LABEL_COLUMN)
+            images = _encoded_images(file)
+            labels.extend(found.to_pylist())
+        except (OSError, pa.ArrowException, TypeError) as error:
+            raise InputError(f"{file}: can't be read as an Arrow file of labelled images ({error})") from error
+        if images.null_count:
+            raise InputError(f"{file}: {images.null_count:,} of its images are named and not held; save them whole")
+        ends.append(len(found))
+    for row, label in enumerate(labels):
+        if not 0 <= label < len(classes):
+            where = ArrowImages(files, array("q", accumulate(ends)), labels, len(classes)).describe(row)
+            raise InputError(f"{where}: label {label}; allowed: 0…{len(classes) - 1}")
+    return ArrowImages(files, array("q", accumulate(ends)), labels, len(classes))
+
+
+def _file_names(folder: Path) -> list[str]:
+    try:
+        return [str(entry["filename"]) for entry in _read_json(folder / STATE)["_data_files"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / STATE}: lists no _data_files") from error
+
+
+def _class_names(folder: Path) -> Sequence[str]:
+    try:
+        names: Sequence[str] = _read_json(folder / INFORMATION)["features"][LABEL_COLUMN]["names"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder / INFORMATION}: features has no ClassLabel {LABEL_COLUMN!r} with names") from error
+    return names
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read ({error})") from error
+
+
+def _column(file: Path, name: str) -> Any:
+    table = _table(file)
+    if name not in table.column_names:
+        raise InputError(f"{file}: has no column {name!r}; its columns: {', '.join(table.column_names)}")
+    return table.column(name)
+
+
+@functools.cache
+def _table(file: Path) -> Any:
+    """The whole file, mapped: only what is looked at is read. Once a process; a fork inherits it."""
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+
+
+@functools.cache
+def _encoded_images(file: Path) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.struct_field(_column(file, IMAGE_COLUMN), "bytes")

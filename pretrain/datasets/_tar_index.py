@@ -1,0 +1,98 @@
+"""The index of tar shards, kept between runs.
+
+It lies under ``$XDG_CACHE_HOME/opera-bench`` (``~/.cache/opera-bench``) and not beside the shards, whose directory is
+often read-only and shared. Its name follows from the shards' paths, sizes and times of modification, so a changed shard
+is indexed anew. Where it can't be written, the index is built every time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zipfile
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pretrain.datasets._files import PackedPaths
+from pretrain.datasets._tar import Member, TarImages, read_members
+from pretrain.errors import InputError
+
+_FORMAT = "tar index 1"
+_NUMBERS = ("shard_of", "offsets", "sizes", "labels")
+
+
+def open_shards(shards: Sequence[Path], num_classes: int) -> TarImages:
+    """The images of tar shards, from the kept index or from the shards themselves.
+
+    Parameters
+    ----------
+    num_classes
+        Labels are below it; the split has as many classes as its labels show.
+
+    Raises
+    ------
+    InputError
+        A shard that is missing, damaged, or has an image without its label.
+    """
+    kept = _place(shards, num_classes)
+    if images := _load(kept, shards):
+        return images
+    images = _pack(shards, read_members(shards, num_classes))
+    with contextlib.suppress(OSError):
+        _save(kept, images)
+    return images
+
+
+def _place(shards: Sequence[Path], num_classes: int) -> Path:
+    digest = hashlib.sha256(f"{_FORMAT}, {num_classes} classes\n".encode())
+    for shard in shards:
+        try:
+            status = shard.stat()
+        except OSError as error:
+            raise InputError(f"{shard}: can't be read ({error.strerror})") from error
+        digest.update(os.fsencode(shard.absolute()) + b"\t%d\t%d\n" % (status.st_size, status.st_mtime_ns))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "opera-bench" / f"tar-index-{digest.hexdigest()[:32]}.npz"
+
+
+def _pack(shards: Sequence[Path], members: Sequence[Member]) -> TarImages:
+    return TarImages(
+        tuple(shards),
+        PackedPaths(member.name for member in members),
+        shard_of=array("q", (member.shard for member in members)),
+        offsets=array("q", (member.offset for member in members)),
+        sizes=array("q", (member.size for member in members)),
+        labels=array("q", (member.label for member in members)),
+        num_classes=1 + members[-1].label,
+    )
+
+
+def _save(place: Path, images: TarImages) -> None:
+    import numpy as np
+
+    columns: dict[str, Any] = {name: np.frombuffer(getattr(images, name), np.int64) for name in _NUMBERS}
+    columns["names"] = np.frombuffer(images.names.content, np.uint8)
+    columns["ends"] = np.frombuffer(images.names.ends, np.int64)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **columns)
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load(place: Path, shards: Sequence[Path]) -> TarImages | None:
+    import numpy as np
+
+    try:
+        with np.load(place, allow_pickle=False) as stored:
+            columns = {name: array("q", stored[name].tobytes()) for name in ("ends", *_NUMBERS)}
+            names = PackedPaths.restored(stored["names"].tobytes(), columns.pop("ends"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return TarImages(tuple(shards), names, **columns, num_classes=1 + columns["labels"][-1])

@@ -1,0 +1,256 @@
+"""ImageNet as tar shards and as a Hugging Face dataset on disk, against the class folders they were made from."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pickle
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pretrain.datasets import LabelledImages, _tar_index, imagenet
+from pretrain.errors import InputError
+from tests.datasets.writers import WNIDS, write_imagenet, write_imagenet_arrow, write_imagenet_shards, write_tar
+from tests.required import missing
+
+LAYOUTS = {"tar": write_imagenet_shards, "arrow": write_imagenet_arrow}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "opera-bench"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    write_imagenet(tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def shards(tmp_path: Path, tree: Path) -> Path:
+    write_imagenet_shards(tmp_path / "shards", tree)
+    return tmp_path / "shards"
+
+
+@pytest.fixture
+def saved(tmp_path: Path, tree: Path) -> Path:
+    needs_pyarrow()
+    write_imagenet_arrow(tmp_path / "saved", tree)
+    return tmp_path / "saved"
+
+
+def needs_pyarrow() -> None:
+    if importlib.util.find_spec("pyarrow") is None:
+        missing("pyarrow", "pyarrow is not installed")
+
+
+def contents(images: LabelledImages) -> list[tuple[bytes, int]]:
+    return [(np.asarray(images.image(i)).tobytes(), images.label(i)) for i in range(len(images))]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_holds_the_folders_images_in_the_folders_order(
+    layout: str, split: str, tree: Path, request: pytest.FixtureRequest
+) -> None:
+    other = imagenet.open_split(request.getfixturevalue({"tar": "shards", "arrow": "saved"}[layout]), split)
+    folders = imagenet.open_split(tree, split)
+    assert contents(other) == contents(folders)
+    assert other.num_classes == folders.num_classes == len(WNIDS)
+    assert other.image(0).mode == "RGB"
+    assert contents(pickle.loads(pickle.dumps(other))) == contents(folders), "a spawned worker of a loader gets a copy"
+
+
+def test_fingerprint_of_shards_follows_the_images_and_not_the_packing(shards: Path, tree: Path, tmp_path: Path) -> None:
+    write_imagenet_shards(tmp_path / "larger", tree, images_per_shard=7)
+    one, other = (imagenet.open_split(root, "train") for root in (shards, tmp_path / "larger"))
+    assert one.fingerprint() == other.fingerprint()
+    assert one.fingerprint() != imagenet.open_split(shards, "val").fingerprint()
+
+
+def test_fingerprint_of_a_saved_dataset_follows_its_content(saved: Path, tree: Path, tmp_path: Path) -> None:
+    write_imagenet_arrow(tmp_path / "again", tree, images_per_file=5)
+    one, other = (imagenet.open_split(root, "train") for root in (saved, tmp_path / "again"))
+    assert one.fingerprint() == other.fingerprint()
+    assert one.fingerprint() != imagenet.open_split(saved, "val").fingerprint()
+
+
+def test_folders_go_before_the_archives_they_were_unpacked_from(tree: Path) -> None:
+    (tree / "ILSVRC2012_img_train.tar").touch()
+    assert len(imagenet.open_split(tree, "train")) == 9
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_whole_set_of_the_published_size_checks_well(
+    layout: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = request.getfixturevalue({"tar": "shards", "arrow": "saved"}[layout])
+    assert imagenet.check(root) == [
+        "imagenet train: 9 images, the published split has 1,281,167",
+        "imagenet train: images of 3 classes, there should be 1,000",
+        "imagenet val: 6 images, the published split has 50,000",
+        "imagenet val: images of 3 classes, there should be 1,000",
+    ]
+    monkeypatch.setattr(imagenet, "INFO", replace(imagenet.INFO, num_classes=3, sizes={"train": 9, "val": 6}))
+    assert imagenet.check(root) == []
+
+
+# Tar shards
+
+
+def test_the_index_is_read_once_and_again_after_a_change(
+    shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = imagenet.open_split(shards, "train")
+    reads: list[int] = []
+    read_members = _tar_index.read_members
+    monkeypatch.setattr(_tar_index, "read_members", lambda *a: reads.append(len(a[0])) or read_members(*a))  # type: ignore[func-returns-value]
+    again = imagenet.open_split(shards, "train")
+    assert contents(again) == contents(first)
+    assert again.fingerprint() == first.fingerprint()
+    assert reads == []
+    write_tar(shards / "imagenet1k-train-0003.tar", {"new.jpg": b"", "new.cls": b"0"})
+    assert len(imagenet.open_split(shards, "train")) == 10
+    for kept in cache.iterdir():
+        kept.write_bytes(kept.read_bytes()[:-200])
+    assert len(imagenet.open_split(shards, "train")) == 10
+    assert reads == [4, 4]
+
+
+def test_without_a_place_for_the_index_all_goes_on(shards: Path, cache: Path) -> None:
+    cache.parent.write_text("a file where the directory should be")
+    assert len(imagenet.open_split(shards, "train")) == 9
+
+
+def test_val_shards_alone_can_be_opened(shards: Path) -> None:
+    for path in shards.glob("*train*"):
+        path.unlink()
+    assert len(imagenet.open_split(shards, "val")) == 6
+    with pytest.raises(InputError, match=r"holds no shards \*train\*\.tar"):
+        imagenet.open_split(shards, "train")
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({"a.jpg": b"x"}, "image a.jpg has no label a.cls"),
+        ({"a.cls": b"1"}, "label a.cls has no image"),
+        ({"a.jpg": b"x", "a.cls": b"cat"}, r"a.cls: holds b'cat'; allowed: a class number, 0…999"),
+        ({"a.jpg": b"x", "a.cls": b"1000"}, r"a.cls: holds b'1000'; allowed: a class number, 0…999"),
+        ({"a.jpg": b"x", "a.PNG": b"x", "a.cls": b"1"}, "holds two images a, a.jpg and a.PNG"),
+        ({"n01440764.tar": b"x"}, r"holds no images; expected pairs such as key.jpg and key.cls"),
+    ],
+)
+def test_what_is_wrong_in_a_shard_is_named(members: dict[str, bytes], problem: str, shards: Path) -> None:
+    path = shards / "imagenet1k-train-0001.tar"
+    write_tar(path, members)
+    with pytest.raises(InputError, match=f"train-0001.tar.*{problem}"):
+        imagenet.open_split(shards, "train")
+    assert any(path.name in found for found in imagenet.check(shards))
+
+
+@pytest.mark.parametrize("bytes_kept", [0, 100, 700, 1024, 3000])
+def test_a_shard_cut_off_anywhere_is_named(bytes_kept: int, shards: Path) -> None:
+    path = shards / "imagenet1k-train-0001.tar"
+    path.write_bytes(path.read_bytes()[:bytes_kept])
+    with pytest.raises(InputError, match=r"train-0001\.tar: not a whole tar archive"):
+        imagenet.open_split(shards, "train")
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(shards: Path) -> None:
+    path = shards / "imagenet1k-train-0001.tar"
+    content = bytearray(path.read_bytes())
+    content[1024:1100] = b"?" * 76
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"train-0001\.tar: not a whole tar archive"):
+        imagenet.open_split(shards, "train")
+
+
+def test_a_missing_shard_and_a_broken_image_are_named(shards: Path) -> None:
+    (shards / "imagenet1k-train-0001.tar").unlink()
+    write_tar(shards / "imagenet1k-train-0002.tar", {"a.jpg": b"<html>404</html>", "a.cls": b"0"})
+    problems = imagenet.check(shards)
+    assert "imagenet train: shard imagenet1k-train-0001.tar is missing" in problems
+    assert any("imagenet1k-train-0002.tar, a.jpg: can't be decoded" in problem for problem in problems)
+
+
+# Hugging Face datasets
+
+
+def test_a_truncated_arrow_file_is_named(saved: Path) -> None:
+    path = saved / "train" / "data-00001-of-00003.arrow"
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(InputError, match=r"data-00001-of-00003\.arrow: can't be read"):
+        imagenet.open_split(saved, "train")
+
+
+def test_a_missing_arrow_file_is_named(saved: Path) -> None:
+    (saved / "train" / "data-00002-of-00003.arrow").unlink()
+    with pytest.raises(InputError, match=r"data-00002-of-00003\.arrow: can't be read"):
+        imagenet.open_split(saved, "train")
+
+
+def test_a_missing_split_or_description_is_named(saved: Path) -> None:
+    (saved / "train" / "state.json").write_text(json.dumps({}))
+    with pytest.raises(InputError, match=r"state\.json: lists no _data_files"):
+        imagenet.open_split(saved, "train")
+    (saved / "validation").rename(saved / "test")
+    with pytest.raises(InputError, match="has no split val; expected a folder validation or val"):
+        imagenet.open_split(saved, "val")
+
+
+def test_labels_without_names_and_labels_out_of_range_are_refused(saved: Path) -> None:
+    information = saved / "train" / "dataset_info.json"
+    content = json.loads(information.read_text())
+    content["features"]["label"]["names"] = list(WNIDS[:2])
+    information.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"data-00001-of-00003\.arrow, row 2: label 2; allowed: 0…1"):
+        imagenet.open_split(saved, "train")
+    content["features"]["label"] = {"dtype": "int64", "_type": "Value"}
+    information.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="features has no ClassLabel 'label' with names"):
+        imagenet.open_split(saved, "train")
+
+
+def test_images_that_are_only_named_are_refused(saved: Path) -> None:
+    import pyarrow as pa
+
+    schema = pa.schema({"image": pa.struct({"bytes": pa.binary(), "path": pa.string()}), "label": pa.int64()})
+    path = saved / "train" / "data-00000-of-00003.arrow"
+    rows = [{"image": {"bytes": None, "path": "elsewhere/a.JPEG"}, "label": 0}]
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema))
+    with pytest.raises(InputError, match="1 of its images are named and not held"):
+        imagenet.open_split(saved, "train")
+
+
+def test_another_column_of_labels_is_refused(saved: Path) -> None:
+    import pyarrow as pa
+
+    path = saved / "train" / "data-00000-of-00003.arrow"
+    table = pa.table({"pixels": [1], "fine_label": [1]})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(InputError, match="has no column 'label'; its columns: pixels, fine_label"):
+        imagenet.open_split(saved, "train")
+
+
+def test_parquet_files_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train-00000-of-00294.parquet").touch()
+    with pytest.raises(InputError, match=r"save them once as Arrow: datasets\.load_dataset"):
+        imagenet.open_split(tmp_path, "train")
+    assert len(imagenet.check(tmp_path)) == 1
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dataset_dict.json").touch()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'opera-bench\[arrow\]'"):
+        imagenet.open_split(tmp_path, "train")
