@@ -20,6 +20,7 @@ from evaluators.lookup import why_unavailable
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm import Executor, Handle, Job, find_executor
+from slurm.scheduler.profile import ClusterProfile
 
 WORKER = "bench.worker"
 LOG_NAME = "job.log"
@@ -47,19 +48,26 @@ def select(
     return list(chosen.values())
 
 
-def require_software(runs: Sequence[PlannedRun], launch: Launch) -> None:
-    """Ask before anything is computed; a stage that a cluster runs with another Python is that Python's to answer for.
+def missing_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> list[str]:
+    """A line for each evaluator of these runs that needs a library which this Python lacks.
+
+    A stage that a cluster runs with another Python is that Python's to answer for.
+    """
+    stages = {run.stage for run in runs} - {PRETRAIN, IMPORT}
+    own = sorted(stage for stage in stages if profile is None or profile.resources(stage).python is None)
+    return [f"{stage}: {reason}" for stage in own if (reason := why_unavailable(stage))]
+
+
+def require_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> None:
+    """Ask before anything is computed.
 
     Raises
     ------
     InputError
-        An evaluator of these runs needs a library that this Python lacks.
+        Something is missing.
     """
-    for stage in sorted({run.stage for run in runs} - {PRETRAIN, IMPORT}):
-        if launch.profile is not None and launch.profile.resources(stage).python is not None:
-            continue
-        if reason := why_unavailable(stage):
-            raise InputError(f"{stage}: {reason}")
+    for line in missing_software(runs, profile):
+        raise InputError(line)
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:

@@ -64,7 +64,7 @@ def run_sweep(
     start_again = f"{command} --executor slurm" if on_cluster else command
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry, on_cluster=on_cluster)
-    require_software(chosen, launch)
+    require_software(chosen, launch.profile)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]

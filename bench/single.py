@@ -33,7 +33,7 @@ def run_single(
         say(f"{run.run_id} is done already")
     else:
         launch = Launch(runs_directory, "inline", 1, device, compute=compute)
-        require_software([run], launch)
+        require_software([run], None)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
         write_configs([run], runs_directory)

@@ -21,11 +21,12 @@ def plan(
 
     Needs no data and writes nothing.
     """
+    import sys
     from datetime import UTC, datetime
 
     from bench.cluster import choose_profile
     from bench.cost import read_costs, read_estimates
-    from bench.launch import build_jobs, find_launch_executor, select
+    from bench.launch import build_jobs, find_launch_executor, missing_software, select
     from bench.launch_options import Launch
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
     from bench.plan import plan_sweep
@@ -52,4 +53,6 @@ def plan(
     print_runs(found)
     print(summary(planned, read_estimates(planned.runs, runs, profile)))
     print_planned_hours(costs)
+    for line in missing_software(planned.runs, profile):
+        print(f"can't run here yet: {line}", file=sys.stderr)
     print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {spelt(sweep, tiny)}")
