@@ -18,15 +18,21 @@ from tests.cluster.scheduler import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS_TO_END = 280
+LONG = 12
+"""Epochs of a pretraining that is still running when something happens to it."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file and the directory its runs go to, whose name has what breaks careless quoting."""
+    """A sweep file and the directory its runs go to, whose name has what breaks careless quoting.
+
+    ``checkout`` is where the command comes from.
+    """
 
     folder: Path
     text: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    checkout: Path = ROOT
 
     @property
     def runs(self) -> Path:
@@ -38,19 +44,19 @@ class Sweep:
         path.write_text(self.text, encoding="utf-8")
         return path
 
-    def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
-        """``opera-bench <verb> SWEEP --runs … <options>`` under way."""
-        command = [sys.executable, "-m", "bench.cli", verb, str(self.file), "--runs", str(self.runs), *options]
+    def start(self, verb: str, *options: str, of: str | None = None) -> subprocess.Popen[str]:
+        """``opera-bench <verb> SWEEP --runs … <options>`` under way; ``of`` stands in the sweep's place."""
+        command = [sys.executable, "-m", "bench.cli", verb, of or str(self.file), "--runs", str(self.runs), *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
         return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=self.checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def __call__(self, verb: str, *options: str, status: int = 0) -> str:
-        """The same to its end: everything it printed."""
-        process = self.start(verb, *options)
+    def __call__(self, verb: str, *options: str, of: str | None = None) -> str:
+        """The same to its end, which must be a good one: everything it printed."""
+        process = self.start(verb, *options, of=of)
         out, err = process.communicate(timeout=300)
-        assert process.returncode == status, out + err
+        assert process.returncode == 0, out + err
         return out + err
 
     def submit(self, *options: str) -> str:
@@ -66,6 +72,11 @@ class Sweep:
     def wait(self, predicate: Callable[[Counter[str]], bool], what: str) -> None:
         wait_until(lambda: predicate(self.states()), SECONDS_TO_END, what)
 
+    def wait_until_training(self, pretrainings: int = 1) -> None:
+        """So many pretrainings have left a state to continue from."""
+        states = "pretrain-*/checkpoints/training_state.pt"
+        wait_until(lambda: len(list(self.runs.glob(states))) == pretrainings, 90, "the pretraining has saved a state")
+
     def wait_until_done(self) -> None:
         self.wait(lambda states: set(states) == {"done"}, "every run is done")
 
@@ -75,6 +86,9 @@ class Sweep:
 
     def records(self) -> dict[str, Record]:
         return {path.parent.name: read_record(path) for path in self.runs.glob("*/record.json")}
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        return {run_id: dict(record.metrics) for run_id, record in self.records().items()}
 
     def directory(self, stage: str) -> RunDirectory:
         (path,) = self.runs.glob(f"{stage}-*")
@@ -89,6 +103,29 @@ class Sweep:
         """How often each run was submitted."""
         rows = map(json.loads, (self.runs / ".slurm" / "ledger.jsonl").read_text().splitlines())
         return Counter(run_id for row in rows for run_id in row.get("job_ids", ()))
+
+
+def assert_done_in(sweep: Sweep, attempts: int) -> None:
+    """Every run is done, the pretraining in so many attempts, each of which is in its log."""
+    sweep.wait_until_done()
+    record = sweep.record("pretrain")
+    assert record.attempts == attempts
+    assert attempts_in_log(sweep.directory("pretrain")) == attempts
+    assert sweep.record("knn").parents[0].checkpoint_sha256 == next(
+        c.sha256 for c in record.checkpoints if c.role == "backbone"
+    )
+
+
+def attempts_in_log(run: RunDirectory) -> int:
+    return (run.logs / "job.log").read_text().count("SLURM job ")
+
+
+def uninterrupted(folder: Path, sweep: Sweep) -> Sweep:
+    """The same sweep where nothing happens to it."""
+    folder.mkdir()
+    calm = Sweep(folder, sweep.text)
+    calm("run", "--executor", "inline", "--yes")
+    return calm
 
 
 def one_pretraining(epochs: int, *, cluster: str = "test", evaluate: str = "[knn]") -> str:
