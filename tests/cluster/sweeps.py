@@ -18,6 +18,7 @@ from tests.cluster.scheduler import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS_TO_END = 280
+STEPS_PER_EPOCH = 20
 LONG = 12
 """Epochs of a pretraining that is still running when something happens to it."""
 
@@ -129,7 +130,7 @@ def uninterrupted(folder: Path, sweep: Sweep) -> Sweep:
 
 
 def one_pretraining(epochs: int, *, cluster: str = "test", evaluate: str = "[knn]") -> str:
-    """A sweep of one pretraining, 20 steps an epoch, and its evaluations."""
+    """A sweep of one pretraining, ``STEPS_PER_EPOCH`` steps an epoch, and its evaluations."""
     return f"""\
 name: faults
 cluster: {cluster}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.sweeps import Sweep, one_pretraining, uninterrupted
+from tests.cluster.sweeps import STEPS_PER_EPOCH, Sweep, one_pretraining, uninterrupted
 
 pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
@@ -32,6 +32,6 @@ def test_two_nodes_of_two_processes_train_like_one_process(tmp_path: Path) -> No
     assert len({text.splitlines()[0].rpartition(" ")[2] for text in said}) == 2
 
     four, one = ([row["loss"] for row in s.directory("pretrain").read_progress()] for s in (sweep, calm))
-    assert len(one) == 20
+    assert len(one) == STEPS_PER_EPOCH
     assert four[:SAME_STEPS] == pytest.approx(one[:SAME_STEPS], rel=1e-6)
     assert four == pytest.approx(one, rel=DRIFT)
