@@ -17,7 +17,6 @@ from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS_TO_END = 280
 STEPS_PER_EPOCH = 20
 LONG = 12
 """Epochs of a pretraining that is still running when something happens to it."""
@@ -27,17 +26,23 @@ LONG = 12
 class Sweep:
     """A sweep file and the directory its runs go to, whose name has what breaks careless quoting.
 
-    ``checkout`` is where the command comes from.
+    ``checkout`` is where the command comes from; ``seconds_to_end`` is how long a command, or all runs, may take.
     """
 
     folder: Path
     text: str
     environment: Mapping[str, str] = field(default_factory=dict)
     checkout: Path = ROOT
+    seconds_to_end: float = 280
 
     @property
     def runs(self) -> Path:
         return self.folder / "rüns of 'one' sweep"
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The CSV files that a launch left, by name."""
+        return {path.name: path.read_text() for path in self.runs.glob("report/*/tables/*.csv")}
 
     @property
     def file(self) -> Path:
@@ -56,7 +61,7 @@ class Sweep:
     def __call__(self, verb: str, *options: str, of: str | None = None) -> str:
         """The same to its end, which must be a good one: everything it printed."""
         process = self.start(verb, *options, of=of)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=self.seconds_to_end)
         assert process.returncode == 0, out + err
         return out + err
 
@@ -71,7 +76,7 @@ class Sweep:
         return Counter(job["state"] for job in self.jobs())
 
     def wait(self, predicate: Callable[[Counter[str]], bool], what: str) -> None:
-        wait_until(lambda: predicate(self.states()), SECONDS_TO_END, what)
+        wait_until(lambda: predicate(self.states()), self.seconds_to_end, what)
 
     def wait_until_training(self, pretrainings: int = 1) -> None:
         """So many pretrainings have left a state to continue from."""
@@ -79,7 +84,13 @@ class Sweep:
         wait_until(lambda: len(list(self.runs.glob(states))) == pretrainings, 90, "the pretraining has saved a state")
 
     def wait_until_done(self) -> None:
-        self.wait(lambda states: set(states) == {"done"}, "every run is done")
+        """Looks at the disk only: a command every moment would take a core from the runs."""
+        planned = len(list(self.runs.glob("*/config.yaml")))
+        records = "*/record.json"
+        wait_until(
+            lambda: len(list(self.runs.glob(records))) == planned, self.seconds_to_end, "every run has its record"
+        )
+        assert set(self.states()) == {"done"}
 
     def record(self, stage: str) -> Record:
         (path,) = self.runs.glob(f"{stage}-*/record.json")

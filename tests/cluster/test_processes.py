@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 TWO_NODES_OF_TWO = "{name: pair, nodes: 2, processes_per_node: 2, memory_gb_per_node: 2}"
 SAME_STEPS = 5
-"""Steps of which float32's rounding shows in the seventh digit only; from then on it grows about threefold a step."""
+"""Steps of which float32's rounding shows in the seventh digit only; after them it grows severalfold a step."""
 DRIFT = 2e-2
 """How far losses may part in an epoch of twenty steps: five times as far as they do (by 0.004) when a single process
 computes with two threads instead of one, which also changes nothing but the order of sums."""
