@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.scheduler import has_ended, wait_until
 from tests.cluster.sweeps import ROOT, Sweep
 
 SECONDS_TO_END = 7200
@@ -26,7 +27,8 @@ def test_digits_end_in_the_same_tables_as_on_this_machine(tmp_path: Path) -> Non
     there = Sweep(tmp_path / "there", f"{text}\n{TWO_AT_A_TIME}\n", seconds_to_end=SECONDS_TO_END)
 
     there.submit()
-    there.wait_until_done()
+    wait_until(lambda: has_ended(",".join(there.slurm_ids())), SECONDS_TO_END, "the queue is empty")
+    assert set(there.states()) == {"done"}
     there.submit()
     here("run", "--executor", "local", "--yes")
 
