@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.commands.options import RUNS, RunsOption
+
+if TYPE_CHECKING:
+    from results.runs import RunDirectory
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -23,18 +27,14 @@ def logs(
     from bench.launch import LOG_NAME
     from bench.lookup import find_run
     from bench.scheduled import scheduler_logs
-    from results.runs import RunState
 
     run = find_run(runs, run_id)
     path = run.logs / LOG_NAME
-    elsewhere = () if follow else scheduler_logs(runs, run.run_id, path)
-    if not path.exists() and not follow and not elsewhere:
-        print(f"{run.run_id} has not started; there is no log", file=sys.stderr)
-        return
     position = 0
+    end: str | None = None
     try:
         while True:
-            ended = run.state() in (RunState.DONE, RunState.FAILED, RunState.CANCELLED)
+            end = _end_of(run, runs) if follow else None
             if path.exists():
                 with path.open("rb") as file:
                     file.seek(position)
@@ -42,11 +42,36 @@ def logs(
                 position += len(text)
                 sys.stdout.write(text.decode("utf-8", "backslashreplace"))
                 sys.stdout.flush()
-            if ended or not follow:
+            if end is not None or not follow:
                 break
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         return
+    elsewhere = scheduler_logs(runs, run.run_id, path)
+    if not path.exists() and not elsewhere:
+        print(f"{run.run_id} has not started; there is no log", file=sys.stderr)
     for kept in elsewhere:
         print(f"its SLURM job did not get as far as this log; SLURM has {kept}:", file=sys.stderr, flush=True)
         sys.stdout.write(kept.read_text(encoding="utf-8", errors="backslashreplace"))
+        sys.stdout.flush()
+    if end is not None:
+        print(f"{run.run_id}: {end}", file=sys.stderr)
+
+
+def _end_of(run: RunDirectory, runs: Path) -> str | None:
+    """How a run ended, or why it won't begin; None while it may still say something."""
+    from bench.scheduled import load_with_scheduler, scheduler_views
+    from results.runs import RunState
+    from slurm.scheduler.commands import Standing
+
+    if run.record.exists():
+        return RunState.DONE.value
+    found = load_with_scheduler(runs, [run.run_id]).runs
+    state, reason = (found[0].state, found[0].reason) if found else (run.state(), None)
+    if state is RunState.UNKNOWN:
+        # A scheduler that is silent now may know more later; one that has forgotten the job will not.
+        view = scheduler_views(runs).get(run.run_id)
+        is_over = view is not None and view.standing is Standing.GONE
+    else:
+        is_over = state in (RunState.FAILED, RunState.CANCELLED)
+    return (f"{state.value}: {reason}" if reason else state.value) if is_over else None

@@ -71,10 +71,13 @@ _STANDINGS = {
 
 @dataclass(frozen=True)
 class Row:
+    """One job in the queue or the accounts; only the accounts name its user, by number."""
+
     slurm_id: str
     name: str
     state: str
     reason: str = ""
+    user_id: str = ""
 
     def view(self) -> View:
         word = self.state.split()[0].rstrip("+") if self.state else ""
@@ -142,11 +145,13 @@ def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
 
 
 def _accounts(*selection: str) -> tuple[Row, ...] | None:
-    text = _answer("sacct", *selection, "--allocations", "--parsable2", "--noheader", "--format=JobID,State,JobName")
+    text = _answer(
+        "sacct", *selection, "--allocations", "--parsable2", "--noheader", "--format=JobID,State,UID,JobName"
+    )
     if text is None:
         return None
-    fields = (line.split("|", 2) for line in text.splitlines())
-    return tuple(Row(each[0], each[2], each[1]) for each in fields if len(each) == 3)
+    fields = (line.split("|", 3) for line in text.splitlines())
+    return tuple(Row(each[0], each[3], each[1], user_id=each[2]) for each in fields if len(each) == 4)
 
 
 def _answer(*command: str) -> str | None:

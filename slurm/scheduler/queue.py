@@ -66,7 +66,7 @@ class Queue:
         accounts: tuple[Row, ...] | None = ()
         if queued is not None and left:
             accounts = sacct({str(entry.slurm_id).partition("_")[0] for entry in left})
-            rows = {**_by_key(accounts or (), names), **rows}
+            rows = {**_by_key(filter(_is_credible, accounts or ()), names), **rows}
         seconds = time.monotonic() - started
         views = {key: row.view() for key, row in rows.items()}
         over = {key: [v.standing.value, v.detail, v.slurm_id] for key, v in views.items() if v.standing.is_over}
@@ -104,6 +104,15 @@ def _key(name: str, slurm_id: str | None) -> str:
 
 def _by_key(rows: Iterable[Row], names: set[str]) -> dict[str, Row]:
     return {_key(row.name, row.slurm_id): row for row in rows if row.name in names}
+
+
+def _is_credible(row: Row) -> bool:
+    """Whether to believe the accounts about a job that is not in the queue.
+
+    The queue lists whatever one still has there. What the accounts alone take for pending or running has been forgotten
+    by a controller that crashed, and its number may be somebody else's by now. Others' jobs are never in one's queue.
+    """
+    return not row.view().standing.is_active or row.user_id != str(os.getuid())
 
 
 def _ended_view(entry: Entry, ended: Mapping[str, list[str]]) -> View | None:

@@ -20,7 +20,7 @@ def runs(tmp_path: Path) -> Path:
     """One run, third of an array that was submitted now, which SLURM has logs of."""
     runs = tmp_path / "rüns of 'one' sweep"
     (runs / RUN / "logs").mkdir(parents=True)
-    (runs / RUN / "config.yaml").write_text("{}")
+    (runs / RUN / "config.yaml").write_text("{stage: pretrain, parents: [], config: {}}")
     ledger = Ledger(runs / ".slurm")
     ledger.intend("first", ["a", "b", RUN])
     ledger.accepted("first", "7")
@@ -54,3 +54,58 @@ def test_a_run_that_nobody_submitted_has_no_log(command: Callable[..., Ended], r
     (runs / "other" / "config.yaml").write_text("{}")
     shown = command("logs", "other", "--runs", runs)
     assert (shown.out, "has not started" in shown.err) == ("", True)
+
+
+@pytest.fixture
+def scheduler_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have ``squeue`` print this line of its format; ``sacct`` knows nothing."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def say(line: str) -> None:
+        for name, script in (("squeue", f"echo '{line}'"), ("sacct", "true")):
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("line", "end"),
+    [
+        ("7_2|CANCELLED|None|first", "cancelled: SLURM job 7_2 was cancelled"),
+        ("7_2|FAILED|NonZeroExitCode|first", "failed: SLURM job 7_2: FAILED"),
+        ("7_2|PENDING|DependencyNeverSatisfied|first", "failed: SLURM job 7_2 can never start"),
+        ("7_2|RUNNING|None|somebody-else", "unknown: submitted, and SLURM knows nothing of it any more"),
+    ],
+)
+def test_following_a_run_that_will_not_begin_ends(
+    command: Callable[..., Ended], runs: Path, scheduler_says: Callable[[str], None], line: str, end: str
+) -> None:
+    scheduler_says(line)
+    shown = command("logs", RUN, "--runs", runs, "--follow")
+    assert shown.out == "kept of 7_2_0\nkept of 7_2_1\n"
+    assert shown.err.splitlines()[-1].startswith(f"{RUN}: {end}")
+
+
+def test_following_waits_for_a_job_that_waits(
+    command: Callable[..., Ended],
+    runs: Path,
+    scheduler_says: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It begins, says something and fails while the follower looks away."""
+    looks: list[float] = []
+
+    def look_away(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            (runs / RUN / "logs" / "job.log").write_text("its own\n")
+            (runs / RUN / "failure.json").write_text('{"error": "ValueError: no luck"}')
+
+    scheduler_says("7_2|PENDING|Priority|first")
+    monkeypatch.setattr(time, "sleep", look_away)
+    shown = command("logs", RUN, "--runs", runs, "--follow")
+    assert (shown.out, shown.err) == ("its own\n", f"{RUN}: failed: ValueError: no luck\n")
+    assert len(looks) == 3

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -64,3 +67,26 @@ def wait_until(predicate: Callable[[], bool], timeout_seconds: float, what: str)
 def service(verb: str, name: str) -> None:
     """``stop``, ``kill`` or ``start`` one daemon: ``slurmctld``, ``slurmdbd``, or a node's, ``slurmd-n1``."""
     ask(HERE / "service", verb, name)
+
+
+@contextmanager
+def forgotten_by_slurmctld() -> Iterator[None]:
+    """When the block has ended, slurmctld knows nothing of what happened in it, and gives the same job ids out again.
+
+    As after a power cut that cost it what it wrote last. slurmdbd remembers.
+    """
+    state = STATE_DIRECTORY / "state"
+    with tempfile.TemporaryDirectory() as folder:
+        before = Path(folder) / "state"
+        service("stop", "slurmctld")
+        try:
+            shutil.copytree(state, before)
+        finally:
+            service("start", "slurmctld")
+        try:
+            yield
+        finally:
+            service("kill", "slurmctld")
+            shutil.rmtree(state)
+            shutil.copytree(before, state)
+            service("start", "slurmctld")

@@ -17,20 +17,32 @@ from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SECONDS_TO_END = 280
+STEPS_PER_EPOCH = 20
+LONG = 12
+"""Epochs of a pretraining that is still running when something happens to it."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file and the directory its runs go to, whose name has what breaks careless quoting."""
+    """A sweep file and the directory its runs go to, whose name has what breaks careless quoting.
+
+    ``checkout`` is where the command comes from; ``seconds_to_end`` is how long a command, or all runs, may take.
+    """
 
     folder: Path
     text: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    checkout: Path = ROOT
+    seconds_to_end: float = 280
 
     @property
     def runs(self) -> Path:
         return self.folder / "rüns of 'one' sweep"
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The CSV files that a launch left, by name."""
+        return {path.name: path.read_text() for path in self.runs.glob("report/*/tables/*.csv")}
 
     @property
     def file(self) -> Path:
@@ -38,19 +50,19 @@ class Sweep:
         path.write_text(self.text, encoding="utf-8")
         return path
 
-    def start(self, verb: str, *options: str) -> subprocess.Popen[str]:
-        """``opera-bench <verb> SWEEP --runs … <options>`` under way."""
-        command = [sys.executable, "-m", "bench.cli", verb, str(self.file), "--runs", str(self.runs), *options]
+    def start(self, verb: str, *options: str, of: str | None = None) -> subprocess.Popen[str]:
+        """``opera-bench <verb> SWEEP --runs … <options>`` under way; ``of`` stands in the sweep's place."""
+        command = [sys.executable, "-m", "bench.cli", verb, of or str(self.file), "--runs", str(self.runs), *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
         return subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=self.checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def __call__(self, verb: str, *options: str, status: int = 0) -> str:
-        """The same to its end: everything it printed."""
-        process = self.start(verb, *options)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == status, out + err
+    def __call__(self, verb: str, *options: str, of: str | None = None) -> str:
+        """The same to its end, which must be a good one: everything it printed."""
+        process = self.start(verb, *options, of=of)
+        out, err = process.communicate(timeout=self.seconds_to_end)
+        assert process.returncode == 0, out + err
         return out + err
 
     def submit(self, *options: str) -> str:
@@ -64,10 +76,21 @@ class Sweep:
         return Counter(job["state"] for job in self.jobs())
 
     def wait(self, predicate: Callable[[Counter[str]], bool], what: str) -> None:
-        wait_until(lambda: predicate(self.states()), SECONDS_TO_END, what)
+        wait_until(lambda: predicate(self.states()), self.seconds_to_end, what)
+
+    def wait_until_training(self, pretrainings: int = 1) -> None:
+        """So many pretrainings have left a state to continue from."""
+        states = "pretrain-*/checkpoints/training_state.pt"
+        wait_until(lambda: len(list(self.runs.glob(states))) == pretrainings, 90, "the pretraining has saved a state")
 
     def wait_until_done(self) -> None:
-        self.wait(lambda states: set(states) == {"done"}, "every run is done")
+        """Looks at the disk only: a command every moment would take a core from the runs."""
+        planned = len(list(self.runs.glob("*/config.yaml")))
+        records = "*/record.json"
+        wait_until(
+            lambda: len(list(self.runs.glob(records))) == planned, self.seconds_to_end, "every run has its record"
+        )
+        assert set(self.states()) == {"done"}
 
     def record(self, stage: str) -> Record:
         (path,) = self.runs.glob(f"{stage}-*/record.json")
@@ -75,6 +98,9 @@ class Sweep:
 
     def records(self) -> dict[str, Record]:
         return {path.parent.name: read_record(path) for path in self.runs.glob("*/record.json")}
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        return {run_id: dict(record.metrics) for run_id, record in self.records().items()}
 
     def directory(self, stage: str) -> RunDirectory:
         (path,) = self.runs.glob(f"{stage}-*")
@@ -91,8 +117,31 @@ class Sweep:
         return Counter(run_id for row in rows for run_id in row.get("job_ids", ()))
 
 
+def assert_done_in(sweep: Sweep, attempts: int) -> None:
+    """Every run is done, the pretraining in so many attempts, each of which is in its log."""
+    sweep.wait_until_done()
+    record = sweep.record("pretrain")
+    assert record.attempts == attempts
+    assert attempts_in_log(sweep.directory("pretrain")) == attempts
+    assert sweep.record("knn").parents[0].checkpoint_sha256 == next(
+        c.sha256 for c in record.checkpoints if c.role == "backbone"
+    )
+
+
+def attempts_in_log(run: RunDirectory) -> int:
+    return (run.logs / "job.log").read_text().count("SLURM job ")
+
+
+def uninterrupted(folder: Path, sweep: Sweep) -> Sweep:
+    """The same sweep where nothing happens to it."""
+    folder.mkdir()
+    calm = Sweep(folder, sweep.text)
+    calm("run", "--executor", "inline", "--yes")
+    return calm
+
+
 def one_pretraining(epochs: int, *, cluster: str = "test", evaluate: str = "[knn]") -> str:
-    """A sweep of one pretraining, 20 steps an epoch, and its evaluations."""
+    """A sweep of one pretraining, ``STEPS_PER_EPOCH`` steps an epoch, and its evaluations."""
     return f"""\
 name: faults
 cluster: {cluster}

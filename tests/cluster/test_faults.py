@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.scheduler import ask, service, wait_until
-from tests.cluster.sweeps import Sweep, one_pretraining
+from results.runs import RunDirectory
+from tests.cluster.scheduler import ask, service
+from tests.cluster.sweeps import LONG, Sweep, assert_done_in, attempts_in_log, one_pretraining
 
 pytestmark = [
     pytest.mark.usefixtures("slurm_cluster"),
@@ -18,40 +19,11 @@ pytestmark = [
     pytest.mark.timeout(600),  # some wait for what SLURM looks at every half minute
 ]
 
-LONG = 12
-"""Epochs of a pretraining that is still running when something happens to it."""
-
-
-def wait_until_it_trains(sweep: Sweep) -> None:
-    """The pretraining has left a state to continue from."""
-    state = "checkpoints/training_state.pt"
-    wait_until(lambda: any(sweep.runs.glob(f"pretrain-*/{state}")), 90, "the pretraining has saved a state")
-
-
-def assert_done_in(sweep: Sweep, attempts: int) -> None:
-    """Every run is done, the pretraining in so many attempts, each of which is in its log."""
-    sweep.wait_until_done()
-    record = sweep.record("pretrain")
-    assert record.attempts == attempts
-    log = (sweep.directory("pretrain").logs / "job.log").read_text()
-    assert log.count("SLURM job ") == attempts
-    assert sweep.record("knn").parents[0].checkpoint_sha256 == next(
-        c.sha256 for c in record.checkpoints if c.role == "backbone"
-    )
-
-
-def uninterrupted(folder: Path, sweep: Sweep) -> dict[str, float]:
-    """The metrics of the same sweep where nothing happens to it."""
-    folder.mkdir()
-    calm = Sweep(folder, sweep.text)
-    calm("run", "--executor", "inline", "--yes")
-    return {run_id: dict(record.metrics) for run_id, record in calm.records().items()}
-
 
 def test_a_process_that_is_killed_fails_its_run_and_retry_goes_on(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, one_pretraining(LONG))
     sweep.submit()
-    wait_until_it_trains(sweep)
+    sweep.wait_until_training()
     os.kill(int(sweep.directory("pretrain").read_attempts()[-1]["pid"]), signal.SIGKILL)
     sweep.wait(lambda states: states == {"failed": 2}, "the run and the one that waits for it have failed")
     assert "FAILED" in sweep("status")
@@ -59,21 +31,10 @@ def test_a_process_that_is_killed_fails_its_run_and_retry_goes_on(tmp_path: Path
     assert_done_in(sweep, attempts=2)
 
 
-def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(LONG))
-    sweep.submit()
-    wait_until_it_trains(sweep)
-    ask("scancel", "--signal=USR2", sweep.slurm_ids()[0])
-    assert_done_in(sweep, attempts=2)
-    assert "back into the queue" in (sweep.directory("pretrain").logs / "job.log").read_text()
-    expected = uninterrupted(tmp_path / "calm", sweep)
-    assert {run_id: dict(record.metrics) for run_id, record in sweep.records().items()} == expected
-
-
 def test_an_administrator_requeues_the_job(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, one_pretraining(LONG))
     sweep.submit()
-    wait_until_it_trains(sweep)
+    sweep.wait_until_training()
     ask("scontrol", "requeue", sweep.slurm_ids()[0])
     assert_done_in(sweep, attempts=2)
 
@@ -82,7 +43,7 @@ def test_a_job_that_is_preempted_comes_back(tmp_path: Path) -> None:
     preemptible = "{name: p, partition: preemptible, nodes: 1, memory_gb_per_node: 2, sbatch: {nodelist: n2}}"
     sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=preemptible))
     sweep.submit()
-    wait_until_it_trains(sweep)
+    sweep.wait_until_training()
     urgent = ["--partition=urgent", "--nodelist=n2", "--exclusive", "--mem=0", f"--output={tmp_path}/urgent.log"]
     ask("sbatch", *urgent, "--wrap=sleep 2")
     assert_done_in(sweep, attempts=2)
@@ -92,7 +53,7 @@ def test_a_node_is_lost(tmp_path: Path) -> None:
     cluster = "{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n4}}"
     sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=cluster))
     sweep.submit()
-    wait_until_it_trains(sweep)
+    sweep.wait_until_training()
     service("kill", "slurmd-n4")
     service("start", "slurmd-n4")
     assert_done_in(sweep, attempts=2)
@@ -101,7 +62,7 @@ def test_a_node_is_lost(tmp_path: Path) -> None:
 def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, one_pretraining(3 * LONG))
     sweep.submit()
-    wait_until_it_trains(sweep)
+    sweep.wait_until_training()
     service("stop", "slurmctld")
     try:
         (sweep.runs / ".slurm" / "queue.json").unlink(missing_ok=True)
@@ -110,6 +71,16 @@ def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
     finally:
         service("start", "slurmctld")
     assert_done_in(sweep, attempts=1)
+
+
+def test_the_controller_is_killed_and_comes_back(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(LONG))
+    sweep.submit()
+    sweep.wait_until_training()
+    service("kill", "slurmctld")
+    service("start", "slurmctld")
+    assert_done_in(sweep, attempts=1)
+    assert set(sweep.submitted().values()) == {1}
 
 
 def test_accounting_is_down_all_the_time(tmp_path: Path) -> None:
@@ -137,6 +108,25 @@ def test_scancel_by_hand_then_retry(tmp_path: Path) -> None:
     unheld("retry", "--executor", "slurm", "--yes")
     assert_done_in(unheld, attempts=1)
     assert sorted(unheld.submitted().values()) == [1, 1, 2]
+
+
+def test_half_of_a_running_array_is_cancelled_by_hand_then_retry(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(LONG).replace("method: opera", "method: [opera, moco_v3]"))
+    sweep.submit()
+    sweep.wait_until_training(2)
+    array = sweep.slurm_ids()[0]
+    ask("scancel", f"{array}_1")
+    sweep.wait(lambda states: states["cancelled"] == 1, "half of the array is cancelled")
+    sweep("retry", "--executor", "slurm", "--yes")
+    sweep.wait_until_done()
+    submitted = sweep.submitted()
+    attempts = {run_id: record.attempts for run_id, record in sweep.records().items()}
+    again = {run_id for run_id in attempts if "moco_v3" in run_id}
+    assert {run_id for run_id, times in submitted.items() if times == 2} == again
+    assert {run_id for run_id, times in submitted.items() if times == 1} == set(attempts) - again
+    assert sorted(attempts.values()) == [1, 1, 1, 2]
+    for run_id, number in attempts.items():
+        assert attempts_in_log(RunDirectory(sweep.runs / run_id)) == number
 
 
 def test_a_full_disk_is_a_clear_failure_and_nothing_is_corrupt(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""SLURM gives a job's number to another job: it is not taken for the first one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.scheduler import ask, forgotten_by_slurmctld, state, submit, wait_until
+from tests.cluster.sweeps import Sweep, assert_done_in, one_pretraining
+
+pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
+
+NEVER_BEGINS = "{name: busy, memory_gb_per_node: 2, setup: [sleep 300]}"
+
+
+def test_somebody_elses_job_with_the_number_of_one_of_ours_is_left_alone(tmp_path: Path) -> None:
+    text = one_pretraining(1, cluster=NEVER_BEGINS)
+    sweep = Sweep(tmp_path, text)
+    with forgotten_by_slurmctld():
+        sweep.submit()
+        number = sweep.slurm_ids()[0]
+        in_accounts = ("sacct", "--noheader", "--allocations", "--format=State", f"--jobs={number}")
+        wait_until(lambda: "RUNNING" in ask(*in_accounts), 60, "the accounts know that it runs")
+    theirs = submit("true", "--hold", "--job-name=theirs", log=tmp_path / "theirs.log")
+    try:
+        assert theirs == number
+        (sweep.runs / ".slurm" / "queue.json").unlink(missing_ok=True)
+        assert sweep.states() == {"unknown": 2}
+        assert "SLURM knows nothing of it any more" in sweep("logs", "--follow", of=sweep.directory("pretrain").run_id)
+        assert "nothing is running or queued" in sweep("cancel", "--yes")
+        assert state(theirs) == "PENDING"
+
+        again = Sweep(tmp_path, text.replace(NEVER_BEGINS, "test"))
+        again("retry", "--executor", "slurm", "--yes")
+        assert_done_in(again, attempts=1)
+        assert set(again.submitted().values()) == {2}
+        assert state(theirs) == "PENDING"
+    finally:
+        ask("scancel", theirs)
