@@ -27,8 +27,8 @@ def run_single(
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
     if status.own_state is RunState.RUNNING:
-        say(f"{run.run_id} is running elsewhere")
-        return 0
+        say(f"{run.run_id} is running in another process; its numbers are there when it is done")
+        return 1
     if status.own_state is RunState.DONE:
         say(f"{run.run_id} is done already")
     else:

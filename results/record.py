@@ -103,7 +103,10 @@ def read_record(path: Path) -> Record:
     InputError
         The file is not a record, or was written by a newer schema.
     """
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a readable record (no UTF-8 text)") from error
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:
@@ -116,7 +119,7 @@ def read_record(path: Path) -> Record:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(
-            f"{path}: not a readable record ({where}: {first['msg']}); delete it to run this again"
+            f"{path}: not a readable record ({where}: {first['msg']}); without that file the run starts again"
         ) from error
 
 

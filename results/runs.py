@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from results import safe_yaml
 
@@ -41,6 +41,19 @@ class RunState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+
+
+_held: set[IO[str]] = set()
+"""Locks of this process. A data loader's worker inherits them, and can outlive a process that is killed."""
+
+
+def _let_go_of_locks() -> None:
+    for lock in _held:
+        lock.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_of_locks)
 
 
 @dataclass(frozen=True)
@@ -108,7 +121,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[bool]:
-        """Hold the run exclusively; yields False when another process holds it. Released when its holder dies."""
+        """Hold the run exclusively; yields False when another process holds it.
+
+        Released when its holder dies, whatever becomes of the processes that it has forked.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("a") as lock:
             try:
@@ -116,7 +132,11 @@ class RunDirectory:
             except BlockingIOError:
                 yield False
                 return
-            yield True
+            _held.add(lock)
+            try:
+                yield True
+            finally:
+                _held.discard(lock)
 
     def state(self) -> RunState:
         """The state the disk alone tells; parents and the scheduler are not asked.

@@ -13,6 +13,7 @@ from results.errors import InputError
 from results.metrics import metric
 from results.statistics import CONFIDENCE
 
+NO_PAIR = "No two runs differ in nothing but the method, so there is nothing to compare."
 _ALWAYS_SHOWN = ("backbone", "protocol", "dataset", "metric")
 
 
@@ -109,6 +110,8 @@ def _terminal(comparison: Comparison) -> str:
     from rich.console import Console
     from rich.table import Table
 
+    if not comparison.groups:
+        return "\n".join([f"{heading(comparison)}: {NO_PAIR}", *unpaired_lines(comparison)]) + "\n"
     table = Table(title=heading(comparison), title_justify="left", caption_justify="left")
     for title in header(comparison):
         numeric = title in (comparison.method, comparison.baseline, "p", "W–L–T") or title.startswith("Δ")
@@ -124,6 +127,9 @@ def _terminal(comparison: Comparison) -> str:
 
 
 def _markdown(comparison: Comparison) -> str:
+    if not comparison.groups:
+        lines = [f"- {line}" for line in unpaired_lines(comparison)]
+        return "\n".join([f"### {heading(comparison)}", "", NO_PAIR, *([""] if lines else []), *lines]) + "\n"
     titles = header(comparison)
     rows = [titles, ["---"] * len(titles), *(cells(comparison, group) for group in comparison.groups)]
     table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]

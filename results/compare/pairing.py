@@ -35,6 +35,7 @@ GROUP_FIELDS = (
 )
 """Columns that are equal throughout one group, on both sides; a pair's seeds are equal as well."""
 
+_SCALE = ("global_batch_size", "pretrain_epochs")
 _RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
 
 
@@ -101,8 +102,9 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
         raise InputError(f"{method!r} can't be compared with itself; name another baseline")
 
     rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
-    ours = _Side(method, [row for row in rows if variant(row) == method])
-    theirs = _Side(baseline, [row for row in rows if variant(row) == baseline])
+    ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
+    ours = _Side(method, _at_scales_of(their_rows, ours_rows))
+    theirs = _Side(baseline, _at_scales_of(ours_rows, their_rows))
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
     for a in ours.finished():
         partners = theirs.partners(a)
@@ -130,6 +132,16 @@ def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_
     return f"n = {n}: {better} better, the interval excludes 0"
 
 
+def _at_scales_of(others: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Random weights are where every pretraining starts, whatever its epochs and batch: once for each of ``others``."""
+    scales = sorted({tuple(row[field] for field in _SCALE) for row in others if row["pretrain_epochs"]})
+    return [
+        {**row, **dict(zip(_SCALE, scale, strict=True))}
+        for row in rows
+        for scale in (scales if scales and row["pretrain_epochs"] == 0 else [tuple(row[field] for field in _SCALE)])
+    ]
+
+
 class _Side:
     """One variant's evaluations, indexed by what a partner must share."""
 
@@ -144,7 +156,8 @@ class _Side:
         """Rows that hold a number, each once; of two repetitions with one seed, the run whose id sorts first speaks."""
         rows: dict[tuple[Any, ...], Row] = {}
         for row in sorted((r for r in self.rows if r["metric"] is not None), key=lambda r: str(r["run_id"])):
-            rows.setdefault((row["setting"], row["fingerprint"], row["seed"], row["metric"]), row)
+            alike = ("setting", "fingerprint", "seed", "metric", *_SCALE)
+            rows.setdefault(tuple(row[field] for field in alike), row)
         return list(rows.values())
 
     def partners(self, row: Row) -> list[Row]:

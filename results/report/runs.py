@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +49,22 @@ def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
     return newest.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
 
 
-def contact_sheets(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """The PNG files that runs left under ``artifacts/``, as data addresses; one that can't be shown says why."""
+def contact_sheets(runs: Sequence[Run], facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The PNG files that runs left under ``artifacts/``, as data addresses; one that can't be shown says why.
+
+    Parameters
+    ----------
+    facts
+        As ``facts_by_run`` gives them.
+    """
     return [
-        {"run_id": run.run_id, "name": path.stem.replace("_", " "), **_picture(path)}
+        {
+            "run_id": run.run_id,
+            "name": path.stem.replace("_", " "),
+            "about": _about(facts[run.run_id]),
+            "result": _headline_result(run),
+            **_picture(path),
+        }
         for run in runs
         for path in sorted((run.directory / ARTIFACTS).glob("*.png"))
     ]
@@ -90,6 +102,17 @@ def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
         "parents": run.parents,
         "provenance": {} if record is None else _provenance(run),
     }
+
+
+def _about(facts: Mapping[str, Any]) -> str:
+    """``OPERA, tiny ResNet, 12 epochs``."""
+    epochs = facts["pretrain_epochs"]
+    told = (
+        method_style(variant(facts)).label if facts["method"] else None,
+        backbone_label(facts["backbone"]) if facts["backbone"] else None,
+        f"{epochs} epochs" if epochs else None,
+    )
+    return ", ".join(word for word in told if word)
 
 
 def _headline_result(run: Run) -> str:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from results.metrics import metric
 from results.reference import published_number
-from results.tables.model import Row, Table
+from results.tables.model import Cell, Row, Table
 
 _SAME = ("Backbone", "Backbone.", "F.T.", "Pretrained on")
 _GROUP = ("Backbone", "Backbone.", "Pretrained on")
@@ -28,7 +28,7 @@ def emphasise(table: Table, baseline: str, metrics: Sequence[str | None]) -> Tab
     for column in range(len(table.columns)):
         name = metrics[column]
         sign = 1 if name is None or metric(name).higher_is_better else -1
-        ours = [_times(sign, row.cells[column].mean) for row in table.rows]
+        ours = [_times(sign, _shown(row.cells[column])) for row in table.rows]
         printed = [_times(sign, _number(row.cells[column].published)) for row in table.rows]
         for place in _improved(table, ours, baseline):
             rows[place][column] = replace(rows[place][column], better=True)
@@ -44,6 +44,11 @@ def emphasise(table: Table, baseline: str, metrics: Sequence[str | None]) -> Tab
 
 def _times(sign: int, value: float | None) -> float | None:
     return None if value is None else sign * value
+
+
+def _shown(cell: Cell) -> float | None:
+    """The mean as a reader sees it: two numbers that look alike are no improvement."""
+    return None if cell.mean is None else round(cell.mean, cell.decimals)
 
 
 def _number(printed: str | None) -> float | None:

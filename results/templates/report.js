@@ -19,17 +19,20 @@ function compareRows(a, b, column, sign) {
 
 function addSorting(table) {
   const heads = [...table.tHead.rows[0].cells];
+  const asWritten = [...table.tBodies[0].rows];
   for (const head of heads) {
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const ascending = head.getAttribute("aria-sort") !== "ascending";
+      const next = { null: "ascending", ascending: "descending", descending: null }[head.getAttribute("aria-sort")];
       for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-      const rows = [...table.tBodies[0].rows];
-      rows.sort((a, b) => compareRows(a, b, head.cellIndex, ascending ? 1 : -1));
+      const rows = [...asWritten];
+      if (next) {
+        head.setAttribute("aria-sort", next);
+        rows.sort((a, b) => compareRows(a, b, head.cellIndex, next === "ascending" ? 1 : -1));
+      }
       table.tBodies[0].append(...rows);
     });
   }
@@ -79,4 +82,9 @@ function openTarget() {
   target.scrollIntoView();
 }
 window.addEventListener("hashchange", openTarget);
+/* A link to where one is already changes no address. */
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='#']");
+  if (link && link.hash === location.hash) openTarget();
+});
 openTarget();

@@ -116,6 +116,30 @@ def test_pairs_are_formed_by_seed(sweep: Sweep) -> None:
     assert compare(pd.concat([shuffled, shuffled]), "opera") == found
 
 
+def test_random_weights_pair_with_every_length_of_training(sweep: Sweep) -> None:
+    for seed in (0, 1):
+        sweep.add("random_init", 30.0 + seed, seed=seed, epochs=0, global_batch_size=1024)
+        for epochs in (5, 10):
+            sweep.add("opera", 80.0 + epochs + seed, seed=seed, epochs=epochs)
+    for method, baseline, sign in (("opera", "random_init", 1), ("random_init", "opera", -1)):
+        found = compare(sweep.frame(), method, baseline)
+        groups = {g.fields["pretrain_epochs"]: g for g in found.groups if g.fields["metric"] == "top1"}
+        assert {epochs: g.difference.mean for epochs, g in groups.items()} == {5: sign * 55.0, 10: sign * 60.0}
+        assert all(g.seeds == (0, 1) for g in groups.values())
+        assert found.unpaired == ()
+
+
+def test_without_a_pair_a_sentence_says_so(sweep: Sweep) -> None:
+    sweep.add("opera", 90.0, epochs=5)
+    sweep.add("moco_v3", 80.0, epochs=10)
+    found = compare(sweep.frame(), "opera")
+    for format in ("md", "terminal"):  # noqa: A001
+        text = render_comparison(found, format)
+        assert "there is nothing to compare" in text
+        assert "Δ" not in text
+        assert "differs in pretrain_epochs (5, there 10)" in text.replace("\n", " ")
+
+
 def test_verdicts_claim_no_more_than_the_pairs_show(sweep: Sweep) -> None:
     sweep.add("opera", 99.0)
     sweep.add("moco_v3", 50.0)

@@ -105,6 +105,9 @@ def test_columns_sort_by_number_and_back(page: Any) -> None:
     again = [float(text.split()[0]) for text in column(page, "Digits", 3) if text[0].isdigit()]
     assert again == sorted(numbers, reverse=True)
     assert sorted(column(page, "Digits", 3)) == sorted(before), "no row is lost"
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") is None
+    assert column(page, "Digits", 3) == before, "the order of the paper comes back"
 
 
 def test_cells_without_a_number_stay_last(page: Any) -> None:
@@ -167,6 +170,18 @@ def test_nothing_is_cut_off(page: Any, width: int, media: str) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(media=media)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [700, 1050])
+def test_tables_take_the_whole_width_of_the_paper(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(media="print")
+    for box in page.locator(".box:has(table)").all():
+        if box.is_visible():
+            whole, table = (
+                box.evaluate(f"(box) => {what}.clientWidth") for what in ("box", "box.querySelector('table')")
+            )
+            assert table > 0.98 * whole
 
 
 def test_print_leaves_out_what_paper_can_not_do(page: Any) -> None:

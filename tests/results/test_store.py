@@ -138,4 +138,4 @@ def test_a_record_with_a_number_that_is_none_is_listed_not_fatal(tmp_path: Path)
     record.write_text(text.replace("1.5", "NaN"), encoding="utf-8")
     (problem,) = load_runs(tmp_path).problems
     assert "metrics.loss" in problem
-    assert "delete it to run this again" in problem
+    assert "without that file the run starts again" in problem
