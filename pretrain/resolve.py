@@ -59,6 +59,8 @@ def resolve_pretraining(
 
     epochs = options.get("epochs")
     base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
+    if epochs and base.get("epochs") == 0:
+        raise InputError(f"option epochs: method {method} trains nothing, so its epochs are 0, not {epochs}")
     # A recipe serves several methods; MoCo-v3's temperature means nothing to a method without one.
     recipe_options = base.pop("method_options", {})
     base_method_options = {key: value for key, value in recipe_options.items() if key in method_keys}

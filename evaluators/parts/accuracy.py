@@ -33,4 +33,5 @@ def accuracies(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int, devic
     for logits, labels in batches:
         for metric in metrics.values():
             metric.update(logits, labels)
-    return {name: 100 * float(metric.compute()) for name, metric in metrics.items()}
+    # torchmetrics divides in float32; beyond four decimals there is only its rounding.
+    return {name: round(100 * float(metric.compute()), 4) for name, metric in metrics.items()}

@@ -59,3 +59,10 @@ def test_only_what_differs_from_the_recipe_counts_as_changed() -> None:
     assert resolve(arrangement="A", epochs=3).recipe.changed == ("arrangement", "epochs")
     assert resolve_evaluation("linear", subject=plain, options={"epochs": 12}).recipe.changed == ()
     assert resolve_evaluation("linear", subject=plain, options={"epochs": 3}).recipe.changed == ("epochs",)
+
+
+def test_random_weights_are_trained_for_no_epoch() -> None:
+    with pytest.raises(
+        InputError, match="option epochs: method random_init trains nothing, so its epochs are 0, not 3"
+    ):
+        resolve("random_init", epochs=3)
