@@ -6,7 +6,7 @@ columns of a two-column page. Bold is better than the baseline, underlined the b
 
 from __future__ import annotations
 
-from results.render._text import Part, cell_parts, join, split_scripts, title_line
+from results.render._text import Part, cell_parts, join, split_scripts
 from results.tables.model import Cell, Row, Table
 
 _ESCAPES = {
@@ -46,7 +46,8 @@ def render(table: Table) -> str:
     lines = [
         rf"\begin{{{environment}}}[t]",
         r"\centering",
-        rf"\caption{{{_escape(title_line(table))}}}",
+        # The document numbers its tables itself: "Table 1: Table 5." would be two numbers.
+        rf"\caption{{{_escape(table.caption.rstrip('.'))} ({_escape(table.title)}).}}",
         rf"\label{{tab:{table.id}}}",
         r"\scriptsize",
         r"\setlength{\tabcolsep}{2.5pt}",
