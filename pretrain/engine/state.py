@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from pretrain.checkpoint import TRAINING_STATE_FILE
 from pretrain.errors import InputError
 
+_PREVIOUS = f"previous_{TRAINING_STATE_FILE}"
+
 
 def save_training_state(directory: Path, state: dict[str, Any]) -> None:
-    """Replace the state on disk in one step: a kill leaves the old one or the new one."""
+    """Put the state on disk; the one before stays beside it, for a file that a failing disk damages."""
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / TRAINING_STATE_FILE
     temporary = final.with_name(f".{final.name}.tmp")
@@ -22,6 +25,8 @@ def save_training_state(directory: Path, state: dict[str, Any]) -> None:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
+        if final.exists():
+            final.replace(directory / _PREVIOUS)
         temporary.replace(final)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -34,18 +39,22 @@ def load_training_state(directory: Path) -> dict[str, Any] | None:
     Raises
     ------
     InputError
-        The file can't be read as tensors and plain values.
+        There is a state, and neither the last one nor the one before can be read as tensors and plain values.
     """
-    path = directory / TRAINING_STATE_FILE
-    if not path.exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(f"{path}: unreadable training state; delete it to start this run afresh") from error
-    return state
+    found = [path for name in (TRAINING_STATE_FILE, _PREVIOUS) if (path := directory / name).exists()]
+    for path in found:
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises whatever it runs into
+            print(f"{path}: unreadable training state ({type(error).__name__})", file=sys.stderr, flush=True)
+        else:
+            return state
+    if found:
+        raise InputError(f"{found[0]}: unreadable training state; delete it to start this run afresh")
+    return None
 
 
 def discard_training_state(run_directory: Path) -> None:
     """Free the space once the run's record is written."""
-    (run_directory / "checkpoints" / TRAINING_STATE_FILE).unlink(missing_ok=True)
+    for name in (TRAINING_STATE_FILE, _PREVIOUS):
+        (run_directory / "checkpoints" / name).unlink(missing_ok=True)

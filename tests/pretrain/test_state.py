@@ -1,0 +1,32 @@
+"""The training state on disk: damage to the last one costs the steps since the one before, not the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pretrain.checkpoint import TRAINING_STATE_FILE
+from pretrain.engine.state import discard_training_state, load_training_state, save_training_state
+from pretrain.errors import InputError
+
+
+def test_a_damaged_state_leaves_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "checkpoints"
+    assert load_training_state(directory) is None
+    for step in (1, 2, 3):
+        save_training_state(directory, {"step": step})
+    assert load_training_state(directory) == {"step": 3}
+    last = directory / TRAINING_STATE_FILE
+    last.write_bytes(last.read_bytes()[:100])
+    assert load_training_state(directory) == {"step": 2}
+    assert f"{last}: unreadable training state" in capsys.readouterr().err
+    # A kill between the two renamings leaves the one before alone.
+    last.unlink()
+    assert load_training_state(directory) == {"step": 2}
+    for path in directory.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="delete it to start this run afresh"):
+        load_training_state(directory)
+    discard_training_state(tmp_path)
+    assert list(directory.iterdir()) == []
