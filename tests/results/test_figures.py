@@ -14,7 +14,7 @@ from results.figures import FORMATS, figure_names, find_figure, save_figure
 from results.figures._style import _STYLES, method_style
 from results.frame import to_frame
 from results.store import Store, load_runs
-from tests.results.paper_runs import PAPER, TINY, write_paper_runs
+from tests.results.paper_runs import TINY, write_paper_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
 
 HEADLINE = {"top1", "knn_top1", "recall_at_1"}
@@ -173,26 +173,6 @@ def test_figure5_shows_what_the_paper_prints(paper: tuple[Store, pd.DataFrame]) 
         ("transfer", 150): 43.4,
         ("transfer", 300): 43.6,
     }
-
-
-def test_figure1_holds_the_papers_numbers_beside_runs_of_its_scale(tmp_path: Path) -> None:
-    write_paper_runs(tmp_path, PAPER)
-    store = load_runs(tmp_path)
-    bars = find_figure("figure1").data(store.runs, to_frame(store.runs))
-    paper = {
-        (b["backbone"], b["task"].split("\n")[1], b["protocol"], b["method"]): b["paper"]
-        for b in bars.to_dict("records")
-    }
-    assert paper["resnet50", "ImageNet", "linear", "opera"] == 74.8
-    assert paper["resnet50", "CIFAR-100", "transfer", "supervised"] == 85.5
-    assert paper["vit_small", "ADE20K", "segmentation", "moco_v3"] == 42.3
-
-
-def test_figure1_claims_no_number_of_the_paper_in_miniature(paper: tuple[Store, pd.DataFrame]) -> None:
-    bars = find_figure("figure1").data(paper[0].runs, paper[1])
-    assert bars["paper"].isna().all()
-    assert (bars["n"] == 2).all()
-    assert not bars.duplicated(["backbone", "task", "method"]).any()
 
 
 def test_similarity_adds_up_its_seeds(paper: tuple[Store, pd.DataFrame]) -> None:
