@@ -175,6 +175,30 @@ def test_figure5_shows_what_the_paper_prints(paper: tuple[Store, pd.DataFrame]) 
     }
 
 
+@pytest.mark.parametrize("name", ["figure4", "figure5", "figure6", "figure7", "figure8"])
+def test_ours_tell_their_seeds_and_the_papers_tell_none(name: str, paper: tuple[Store, pd.DataFrame]) -> None:
+    for panel in find_figure(name).draw(paper[0].runs, paper[1]).axes:
+        theirs = "Paper" in panel.get_title()
+        assert ("n = " not in panel.get_xlabel()) if theirs else panel.get_xlabel().endswith("(n = 2)")
+
+
+def test_only_the_papers_markers_are_open(paper: tuple[Store, pd.DataFrame]) -> None:
+    for panel in find_figure("figure5").draw(paper[0].runs, paper[1]).axes:
+        theirs = "Paper" in panel.get_title()
+        faces = [line.get_markerfacecolor() for line in panel.lines if line.get_marker() not in ("None", "", "|", "_")]
+        assert faces
+        assert all((face == "white") == theirs for face in faces)
+
+
+def test_one_network_looks_the_same_in_every_panel(paper: tuple[Store, pd.DataFrame]) -> None:
+    looks = {
+        (text, container[0].get_marker(), container[0].get_linestyle())
+        for panel in find_figure("figure5").draw(paper[0].runs, paper[1]).axes
+        for container, text in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    assert len(looks) == len({text for text, *_ in looks}) == 3
+
+
 def test_similarity_adds_up_its_seeds(paper: tuple[Store, pd.DataFrame]) -> None:
     bins = find_figure("similarity").data(paper[0].runs, paper[1])
     shares = bins.groupby(["backbone", "variant", "space", "kind"])["share"].sum()
