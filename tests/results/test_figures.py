@@ -59,8 +59,10 @@ def frame(store: Store) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, pd.DataFrame]:
-    """The whole paper in miniature, two seeds."""
+    """The whole paper in miniature and appendix C, two seeds."""
     runs = tmp_path_factory.mktemp("paper")
+    for seed in range(2):
+        write_run(runs, evaluation(pretraining("opera_mim", seed=seed)))
     write_paper_runs(runs, TINY, seeds=2, similarity=True)
     store = load_runs(runs)
     return store, to_frame(store.runs)
@@ -206,6 +208,11 @@ def test_similarity_adds_up_its_seeds(paper: tuple[Store, pd.DataFrame]) -> None
     assert set(bins["n"]) == {2}
     assert set(bins[bins["variant"] == "opera"]["space"]) == {"backbone", "instance", "class"}
     assert set(bins[bins["variant"] == "moco_v3"]["space"]) == {"backbone", "instance"}
+
+
+def test_mim_needs_a_run_with_a_masked_image_space(store: Store, frame: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match="no finished evaluation of opera_mim"):
+        find_figure("mim").draw(store.runs, frame)
 
 
 def test_curves_take_the_later_of_repeated_epochs(tmp_path: Path) -> None:
