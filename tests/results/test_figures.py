@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from scipy import stats
 
 from results.errors import InputError
@@ -101,6 +102,21 @@ def test_methods_shows_the_frames_numbers(store: Store, frame: pd.DataFrame) -> 
         assert row["mean"].iloc[0] == pytest.approx(row["value"].mean())
         assert row["standard_error"].iloc[0] == pytest.approx(stats.sem(row["value"]))
         assert set(row["n"]) == {len(row)}
+
+
+def test_methods_tells_the_metrics_of_one_evaluation_apart(paper: tuple[Store, pd.DataFrame]) -> None:
+    titles = [axes.get_title() for axes in find_figure("methods").draw(paper[0].runs, paper[1]).axes]
+    assert len(set(titles)) == len(titles)
+    assert sum(title.endswith("Box AP") for title in titles) == sum(title.endswith("Mask AP") for title in titles) == 2
+
+
+def test_methods_draws_no_single_seed_twice(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(pretraining("opera")))
+    store = load_runs(tmp_path)
+    figure = find_figure("methods").draw(store.runs, to_frame(store.runs))
+    dots = [found for found in figure.axes[0].collections if isinstance(found, PathCollection)]
+    assert len(dots) == 1
+    assert figure.get_supxlabel() == "n = 1 seed; axes do not start at 0"
 
 
 def test_seeds_shows_distances_from_the_mean(store: Store, frame: pd.DataFrame) -> None:
