@@ -15,7 +15,6 @@ from results.figures import FORMATS, figure_names, find_figure, save_figure
 from results.figures._style import _STYLES, method_style
 from results.frame import to_frame
 from results.store import Store, load_runs
-from tests.results.paper_runs import TINY, write_paper_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
 
 HEADLINE = {"top1", "knn_top1", "recall_at_1"}
@@ -56,17 +55,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture(scope="module")
 def frame(store: Store) -> pd.DataFrame:
     return to_frame(store.runs)
-
-
-@pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, pd.DataFrame]:
-    """The whole paper in miniature and appendix C, two seeds."""
-    runs = tmp_path_factory.mktemp("paper")
-    for seed in range(2):
-        write_run(runs, evaluation(pretraining("opera_mim", seed=seed)))
-    write_paper_runs(runs, TINY, seeds=2, similarity=True)
-    store = load_runs(runs)
-    return store, to_frame(store.runs)
 
 
 @pytest.mark.parametrize("name", figure_names())
@@ -147,112 +135,9 @@ def test_figure4_puts_ours_beside_the_published_numbers(store: Store, frame: pd.
             assert sorted(found) == sorted(expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "field", "values"),
-    [
-        ("figure5", "pretrain_epochs", [2, 4, 6, 8, 12]),
-        ("figure6", "mlp_layers", [1, 2, 3, 4, 5]),
-        ("figure7", "embedding_dimension", [32, 64, 128, 256]),
-        ("figure8", "hidden_dimension", [128, 256, 512, 1024]),
-    ],
-)
-def test_an_ablation_varies_one_setting(
-    name: str, field: str, values: list[int], paper: tuple[Store, pd.DataFrame]
-) -> None:
-    store, frame = paper
-    shown = find_figure(name).data(store.runs, frame)
-    ours = shown[shown["run_id"].notna()]
-    tiny_vit = ours[ours["backbone"] == "tiny_vit"]
-    for side, protocol in (("classification", "finetune"), ("transfer", "segmentation")):
-        found = tiny_vit[tiny_vit["side"] == side]
-        assert set(found["protocol"]) == {protocol}
-        assert sorted(found[field].unique()) == values
-        assert len(found) == 2 * len(values), "two seeds, each value once"
-        others = {"pretrain_epochs", "mlp_layers", "embedding_dimension", "hidden_dimension", "global_batch_size"} - {
-            field
-        }
-        assert all(found[other].nunique() == 1 for other in others)
-    expected = frame.set_index(["run_id", "metric"])["value"]
-    for row in ours.to_dict("records"):
-        assert row["value"] == expected[row["run_id"], row["metric"]]
-
-
-def test_figure5_shows_what_the_paper_prints(paper: tuple[Store, pd.DataFrame]) -> None:
-    shown = find_figure("figure5").data(paper[0].runs, paper[1])
-    printed = shown[shown["source"] == "paper"]
-    points = {(row["side"], row["pretrain_epochs"]): row["value"] for row in printed.to_dict("records")}
-    # Section 4.3's text, and Tables 7, 2 and 4
-    assert points == {
-        ("classification", 50): 78.7,
-        ("classification", 100): 78.8,
-        ("classification", 150): 79.1,
-        ("classification", 300): 80.0,
-        ("transfer", 100): 42.4,
-        ("transfer", 150): 43.4,
-        ("transfer", 300): 43.6,
-    }
-
-
-@pytest.mark.parametrize("name", ["figure4", "figure5", "figure6", "figure7", "figure8"])
-def test_ours_tell_their_seeds_and_the_papers_tell_none(name: str, paper: tuple[Store, pd.DataFrame]) -> None:
-    for panel in find_figure(name).draw(paper[0].runs, paper[1]).axes:
-        theirs = "Paper" in panel.get_title()
-        assert ("n = " not in panel.get_xlabel()) if theirs else panel.get_xlabel().endswith("(n = 2)")
-
-
-def test_only_the_papers_markers_are_open(paper: tuple[Store, pd.DataFrame]) -> None:
-    for panel in find_figure("figure5").draw(paper[0].runs, paper[1]).axes:
-        theirs = "Paper" in panel.get_title()
-        faces = [line.get_markerfacecolor() for line in panel.lines if line.get_marker() not in ("None", "", "|", "_")]
-        assert faces
-        assert all((face == "white") == theirs for face in faces)
-
-
-def test_one_network_looks_the_same_in_every_panel(paper: tuple[Store, pd.DataFrame]) -> None:
-    looks = {
-        (text, container[0].get_marker(), container[0].get_linestyle())
-        for panel in find_figure("figure5").draw(paper[0].runs, paper[1]).axes
-        for container, text in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    assert len(looks) == len({text for text, *_ in looks}) == 3
-
-
-def test_similarity_adds_up_its_seeds(paper: tuple[Store, pd.DataFrame]) -> None:
-    bins = find_figure("similarity").data(paper[0].runs, paper[1])
-    shares = bins.groupby(["backbone", "variant", "space", "kind"])["share"].sum()
-    assert shares.to_numpy() == pytest.approx(1.0)
-    assert set(bins["n"]) == {2}
-    assert set(bins[bins["variant"] == "opera"]["space"]) == {"backbone", "instance", "class"}
-    assert set(bins[bins["variant"] == "moco_v3"]["space"]) == {"backbone", "instance"}
-
-
 def test_mim_needs_a_run_with_a_masked_image_space(store: Store, frame: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="no finished evaluation of opera_mim"):
         find_figure("mim").draw(store.runs, frame)
-
-
-def test_curves_take_the_later_of_repeated_epochs(tmp_path: Path) -> None:
-    rows = [{"epoch": e, "loss": loss} for e, loss in ((1, 3.0), (2, 2.5), (3, 9.0), (2, 2.4), (3, 2.0))]
-    write_run(tmp_path, pretraining("opera"), state="running", progress=[*rows, {"epoch": 4, "other": 1.0}])
-    store = load_runs(tmp_path)
-    shown = find_figure("curves").data(store.runs, to_frame(store.runs))
-    assert shown[["epoch", "loss"]].to_numpy().tolist() == [[1.0, 3.0], [2.0, 2.4], [3.0, 2.0]]
-
-
-def test_monitoring_shows_the_runs_that_were_looked_at(tmp_path: Path) -> None:
-    rows = [{"epoch": 1, "loss": 3.0}, {"epoch": 1, "knn_top1": 40.0, "recall_at_1": 30.0}, {"epoch": 2, "loss": 2.0}]
-    again = [{"epoch": 1, "knn_top1": 41.0, "recall_at_1": 31.0}, {"epoch": 3, "knn_top1": 50.0, "recall_at_1": 45.0}]
-    write_run(tmp_path, pretraining("moco_v3"), progress=rows[::2])
-    store = load_runs(tmp_path)
-    with pytest.raises(InputError, match="no pretraining was monitored; launch with --compute"):
-        find_figure("monitoring").data(store.runs, to_frame(store.runs))
-    run_id = write_run(tmp_path, pretraining("opera"), progress=[*rows, *again])
-    store = load_runs(tmp_path)
-    shown = find_figure("monitoring").data(store.runs, to_frame(store.runs))
-    assert shown[["run_id", "epoch", "knn_top1", "recall_at_1"]].to_numpy().tolist() == [
-        [run_id, 1.0, 41.0, 31.0],
-        [run_id, 3.0, 50.0, 45.0],
-    ]
 
 
 def test_rows_are_told_apart_by_what_differs(tmp_path: Path) -> None:
