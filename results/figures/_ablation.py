@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.errors import InputError
-from results.figures._points import evaluation_points
+from results.figures._points import evaluation_points, n_of
 from results.figures._style import MUTED, backbone_label, backbone_order, method_style
 from results.statistics import mean, standard_error
 
@@ -37,6 +37,7 @@ _SETTINGS = (
     "hidden_dimension",
 )
 _LINES = ("-", "--", ":", "-.")
+_MARKERS = (method_style("opera").marker, "D", "*", "h")
 
 
 def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
@@ -79,8 +80,11 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
     panels = list(points["panel"].unique())
     figure = Figure(figsize=(2.8 * (len(panels) + len(paper)) + 0.4, 2.9))
     grid = figure.subplots(1, len(panels) + len(paper), squeeze=False)[0]
+    series = sorted(set(zip(points["backbone"], points["series"], strict=True)), key=_series_order)
     for axes, panel in zip(grid, panels, strict=False):
-        _draw_panel(axes, points[points["panel"] == panel], field)
+        found = points[points["panel"] == panel]
+        _draw_panel(axes, found, field, [name for _, name in series])
+        axes.set_xlabel(f"{label} ({n_of(found.groupby(['series', field]).size())})", color=MUTED)
         *heading, unit = panel.split("\n")
         axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
         axes.set_ylabel(unit)
@@ -88,11 +92,11 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
         look = method_style("opera")
         axes.plot(*zip(*printed, strict=True), look.marker, color=look.colour, markerfacecolor="white")
         axes.set_title(heading, fontsize=8.5, fontweight="normal")
+        axes.set_xlabel(label, color=MUTED)
         axes.set_ylabel(unit)
         axes.margins(x=0.1, y=0.15)
         axes.set_xticks([x for x, _ in printed])
     for axes in grid:
-        axes.set_xlabel(label, color=MUTED)
         axes.grid(axis="y")
         if doubling:
             axes.set_xscale("log", base=2)
@@ -134,26 +138,29 @@ def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
     ]
 
 
-def _draw_panel(axes: Axes, points: pd.DataFrame, field: str) -> None:
-    look = method_style("opera")
-    order = sorted(points["backbone"].unique(), key=backbone_order)
-    names = sorted(points["series"].unique(), key=lambda name: [backbone_label(b) in name for b in order], reverse=True)
-    for number, name in enumerate(names):
+def _series_order(series: tuple[str, str]) -> tuple[tuple[int, str], str]:
+    backbone, name = series
+    return backbone_order(backbone), name
+
+
+def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[str]) -> None:
+    """``series``: those of the whole figure, so that one looks the same in every panel."""
+    colour = method_style("opera").colour
+    for number, name in enumerate(series):
+        if name not in set(points["series"]):
+            continue
         found = points[points["series"] == name].groupby(field)["value"].agg(list)
         centres = [mean(values) for values in found]
         errors = [standard_error(values) or 0.0 for values in found]
-        face = look.colour if number == 0 else "white"
         axes.errorbar(
             found.index.astype(float),
             centres,
             yerr=errors,
-            color=look.colour,
-            alpha=1 - 0.25 * min(number, 2),
+            color=colour,
             linestyle=_LINES[number % len(_LINES)],
             linewidth=1.2,
-            marker=look.marker,
-            markersize=5.5,
-            markerfacecolor=face,
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=6.5,
             label=name,
         )
         for x, values in found.items():

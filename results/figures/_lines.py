@@ -96,7 +96,8 @@ def draw_curves(value: str, curves: pd.DataFrame, label: str, *, comparable: boo
                 alpha=0.8,
             )
         axes.set_title(method_style(name).label)
-        axes.set_xlabel(f"epoch (n = {found['run_id'].nunique()} runs)")
+        count = found["run_id"].nunique()
+        axes.set_xlabel(f"epoch (n = {count} run{'s' if count > 1 else ''})")
         axes.set_xlim(left=0)
         axes.locator_params(axis="x", nbins=5, integer=True)
         axes.grid(axis="y")

@@ -6,6 +6,7 @@ seed, and a panel only if their protocol recipe, epochs and data fingerprint agr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from results.errors import InputError
@@ -47,6 +48,7 @@ COLUMNS = (
     "dataset",
     "metric",
     *_CONDITIONS,
+    "protocol_changes",
     "schedule",
     "seed",
     "run_id",
@@ -106,10 +108,13 @@ def axis_label(name: str) -> str:
 def seed_count(points: pd.DataFrame) -> str:
     """``n = 3 seeds``, or the range where rows have different numbers of seeds."""
     counts = points.groupby(["backbone", "row", "panel"])["seed"].nunique()
-    low, high = int(counts.min()), int(counts.max())
-    if low == high:
-        return f"n = {low} seed{'s' if low > 1 else ''}"
-    return f"n = {low}–{high} seeds"
+    return f"{n_of(counts)} seed{'s' if counts.max() > 1 else ''}"
+
+
+def n_of(counts: Iterable[int]) -> str:
+    """``n = 3``, or ``n = 1–3`` where the counts differ."""
+    low, *_, high = sorted([*counts] * 2)
+    return f"n = {low}" if low == high else f"n = {low}–{high}"
 
 
 def _label_rows(rows: list[dict[str, Any]]) -> None:

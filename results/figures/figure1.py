@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.declarations import find_declaration
 from results.errors import InputError
-from results.figures._points import evaluation_points
+from results.figures._points import evaluation_points, n_of
 from results.figures._style import INK, backbone_label, backbone_order, method_style, protocol_label
 from results.metrics import metric
 from results.reference import load_reference, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import lay_out
 from results.titles import dataset_title
+from results.variants import present
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,13 +26,17 @@ if TYPE_CHECKING:
 
 TITLE = "Downstream tasks"
 CAPTION = (
-    "Each method's longest pretraining at the batch size that most methods share, and its longest evaluation; mean "
-    "over seeds ± one standard error, from 0. Black ticks: what the paper prints for the same network, data and epochs."
+    "All bars of a network belong to one pretraining setting (data, epochs, batch size), all bars of a task to one way "
+    "of judging (recipe, F.T. epochs, schedule): what most methods share. Of several, the longer pretraining, then the "
+    "smaller batch; the protocol as its recipe has it, then the longer one. A method without such a run has no bar. "
+    "Mean over seeds ± one standard error, from 0. Black ticks: what the paper prints for the same setting."
 )
 METHODS = ("supervised", "moco_v3", "opera")
 _HATCHES = {"supervised": "", "moco_v3": "////", "opera": ""}
 _METRICS = ("top1", "mIoU", "box_AP", "mask_AP")
 _PROTOCOLS = ("linear", "finetune", "transfer", "segmentation", "detection")
+_PRETRAINING = ("pretrain_dataset", "pretrain_epochs", "global_batch_size")
+_EVALUATION = ("finetune_epochs", "schedule", "protocol_recipe", "protocol_changes", "fingerprint")
 _TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 
 
@@ -40,7 +46,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No task has two of the methods.
+        No task has two of the methods in one setting, or runs of one bar differ in a setting the figure can't show.
     """
     import pandas as pd
 
@@ -48,30 +54,13 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     points = points[
         points["variant"].isin(METHODS) & points["metric"].isin(_METRICS) & points["protocol"].isin(_PROTOCOLS)
     ]
-    if points.empty or points.groupby("backbone")["variant"].nunique().max() < 2:
-        raise InputError("no network has results of two of supervised, moco_v3 and opera")
     bars: list[dict[str, Any]] = []
-    for backbone, of_backbone in points.groupby("backbone", sort=False):
-        chosen = of_backbone[of_backbone["global_batch_size"] == _shared_batch(of_backbone)]
-        for (variant, protocol, dataset, name), found in chosen.groupby(
-            ["variant", "protocol", "dataset", "metric"], sort=False
-        ):
-            longest = _longest(found)
-            values = longest["value"].tolist()
-            first = longest.iloc[0].to_dict()
-            bars.append(
-                {
-                    "backbone": backbone,
-                    "task": _task(str(protocol), str(dataset), str(name)),
-                    "method": variant,
-                    **{k: first[k] for k in ("pretrain_dataset", "pretrain_epochs", "global_batch_size")},
-                    **{k: first[k] for k in ("protocol", "dataset", "metric", "finetune_epochs", "schedule")},
-                    "mean": mean(values),
-                    "standard_error": standard_error(values),
-                    "n": len(values),
-                    "paper": _published({str(k): v for k, v in first.items()}, str(variant)),
-                }
-            )
+    for _, of_backbone in points.groupby("backbone", sort=False):
+        alike = _of_shared_pretraining(of_backbone)
+        for _, of_task in alike.groupby(["protocol", "dataset", "metric"], sort=False):
+            bars += [_bar(found) for _, found in _of_shared_evaluation(of_task).groupby("variant", sort=False)]
+    if max(Counter((bar["backbone"], bar["task"]) for bar in bars).values(), default=0) < 2:
+        raise InputError("no task has results of two of supervised, moco_v3 and opera in one setting")
     places = {name: place for place, name in enumerate(_PROTOCOLS)}
     bars.sort(
         key=lambda b: (backbone_order(b["backbone"]), places[b["protocol"]], b["task"], METHODS.index(b["method"]))
@@ -87,23 +76,25 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     bars = data(runs, frame)
     backbones = list(bars["backbone"].unique())
     by_protocol = sorted(zip(bars["protocol"], bars["task"], strict=True), key=lambda pair: _PROTOCOLS.index(pair[0]))
-    tasks = list(dict.fromkeys(task for _, task in by_protocol))
+    tasks = {task: f"{task}{_length(bars[bars['task'] == task])}" for _, task in by_protocol}
     methods = [name for name in METHODS if name in set(bars["method"])]
     figure = Figure(figsize=(1.6 + 2.7 * len(backbones), 0.9 + 0.2 * (len(methods) + 1) * len(tasks)))
     for axes, backbone in zip(
         figure.subplots(1, len(backbones), squeeze=False, sharey=True)[0], backbones, strict=True
     ):
         _draw_panel(axes, bars[bars["backbone"] == backbone], tasks, methods)
-        axes.set_title(backbone_label(backbone))
+        axes.set_title(f"{backbone_label(backbone)}{_pretraining(bars[bars['backbone'] == backbone])}")
     handles = [Patch(**_look(name), label=method_style(name).label) for name in methods]
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles))
     return figure
 
 
-def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: list[str], methods: list[str]) -> None:
+def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: dict[str, str], methods: list[str]) -> None:
+    """``tasks``: each bar's task → its label."""
+    places = {task: place for place, task in enumerate(tasks)}
     height = 1 / (len(methods) + 1)
     for bar in bars.to_dict("records"):
-        y = tasks.index(bar["task"]) + methods.index(bar["method"]) * height
+        y = places[bar["task"]] + methods.index(bar["method"]) * height
         error = None if bar["n"] < 2 else bar["standard_error"]
         axes.barh(
             y, bar["mean"], height * 0.9, xerr=error, error_kw={"linewidth": 1, "ecolor": INK}, **_look(bar["method"])
@@ -113,10 +104,10 @@ def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: list[str], methods: list[
         if bar["paper"] == bar["paper"]:  # not NaN
             axes.plot([bar["paper"]] * 2, [y - height / 2, y + height / 2], color="black", linewidth=1.6)
     axes.set_xlim(0, 100)
-    axes.set_yticks([place + height * (len(methods) - 1) / 2 for place in range(len(tasks))], tasks)
+    axes.set_yticks([place + height * (len(methods) - 1) / 2 for place in places.values()], list(tasks.values()))
     axes.set_ylim(len(tasks) - height / 2, -height)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
-    axes.set_xlabel("%")
+    axes.set_xlabel(f"% ({n_of(bars['n'])})")
     axes.grid(axis="x")
 
 
@@ -129,18 +120,62 @@ def _task(protocol: str, dataset: str, name: str) -> str:
     return f"{protocol_label(protocol)}{what}\n{dataset_title(dataset)}"
 
 
-def _shared_batch(points: pd.DataFrame) -> int:
-    shared = points.groupby("global_batch_size")["variant"].nunique()
-    return int(shared[shared == shared.max()].index.min())
+def _pretraining(bars: pd.DataFrame) -> str:
+    told = [("pretrain_epochs", "{:g} epochs"), ("global_batch_size", "batch {:g}")]
+    known = [text.format(bars[field].dropna().iloc[0]) for field, text in told if bars[field].notna().any()]
+    return f"\n{', '.join(known)}" if known else ""
 
 
-def _longest(points: pd.DataFrame) -> pd.DataFrame:
-    """The runs of one setting: longest pretraining, then longest evaluation."""
-    for column in ("pretrain_epochs", "finetune_epochs", "schedule"):
-        if points[column].notna().any():
-            points = points[points[column] == points[column].dropna().max()]
-    one: pd.DataFrame = points[points["setting"] == points["setting"].min()]
-    return one
+def _length(bars: pd.DataFrame) -> str:
+    """How long the task's evaluation is: epochs, or the range where networks have their own, and schedule."""
+    epochs, schedules = sorted(bars["finetune_epochs"].dropna().unique()), sorted(bars["schedule"].dropna().unique())
+    ends = "–".join(dict.fromkeys(f"{count:g}" for count in epochs[:1] + epochs[-1:]))
+    return "".join([f", {ends} epochs" if epochs else "", *(f", {name}" for name in schedules)])
+
+
+def _of_shared_pretraining(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of one pretraining setting; what a checkpoint from elsewhere doesn't tell is no difference."""
+
+    def fitting(setting: dict[Any, Any]) -> pd.DataFrame:
+        fits = [points[field].isna() | (points[field] == setting[field]) for field in _PRETRAINING]
+        found: pd.DataFrame = points[fits[0] & fits[1] & fits[2]]
+        return found
+
+    def rank(setting: dict[Any, Any]) -> tuple[int, int, int]:
+        epochs, batch = (present(setting[field]) or 0 for field in ("pretrain_epochs", "global_batch_size"))
+        return fitting(setting)["variant"].nunique(), epochs, -batch
+
+    return fitting(max(points[[*_PRETRAINING]].drop_duplicates().to_dict("records"), key=rank))
+
+
+def _of_shared_evaluation(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of a task that were judged in one way."""
+
+    def rank(found: pd.DataFrame) -> tuple[int, bool, int, str]:
+        way = {field: present(found[field].iloc[0]) for field in _EVALUATION}
+        as_written = way["protocol_changes"] is None
+        return found["variant"].nunique(), as_written, way["finetune_epochs"] or 0, way["schedule"] or ""
+
+    return max((found for _, found in points.groupby([*_EVALUATION], dropna=False, sort=False)), key=rank)
+
+
+def _bar(points: pd.DataFrame) -> dict[str, Any]:
+    if points["setting"].nunique() > 1:
+        first, second = points.drop_duplicates("setting")["run_id"].head(2)
+        raise InputError(f"runs {first} and {second} differ in a setting that figure1 can't show")
+    run = {str(key): present(value) for key, value in points.iloc[0].items()}
+    values = points["value"].tolist()
+    return {
+        "backbone": run["backbone"],
+        "task": _task(run["protocol"], run["dataset"], run["metric"]),
+        "method": run["variant"],
+        **{name: run[name] for name in (*_PRETRAINING, "protocol", "dataset", "metric")},
+        **{name: run[name] for name in ("finetune_epochs", "schedule", "protocol_recipe")},
+        "mean": mean(values),
+        "standard_error": standard_error(values),
+        "n": len(values),
+        "paper": _published(run, run["variant"]),
+    }
 
 
 def _published(bar: dict[str, Any], variant: str) -> float | None:

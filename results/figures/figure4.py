@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.errors import InputError
-from results.figures._points import axis_label, evaluation_points
+from results.figures._points import axis_label, evaluation_points, n_of
 from results.figures._style import GRID, MUTED, backbone_label, method_style, protocol_label
 from results.reference import load_reference
 from results.statistics import mean, standard_error
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 TITLE = "Arrangements of the class head"
 CAPTION = (
     "Left: the task the labels of pretraining belong to. Right: transfer. Filled: ours, mean over seeds ± one standard "
-    "error, small dots the single seeds. Open: the paper's Figure 4 (ViT-S, ImageNet finetuning and ADE20K), one run "
-    "each. Each panel has its own axis, which does not start at 0."
+    "error, small dots the single seeds. Open: the paper's Figure 4 (ViT-S, ImageNet finetuning and ADE20K). Each "
+    "panel has its own axis, which does not start at 0."
 )
 ARRANGEMENTS = {"A": "opera (A)", "B": "opera (B)", "C": "opera"}
 _SAME_TASK = ("finetune", "linear", "knn")
@@ -154,10 +154,9 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame) -> None:
         axes.scatter(x, mean(values), s=52, marker=look.marker, color=face, edgecolors=look.colour, zorder=3)
         if len(values) > 1:
             axes.scatter([x + 0.22] * len(values), values, s=8, color=look.colour, alpha=0.65, linewidths=0, zorder=2)
-    counts = {len(values) for values in means}
     axes.set_xticks(list(positions.values()), list(positions))
     axes.set_xlim(-0.5, 2.5)
     axes.margins(y=0.15)
     axes.locator_params(axis="y", nbins=5)
-    n = f"{min(counts)}–{max(counts)}" if len(counts) > 1 else str(counts.pop())
-    axes.set_xlabel(f"arrangement (n = {n})", color=MUTED)
+    n = f" ({n_of(means.map(len))})" if ours else ""  # the paper says nothing about runs
+    axes.set_xlabel(f"arrangement{n}", color=MUTED)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TITLE = "Pretraining epochs"
 CAPTION = (
-    ABLATION_CAPTION + " Open: numbers the paper prints for ViT-S at batch size 1024 and 100 epochs of finetuning: in "
+    ABLATION_CAPTION + " Open: what the paper prints for ViT-S at batch size 1024 and 100 epochs of finetuning: in "
     "the text of Figure 5 and in Tables 2, 4 and 7; its curve is only drawn."
 )
 _FIELD = "pretrain_epochs"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from results.figures._points import evaluation_points, rows_in_order, seed_count, without_ablations
+from results.figures._points import axis_label, evaluation_points, rows_in_order, seed_count, without_ablations
 from results.figures._style import GRID, INK, MUTED, backbone_label, method_style, panel_grid
 from results.metrics import metric
 from results.statistics import mean, standard_error
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 TITLE = "Methods under each protocol"
 CAPTION = (
-    "Large marker and number: mean over seeds. Bar: ± one standard error. Small dots: the single seeds. "
-    "Each panel has its own axis, which need not start at 0. Ablations have figures of their own."
+    "Large marker and number: mean over seeds. Where there are several: bar ± one standard error, small dots "
+    "the single seeds. Each panel has its own axis, which need not start at 0. Ablations have figures of their own."
 )
 TITLE_CHARACTERS = 24
 """What fits over a panel."""
@@ -44,6 +45,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
     points = evaluation_points(without_ablations(frame))
     panels = list(points["panel"].unique())
+    titles = _titles(panels)
     rows, columns = panel_grid(len(panels))
     # what no panel of a line knows takes no room beside it
     lines = [points[points["panel"].isin(panels[start : start + columns])] for start in range(0, len(panels), columns)]
@@ -55,10 +57,23 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
         axes.remove()
     for number, panel in enumerate(panels):
         _draw_panel(grid.flat[number], points[points["panel"] == panel], positions[number // columns])
+        grid.flat[number].set_title(titles[panel])
     for axes, places in zip(grid[:, 0], positions, strict=True):
         _label_rows(axes, places)
-    figure.supxlabel(f"{seed_count(points)}; bars: ± standard error; axes do not start at 0", fontsize=8.5, color=MUTED)
+    bars = "; bars: ± standard error" if points.duplicated(GROUP).any() else ""
+    figure.supxlabel(f"{seed_count(points)}{bars}; axes do not start at 0", fontsize=8.5, color=MUTED)
     return figure
+
+
+def _titles(panels: Sequence[str]) -> dict[str, str]:
+    """Panel → its title, with the metric where one evaluation has several."""
+    headings = Counter(panel.rsplit("\n", 1)[0] for panel in panels)
+    titles = {}
+    for panel in panels:
+        heading, unit = panel.rsplit("\n", 1)
+        lines = [*heading.split("\n"), *([unit.removesuffix(" (%)")] if headings[heading] > 1 else [])]
+        titles[panel] = "\n".join(textwrap.fill(line, TITLE_CHARACTERS) for line in lines)
+    return titles
 
 
 def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
@@ -76,9 +91,7 @@ def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, positions: dict[tuple[str, str], float]) -> None:
-    *title, unit = points["panel"].iloc[0].split("\n")
-    axes.set_title("\n".join(textwrap.fill(line, TITLE_CHARACTERS) for line in title))
-    axes.set_xlabel(unit)
+    axes.set_xlabel(axis_label(points["metric"].iloc[0]))
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -89,7 +102,8 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, positions: dict[tuple[str, str
         values = found["value"].tolist()
         centre, error = mean(values), standard_error(values)
         axes.axhline(y, color=GRID, linewidth=0.6, zorder=0)
-        axes.scatter(values, [y + 0.3] * len(values), s=7, color=look.colour, alpha=0.65, linewidths=0, zorder=2)
+        if len(values) > 1:
+            axes.scatter(values, [y + 0.3] * len(values), s=7, color=look.colour, alpha=0.65, linewidths=0, zorder=2)
         axes.errorbar(centre, y, xerr=error, color=look.colour, elinewidth=1.6, zorder=3)
         axes.scatter(
             centre, y, s=38, marker=look.marker, color=look.colour, edgecolors="white", linewidths=0.7, zorder=4

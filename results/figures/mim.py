@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from results.errors import InputError
 from results.figures import methods
+from results.metrics import HEADLINE_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,13 @@ COMPARED = ("moco_v3", "opera", "opera_mim")
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """The lines of figure ``methods`` for the compared methods, OPERA in arrangement C."""
+    """The lines of figure ``methods`` for the compared methods, OPERA in arrangement C.
+
+    Raises
+    ------
+    InputError
+        No evaluation of OPERA-MIM is done.
+    """
     return methods.data(runs, _compared(frame))
 
 
@@ -31,5 +39,8 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 
 def _compared(frame: pd.DataFrame) -> pd.DataFrame:
+    judged = frame["protocol"].notna() & frame["metric"].isin(HEADLINE_METRICS)
+    if not (judged & (frame["method"] == "opera_mim")).any():
+        raise InputError("no finished evaluation of opera_mim; run the sweep mim")
     usual = frame["arrangement"].isna() | (frame["arrangement"] == "C")
     return frame[frame["method"].isin(COMPARED) & usual]

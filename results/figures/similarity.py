@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,8 @@ from results.store import Run
 from results.variants import present, variant
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,11 +24,13 @@ CAPTION = (
     "Distribution of cosine similarity over validation images, all seeds together, of each method's longest "
     "pretraining: two views of one image, two images of one class, two of different classes; upright lines: means. "
     "Corollary 1 of the paper expects them in this order from right to left. A method has only the spaces it trains. "
-    "Each panel has its own axis, which ends at 1."
+    "The panels of a space share their horizontal axis: even in the angle, labelled with its cosine, and up to 1. "
+    "Heights compare within a panel."
 )
 ARTIFACT = "artifacts/similarity.json"
 SPACES = ("backbone", "instance", "class")
 BINS = 40
+_TICKS = (-0.5, 0, 0.5, 0.8, 0.95, 1)
 _SHOWN = ("supervised", "moco_v3", "opera", "opera_mim")
 _KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
     "view": ("two views of an image", "#0072B2", "-"),
@@ -40,7 +45,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No finished ``similarity`` evaluation with its histograms.
+        No finished ``similarity`` evaluation, or none whose histograms can be read.
     """
     import pandas as pd
 
@@ -55,13 +60,12 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
                     row = {"backbone": backbone, "variant": method, "dataset": dataset, "space": space, "kind": kind}
                     row |= {"low": low, "high": high, "count": count, "share": count / sum(counts)}
                     rows.append({**row, "mean": sum(means) / len(means), "n": len(found)})
-    if not rows:
-        raise InputError("no finished similarity evaluation; add 'similarity' to the sweep's evaluations")
     return pd.DataFrame(rows)
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     """A row per network and method, a column per space."""
+    import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -69,7 +73,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     rows = [tuple(map(str, key)) for key, _ in bins.groupby(["backbone", "variant", "dataset"], sort=False)]
     spaces = [space for space in SPACES if space in set(bins["space"])]
     figure = Figure(figsize=(2.5 * len(spaces) + 0.6, 1.35 * len(rows) + 0.8))
-    grid = figure.subplots(len(rows), len(spaces), squeeze=False)
+    grid = figure.subplots(len(rows), len(spaces), squeeze=False, sharex="col")
     for line, (backbone, method, dataset) in zip(grid, rows, strict=True):
         of_row = bins[(bins["backbone"] == backbone) & (bins["variant"] == method) & (bins["dataset"] == dataset)]
         for axes, space in zip(line, spaces, strict=True):
@@ -79,6 +83,10 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
         line[0].set_ylabel(f"{method_style(method).label}\n{backbone_label(backbone)} (n = {n})", color=INK)
     for axes, space in zip(grid[0], spaces, strict=True):
         axes.set_title(f"{space.capitalize()} space")
+        of_space = bins[bins["space"] == space].groupby(["backbone", "variant", "dataset"])
+        axes.set_xscale("function", functions=(_minus_angle, np.cos))
+        axes.set_xticks(_TICKS, [f"{cosine:g}".replace("-", "−") for cosine in _TICKS])
+        axes.set_xlim(min(_left(found) for _, found in of_space), 1)
     for axes in grid[-1]:
         axes.set_xlabel("cosine similarity")
     handles = [Line2D([], [], color=c, linestyle=dashes, label=name) for name, c, dashes in _KINDS.values()]
@@ -90,40 +98,55 @@ def _draw_panel(axes: Axes, bins: pd.DataFrame) -> None:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     if bins.empty:
-        axes.set_xticks([])
+        axes.tick_params(axis="x", length=0, labelbottom=False)
         axes.text(0.5, 0.4, "no such space", transform=axes.transAxes, ha="center", color=MUTED, fontsize=8)
         return
-    left = min(_start(bins[bins["kind"] == kind]) for kind in _KINDS)
+    axes.tick_params(axis="x", labelbottom=True)
+    left = _left(bins)
     for kind, (_, colour, dashes) in _KINDS.items():
         found = bins[(bins["kind"] == kind) & (bins["high"] > left)]
         density, edges = _coarser(found)
         axes.stairs(density, edges, color=colour, linestyle=dashes, linewidth=1.2)
         axes.axvline(found["mean"].iloc[0], color=colour, linestyle=dashes, linewidth=0.8, alpha=0.6)
-    axes.set_xlim(left, 1)
-    axes.locator_params(axis="x", nbins=4)
     axes.set_ylim(bottom=0)
 
 
-def _start(bins: pd.DataFrame) -> float:
-    """Where a distribution begins, but for the lowest thousandth of its pairs."""
-    return float(bins[bins["share"].cumsum() > 0.001]["low"].min())
+def _left(bins: pd.DataFrame) -> float:
+    """Where the distributions of a panel begin, but for the lowest thousandth of each."""
+    below = bins.groupby("kind")["share"].cumsum()
+    return float(bins[below > 0.001]["low"].min())
 
 
 def _coarser(bins: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Densities and edges of about ``BINS`` bins, whatever the range."""
+    """Densities over the angle, and edges of about ``BINS`` bins, whatever the range."""
     together = max(1, len(bins) // BINS)
     lows, highs, shares = (bins[name].tolist() for name in ("low", "high", "share"))
     starts = range(0, len(bins), together)
     edges = [*(lows[start] for start in starts), highs[-1]]
     sums = [sum(shares[start : start + together]) for start in starts]
-    return [s / (high - low) for s, low, high in zip(sums, edges, edges[1:], strict=False)], edges
+    angles = [math.acos(max(-1.0, min(edge, 1.0))) for edge in edges]
+    return [s / (wide - narrow) for s, wide, narrow in zip(sums, angles, angles[1:], strict=False)], edges
+
+
+def _minus_angle(cosine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rises with the cosine and leaves room near 1, where some spaces have all their pairs."""
+    import numpy as np
+
+    return -np.arccos(np.clip(cosine, -1, 1))
 
 
 def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """(backbone, variant, dataset) → one histogram per seed, of the longest pretraining in the largest batch."""
+    """(backbone, variant, dataset) → one histogram per seed, of the longest pretraining in the largest batch.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
     facts = frame[(frame["stage"] == "similarity") & (frame["state"] == "done")].drop_duplicates("run_id")
     described = {row["run_id"]: {str(k): present(v) for k, v in row.items()} for row in facts.to_dict("records")}
     groups: dict[tuple[str, str, str], dict[tuple[Any, ...], dict[int, dict[str, Any]]]] = {}
+    unread: list[str] = []
     for run in sorted(runs, key=lambda run: run.run_id):
         row = described.get(run.run_id)
         if row is None or run.record is None or row["ablated"] != "none" or variant(row) not in _SHOWN:
@@ -131,11 +154,16 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
         try:
             histogram = json.loads((run.directory / ARTIFACT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            unread.append(run.run_id)
             continue  # the record stays good; only this picture lacks it
         size = (row["pretrain_epochs"] or 0, row["global_batch_size"] or 0, row["setting"], row["fingerprint"])
         key = (row["backbone"], variant(row), row["dataset"])
         seeds = groups.setdefault(key, {}).setdefault(size, {})
         seeds.setdefault(row["seed"], {**histogram, "metrics": run.record.metrics})
+    if unread and not groups:
+        raise InputError(f"{ARTIFACT} of {', '.join(unread)} is missing or unreadable; evaluate again to have it")
+    if not groups:
+        raise InputError("no finished similarity evaluation; add 'similarity' to the sweep's evaluations")
     return {key: list(sizes[max(sizes)].values()) for key, sizes in groups.items()}
 
 

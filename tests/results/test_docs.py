@@ -26,6 +26,8 @@ def write_digits(runs: Path) -> None:
                 write_run(runs, evaluation(subject, protocol), metrics=metrics, parents=(parent,))
             metrics = {"knn_top1": 80.0 + 2 * place + seed / 7, "recall_at_1": 79.0 + place}
             write_run(runs, evaluation(subject, "knn"), metrics=metrics, parents=(parent,))
+    write_run(runs, evaluation(pretraining("opera", "tiny_resnet", epochs=2)), metrics={"top1": 50.0, "top5": 80.0})
+    write_run(runs, evaluation(pretraining("opera", "tiny_resnet")), metrics={"top1": 60.0, "top5": 85.0})
     write_run(runs, evaluation(pretraining("supervised")), state="failed")
 
 
@@ -42,9 +44,12 @@ def test_the_pages_python_runs(
         printed.append(capsys.readouterr().out)
         assert printed[-1].strip(), f"prints nothing:\n{snippet}"
     assert "91.3" in printed[0], "the mean of three seeds"
+    assert "50.0" in printed[0], "another length of pretraining has a line of its own"
     assert "loss is nan at step 7" in printed[1]
     assert "('Tiny ViT', 'OPERA') 91.3" in printed[2]
     assert "**<ins>82.1 ± 0.1</ins>** (n=3)" in printed[3]
+    assert "labels.Method" in printed[4]
+    assert all("tiny_resnet" in printed[number] for number in (0, 6)), "a network has a line of its own"
     assert (tmp_path / "figures" / "methods.svg").is_file()
 
 

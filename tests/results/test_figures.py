@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from scipy import stats
 
 from results.errors import InputError
@@ -14,7 +15,6 @@ from results.figures import FORMATS, figure_names, find_figure, save_figure
 from results.figures._style import _STYLES, method_style
 from results.frame import to_frame
 from results.store import Store, load_runs
-from tests.results.paper_runs import PAPER, TINY, write_paper_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
 
 HEADLINE = {"top1", "knn_top1", "recall_at_1"}
@@ -57,15 +57,6 @@ def frame(store: Store) -> pd.DataFrame:
     return to_frame(store.runs)
 
 
-@pytest.fixture(scope="module")
-def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, pd.DataFrame]:
-    """The whole paper in miniature, two seeds."""
-    runs = tmp_path_factory.mktemp("paper")
-    write_paper_runs(runs, TINY, seeds=2, similarity=True)
-    store = load_runs(runs)
-    return store, to_frame(store.runs)
-
-
 @pytest.mark.parametrize("name", figure_names())
 def test_every_figure_in_every_format(name: str, paper: tuple[Store, pd.DataFrame], tmp_path: Path) -> None:
     store, frame = paper
@@ -101,6 +92,21 @@ def test_methods_shows_the_frames_numbers(store: Store, frame: pd.DataFrame) -> 
         assert set(row["n"]) == {len(row)}
 
 
+def test_methods_tells_the_metrics_of_one_evaluation_apart(paper: tuple[Store, pd.DataFrame]) -> None:
+    titles = [axes.get_title() for axes in find_figure("methods").draw(paper[0].runs, paper[1]).axes]
+    assert len(set(titles)) == len(titles)
+    assert sum(title.endswith("Box AP") for title in titles) == sum(title.endswith("Mask AP") for title in titles) == 2
+
+
+def test_methods_draws_no_single_seed_twice(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(pretraining("opera")))
+    store = load_runs(tmp_path)
+    figure = find_figure("methods").draw(store.runs, to_frame(store.runs))
+    dots = [found for found in figure.axes[0].collections if isinstance(found, PathCollection)]
+    assert len(dots) == 1
+    assert figure.get_supxlabel() == "n = 1 seed; axes do not start at 0"
+
+
 def test_seeds_shows_distances_from_the_mean(store: Store, frame: pd.DataFrame) -> None:
     shown = find_figure("seeds").data(store.runs, frame)
     assert (shown["mean"] + shown["deviation"]).tolist() == pytest.approx(shown["value"].tolist())
@@ -129,103 +135,9 @@ def test_figure4_puts_ours_beside_the_published_numbers(store: Store, frame: pd.
             assert sorted(found) == sorted(expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "field", "values"),
-    [
-        ("figure5", "pretrain_epochs", [2, 4, 6, 8, 12]),
-        ("figure6", "mlp_layers", [1, 2, 3, 4, 5]),
-        ("figure7", "embedding_dimension", [32, 64, 128, 256]),
-        ("figure8", "hidden_dimension", [128, 256, 512, 1024]),
-    ],
-)
-def test_an_ablation_varies_one_setting(
-    name: str, field: str, values: list[int], paper: tuple[Store, pd.DataFrame]
-) -> None:
-    store, frame = paper
-    shown = find_figure(name).data(store.runs, frame)
-    ours = shown[shown["run_id"].notna()]
-    tiny_vit = ours[ours["backbone"] == "tiny_vit"]
-    for side, protocol in (("classification", "finetune"), ("transfer", "segmentation")):
-        found = tiny_vit[tiny_vit["side"] == side]
-        assert set(found["protocol"]) == {protocol}
-        assert sorted(found[field].unique()) == values
-        assert len(found) == 2 * len(values), "two seeds, each value once"
-        others = {"pretrain_epochs", "mlp_layers", "embedding_dimension", "hidden_dimension", "global_batch_size"} - {
-            field
-        }
-        assert all(found[other].nunique() == 1 for other in others)
-    expected = frame.set_index(["run_id", "metric"])["value"]
-    for row in ours.to_dict("records"):
-        assert row["value"] == expected[row["run_id"], row["metric"]]
-
-
-def test_figure5_shows_what_the_paper_prints(paper: tuple[Store, pd.DataFrame]) -> None:
-    shown = find_figure("figure5").data(paper[0].runs, paper[1])
-    printed = shown[shown["source"] == "paper"]
-    points = {(row["side"], row["pretrain_epochs"]): row["value"] for row in printed.to_dict("records")}
-    # Section 4.3's text, and Tables 7, 2 and 4
-    assert points == {
-        ("classification", 50): 78.7,
-        ("classification", 100): 78.8,
-        ("classification", 150): 79.1,
-        ("classification", 300): 80.0,
-        ("transfer", 100): 42.4,
-        ("transfer", 150): 43.4,
-        ("transfer", 300): 43.6,
-    }
-
-
-def test_figure1_holds_the_papers_numbers_beside_runs_of_its_scale(tmp_path: Path) -> None:
-    write_paper_runs(tmp_path, PAPER)
-    store = load_runs(tmp_path)
-    bars = find_figure("figure1").data(store.runs, to_frame(store.runs))
-    paper = {
-        (b["backbone"], b["task"].split("\n")[1], b["protocol"], b["method"]): b["paper"]
-        for b in bars.to_dict("records")
-    }
-    assert paper["resnet50", "ImageNet", "linear", "opera"] == 74.8
-    assert paper["resnet50", "CIFAR-100", "transfer", "supervised"] == 85.5
-    assert paper["vit_small", "ADE20K", "segmentation", "moco_v3"] == 42.3
-
-
-def test_figure1_claims_no_number_of_the_paper_in_miniature(paper: tuple[Store, pd.DataFrame]) -> None:
-    bars = find_figure("figure1").data(paper[0].runs, paper[1])
-    assert bars["paper"].isna().all()
-    assert (bars["n"] == 2).all()
-    assert not bars.duplicated(["backbone", "task", "method"]).any()
-
-
-def test_similarity_adds_up_its_seeds(paper: tuple[Store, pd.DataFrame]) -> None:
-    bins = find_figure("similarity").data(paper[0].runs, paper[1])
-    shares = bins.groupby(["backbone", "variant", "space", "kind"])["share"].sum()
-    assert shares.to_numpy() == pytest.approx(1.0)
-    assert set(bins["n"]) == {2}
-    assert set(bins[bins["variant"] == "opera"]["space"]) == {"backbone", "instance", "class"}
-    assert set(bins[bins["variant"] == "moco_v3"]["space"]) == {"backbone", "instance"}
-
-
-def test_curves_take_the_later_of_repeated_epochs(tmp_path: Path) -> None:
-    rows = [{"epoch": e, "loss": loss} for e, loss in ((1, 3.0), (2, 2.5), (3, 9.0), (2, 2.4), (3, 2.0))]
-    write_run(tmp_path, pretraining("opera"), state="running", progress=[*rows, {"epoch": 4, "other": 1.0}])
-    store = load_runs(tmp_path)
-    shown = find_figure("curves").data(store.runs, to_frame(store.runs))
-    assert shown[["epoch", "loss"]].to_numpy().tolist() == [[1.0, 3.0], [2.0, 2.4], [3.0, 2.0]]
-
-
-def test_monitoring_shows_the_runs_that_were_looked_at(tmp_path: Path) -> None:
-    rows = [{"epoch": 1, "loss": 3.0}, {"epoch": 1, "knn_top1": 40.0, "recall_at_1": 30.0}, {"epoch": 2, "loss": 2.0}]
-    again = [{"epoch": 1, "knn_top1": 41.0, "recall_at_1": 31.0}, {"epoch": 3, "knn_top1": 50.0, "recall_at_1": 45.0}]
-    write_run(tmp_path, pretraining("moco_v3"), progress=rows[::2])
-    store = load_runs(tmp_path)
-    with pytest.raises(InputError, match="no pretraining was monitored; launch with --compute"):
-        find_figure("monitoring").data(store.runs, to_frame(store.runs))
-    run_id = write_run(tmp_path, pretraining("opera"), progress=[*rows, *again])
-    store = load_runs(tmp_path)
-    shown = find_figure("monitoring").data(store.runs, to_frame(store.runs))
-    assert shown[["run_id", "epoch", "knn_top1", "recall_at_1"]].to_numpy().tolist() == [
-        [run_id, 1.0, 41.0, 31.0],
-        [run_id, 3.0, 50.0, 45.0],
-    ]
+def test_mim_needs_a_run_with_a_masked_image_space(store: Store, frame: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match="no finished evaluation of opera_mim"):
+        find_figure("mim").draw(store.runs, frame)
 
 
 def test_rows_are_told_apart_by_what_differs(tmp_path: Path) -> None:
