@@ -78,9 +78,45 @@ def test_a_damaged_detection_set_is_named(
     path.write_text(json.dumps({**tables, "annotations": []}))
     with pytest.raises(InputError, match=r"instances_train2017\.json: its table 'annotations' is empty"):
         evaluate("detection", checkpoint, tmp_path / "b")
+    strangers = {**tables, "categories": [{**entry, "name": f"no {entry['name']}"} for entry in tables["categories"]]}
+    (tmp_path / "aside.jpg").rename(root / "train2017" / tables["images"][1]["file_name"])
+    for split in ("train", "val"):
+        part = root / "annotations" / f"instances_{split}2017.json"
+        before = part.read_text()
+        part.write_text(json.dumps({**json.loads(before), "categories": strangers["categories"]}))
+        if split == "train":
+            path.write_text(json.dumps(strangers))
+        with pytest.raises(InputError, match=rf"instances_{split}2017\.json: has no annotation of the data set's cla"):
+            evaluate("detection", checkpoint, tmp_path / split)
+        part.write_text(whole if split == "train" else before)
     path.write_text(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"instances_train2017\.json: not a readable annotation file"):
         evaluate("detection", checkpoint, tmp_path / "c")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@needs("mmseg")
+@needs("mmdet")
+def test_a_file_that_breaks_off_is_named(
+    workers: int, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = make_checkpoint("tiny_resnet")
+    scenes = few_scenes(tmp_path, monkeypatch, train=8)
+    masks = scenes / "ADEChallengeData2016" / "annotations" / "training"
+    for path in masks.iterdir():
+        break_off(path)
+    with pytest.raises(InputError, match=rf"^{masks}/ADE_train_\d+\.png: can't be decoded as a mask \([^\n]*\)$"):
+        evaluate("segmentation", checkpoint, tmp_path / "a", workers=workers)
+    for folder in ("ADEChallengeData2016/images/training", "coco/train2017"):
+        for path in (scenes / folder).iterdir():
+            break_off(path)
+    for name in ("segmentation", "detection"):
+        with pytest.raises(InputError, match=rf"^{scenes}/\S+\d+\.jpg: can't be decoded as an image \([^\n]*\)$"):
+            evaluate(name, checkpoint, tmp_path / name, workers=workers)
+
+
+def break_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.mark.parametrize("name", ["segmentation", "detection"])
