@@ -22,6 +22,10 @@ def test_what_does_not_fit_is_refused_when_planned() -> None:
         configured("segmentation", "tiny_vit", head="fcn")
     with pytest.raises(InputError, match="warmup_iterations must be below the 10 iterations"):
         configured("segmentation", "tiny_vit", iterations=10)
+    with pytest.raises(InputError, match=r"out_indices: 0, 1, 2, 9 can't be had of tiny_vit; .* ascending .* 0…3"):
+        configured("segmentation", "tiny_vit", out_indices=[0, 1, 2, 9])
+    with pytest.raises(InputError, match=r"out_indices: 0, 2, 1, 3 can't be had of tiny_resnet; .* ascending .* 0…3"):
+        configured("segmentation", "tiny_resnet", out_indices=[0, 2, 1, 3])
     with pytest.raises(InputError, match="Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
         resolve_evaluation(
             "detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe="detection-r50"
