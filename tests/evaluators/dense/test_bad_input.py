@@ -20,7 +20,7 @@ from tests.evaluators.dense.stack import needs
 def test_what_does_not_fit_is_refused_when_planned() -> None:
     with pytest.raises(InputError, match="head: fcn is for a resnet, tiny_vit is a vit; use upernet"):
         configured("segmentation", "tiny_vit", head="fcn")
-    with pytest.raises(InputError, match="warmup_iterations must be below the 10 iterations"):
+    with pytest.raises(InputError, match=r"^segmentation: warmup_iterations must be below the 10 iterations$"):
         configured("segmentation", "tiny_vit", iterations=10)
     with pytest.raises(InputError, match=r"out_indices: 0, 1, 2, 9 can't be had of tiny_vit; .* ascending .* 0…3"):
         configured("segmentation", "tiny_vit", out_indices=[0, 1, 2, 9])
