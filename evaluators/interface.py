@@ -41,6 +41,10 @@ class EvaluatorConfig(Strict):
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32)
 
+    @classmethod
+    def require_backbone(cls, backbone: BackboneInfo) -> None:
+        """Raise an InputError for a backbone that this protocol can't judge however it is configured."""
+
     def require_fits(self, backbone: BackboneInfo) -> None:
         """Raise an InputError for a backbone that this protocol can't judge as configured; most judge any."""
 

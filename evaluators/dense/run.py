@@ -48,7 +48,9 @@ def run(
     What the library's metric computed.
     """
     header = read_header(checkpoint)
-    config.require_fits(find_backbone(header.backbone).INFO)
+    backbone = find_backbone(header.backbone).INFO
+    config.require_backbone(backbone)
+    config.require_fits(backbone)
     device = torch.device(context.device)
     _use_device(device)
     with process_group(device):

@@ -26,10 +26,9 @@ def test_what_does_not_fit_is_refused_when_planned() -> None:
         configured("segmentation", "tiny_vit", out_indices=[0, 1, 2, 9])
     with pytest.raises(InputError, match=r"out_indices: 0, 2, 1, 3 can't be had of tiny_resnet; .* ascending .* 0…3"):
         configured("segmentation", "tiny_resnet", out_indices=[0, 2, 1, 3])
-    with pytest.raises(InputError, match="Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
-        resolve_evaluation(
-            "detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe="detection-r50"
-        )
+    for recipe in (None, "detection-r50"):
+        with pytest.raises(InputError, match=r"^detection: Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
+            resolve_evaluation("detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe=recipe)
     with pytest.raises(InputError, match="dataset: digits is for classification, evaluator segmentation needs one for"):
         configured("segmentation", "tiny_vit", dataset="digits")
     with pytest.raises(InputError, match="dataset: coco is for detection, evaluator linear needs one for classif"):
