@@ -9,6 +9,9 @@ An evaluator module offers
 ``unavailable() -> str | None``
     optional: one sentence on why this Python can't run it, such as a library to install, without importing it.
 
+What it leaves in ``artifacts/`` below ``context.work_directory`` is hashed in the record; ``per_class.json`` there,
+class to metric to a number or null, becomes part of it.
+
 It is found by its module name, or under the entry point group ``opera_bench.evaluators``.
 """
 
@@ -24,6 +27,8 @@ from pydantic import Field
 from pretrain.backbones.interface import BackboneInfo
 from pretrain.config import Integer, RecipeReference, Strict
 from pretrain.datasets import Kind
+
+PER_CLASS_FILE = "per_class.json"
 
 
 class EvaluatorConfig(Strict):

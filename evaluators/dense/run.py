@@ -14,7 +14,7 @@ from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
 from evaluators.dense.library import TITLES, Library, versions
 from evaluators.dense.operators import ensure_operators
 from evaluators.dense.place import Place, config_text
-from evaluators.interface import Context
+from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, read_header
 from pretrain.datasets import find_dataset
@@ -25,7 +25,6 @@ from pretrain.errors import InputError
 ARTIFACTS = "artifacts"
 CONFIG_FILE = "config.py"
 FACTS_FILE = "evaluation.json"
-PER_CLASS_FILE = "per_class.json"
 CONTACT_SHEET_FILE = "predictions.png"
 STATE = Path("checkpoints") / "openmmlab"
 EXAMPLES = 8
