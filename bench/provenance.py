@@ -14,9 +14,10 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evaluators.dense.library import versions as openmmlab_versions
+from evaluators.interface import PER_CLASS_FILE
 from pretrain.checkpoint import file_sha256
 from pretrain.datasets import find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
@@ -117,6 +118,15 @@ def artifact_hashes(directory: Path) -> dict[str, str]:
     if not directory.is_dir():
         return {}
     return {path.name: file_sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
+
+
+def per_class_values(directory: Path) -> dict[str, dict[str, float | None]] | None:
+    """Class → metric → value, of an evaluation that left them; None of another."""
+    try:
+        text = (directory / PER_CLASS_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return cast("dict[str, dict[str, float | None]]", json.loads(text))
 
 
 def _peak_memory_bytes(device: str) -> int:

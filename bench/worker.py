@@ -22,7 +22,14 @@ import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
 from bench.plan import IMPORT, PRETRAIN
-from bench.provenance import artifact_hashes, dataset_reference, imported_reference, machine, software
+from bench.provenance import (
+    artifact_hashes,
+    dataset_reference,
+    imported_reference,
+    machine,
+    per_class_values,
+    software,
+)
 from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
 from pretrain.distributed import agreed, get_rank, process_group
@@ -173,6 +180,7 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
         artifacts=artifact_hashes(run.artifacts),
+        per_class=per_class_values(run.artifacts),
     )
 
 

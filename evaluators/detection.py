@@ -72,12 +72,13 @@ class Config(EvaluatorConfig):
     def normalisation_layers(self) -> str:
         return "as pretrained, statistics kept" if self.norm_eval else "synchronised, trained"
 
-    def require_fits(self, backbone: BackboneInfo) -> None:
+    @classmethod
+    def require_backbone(cls, backbone: BackboneInfo) -> None:
         """Refuse what FPN can't take: it wants a map at each of four strides."""
         if backbone.family != "resnet":
             raise InputError(
                 f"detection: Mask R-CNN with FPN is for a resnet, {backbone.name} is a {backbone.family}; "
-                "say only: {backbone: resnet50}"
+                "in a sweep, say only: {backbone: resnet50}"
             )
 
 

@@ -9,6 +9,9 @@ An evaluator module offers
 ``unavailable() -> str | None``
     optional: one sentence on why this Python can't run it, such as a library to install, without importing it.
 
+What it leaves in ``artifacts/`` below ``context.work_directory`` is hashed in the record; ``per_class.json`` there,
+class to metric to a number or null, becomes part of it.
+
 It is found by its module name, or under the entry point group ``opera_bench.evaluators``.
 """
 
@@ -25,6 +28,8 @@ from pretrain.backbones.interface import BackboneInfo
 from pretrain.config import Integer, RecipeReference, Strict
 from pretrain.datasets import Kind
 
+PER_CLASS_FILE = "per_class.json"
+
 
 class EvaluatorConfig(Strict):
     """What every evaluator's configuration has: the data it is judged on, its recipe, its seed.
@@ -40,6 +45,10 @@ class EvaluatorConfig(Strict):
     dataset_version: str
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32)
+
+    @classmethod
+    def require_backbone(cls, backbone: BackboneInfo) -> None:
+        """Raise an InputError for a backbone that this protocol can't judge however it is configured."""
 
     def require_fits(self, backbone: BackboneInfo) -> None:
         """Raise an InputError for a backbone that this protocol can't judge as configured; most judge any."""

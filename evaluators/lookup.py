@@ -62,6 +62,8 @@ def resolve_evaluation(
     for key in asked:
         if key not in allowed:
             raise InputError(f"unknown option {key!r} for evaluator {name}; {suggest(key, ['dataset', *allowed])}")
+    backbone = find_backbone(subject.backbone).INFO
+    config_class.require_backbone(backbone)
     facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset}
     if "preset" in config_class.model_fields:
         facts["preset"] = str(asked.get("preset", config_class.model_fields["preset"].default))
@@ -84,6 +86,6 @@ def resolve_evaluation(
         config, recipe_alone = resolved(asked), resolved({})
     except ValidationError as error:
         raise InputError(f"{name}: {describe_validation_error(error, config_class)}") from error
-    config.require_fits(find_backbone(subject.backbone).INFO)
+    config.require_fits(backbone)
     changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
     return config.model_copy(update={"recipe": chosen.reference(changed)})

@@ -34,6 +34,7 @@ from pretrain.datasets import Kind
 from pretrain.errors import InputError
 
 Size = tuple[Integer, Integer]
+RESNET_STAGES = 4
 
 
 class Config(EvaluatorConfig):
@@ -80,6 +81,17 @@ class Config(EvaluatorConfig):
             other = "upernet" if self.head == "fcn" else "fcn"
             raise InputError(
                 f"head: {self.head} is for a {wanted}, {backbone.name} is a {backbone.family}; use {other}"
+            )
+        if (count := RESNET_STAGES if backbone.family == "resnet" else backbone.depth) is not None:
+            self.require_maps(backbone.name, count)
+
+    def require_maps(self, backbone: str, count: int) -> None:
+        """Refuse ``out_indices`` that a backbone of ``count`` stages or blocks can't give in their order."""
+        indices = self.out_indices
+        if list(indices) != sorted(set(indices) & set(range(count))):
+            raise InputError(
+                f"out_indices: {', '.join(map(str, indices))} can't be had of {backbone}; allowed: four ascending "
+                f"numbers of 0…{count - 1}"
             )
 
 

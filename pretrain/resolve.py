@@ -109,10 +109,12 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel]) ->
         *path, word = first["loc"]
         allowed = tuple(_model_at(model, path).model_fields)
         return f"{'.'.join(map(str, path)) or model.__name__}: unknown key {word!r}; {suggest(str(word), allowed)}"
-    message = first["msg"][0].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    place = f"{where}: " if where else ""  # a rule about several settings has no place of its own and names them
     if isinstance(first["input"], BaseModel | dict | list | tuple):
-        return f"{where}: {message}"
-    return f"{where}: {message}, not {first['input']!r}"
+        return f"{place}{message}"
+    return f"{place}{message}, not {first['input']!r}"
 
 
 def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:

@@ -93,6 +93,9 @@ class Record(_Part):
     images_per_second: float | None = None
     checkpoints: tuple[CheckpointReference, ...] = ()
     artifacts: dict[str, str] = Field(default_factory=dict, description="file in artifacts/ to its SHA-256")
+    per_class: dict[str, dict[str, FiniteFloat | None]] | None = Field(
+        default=None, description="class to metric to value (None: it can't be had), of evaluations that give them"
+    )
 
 
 def read_record(path: Path) -> Record:

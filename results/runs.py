@@ -7,7 +7,8 @@
     cancelled.json   the user cancelled it
     attempts.jsonl   one line per attempt: host, pid, start
     progress.jsonl   training curves; its modification time is the heartbeat
-    artifacts/       what an evaluation leaves beside its numbers; the record has each file's SHA-256
+    artifacts/       what an evaluation leaves beside its numbers; the record has each file's SHA-256, and the
+                     values of per_class.json
     checkpoints/ logs/
 """
 

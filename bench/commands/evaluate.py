@@ -35,7 +35,7 @@ def evaluate(
     from bench.single import run_single
     from evaluators.lookup import resolve_evaluation
 
-    run = find_run(runs, checkpoint)
+    run = find_run(runs, checkpoint, stages=(PRETRAIN, IMPORT))
     planned = run.read_config()
     if planned["stage"] not in (PRETRAIN, IMPORT):
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} left no checkpoint; name a pretraining")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from evaluators.dense.palette import Palette, palette
+
 Pixels = NDArray[np.uint8]
 
 HEIGHT = 160
@@ -19,73 +21,125 @@ SHOWN_SCORE = 0.3
 """Detections below this are left off the sheet; they count for AP."""
 IGNORED = 255
 _GAP = 4
-_TITLE_HEIGHT = 16
-_TITLES = ("image", "ground truth", "prediction")
+_LINE = 16
+_SWATCH = 10
+_COLOUR_SHARE = 0.6
+"""Of a painted pixel; the rest is the image's."""
+_BLACK = (0, 0, 0)
 
 
 def write_contact_sheet(path: Path, samples: Sequence[Any], dataset_meta: Mapping[str, Any]) -> None:
-    """A row for each sample: the image, the ground truth over it, the prediction over it.
+    """A row for each sample: the image, the ground truth over it, the prediction over it; below, the classes' colours.
 
     Parameters
     ----------
     samples
         Data samples as the library's model gave them back, with ground truth.
     dataset_meta
-        The library's, with a ``palette`` of one RGB colour a class.
+        The library's, with the names of the ``classes``.
     """
-    palette = np.array(dataset_meta["palette"], dtype=np.uint8).reshape(-1, 3)
-    rows = [[_scaled(panel) for panel in _panels(sample, palette)] for sample in samples]
-    if not rows:
+    if not samples:
         return
-    widths = [max(row[column].width for row in rows) for column in range(len(_TITLES))]
-    sheet = Image.new("RGB", (sum(widths) + _GAP * 2, _TITLE_HEIGHT + len(rows) * (HEIGHT + _GAP)), "white")
+    names: Sequence[str] = dataset_meta["classes"]
+    colours = palette(len(names))
+    detections = hasattr(samples[0], "pred_instances")
+    samples = [_confident(sample) for sample in samples] if detections else samples
+    rows = [[_scaled(panel) for panel in _panels(sample, colours)] for sample in samples]
+    titles = ("image", "ground truth", f"prediction, scores from {SHOWN_SCORE}" if detections else "prediction")
+    widths = [max(row[column].width for row in rows) for column in range(len(titles))]
+    entries: list[tuple[str, tuple[int, ...]]] = [
+        (names[label], tuple(map(int, colours[label]))) for label in sorted(set().union(*map(_labels, samples)))
+    ]
+    if not detections:
+        entries.append(("not labelled", _BLACK))
+    width = sum(widths) + _GAP * (len(widths) - 1)
+    legend = _legend(entries, width)
+    below = _LINE + len(rows) * (HEIGHT + _GAP)
+    sheet = Image.new("RGB", (width, below + legend.height), "white")
     draw = ImageDraw.Draw(sheet)
     left = 0
-    for column, title in enumerate(_TITLES):
+    for column, title in enumerate(titles):
         draw.text((left + 2, 2), title, fill="black")
         for number, row in enumerate(rows):
-            sheet.paste(row[column], (left, _TITLE_HEIGHT + number * (HEIGHT + _GAP)))
+            sheet.paste(row[column], (left, _LINE + number * (HEIGHT + _GAP)))
         left += widths[column] + _GAP
+    sheet.paste(legend, (0, below))
     sheet.save(path)
 
 
-def _panels(sample: Any, palette: Pixels) -> tuple[Image.Image, Image.Image, Image.Image]:
+def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
+    """Swatches with names, in as many lines as ``width`` asks for."""
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    places, left, top = [], 0, 0
+    for name, _ in entries:
+        needed = _SWATCH + round(measure.textlength(name)) + 4 * _GAP
+        if left and left + needed > width:
+            left, top = 0, top + _LINE
+        places.append((left, top))
+        left += needed
+    legend = Image.new("RGB", (width, top + _LINE), "white")
+    draw = ImageDraw.Draw(legend)
+    for (name, colour), (left, top) in zip(entries, places, strict=True):
+        draw.rectangle((left + 2, top + 3, left + 2 + _SWATCH, top + 3 + _SWATCH), fill=colour, outline="black")
+        draw.text((left + _SWATCH + 2 * _GAP, top + 2), name, fill="black")
+    return legend
+
+
+def _confident(sample: Any) -> Any:
+    shown = sample.clone()
+    shown.pred_instances = sample.pred_instances[sample.pred_instances.scores >= SHOWN_SCORE]
+    return shown
+
+
+def _labels(sample: Any) -> set[int]:
+    """The classes that are there or predicted."""
+    if hasattr(sample, "pred_sem_seg"):
+        parts = [np.unique(np.asarray(part.data)) for part in (sample.gt_sem_seg, sample.pred_sem_seg)]
+    else:
+        parts = [np.asarray(part.labels) for part in (sample.gt_instances, sample.pred_instances)]
+    return {int(label) for part in parts for label in part} - {IGNORED}
+
+
+def _panels(sample: Any, colours: Palette) -> tuple[Image.Image, Image.Image, Image.Image]:
     with Image.open(sample.img_path) as file:
         image = np.asarray(file.convert("RGB"))
     if hasattr(sample, "pred_sem_seg"):
         truth, predicted = (np.asarray(part.data.squeeze(0)) for part in (sample.gt_sem_seg, sample.pred_sem_seg))
-        return Image.fromarray(image), _painted(image, truth, palette), _painted(image, predicted, palette)
-    predicted = sample.pred_instances
-    predicted = predicted[predicted.scores >= SHOWN_SCORE]
+        return Image.fromarray(image), _painted(image, truth, colours), _painted(image, predicted, colours)
     return (
         Image.fromarray(image),
-        _boxed(image, sample.gt_instances, palette),
-        _boxed(image, predicted, palette),
+        _boxed(image, sample.gt_instances, colours),
+        _boxed(image, sample.pred_instances, colours),
     )
 
 
-def _painted(image: Pixels, labels: NDArray[Any], palette: Pixels) -> Image.Image:
-    """Every pixel half its class's colour; unlabelled ones black."""
-    colours = np.zeros((*labels.shape, 3), dtype=np.uint8)
+def _painted(image: Pixels, labels: NDArray[Any], colours: Palette) -> Image.Image:
+    """Every pixel mixed with its class's colour; unlabelled ones with black."""
+    over = np.zeros((*labels.shape, 3), dtype=np.uint8)
     known = labels != IGNORED
-    colours[known] = palette[labels[known]]
-    return Image.fromarray((image // 2 + colours // 2).astype(np.uint8))
+    over[known] = colours[labels[known]]
+    return Image.fromarray(_mixed(image, over))
 
 
-def _boxed(image: Pixels, instances: Any, palette: Pixels) -> Image.Image:
-    """Every object's mask half its class's colour, with its box."""
+def _boxed(image: Pixels, instances: Any, colours: Palette) -> Image.Image:
+    """Every object's mask mixed with its class's colour, with its box; the rest of the image darkened."""
     painted = image // 2
     masks = instances.masks if isinstance(instances.masks, Tensor) else instances.masks.masks
     labels = [int(label) for label in instances.labels]
     for label, mask in zip(labels, np.asarray(masks, dtype=bool), strict=True):
         if mask.shape == image.shape[:2]:  # ground truth is kept at the size the model saw
-            painted[mask] = image[mask] // 2 + palette[label] // 2
+            painted[mask] = _mixed(image[mask], colours[label])
     canvas = Image.fromarray(painted.astype(np.uint8))
     draw = ImageDraw.Draw(canvas)
     boxes = getattr(instances.bboxes, "tensor", instances.bboxes)
     for label, box in zip(labels, boxes.tolist(), strict=True):
-        draw.rectangle(box, outline=tuple(int(value) for value in palette[label]))
+        draw.rectangle(box, outline=tuple(int(value) for value in colours[label]))
     return canvas
+
+
+def _mixed(image: Pixels, over: Pixels) -> Pixels:
+    mixed: Pixels = ((1 - _COLOUR_SHARE) * image + _COLOUR_SHARE * over).astype(np.uint8)
+    return mixed
 
 
 def _scaled(image: Image.Image) -> Image.Image:

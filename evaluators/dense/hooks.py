@@ -25,12 +25,11 @@ class ReportHook(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         done = runner.iter + 1
-        if done % self.interval and done != runner.max_iters:
-            return
-        loss = float(outputs["loss"])
+        # At every iteration: the library takes the scalar anyway, and its checkpoints are written between reports.
+        loss = float(outputs["loss"].detach())
         if not math.isfinite(loss):
             raise NonFiniteLossError(f"loss is {loss} at iteration {done}; the last checkpoint is from before")
-        if runner.rank == 0:
+        if runner.rank == 0 and (done % self.interval == 0 or done == runner.max_iters):
             epochs = self.images_per_iteration / self.num_images
             (rate,) = set(runner.optim_wrapper.get_lr()["lr"])
             self.report(

@@ -14,11 +14,10 @@ from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
 from evaluators.dense.library import TITLES, Library, versions
 from evaluators.dense.operators import ensure_operators
 from evaluators.dense.place import Place, config_text
-from evaluators.interface import Context
+from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, read_header
 from pretrain.datasets import find_dataset
-from pretrain.datasets._coco import read_annotations
 from pretrain.datasets._dense import AnnotatedFiles
 from pretrain.distributed import get_rank, get_world_size, process_group, synchronise_batch_norm
 from pretrain.errors import InputError
@@ -26,7 +25,6 @@ from pretrain.errors import InputError
 ARTIFACTS = "artifacts"
 CONFIG_FILE = "config.py"
 FACTS_FILE = "evaluation.json"
-PER_CLASS_FILE = "per_class.json"
 CONTACT_SHEET_FILE = "predictions.png"
 STATE = Path("checkpoints") / "openmmlab"
 EXAMPLES = 8
@@ -49,7 +47,9 @@ def run(
     What the library's metric computed.
     """
     header = read_header(checkpoint)
-    config.require_fits(find_backbone(header.backbone).INFO)
+    backbone = find_backbone(header.backbone).INFO
+    config.require_backbone(backbone)
+    config.require_fits(backbone)
     device = torch.device(context.device)
     _use_device(device)
     with process_group(device):
@@ -86,6 +86,7 @@ def _train_and_test(
 
     from evaluators.dense.contact_sheet import write_contact_sheet
     from evaluators.dense.hooks import KeepExamples, ReportHook
+    from evaluators.dense.images import require_images
 
     init_default_scope(library)
     latest = latest_checkpoint(context.work_directory / STATE)
@@ -104,7 +105,7 @@ def _train_and_test(
     runner = synchronising_runner(torch.device(context.device)).from_cfg(library_config)
     interval = settings["default_hooks"]["logger"]["interval"]
     for split in ("train", "test"):
-        require_images(runner, split, annotation_source(settings, split))
+        require_images(runner, split)
     keep = KeepExamples(EXAMPLES)
     runner.register_hook(ReportHook(context.report, interval, config.global_batch_size, num_images))
     runner.register_hook(keep)
@@ -116,40 +117,6 @@ def _train_and_test(
         (artifacts / PER_CLASS_FILE).write_text(per_class + "\n", encoding="utf-8")
         write_contact_sheet(artifacts / CONTACT_SHEET_FILE, keep.samples, metric.dataset_meta)
     return metrics
-
-
-def annotation_source(settings: dict[str, Any], split: str) -> Path:
-    """The annotation file of a split, or the directory of its masks."""
-    dataset = settings[f"{split}_dataloader"]["dataset"]
-    relative: str = dataset.get("ann_file") or dataset["data_prefix"]["seg_map_path"]
-    return Path(dataset["data_root"]) / relative
-
-
-def require_images(runner: Any, split: str, source: Path) -> None:
-    """Load a split's data set before anything is trained, and look for every image it names.
-
-    Raises
-    ------
-    InputError
-        Annotations that the library can't read, that leave no image, or that name one which is not there.
-    """
-    try:
-        dataset = getattr(runner, f"{split}_dataloader").dataset
-    except InputError:
-        raise
-    except Exception as error:  # on damaged annotations the libraries raise whatever they run into
-        if source.suffix == ".json":
-            read_annotations(source)
-        raise InputError(f"{source}: can't be read as annotations ({type(error).__name__}: {error})") from error
-    if len(dataset) == 0:
-        raise InputError(f"{source}: has no annotation of the classes, so no image is left")
-    present: dict[Path, set[str]] = {}
-    for index in range(len(dataset)):
-        path = Path(dataset.get_data_info(index)["img_path"])
-        if path.parent not in present:
-            present[path.parent] = {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
-        if path.name not in present[path.parent]:
-            raise InputError(f"{source}: names {path}, which is missing")
 
 
 def synchronising_runner(device: torch.device) -> Any:

@@ -60,6 +60,7 @@ def _model(
     crop = (config.crop_size, config.crop_size)
     output_stride = FCN_STRIDE if config.head == "fcn" else None
     features = measure_features(header.backbone, image_size=config.crop_size, output_stride=output_stride)
+    config.require_maps(header.backbone, len(features))
     channels = [features[index][0] for index in config.out_indices]
     norm = {"type": "BN", "requires_grad": True}
     auxiliary_index = base["auxiliary_head"]["in_index"]

@@ -20,6 +20,7 @@ INFO = BackboneInfo(
     num_heads=12,
     position_embedding="learned",
     patch_size=16,
+    depth=12,
 )
 
 

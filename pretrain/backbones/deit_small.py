@@ -20,6 +20,7 @@ INFO = BackboneInfo(
     num_heads=6,
     position_embedding="learned",
     patch_size=16,
+    depth=12,
 )
 
 

@@ -24,6 +24,8 @@ class BackboneInfo:
         How token positions are encoded; None for convolutional networks.
     patch_size
         Side of a token's patch in pixels; None for convolutional networks.
+    depth
+        Transformer blocks; None for convolutional networks, and where it isn't stated.
     """
 
     name: str
@@ -33,6 +35,7 @@ class BackboneInfo:
     num_heads: int | None = None
     position_embedding: Literal["sincos-2d", "learned"] | None = None
     patch_size: int | None = None
+    depth: int | None = None
 
 
 class BackboneModule(Protocol):

@@ -17,6 +17,7 @@ INFO = BackboneInfo(
     num_heads=6,
     position_embedding="sincos-2d",
     patch_size=4,
+    depth=4,
 )
 
 

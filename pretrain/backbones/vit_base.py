@@ -17,6 +17,7 @@ INFO = BackboneInfo(
     num_heads=12,
     position_embedding="sincos-2d",
     patch_size=16,
+    depth=12,
 )
 
 

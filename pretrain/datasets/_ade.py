@@ -7,7 +7,6 @@ pixel: 0 for unlabelled pixels, then the classes from 1 on; the library subtract
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +21,6 @@ MASK_SUFFIX = ".png"
 PARTS = {"train": "training", "val": "validation"}
 
 _THREADS = 8
-_NAMED_FILES = 3
 
 
 def open_ade_split(info: DatasetInfo, root: Path | None, split: str) -> AnnotatedFiles:
@@ -32,45 +30,70 @@ def open_ade_split(info: DatasetInfo, root: Path | None, split: str) -> Annotate
     InputError
         Missing directories, or an image without its mask or a mask without its image; the message names the file.
     """
-    directory = locate(info, root, FOLDER, ("images", "annotations"))
+    directory = _directory(info, root)
+    images, masks = _places(directory, split)
+    stems = _stems(images, IMAGE_SUFFIX)
+    if unpaired := _unpaired(images, masks, stems, _stems(masks, MASK_SUFFIX)):
+        raise InputError(unpaired[0])
     part = PARTS[split]
-    images, masks = directory / "images" / part, directory / "annotations" / part
-    image_stems = {name.removesuffix(IMAGE_SUFFIX) for name in file_names(images, IMAGE_SUFFIX)}
-    mask_stems = {name.removesuffix(MASK_SUFFIX) for name in file_names(masks, MASK_SUFFIX)}
-    if lonely := sorted(image_stems - mask_stems):
-        raise InputError(f"{images / (lonely[0] + IMAGE_SUFFIX)}: has no mask {masks / (lonely[0] + MASK_SUFFIX)}")
-    if lonely := sorted(mask_stems - image_stems):
-        raise InputError(f"{masks / (lonely[0] + MASK_SUFFIX)}: has no image {images / (lonely[0] + IMAGE_SUFFIX)}")
-    stems = sorted(image_stems)
     return AnnotatedFiles(
         directory,
-        PackedPaths(f"images/{part}/{stem}{IMAGE_SUFFIX}" for stem in stems),
-        PackedPaths(f"annotations/{part}/{stem}{MASK_SUFFIX}" for stem in stems),
+        PackedPaths(f"images/{part}/{stem}{IMAGE_SUFFIX}" for stem in sorted(stems)),
+        PackedPaths(f"annotations/{part}/{stem}{MASK_SUFFIX}" for stem in sorted(stems)),
     )
 
 
 def check_ade(info: DatasetInfo, root: Path | None) -> list[str]:
     """Counts, pairs, and every mask: that it decodes, has its image's size and no value above the classes."""
+    try:
+        directory = _directory(info, root)
+    except InputError as error:
+        return [str(error)]
     problems = []
     for split, published in info.sizes.items():
-        try:
-            files = open_ade_split(info, root, split)
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        if len(files) != published:
-            problems.append(f"{info.name} {split}: {len(files):,} images, the published split has {published:,}")
-        found = list(_mask_problems(info, files))
-        problems += found[:_NAMED_FILES]
-        if len(found) > _NAMED_FILES:
-            problems.append(f"{info.name} {split}: {len(found) - _NAMED_FILES:,} more masks are damaged")
-    return list(dict.fromkeys(problems))
+        images, masks = _places(directory, split)
+        found: list[set[str]] = []
+        for place, suffix in ((images, IMAGE_SUFFIX), (masks, MASK_SUFFIX)):
+            try:
+                found.append(_stems(place, suffix))
+            except InputError as error:
+                problems.append(str(error))
+                found.append(set())
+        of_images, of_masks = found
+        if of_images and len(of_images) != published:
+            problems.append(f"{info.name} {split}: {len(of_images):,} images, the published split has {published:,}")
+        if of_images and of_masks:
+            problems += _unpaired(images, masks, of_images, of_masks)
+        pairs = [
+            (images / (stem + IMAGE_SUFFIX), masks / (stem + MASK_SUFFIX)) for stem in sorted(of_images & of_masks)
+        ]
+        problems += _mask_problems(info, pairs)
+    return problems
 
 
-def _mask_problems(info: DatasetInfo, files: AnnotatedFiles) -> Iterator[str]:
-    pairs = [(files.directory / i, files.directory / m) for i, m in zip(files.images, files.annotations, strict=True)]
+def _directory(info: DatasetInfo, root: Path | None) -> Path:
+    return locate(info, root, FOLDER, ("images", "annotations"))
+
+
+def _places(directory: Path, split: str) -> tuple[Path, Path]:
+    return directory / "images" / PARTS[split], directory / "annotations" / PARTS[split]
+
+
+def _stems(directory: Path, suffix: str) -> set[str]:
+    return {name.removesuffix(suffix) for name in file_names(directory, suffix)}
+
+
+def _unpaired(images: Path, masks: Path, of_images: set[str], of_masks: set[str]) -> list[str]:
+    problems = []
+    for stem in sorted(of_images ^ of_masks):
+        image, mask = images / (stem + IMAGE_SUFFIX), masks / (stem + MASK_SUFFIX)
+        problems.append(f"{image}: has no mask {mask}" if stem in of_images else f"{mask}: has no image {image}")
+    return problems
+
+
+def _mask_problems(info: DatasetInfo, pairs: list[tuple[Path, Path]]) -> list[str]:
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from filter(None, pool.map(lambda pair: _mask_problem(info, *pair), pairs))
+        return [problem for problem in pool.map(lambda pair: _mask_problem(info, *pair), pairs) if problem]
 
 
 def _mask_problem(info: DatasetInfo, image_path: Path, mask_path: Path) -> str | None:

@@ -82,11 +82,13 @@ def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None 
     if len(applying) == 1:
         return applying[0]
     described = ", ".join(f"{key} {value}" for key, value in facts.items())
+    how = "name one with recipe: in a sweep, with --recipe on the command line"
     if not applying:
-        raise InputError(
-            f"no recipe for {described}; name one with recipe: (there are {', '.join(r.id for r in recipes)})"
-        )
-    raise InputError(f"several recipes for {described}: {', '.join(r.id for r in applying)}; name one with recipe:")
+        # Those of another evaluator or method would not do; a method of somebody else's may take any.
+        kind, word = next(iter(facts.items()))
+        usable = [recipe for recipe in recipes if word in recipe.applies_to.get(kind, ())] or recipes
+        raise InputError(f"no recipe for {described}; {how} (there are {', '.join(r.id for r in usable)})")
+    raise InputError(f"several recipes for {described}: {', '.join(r.id for r in applying)}; {how}")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -171,6 +171,23 @@ def test_evaluating_what_is_no_finished_pretraining_is_bad_input(command, finish
     assert (ended.status, "is not done" in ended.err) == (2, True)
 
 
+def test_of_runs_that_do_not_exist_only_usable_and_near_ones_are_suggested(command, finished, runs) -> None:
+    ended = command("evaluate", "probe", "--checkpoint", "nope", "--runs", runs)
+    assert ended.status == 2
+    assert f"no pretrain or import run 'nope' in {runs}; allowed: pretrain-" in ended.err
+    assert "probe-" not in ended.err
+    for number in range(20):
+        (runs / f"pretrain-moco_v3-{number:02d}").mkdir()
+        (runs / f"pretrain-moco_v3-{number:02d}" / "config.yaml").touch()
+    count = len(list(runs.glob("pretrain-*")))
+    ended = command("evaluate", "probe", "--checkpoint", "nope", "--runs", runs)
+    assert ended.err.endswith(f"in {runs}; there are {count}\n")
+    ended = command("evaluate", "probe", "--checkpoint", "pretrain-mocov3-07", "--runs", runs)
+    assert "; did you mean 'pretrain-moco_v3-07' or 'pretrain-" in ended.err
+    ended = command("evaluate", "probe", "--checkpoint", "pretrain-moco", "--runs", runs)
+    assert ended.err.endswith("pretrain-moco_v3-09, … (22 in all)\n")
+
+
 def test_checkpoint_inspect(command, finished, runs) -> None:
     weights = next(runs.glob("pretrain-opera-*-s1-*/checkpoints/backbone.safetensors"))
     shown = command("checkpoint", "inspect", weights).out

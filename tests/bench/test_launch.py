@@ -76,7 +76,10 @@ def test_a_sweep_leaves_records_of_everything(run, runs, write_sweep) -> None:
             assert record.parents[0].checkpoint_sha256 == parent.checkpoints[0].sha256
             assert record.metrics == {"top1": 2.0 * record.seed + 1}
             assert directory.read_progress()[-1] == {"epoch": 1, "total_epochs": 1, "loss": 0.5}
+            assert record.per_class == {"zero": {"IoU": 12.5}, "one": {"IoU": None}}
+            assert set(record.artifacts) == {"per_class.json"}
         else:
+            assert record.per_class is None
             assert record.images_per_second == 100.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,38 @@ def test_damage_to_ade_is_named(tmp_path: Path, damage: Callable[[Path], object]
     assert re.search(expected, problems), problems
 
 
+def test_every_fault_of_ade_is_a_line(tmp_path: Path) -> None:
+    ade = write_ade(tmp_path, count=6)
+    images, masks = ade / "images" / "training", ade / "annotations" / "training"
+    for number in (1, 2):
+        (masks / f"ADE_{number:08d}.png").unlink()
+    (images / "ADE_00000003.jpg").unlink()
+    for number in (1, 2, 4, 5):
+        (ade / "annotations" / "validation" / f"ADE_{number:08d}.png").write_bytes(b"?")
+    problems = find_dataset("ade20k").check(tmp_path)
+    expected = [
+        "ade20k train: 5 images, the published split has 20,210",
+        *(f"{images}/ADE_0000000{n}.jpg: has no mask {masks}/ADE_0000000{n}.png" for n in (1, 2)),
+        f"{masks}/ADE_00000003.png: has no image {images}/ADE_00000003.jpg",
+        "ade20k val: 6 images, the published split has 2,000",
+    ]
+    assert problems[:5] == expected
+    damaged = [Path(problem.partition(": it or its image can't be decoded")[0]).name for problem in problems[5:]]
+    assert damaged == [f"ADE_0000000{n}.png" for n in (1, 2, 4, 5)]
+
+
+def test_what_is_missing_from_ade_does_not_hide_the_rest(tmp_path: Path) -> None:
+    ade = write_ade(tmp_path)
+    shutil.rmtree(ade / "images" / "training")
+    (ade / "annotations" / "validation" / "ADE_00000001.png").write_bytes(b"?")
+    problems = find_dataset("ade20k").check(tmp_path)
+    assert [problem.partition(": ")[2][:13] for problem in problems] == [
+        "can't be read",
+        "2 images, the",
+        "it or its ima",
+    ]
+
+
 def overwrite(ade: Path, mask: Any) -> None:
     Image.fromarray(mask.astype(np.uint8)).save(ade / "annotations/training/ADE_00000001.png")
 
@@ -115,10 +148,13 @@ def test_coco_is_read(tmp_path: Path) -> None:
     [
         ({"annotations": []}, r"train2017\.json: its table 'annotations' is empty"),
         ({"categories": None}, r"train2017\.json: has no table 'categories'"),
-        ({"images": [{"id": 1, "file_name": "gone.jpg"}]}, r"names 1 images that are missing, the first gone\.jpg"),
+        ({"images": [{"id": 1, "file_name": "gone.jpg"}]}, r"names image gone\.jpg, which is missing"),
         ({"annotations": [{"id": 9, "image_id": 77, "category_id": 1}]}, "annotation 9 is of image 77, which is not"),
-        ({"annotations": [{"id": 9, "image_id": 1, "category_id": 81}]}, "annotation 9 is of category 81, not listed"),
-        ({"annotations": [{"id": 9}]}, "an entry lacks 'image_id'"),
+        (
+            {"annotations": [{"id": 9, "image_id": 1, "category_id": 81}]},
+            "annotation 9 is of category 81, which is not",
+        ),
+        ({"annotations": [{"id": 9}]}, "entry 0 of 'annotations' lacks 'image_id', 'category_id'"),
         ({"categories": [{"id": 1, "name": "kind 1"}]}, "has 1 categories, there should be 80"),
     ],
 )
@@ -127,6 +163,32 @@ def test_damage_to_coco_is_named(tmp_path: Path, change: dict[str, Any], expecte
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     problems = "\n".join(find_dataset("coco").check(tmp_path))
     assert re.search(expected, problems), problems
+
+
+def test_every_fault_of_coco_is_a_line(tmp_path: Path) -> None:
+    coco = write_coco(tmp_path, count=4)
+    for number in (1, 2):
+        (coco / "train2017" / f"{number:012d}.jpg").unlink()
+    path = coco / "annotations" / "instances_train2017.json"
+    tables = json.loads(path.read_text())
+    tables["images"] = [image for image in tables["images"] if image["id"] != 4]
+    tables["annotations"] += [{"id": 9}, {"id": 10, "image_id": 1, "category_id": 81}]
+    path.write_text(json.dumps(tables))
+    other = coco / "annotations" / "instances_val2017.json"
+    other.write_text(json.dumps({"images": []}))
+    assert find_dataset("coco").check(tmp_path) == [
+        "coco train: 2 images, the published split has 118,287",
+        f"{path}: entry 4 of 'annotations' lacks 'image_id', 'category_id'",
+        f"{path}: names image 000000000001.jpg, which is missing",
+        f"{path}: names image 000000000002.jpg, which is missing",
+        f"{path}: does not name image 000000000004.jpg",
+        f"{path}: annotation 4 is of image 4, which is not listed",
+        f"{path}: annotation 10 is of category 81, which is not listed",
+        "coco val: 4 images, the published split has 5,000",
+        f"{other}: its table 'images' is empty",
+        f"{other}: has no table 'annotations'; a COCO annotation file has images, annotations, categories",
+        f"{other}: has no table 'categories'; a COCO annotation file has images, annotations, categories",
+    ]
 
 
 def test_the_scenes_are_the_published_ones() -> None:

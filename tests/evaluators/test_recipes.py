@@ -109,7 +109,11 @@ def test_one_recipe_is_selected(evaluator: str, backbone: str, dataset: str, exp
 
 
 def test_no_recipe_is_published_for_finetuning_r50() -> None:
-    with pytest.raises(InputError, match="no recipe for evaluator finetune, backbone resnet50, dataset imagenet"):
+    said = (
+        r"^no recipe for evaluator finetune, backbone resnet50, dataset imagenet; name one with recipe: in a sweep, "
+        r"with --recipe on the command line \(there are finetune-deit, finetune-digits\)$"
+    )
+    with pytest.raises(InputError, match=said):
         select_recipe(RECIPES, {"evaluator": "finetune", "backbone": "resnet50", "dataset": "imagenet"})
 
 

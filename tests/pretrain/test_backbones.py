@@ -42,10 +42,12 @@ def test_resnet50_is_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("name", backbone_names())
-def test_features_have_the_width_that_is_announced(name: str) -> None:
+def test_features_have_the_width_and_the_network_the_depth_that_is_announced(name: str) -> None:
     size = 16 if name.startswith("tiny") else 32
     module = find_backbone(name)
-    assert module.build(size).eval()(torch.randn(2, 3, size, size)).shape == (2, module.INFO.width)
+    model = module.build(size).eval()
+    assert model(torch.randn(2, 3, size, size)).shape == (2, module.INFO.width)
+    assert module.INFO.depth == (len(model.blocks) if hasattr(model, "blocks") else None)
 
 
 def test_sincos_embedding_from_its_formula() -> None:

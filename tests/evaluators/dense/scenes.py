@@ -27,10 +27,17 @@ def configured(name: str, backbone: str, **options: Any) -> Any:
 
 
 def evaluate(
-    name: str, checkpoint: Path, directory: Path, *, root: Path | None = None, report: Any = None, **options: Any
+    name: str,
+    checkpoint: Path,
+    directory: Path,
+    *,
+    root: Path | None = None,
+    report: Any = None,
+    workers: int = 0,
+    **options: Any,
 ) -> dict[str, float]:
     config = configured(name, checkpoint.stem, **{**BRIEF[name], **options})
-    context = Context(root, directory, "cpu", 0, report or Curves())
+    context = Context(root, directory, "cpu", workers, report or Curves())
     return find_evaluator(name).evaluate(checkpoint, config, context)
 
 

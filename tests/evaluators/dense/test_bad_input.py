@@ -20,12 +20,15 @@ from tests.evaluators.dense.stack import needs
 def test_what_does_not_fit_is_refused_when_planned() -> None:
     with pytest.raises(InputError, match="head: fcn is for a resnet, tiny_vit is a vit; use upernet"):
         configured("segmentation", "tiny_vit", head="fcn")
-    with pytest.raises(InputError, match="warmup_iterations must be below the 10 iterations"):
+    with pytest.raises(InputError, match=r"^segmentation: warmup_iterations must be below the 10 iterations$"):
         configured("segmentation", "tiny_vit", iterations=10)
-    with pytest.raises(InputError, match="Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
-        resolve_evaluation(
-            "detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe="detection-r50"
-        )
+    with pytest.raises(InputError, match=r"out_indices: 0, 1, 2, 9 can't be had of tiny_vit; .* ascending .* 0…3"):
+        configured("segmentation", "tiny_vit", out_indices=[0, 1, 2, 9])
+    with pytest.raises(InputError, match=r"out_indices: 0, 2, 1, 3 can't be had of tiny_resnet; .* ascending .* 0…3"):
+        configured("segmentation", "tiny_resnet", out_indices=[0, 2, 1, 3])
+    for recipe in (None, "detection-r50"):
+        with pytest.raises(InputError, match=r"^detection: Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
+            resolve_evaluation("detection", subject=subject("vit_small"), options={"dataset": "coco"}, recipe=recipe)
     with pytest.raises(InputError, match="dataset: digits is for classification, evaluator segmentation needs one for"):
         configured("segmentation", "tiny_vit", dataset="digits")
     with pytest.raises(InputError, match="dataset: coco is for detection, evaluator linear needs one for classif"):
@@ -78,9 +81,45 @@ def test_a_damaged_detection_set_is_named(
     path.write_text(json.dumps({**tables, "annotations": []}))
     with pytest.raises(InputError, match=r"instances_train2017\.json: its table 'annotations' is empty"):
         evaluate("detection", checkpoint, tmp_path / "b")
+    strangers = {**tables, "categories": [{**entry, "name": f"no {entry['name']}"} for entry in tables["categories"]]}
+    (tmp_path / "aside.jpg").rename(root / "train2017" / tables["images"][1]["file_name"])
+    for split in ("train", "val"):
+        part = root / "annotations" / f"instances_{split}2017.json"
+        before = part.read_text()
+        part.write_text(json.dumps({**json.loads(before), "categories": strangers["categories"]}))
+        if split == "train":
+            path.write_text(json.dumps(strangers))
+        with pytest.raises(InputError, match=rf"instances_{split}2017\.json: has no annotation of the data set's cla"):
+            evaluate("detection", checkpoint, tmp_path / split)
+        part.write_text(whole if split == "train" else before)
     path.write_text(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"instances_train2017\.json: not a readable annotation file"):
         evaluate("detection", checkpoint, tmp_path / "c")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@needs("mmseg")
+@needs("mmdet")
+def test_a_file_that_breaks_off_is_named(
+    workers: int, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = make_checkpoint("tiny_resnet")
+    scenes = few_scenes(tmp_path, monkeypatch, train=8)
+    masks = scenes / "ADEChallengeData2016" / "annotations" / "training"
+    for path in masks.iterdir():
+        break_off(path)
+    with pytest.raises(InputError, match=rf"^{masks}/ADE_train_\d+\.png: can't be decoded as a mask \([^\n]*\)$"):
+        evaluate("segmentation", checkpoint, tmp_path / "a", workers=workers)
+    for folder in ("ADEChallengeData2016/images/training", "coco/train2017"):
+        for path in (scenes / folder).iterdir():
+            break_off(path)
+    for name in ("segmentation", "detection"):
+        with pytest.raises(InputError, match=rf"^{scenes}/\S+\d+\.jpg: can't be decoded as an image \([^\n]*\)$"):
+            evaluate(name, checkpoint, tmp_path / name, workers=workers)
+
+
+def break_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
 @pytest.mark.parametrize("name", ["segmentation", "detection"])

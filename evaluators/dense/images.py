@@ -1,0 +1,92 @@
+"""What a run reads: looked for before anything is trained, and named where it can't be read later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.registry import DATASETS
+
+from pretrain.datasets._coco import read_annotations
+from pretrain.errors import InputError
+
+
+def require_images(runner: Any, split: str) -> None:
+    """Load a split's data set before anything is trained, and look for every image it names.
+
+    From then on, what the libraries raise while they load a sample names its file.
+
+    Raises
+    ------
+    InputError
+        Annotations that the library can't read, that have nothing of the classes, or that name an image which is not
+        there.
+    """
+    settings = runner.cfg[f"{split}_dataloader"]["dataset"]
+    source = _source(settings)
+    try:
+        dataset = getattr(runner, f"{split}_dataloader").dataset
+    except InputError:
+        raise
+    except Exception as error:  # on damaged annotations the libraries raise whatever they run into
+        if source.suffix == ".json":
+            read_annotations(source)
+            if _leaves_no_image(settings):
+                raise _without_classes(source) from error
+        raise InputError(f"{source}: can't be read as annotations ({type(error).__name__}: {error})") from error
+    present: dict[Path, set[str]] = {}
+    annotated = False
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        path = Path(info["img_path"])
+        if path.parent not in present:
+            present[path.parent] = {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
+        if path.name not in present[path.parent]:
+            raise InputError(f"{source}: names {path}, which is missing")
+        annotated = annotated or bool(info.get("instances", True))  # a mask is not looked into
+    if not annotated:
+        raise _without_classes(source)
+    dataset.pipeline = NamingPipeline(dataset.pipeline)
+
+
+class NamingPipeline:
+    """A data set's transforms, whose failures name the file: a loader's worker knows no more than the exception."""
+
+    def __init__(self, transforms: Any) -> None:
+        self.transforms = transforms
+
+    def __call__(self, info: dict[str, Any]) -> Any:
+        try:
+            return self.transforms(info)
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:  # on a damaged file the decoders raise whatever they run into
+            # The transforms add to what they are given, so that it tells how far they came.
+            if "img" not in info:
+                problem = f"{info['img_path']}: can't be decoded as an image"
+            elif info.get("seg_map_path") and "gt_seg_map" not in info:
+                problem = f"{info['seg_map_path']}: can't be decoded as a mask"
+            else:
+                problem = f"{info['img_path']}: can't be prepared with its annotations"
+            reason = " ".join(str(error).split())
+            raise InputError(f"{problem} ({type(error).__name__}: {reason})") from error
+
+
+def _source(settings: Any) -> Path:
+    """The annotation file of a split, or the directory of its masks."""
+    relative: str = settings.get("ann_file") or settings["data_prefix"]["seg_map_path"]
+    return Path(settings["data_root"]) / relative
+
+
+def _leaves_no_image(settings: Any) -> bool:
+    """Whether annotations that can be read leave no image, on which the library fails when it packs the list."""
+    dataset = DATASETS.build({**settings, "lazy_init": True})
+    try:
+        dataset.data_list = dataset.load_data_list()
+        return not dataset.filter_data()
+    except Exception:  # what made them unreadable the first time
+        return False
+
+
+def _without_classes(source: Path) -> InputError:
+    return InputError(f"{source}: has no annotation of the data set's classes, so there is nothing to learn or judge")
