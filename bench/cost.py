@@ -40,7 +40,7 @@ class Basis(StrEnum):
     """Where an estimate comes from."""
 
     MEASURED = "measured rates"
-    PROFILE = "the profile"
+    PROFILE = "the profile's time limits"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def summary(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 
 
 def _saved_hours(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """``: 12,480.0 GPU-hours by the profile``, or more than that where some runs are not known; empty for nothing."""
+    """``: 480.0 GPU-hours by the profile's time limits``, "more than" where runs are unknown; empty for nothing."""
     asked = Counter(run_id for part in plan.parts for run_id in part.run_ids)
     again = {run_id: times - 1 for run_id, times in asked.items() if times > 1}
     known = {run_id: estimates[run_id] for run_id in again if run_id in estimates}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from bench.errors import InputError
 from bench.launch import data_roots, find_launch_executor, require_software, write_configs
 from bench.launch_options import Launch
 from bench.plan import PlannedRun
@@ -24,6 +26,10 @@ def run_single(
     data
         Directory of the dataset the run reads.
     """
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise InputError(
+            f"WORLD_SIZE is {processes}: started by hand, a run is one process; --executor slurm starts more"
+        )
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
     if status.own_state is RunState.RUNNING:

@@ -177,6 +177,7 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
         ),
         machine=machine(resources.device, outcome.world_size),
         software=computed.code,
+        compute=resources.compute.chosen() if computed.stage == PRETRAIN else {},
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
         artifacts=artifact_hashes(run.artifacts),

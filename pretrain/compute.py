@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from pretrain.errors import InputError
 
@@ -47,11 +47,15 @@ class ComputeOptions:
 
     def __post_init__(self) -> None:
         size = self.micro_batch_size
-        if size is not None and size != "auto" and (not isinstance(size, int) or size < 1):
+        if size is not None and size != "auto" and (type(size) is not int or size < 1):
             raise InputError(f"micro_batch_size: must be auto or a number of images from 1 up, not {size!r}")
         for name in ("keep_last", "keep_every_epochs", "monitor_every_epochs"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}: must be 0 (none) or more, not {getattr(self, name)}")
+
+    def chosen(self) -> dict[str, Any]:
+        """What differs from the plain way, as plain values."""
+        return {name: value for name, value in asdict(self).items() if value != getattr(PLAIN, name)}
 
 
 PLAIN = ComputeOptions()

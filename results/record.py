@@ -90,6 +90,9 @@ class Record(_Part):
     timing: Timing
     machine: Machine
     software: Software
+    compute: dict[str, Any] = Field(
+        default_factory=dict, description="what --compute set, in the last attempt: no part of the id, but it rounds"
+    )
     images_per_second: float | None = None
     checkpoints: tuple[CheckpointReference, ...] = ()
     artifacts: dict[str, str] = Field(default_factory=dict, description="file in artifacts/ to its SHA-256")

@@ -141,6 +141,7 @@ def _provenance(run: Run) -> dict[str, str]:
         "packages": ", ".join(f"{name} {version}" for name, version in software.packages.items()),
         "machine": f"{machine.host}, {machine.world_size} × {machine.device}",
         "scheduler job": machine.scheduler_job_id or "",
+        "computed with": ", ".join(f"{name} {value}" for name, value in record.compute.items()),
         "peak memory": f"{machine.peak_memory_bytes / 2**20:,.0f} MiB",
         "throughput": "" if record.images_per_second is None else f"{record.images_per_second:,.0f} images/s",
         "started": f"{record.timing.started_at:%Y-%m-%d %H:%M:%S %Z}",

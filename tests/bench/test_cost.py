@@ -126,7 +126,7 @@ def test_without_a_rate_the_profile_is_taken(tmp_path: Path) -> None:
     found = cost(tmp_path, pretraining(), GPU_CLUSTER)
     assert (found.left, found.seconds_left, found.unit) == (2 * 8 * 10, 36_000, Unit.GPU)
     assert found.basis is not None
-    assert found.basis.value == "the profile"
+    assert found.basis.value == "the profile's time limits"
     assert cost(tmp_path, evaluation(pretraining(), "knn"), GPU_CLUSTER).left == 8 * 0.5
     found = cost(tmp_path, pretraining(), PROCESSOR_CLUSTER)
     assert (found.left, found.unit) == (8.0, Unit.PROCESSOR)
@@ -255,7 +255,12 @@ def test_the_commands_take_the_profile_that_is_named(
     jobs = json.loads(command("status", named, "--runs", runs, "--format", "json").out)["jobs"]
     assert jobs == json.loads(command("plan", named, "--runs", runs, "--format", "json").out)["jobs"]
     hours = {key: value for key, value in jobs[0].items() if key.startswith("hours")}
-    assert hours == {"hours_used": 0.0, "hours_left": 6.0, "hours_unit": "GPU-hours", "hours_left_from": "the profile"}
+    assert hours == {
+        "hours_used": 0.0,
+        "hours_left": 6.0,
+        "hours_unit": "GPU-hours",
+        "hours_left_from": "the profile's time limits",
+    }
     assert ["total", "4", "4", "48.0"] in [
         line.split() for line in command("status", named, "--runs", runs).out.splitlines()
     ]
