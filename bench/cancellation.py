@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.cluster import sweeps_by_run
+from bench.cluster import forget_sweep, sweeps_by_run
 from bench.errors import InputError
 from bench.lookup import find_run
 from bench.plan import PlannedRun, plan_sweep
@@ -20,40 +20,52 @@ from bench.session import confirmed, say
 from bench.states import runs_on_disk, statuses
 from bench.sweep import load_sweep, shipped_sweeps
 from results.runs import RunDirectory, RunState, write_atomically
-from slurm.scheduler.commands import View, cancel_jobs
+from slurm.scheduler.commands import Standing, View, cancel_jobs
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 
 
 @dataclass(frozen=True)
 class Cancellation:
-    """``stop`` has runs that are under way or queued, ``shared`` those that another sweep wants too."""
+    """``stop`` has runs that are under way or queued, ``shared`` those that another sweep wants too.
+
+    ``sweep`` is the name of the one that is cancelled; None for a single run.
+    """
 
     stop: tuple[PlannedRun, ...]
     shared: tuple[PlannedRun, ...]
+    sweep: str | None
 
 
-def choose(what: str, runs_directory: Path, overrides: tuple[str, ...]) -> Cancellation:
+def choose(what: str, runs_directory: Path, overrides: tuple[str, ...], *, tiny: bool = False) -> Cancellation:
     """The unfinished runs that a sweep's name, a sweep file or a run id stands for.
 
     Raises
     ------
     InputError
-        Neither a sweep nor a run.
+        Neither a sweep nor a run, or the scheduler, which may hold some of the runs, does not answer.
     """
+    name = None
     is_sweep = what in shipped_sweeps() or what.endswith((".yaml", ".yml")) or Path(what).is_file()
     if is_sweep:
-        sweep = load_sweep(what, overrides)
+        sweep = load_sweep(what, overrides, tiny=tiny)
+        name = sweep.name
         wanted = plan_sweep(sweep).runs
         others = {run_id for run_id, names in sweeps_by_run(runs_directory).items() if names - {sweep.name}}
     else:
         run_id = find_run(runs_directory, what).run_id
         wanted = tuple(run for run in runs_on_disk(runs_directory)[0] if run.run_id == run_id)
         others = set()
+    views = scheduler_views(runs_directory, fresh=True)
+    if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in wanted):
+        raise InputError(
+            "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
+        )
     unfinished = [status.run for status in statuses(wanted, runs_directory) if status.own_state in _UNFINISHED]
     return Cancellation(
         tuple(run for run in unfinished if run.run_id not in others),
         tuple(run for run in unfinished if run.run_id in others),
+        name,
     )
 
 
@@ -68,7 +80,8 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     for run in chosen.shared:
         say(f"left alone, another sweep wants it: {run.run_id}")
     if not chosen.stop:
-        say("nothing is running or queued")
+        say("nothing else is running or queued" if chosen.shared else "nothing is running or queued")
+        _withdraw(chosen, runs_directory)
         return 0
     for run in chosen.stop:
         say(f"will stop: {run.run_id}")
@@ -84,8 +97,15 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     problems = [_stop_here(RunDirectory(runs_directory / r.run_id)) for r in chosen.stop if r.run_id not in held]
     if said := [problem for problem in problems if problem]:
         raise InputError("; ".join(said))
+    _withdraw(chosen, runs_directory)
     say(f"{len(chosen.stop)} runs cancelled")
     return 0
+
+
+def _withdraw(chosen: Cancellation, runs_directory: Path) -> None:
+    """Leave shared runs to the sweeps that still want them."""
+    if chosen.sweep is not None:
+        forget_sweep(chosen.sweep, runs_directory)
 
 
 def _is_held(view: View | None) -> bool:

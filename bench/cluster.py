@@ -60,6 +60,11 @@ def remember_sweep(name: str, run_ids: Iterable[str], runs_directory: Path) -> N
     write_atomically(folder / f"{name}.json", json.dumps(sorted(run_ids)) + "\n")
 
 
+def forget_sweep(name: str, runs_directory: Path) -> None:
+    """The sweep wants nothing any more."""
+    (runs_directory / SWEEPS / f"{name}.json").unlink(missing_ok=True)
+
+
 def sweeps_by_run(runs_directory: Path) -> dict[str, set[str]]:
     """The sweeps that asked for each run."""
     wanted: dict[str, set[str]] = {}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from results.frame import Row
-from results.runs import RunState
+from results.runs import RunDirectory, RunState
 from results.store import Run, Store, load_runs
 from slurm.scheduler.commands import Standing, View
 from slurm.scheduler.ledger import Ledger
@@ -19,10 +20,16 @@ _UNTOLD = {RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN}
 """States in which a run's directory does not tell how it stands with the scheduler."""
 
 
-def scheduler_views(runs_directory: Path) -> dict[str, View]:
-    """What the scheduler says of the runs that were submitted from this directory; empty when none was."""
+def scheduler_views(runs_directory: Path, *, fresh: bool = False) -> dict[str, View]:
+    """What the scheduler says of the runs that were submitted from this directory; empty when none was.
+
+    Parameters
+    ----------
+    fresh
+        Ask now, however recent the last answer is.
+    """
     folder = runs_directory / FOLDER
-    return Queue(folder).views() if folder.is_dir() else {}
+    return Queue(folder).views(fresh=fresh) if folder.is_dir() else {}
 
 
 def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Path, ...]:
@@ -49,18 +56,31 @@ def load_with_scheduler(runs_directory: Path, run_ids: Iterable[str] | None = No
 def told_by_scheduler(rows: Iterable[Row], runs_directory: Path) -> list[Row]:
     """The same for rows of ``results.index``."""
     views = scheduler_views(runs_directory)
-    return [_told_row(row, views.get(str(row["run_id"]))) for row in rows]
+    return [_told_row(row, runs_directory / str(row["run_id"]), views.get(str(row["run_id"]))) for row in rows]
 
 
-def _told_row(row: Row, view: View | None) -> Row:
-    if view is None or row["state"] not in _UNTOLD:
+def knows_better(view: View | None, run: RunDirectory, state: RunState) -> bool:
+    """Whether the scheduler tells how a run stands, and not its directory.
+
+    A heartbeat on another host stays fresh for a while after its job has been ended, which the scheduler saw.
+    """
+    if view is None or state in _UNTOLD:
+        return view is not None
+    if state is not RunState.RUNNING or view.standing not in (Standing.CANCELLED, Standing.FAILED):
+        return False
+    last = (run.read_attempts() or [{}])[-1]
+    return last.get("host") != socket.gethostname() and last.get("scheduler_job_id") == view.slurm_id
+
+
+def _told_row(row: Row, directory: Path, view: View | None) -> Row:
+    if view is None or not knows_better(view, RunDirectory(directory), RunState(row["state"])):
         return row
     state, reason = state_from(view)
     return row if state is RunState.PLANNED else {**row, "state": state.value, "reason": reason}
 
 
 def _told(run: Run, view: View | None) -> Run:
-    if view is None or run.state not in _UNTOLD:
+    if view is None or not knows_better(view, RunDirectory(run.directory), run.state):
         return run
     state, reason = state_from(view)
     return run if state is RunState.PLANNED else replace(run, state=state, reason=reason)

@@ -76,6 +76,9 @@ def run_sweep(
         if isinstance(executor, Scripted):
             print_scripts(executor.scripts(build_jobs(chosen, launch, roots)))
         return 0
+    if not chosen and any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
+        # Another sweep has them computed; this one wants them all the same.
+        remember_sweep(sweep.name, plan.run_ids, launch.runs_directory)
     if chosen:
         if ask and not confirmed("Start?"):
             return 0

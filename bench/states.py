@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.plan import PlannedRun
-from bench.scheduled import scheduler_views, state_from
+from bench.scheduled import knows_better, scheduler_views, state_from
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
 from slurm.scheduler.commands import View
@@ -69,7 +69,7 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
 def own_standing(run: RunDirectory, view: View | None) -> tuple[RunState, str | None]:
     """A run's state, parents not asked: the disk's, and where that can't tell, the scheduler's."""
     state = run.state()
-    if view is not None and state in (RunState.PLANNED, RunState.UNKNOWN):
+    if view is not None and knows_better(view, run, state):
         return state_from(view)
     return state, _reason(run, state)
 

@@ -151,7 +151,8 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     if stage == PRETRAIN:
         outcome = run_pretraining(run, config, resources)
     elif stage == IMPORT:
-        outcome = run_import(run, config, source)
+        # One process writes; the others have nothing to add.
+        outcome = run_import(run, config, source) if get_rank() == 0 else Outcome(metrics={})
     else:
         outcome = run_evaluation(run, stage, config, planned["parents"], resources)
     return _Computed(stage, config, settings, dataset, code, outcome)

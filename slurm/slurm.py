@@ -93,6 +93,9 @@ class SlurmExecutor:
             handles = {job.id: Handle(job) for job in jobs}
             if any(views[job_id].standing is Standing.SILENT for job_id in handles if job_id in views):
                 raise InputError("SLURM does not answer about jobs that were submitted before; try again when it does")
+            ending = [job_id for job_id in handles if job_id in views and views[job_id].detail == "COMPLETING"]
+            if ending:
+                raise InputError(f"SLURM is still ending an earlier job of {', '.join(ending)}; try again in a minute")
             held = {job_id: view for job_id, view in views.items() if view.standing.is_active}
             for job_id, handle in handles.items():
                 if job_id in held:
@@ -174,12 +177,15 @@ class SlurmExecutor:
             fitting = group[:room]
             if any(parent not in known for parent in parents):
                 fitting = ()  # a parent was held back
-            if fitting:
-                depends_on = tuple(dict.fromkeys(known[parent] for parent in parents))
+            depends_on = tuple(dict.fromkeys(known[parent] for parent in parents if parent in known))
+            while fitting:
                 try:
                     known |= self._submit_batch(fitting, resources, depends_on, code)
+                    break
                 except _NoRoomError:
-                    fitting, room = (), 0
+                    # An array is taken whole or not at all, and a limit may be one that nobody could read.
+                    fitting = fitting[: len(fitting) // 2]
+                    room = len(fitting)
             room -= len(fitting)
             for job in fitting:
                 handles[job.id].details["slurm_job_id"] = known[job.id]
@@ -206,9 +212,7 @@ class SlurmExecutor:
         except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
             self._ledger.refused(name)
             shutil.rmtree(batch.folder, ignore_errors=True)
-            if any(
-                word in str(error) for word in ("MaxSubmitJob", "AssocMaxSubmit", "job submit limit", "QOSMaxSubmit")
-            ):
+            if any(word in str(error) for word in ("MaxSubmitJob", "AssocMaxSubmit", "QOSMaxSubmit")):
                 raise _NoRoomError from error
             raise InputError(f"cluster {self._profile.name}: sbatch refused: {_said(error)}") from error
         self._ledger.accepted(name, str(submitted[0].job_id).partition("_")[0])

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, RunsOption, SetOption, YesOption
+from bench.commands.options import RUNS, RunsOption, SetOption, TinyOption
 
 
 def cancel(
     what: Annotated[str, typer.Argument(metavar="SWEEP|RUN_ID", help="A sweep, or one run by its id.")],
     runs: RunsOption = RUNS,
     set_: SetOption = None,
-    yes: YesOption = False,
+    tiny: TinyOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Cancel without asking.")] = False,
 ) -> None:
     """Stop unfinished runs, after naming them.
 
@@ -21,4 +22,4 @@ def cancel(
     """
     from bench.cancellation import cancel_runs, choose
 
-    raise typer.Exit(cancel_runs(choose(what, runs, tuple(set_ or ())), runs, ask=not yes))
+    raise typer.Exit(cancel_runs(choose(what, runs, tuple(set_ or ()), tiny=tiny), runs, ask=not yes))

@@ -53,6 +53,9 @@ def plan(
     print_runs(found)
     print(summary(planned, read_estimates(planned.runs, runs, profile)))
     print_planned_hours(costs)
+    start = spelt(sweep, tiny)
+    if profile is not None:
+        start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")
     for line in missing_software(planned.runs, profile):
         print(f"can't run here yet: {line}", file=sys.stderr)
-    print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {spelt(sweep, tiny)}")
+    print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {start}")

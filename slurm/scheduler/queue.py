@@ -22,6 +22,8 @@ SECONDS_KEPT = 10.0
 SLOW_FACTOR = 20
 """An answer that took t seconds is kept for this many times t, if that is longer."""
 LONGEST_KEPT_SECONDS = 300.0
+LONGEST_SILENCE_SECONDS = 30.0
+"""A controller that did not answer is asked again after this: it may be back."""
 
 
 class Queue:
@@ -70,10 +72,13 @@ class Queue:
         seconds = time.monotonic() - started
         views = {key: row.view() for key, row in rows.items()}
         over = {key: [v.standing.value, v.detail, v.slurm_id] for key, v in views.items() if v.standing.is_over}
+        answered = queued is not None and accounts is not None
         kept = {
             "at": time.time(),
-            "seconds_kept": min(max(SECONDS_KEPT, SLOW_FACTOR * seconds), LONGEST_KEPT_SECONDS),
-            "answered": queued is not None and accounts is not None,
+            "seconds_kept": min(
+                max(SECONDS_KEPT, SLOW_FACTOR * seconds), LONGEST_KEPT_SECONDS if answered else LONGEST_SILENCE_SECONDS
+            ),
+            "answered": answered,
             "asked": sorted(names),
             "known": sorted({row.name for row in rows.values()}),
             "views": [[key, *asdict(view).values()] for key, view in views.items()],

@@ -159,4 +159,8 @@ def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> Non
     assert "will stop: knn-" in said
     assert "will stop: pretrain-" not in said
     assert ours.states() == {"waiting": 1, "cancelled": 1}
-    theirs("cancel", "--yes")
+    late = Sweep(tmp_path, theirs.text.replace("name: other", "name: late"))
+    assert "starting 0 jobs" in late.submit()
+    assert "nothing else is running or queued" in theirs("cancel", "--yes"), "the late one wants them all"
+    late("cancel", "--yes")
+    assert late.states() == {"cancelled": 2}, "the last who wanted them has cancelled them"
