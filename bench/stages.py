@@ -76,9 +76,11 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     Raises
     ------
     InputError
-        The file is missing, is not the declared one, is not of the declared format or is not recognised.
+        The file is missing, is not the declared one, is not of the declared format, is not recognised, or says of
+        itself otherwise than the sweep does.
     """
     from pretrain.foreign.parts.conversion import import_file, write_ours
+    from pretrain.foreign.parts.declared import refuse_contradictions
     from pretrain.foreign.parts.reading import read_foreign
 
     declared = config["import"]
@@ -89,8 +91,10 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         raise InputError(f"{source}: its SHA-256 is {file.sha256[:12]}… and the sweep says {declared['sha256'][:12]}…")
     checkpoint = import_file(file, declared["format"])
     facts = config["pretrain"]
-    if checkpoint.header.backbone != facts["backbone"]:
-        raise InputError(f"{source}: holds {checkpoint.header.backbone}, and the sweep says {facts['backbone']}")
+    try:
+        refuse_contradictions(checkpoint, facts)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
     written = [
         CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)

@@ -141,12 +141,14 @@ def test_a_wrong_entry_is_one_line_and_status_two(
         ("    as:", f"    sha256: {'a' * 64}\n    as:", "and the sweep says aaaaaaaaaaaa…"),
         ("twelve_heads", "tiny_vit", "holds twelve_heads, and the sweep says tiny_vit"),
         ("moco_v3\n", "opera\n", "not of format opera but moco_v3"),
+        ("epochs: 300", "epochs: 100", "trained for 300 epochs, and the sweep says 100"),
+        ("moco_v3_official", "supervised", "trained with moco_v3, and the sweep says supervised"),
     ],
 )
 def test_another_file_than_declared_fails_the_run(
     old: str, new: str, complaint: str, command, released, write, tmp_path
 ) -> None:
-    text = SWEEP.replace(old, new, 1).format(checkpoint=released)
+    text = SWEEP.replace(old, new).format(checkpoint=released)
     status, _, _ = command("run", write(text), "--runs", tmp_path / "runs", "--executor", "inline", "--yes")
     assert status == 1
     (failure,) = tmp_path.glob("runs/import-*/failure.json")

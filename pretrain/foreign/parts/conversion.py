@@ -31,6 +31,8 @@ OURS = "opera_bench"
 """The name of our own format on the command line: safetensors with a JSON header beside it."""
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """What every format here is trained with unless its file says otherwise."""
+UNKNOWN_METHOD = "unknown"
+"""Stands in the header where neither the file nor its layout tells."""
 DEFAULT_IMAGE_SIZE = 224
 """Pixels a ResNet was trained at; its shapes do not tell."""
 
@@ -98,7 +100,7 @@ def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
         position_embedding=info.position_embedding,
         image_size=image_size,
         normalisation=file.facts.normalisation or IMAGENET,
-        method=file.facts.method or (imported.method.name if imported.method else "unknown"),
+        method=file.facts.method or (imported.method.name if imported.method else UNKNOWN_METHOD),
         epochs=file.facts.epochs,
         run_id=f"imported-{name}-{file.sha256[:10]}",
         sha256=file.sha256,
