@@ -61,6 +61,18 @@ def test_a_truncated_file_is_refused(share: float, ending: str, ours: Ours, tmp_
         read_checkpoint(cut)
 
 
+@pytest.mark.parametrize("place", [b"state_dict", b"weight", bytes.fromhex("0000803f") * 100])
+def test_one_byte_changed_in_a_pickled_file_is_noticed(place: bytes, tmp_path: Path) -> None:
+    whole, altered = tmp_path / "whole.pth", tmp_path / "altered.pth"
+    torch.save({"state_dict": {"weight": torch.ones(10_000)}}, whole)
+    content = bytearray(whole.read_bytes())
+    content[content.index(place)] ^= 1
+    altered.write_bytes(content)
+    read_foreign(whole)
+    with pytest.raises(InputError, match="altered"):
+        read_foreign(altered)
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

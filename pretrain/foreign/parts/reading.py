@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,8 @@ def read_foreign(path: Path) -> ForeignFile:
     Raises
     ------
     InputError
-        No such file; truncated, empty or no checkpoint; anything in it beyond tensors and plain values; a tensor that
-        is not finite.
+        No such file; truncated, altered, empty or no checkpoint; anything in it beyond tensors and plain values; a
+        tensor that is no finite floating-point number.
     """
     weights = path / WEIGHTS if path.is_dir() else path
     if not weights.is_file():
@@ -71,6 +72,7 @@ def _read_safetensors(path: Path) -> tuple[State, Facts]:
 def _read_pickle(path: Path) -> tuple[State, Facts]:
     import torch
 
+    _refuse_altered(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged input torch raises whatever it runs into
@@ -85,6 +87,19 @@ def _read_pickle(path: Path) -> tuple[State, Facts]:
     if facts == Facts() and nested is not None and type(epoch) is int and epoch >= 0:
         facts = Facts(epochs=epoch)
     return state, facts
+
+
+def _refuse_altered(path: Path) -> None:
+    """torch does not look at the checksums of the zip archive it writes; a pickle that is no archive has none."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # on damaged input zipfile raises whatever it runs into
+        raise InputError(f"{path}: truncated or altered, its zip archive is broken ({error})") from error
+    if damaged is not None:
+        raise InputError(f"{path}: altered, {damaged} in it differs from its checksum")
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
