@@ -80,6 +80,7 @@ def test_one_byte_changed_in_a_pickled_file_is_noticed(place: bytes, tmp_path: P
         ([1, 2], "holds a list"),
         ({"a": 1}, "no tensors: a"),
         ({"state_dict": {"a": torch.tensor([1.0, float("nan")])}}, "NaN or infinite weights in a"),
+        ({"a": torch.tensor([1e300], dtype=torch.float64)}, "NaN or infinite weights in a"),
         ({"module.encoder_q.conv1.weight": torch.ones(1)}, "no format recognises it"),
     ],
 )
@@ -87,6 +88,34 @@ def test_what_is_no_checkpoint_is_refused(content: Any, complaint: str, tmp_path
     torch.save(content, tmp_path / "file.pth")
     with pytest.raises(InputError, match=complaint):
         read_checkpoint(tmp_path / "file.pth")
+
+
+ONES = torch.ones(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"),
+    [
+        (ONES.long(), "int64"),
+        (ONES.bool(), "bool"),
+        (ONES.to(torch.complex64), "complex64"),
+        (ONES.to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        (ONES.to_sparse(), "sparse or nested float32"),
+        (ONES.to("meta"), r"without numbers \(meta\)"),
+    ],
+)
+def test_weights_that_are_no_plain_floating_point_numbers_are_refused(
+    tensor: torch.Tensor, kind: str, tmp_path: Path
+) -> None:
+    torch.save({"conv1.weight": ONES, "fc.weight": tensor}, tmp_path / "file.pth")
+    with pytest.raises(InputError, match=f"float64, and fc.weight is {kind}$"):
+        read_foreign(tmp_path / "file.pth")
+
+
+def test_counters_of_batch_normalisation_may_be_integers(tmp_path: Path) -> None:
+    state = {"bn1.weight": ONES, "bn1.num_batches_tracked": torch.tensor(7)}
+    torch.save(state, tmp_path / "file.pth")
+    assert read_foreign(tmp_path / "file.pth").state.keys() == state.keys()
 
 
 def test_the_wrong_format_and_the_wrong_role_are_refused(ours: Ours, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pretrain.checkpoint import CheckpointHeader, file_sha256
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
+from pretrain.foreign.parts.usable import refuse_unusable
 from pretrain.foreign.parts.vit import listed
 
 HEADER_KEY = "opera_bench_header"
@@ -53,7 +53,7 @@ def read_foreign(path: Path) -> ForeignFile:
         state, facts = _read_pickle(weights)
     if path.is_dir():
         facts = _folder_facts(path / CONFIG)
-    _refuse_unusable(weights, state)
+    refuse_unusable(weights, state)
     return ForeignFile(path, state, facts, file_sha256(weights))
 
 
@@ -145,16 +145,3 @@ def _folder_facts(path: Path) -> Facts:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"{path}: not the config.json of a timm model ({type(error).__name__}: {error})") from error
-
-
-def _refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:
-    import torch
-
-    if not state:
-        raise InputError(f"{path}: holds no weights")
-    strange = [str(key) for key, value in state.items() if not isinstance(key, str) or not torch.is_tensor(value)]
-    if strange:
-        raise InputError(f"{path}: no state dict, these entries are no tensors: {listed(strange)}")
-    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if broken:
-        raise InputError(f"{path}: NaN or infinite weights in {listed(broken)}")
