@@ -88,7 +88,7 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
     file = read_foreign(Path(source))
     if declared["sha256"] not in (None, file.sha256):
-        raise InputError(f"{source}: its SHA-256 is {file.sha256[:12]}… and the sweep says {declared['sha256'][:12]}…")
+        raise InputError(f"{source}: its SHA-256 is {file.sha256} and the sweep says {declared['sha256']}")
     checkpoint = import_file(file, declared["format"])
     facts = config["pretrain"]
     try:
@@ -153,7 +153,7 @@ def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
         raise InputError(f"{path}: the backbone that {parent.run_id} should have left is missing")
     found = file_sha256(path)
     if found != expected:
-        raise InputError(f"{path}: SHA-256 {found[:12]}… is not the recorded {expected[:12]}…; delete {parent.record}")
+        raise InputError(f"{path}: SHA-256 {found} is not the recorded {expected}; delete {parent.record}")
     return path, ParentReference(run_id=parent.run_id, checkpoint_sha256=found)
 
 

@@ -57,12 +57,12 @@ def convert(
     from bench.errors import InputError
     from pretrain.foreign.lookup import writable_format_names
     from pretrain.foreign.parts.conversion import OURS, read_checkpoint, write_checkpoint
+    from pretrain.foreign.parts.writing import refuse_existing
     from pretrain.plugins import suggest
 
     if to not in (known := (OURS, *writable_format_names())):
         raise InputError(f"--to {to}: no format that is written here; {suggest(to, known)}")
-    if out.exists() or out.is_symlink():
-        raise InputError(f"--out {out}: exists already; remove it or name another")
+    refuse_existing(out)
     found = read_checkpoint(path, from_)
     usage = write_checkpoint(found, to, out)
     print(f"{out}: {found.header.backbone}, {len(found.backbone)} tensors, from {found.format} to {to}")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pretrain.checkpoint import file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.parts import writing
 from pretrain.foreign.parts.conversion import read_checkpoint, write_checkpoint
@@ -154,6 +157,52 @@ def test_a_write_that_breaks_leaves_nothing(
     with pytest.raises(InputError, match="No space left"):
         write_checkpoint(checkpoint, to.partition(".")[0], folder / to)
     assert list(folder.iterdir()) == []
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """What a full disk is to a program: the system refuses to write on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("to", ["timm.pth", "timm.safetensors", "huggingface", "opera_bench"])
+def test_a_disk_that_takes_no_more_is_one_sentence_and_leaves_nothing(to: str, ours: Ours, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(ours("tiny_vit", 16))
+    folder = tmp_path / "out"
+    with files_of_at_most(5000), pytest.raises(InputError, match=r"can't be written \(.*File too large"):
+        write_checkpoint(checkpoint, to.partition(".")[0], folder / to)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file/x.pth", "file/deeper/x.pth", "/proc/x.pth", f"{'x' * 300}.pth"])
+def test_a_place_that_can_not_be_written_to_is_one_sentence(place: str, ours: Ours, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(ours("tiny_vit", 16))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="can't be written"):
+        write_checkpoint(checkpoint, "timm", tmp_path / place)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe{}", b"[]", b""])
+def test_a_header_that_is_none_is_refused(content: bytes, ours: Ours) -> None:
+    path = ours("tiny_vit", 16)
+    path.with_suffix(".json").write_bytes(content)
+    with pytest.raises(InputError, match=r"tiny_vit\.json: not a checkpoint header"):
+        read_checkpoint(path)
+
+
+def test_weights_that_are_no_safetensors_file_are_refused(ours: Ours) -> None:
+    path = ours("tiny_vit", 16)
+    path.write_bytes(b"garbage" * 100)
+    header = path.with_suffix(".json")
+    header.write_text(json.dumps({**json.loads(header.read_text()), "sha256": file_sha256(path)}))
+    with pytest.raises(InputError, match=r"tiny_vit\.safetensors: no safetensors file"):
+        read_checkpoint(path)
 
 
 def test_a_half_precision_file_becomes_single_precision(ours: Ours, tmp_path: Path) -> None:
