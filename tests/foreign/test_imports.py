@@ -173,8 +173,10 @@ def test_inspect_and_convert_an_official_file(command, released, tmp_path) -> No
         "method.json",
         "method.safetensors",
     ]
-    status, out, _ = command("checkpoint", "inspect", folder / "backbone.safetensors")
-    assert "format: opera_bench" in out
+    for ours in (folder / "backbone.safetensors", folder):
+        status, out, _ = command("checkpoint", "inspect", ours)
+        assert status == 0
+        assert "format: opera_bench" in out
     for arguments, complaint in (
         ((released, "--to", "opera_bench", "--out", folder), "exists already"),
         ((released, "--to", "moco_v3", "--out", tmp_path / "x"), "no format that is written here"),
