@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from pretrain.checkpoint import CheckpointHeader, file_sha256
-from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
+from pretrain.foreign.parts.hub_config import folder_facts
 from pretrain.foreign.parts.usable import refuse_unusable
 from pretrain.foreign.parts.vit import listed
 
@@ -52,7 +51,7 @@ def read_foreign(path: Path) -> ForeignFile:
     else:
         state, facts = _read_pickle(weights)
     if path.is_dir():
-        facts = _folder_facts(path / CONFIG)
+        facts = folder_facts(path / CONFIG, facts)
     refuse_unusable(weights, state)
     return ForeignFile(path, state, facts, file_sha256(weights))
 
@@ -127,21 +126,3 @@ def _header_facts(path: Path, text: Any) -> Facts:
     except ValidationError as error:
         raise InputError(f"{path}: its {HEADER_KEY} is unreadable ({error.errors()[0]['msg']})") from error
     return Facts(header.num_heads, header.image_size, header.normalisation, header.method, header.epochs)
-
-
-def _folder_facts(path: Path) -> Facts:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        of_weights = config.get("pretrained_cfg", config)
-        arguments = config.get("model_args") or {}
-        normalisation = None
-        if "mean" in of_weights and "std" in of_weights:
-            normalisation = Normalisation(mean=of_weights["mean"], std=of_weights["std"])
-        return Facts(
-            num_heads=arguments.get("num_heads"),
-            image_size=arguments.get("img_size") or of_weights.get("input_size", [3, None])[1],
-            normalisation=normalisation,
-            architecture=str(config["architecture"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: not the config.json of a timm model ({type(error).__name__}: {error})") from error
