@@ -35,6 +35,9 @@ def test_a_folder_of_ours_and_a_run_are_read_for_their_backbone(where: str, ours
     assert all(found.backbone[name].equal(start.backbone[name]) for name in start.backbone)
     with pytest.raises(InputError, match="nothing: no such checkpoint"):
         read_checkpoint(tmp_path / "nothing", "opera_bench")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: holds neither backbone\.safetensors nor model\.safetensors"):
+        read_checkpoint(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,7 @@ def test_a_folder_of_ours_and_a_run_are_read_for_their_backbone(where: str, ours
         ({"backbone": "deit_small"}, "header says num_heads 4, deit_small has 6"),
         ({"num_heads": 12}, "header says num_heads 12, tiny_vit has 4"),
         ({"position_embedding": "learned"}, "header says position_embedding learned, tiny_vit has sincos-2d"),
-        ({"image_size": 32}, r"not tiny_vit: pos_embed is \(1, 17, 64\), not \(1, 65, 64\)"),
+        ({"image_size": 10**9}, "header says image_size 1000000000, the weights are of 16"),
     ],
 )
 def test_a_header_that_the_weights_do_not_bear_out_is_refused(
@@ -52,6 +55,16 @@ def test_a_header_that_the_weights_do_not_bear_out_is_refused(
 ) -> None:
     path = with_header(ours("tiny_vit", 16), **facts)
     with pytest.raises(InputError, match=rf"tiny_vit\.safetensors: .*{complaint}"):
+        read_own(path)
+
+
+def test_an_altered_file_shows_both_checksums_whole(ours: Ours) -> None:
+    path = ours("tiny_vit", 16)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    told = json.loads(path.with_suffix(".json").read_text())["sha256"]
+    with pytest.raises(InputError, match=f"its SHA-256 is {file_sha256(path)} and its header says {told}"):
         read_own(path)
 
 

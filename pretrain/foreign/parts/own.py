@@ -10,7 +10,7 @@ from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, header_path, lo
 from pretrain.errors import InputError
 from pretrain.foreign.parts.identify import backbone_shapes
 from pretrain.foreign.parts.usable import refuse_unusable
-from pretrain.foreign.parts.vit import refuse_differences
+from pretrain.foreign.parts.vit import checked_geometry, refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +50,13 @@ def read_own(path: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
             if told != known:
                 raise InputError(f"the header says {name} {told}, {header.backbone} has {known}")
         prefix = "" if header.role == "backbone" else _PART_OF_METHOD
-        found = {
-            name.removeprefix(prefix): tuple(tensor.shape) for name, tensor in state.items() if name.startswith(prefix)
-        }
+        backbone = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        if info.family == "vit":
+            # Before a network is built at a size that only the header vouches for.
+            size = checked_geometry(backbone, f"not {header.backbone}").image_size
+            if size != header.image_size:
+                raise InputError(f"the header says image_size {header.image_size}, the weights are of {size}")
+        found = {name: tuple(tensor.shape) for name, tensor in backbone.items()}
         refuse_differences(found, backbone_shapes(header.backbone, header.image_size), f"not {header.backbone}")
     except InputError as error:
         raise InputError(f"{weights}: {error}") from error

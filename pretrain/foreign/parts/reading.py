@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pretrain.checkpoint import CheckpointHeader, file_sha256
+from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
 from pretrain.foreign.parts.hub_config import folder_facts
@@ -44,6 +44,8 @@ def read_foreign(path: Path) -> ForeignFile:
         tensor that is no finite floating-point number.
     """
     weights = path / WEIGHTS if path.is_dir() else path
+    if path.is_dir() and not weights.is_file():
+        raise InputError(f"{path}: holds neither {BACKBONE_FILE} nor {WEIGHTS}")
     if not weights.is_file():
         raise InputError(f"{weights}: no such checkpoint")
     if weights.suffix == ".safetensors":
