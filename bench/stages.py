@@ -76,9 +76,11 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     Raises
     ------
     InputError
-        The file is missing, is not the declared one, is not of the declared format or is not recognised.
+        The file is missing, is not the declared one, is not of the declared format, is not recognised, or says of
+        itself otherwise than the sweep does.
     """
     from pretrain.foreign.parts.conversion import import_file, write_ours
+    from pretrain.foreign.parts.declared import refuse_contradictions
     from pretrain.foreign.parts.reading import read_foreign
 
     declared = config["import"]
@@ -86,11 +88,13 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
     file = read_foreign(Path(source))
     if declared["sha256"] not in (None, file.sha256):
-        raise InputError(f"{source}: its SHA-256 is {file.sha256[:12]}… and the sweep says {declared['sha256'][:12]}…")
+        raise InputError(f"{source}: its SHA-256 is {file.sha256} and the sweep says {declared['sha256']}")
     checkpoint = import_file(file, declared["format"])
     facts = config["pretrain"]
-    if checkpoint.header.backbone != facts["backbone"]:
-        raise InputError(f"{source}: holds {checkpoint.header.backbone}, and the sweep says {facts['backbone']}")
+    try:
+        refuse_contradictions(checkpoint, facts)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
     written = [
         CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
@@ -149,7 +153,7 @@ def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
         raise InputError(f"{path}: the backbone that {parent.run_id} should have left is missing")
     found = file_sha256(path)
     if found != expected:
-        raise InputError(f"{path}: SHA-256 {found[:12]}… is not the recorded {expected[:12]}…; delete {parent.record}")
+        raise InputError(f"{path}: SHA-256 {found} is not the recorded {expected}; delete {parent.record}")
     return path, ParentReference(run_id=parent.run_id, checkpoint_sha256=found)
 
 

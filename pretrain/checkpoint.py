@@ -49,6 +49,7 @@ def header_path(weights: Path) -> Path:
 
 def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, Any]) -> CheckpointHeader:
     """Write weights and header atomically; the header goes last, so weights without one are incomplete."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     weights.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +63,12 @@ def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, A
         temporary.chmod(stat.S_IMODE(temporary_header.stat().st_mode))
         _replace_durably(temporary, weights)
         _replace_durably(temporary_header, header_path(weights))
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
         temporary_header.unlink(missing_ok=True)
+        if isinstance(error, SafetensorError):
+            # A full disk is an OSError to everybody else.
+            raise OSError(f"{weights}: {error}") from error
         raise
     return checked
 
@@ -85,6 +89,8 @@ def read_header(weights: Path) -> CheckpointHeader:
         raise InputError(f"{weights}: no header {header_path(weights).name} beside it; is it a checkpoint?") from error
     except ValidationError as error:
         raise InputError(f"{header_path(weights)}: not a checkpoint header ({error.errors()[0]['msg']})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{header_path(weights)}: not a checkpoint header ({error})") from error
 
 
 def load_state(weights: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
@@ -95,15 +101,17 @@ def load_state(weights: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
     InputError
         Missing, truncated or altered file.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     header = read_header(weights)
     found = file_sha256(weights)
     if found != header.sha256:
-        raise InputError(
-            f"{weights}: truncated or altered, its SHA-256 is {found[:12]}… and its header says {header.sha256[:12]}…"
-        )
-    return load_file(weights), header
+        raise InputError(f"{weights}: truncated or altered, its SHA-256 is {found} and its header says {header.sha256}")
+    try:
+        return load_file(weights), header
+    except SafetensorError as error:
+        raise InputError(f"{weights}: no safetensors file ({error})") from error
 
 
 def load_backbone(weights: Path) -> tuple[nn.Module, CheckpointHeader]:

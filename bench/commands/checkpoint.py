@@ -31,7 +31,7 @@ def inspect(path: PathArgument, from_: FromOption = "auto") -> None:
 
     A file that can't be trusted or is not recognised is refused.
     """
-    from pretrain.foreign.parts.conversion import is_ours
+    from pretrain.foreign.parts.own import is_ours
 
     lines = _our_facts(path) if from_ == "opera_bench" or (from_ == "auto" and is_ours(path)) else _facts(path, from_)
     for name, value in lines:
@@ -57,12 +57,12 @@ def convert(
     from bench.errors import InputError
     from pretrain.foreign.lookup import writable_format_names
     from pretrain.foreign.parts.conversion import OURS, read_checkpoint, write_checkpoint
+    from pretrain.foreign.parts.writing import refuse_existing
     from pretrain.plugins import suggest
 
     if to not in (known := (OURS, *writable_format_names())):
         raise InputError(f"--to {to}: no format that is written here; {suggest(to, known)}")
-    if out.exists() or out.is_symlink():
-        raise InputError(f"--out {out}: exists already; remove it or name another")
+    refuse_existing(out)
     found = read_checkpoint(path, from_)
     usage = write_checkpoint(found, to, out)
     print(f"{out}: {found.header.backbone}, {len(found.backbone)} tensors, from {found.format} to {to}")
@@ -72,15 +72,15 @@ def convert(
 
 
 def _our_facts(path: Path) -> Iterator[tuple[str, Any]]:
-    """The header, once the checksum is verified, and sizes."""
-    from pretrain.checkpoint import load_state
+    """The header, once the weights bear it out, and sizes."""
     from pretrain.foreign.parts.conversion import OURS
+    from pretrain.foreign.parts.own import own_weights, read_own
 
-    state, header = load_state(path)
+    state, header = read_own(path)
     yield "format", OURS
     yield from header.model_dump(mode="json").items()
     yield from _sizes(state)
-    yield "bytes", f"{path.stat().st_size:,}"
+    yield "bytes", f"{own_weights(path).stat().st_size:,}"
 
 
 def _facts(path: Path, format_name: str) -> Iterator[tuple[str, Any]]:

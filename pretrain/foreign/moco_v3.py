@@ -16,12 +16,15 @@ Refused
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, MethodParts, State
 from pretrain.foreign.parts import resnet, vit
+from pretrain.foreign.parts.vit import listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,13 +66,13 @@ def to_ours(state: State, facts: Facts) -> Imported:
             "moco_v3: this is a linear probe (main_lincls.py), a classifier trained on frozen features; "
             "take the pretraining checkpoint it came from, whose keys begin with module.base_encoder"
         )
-    refuse_strangers("moco_v3", state, (ONLINE, TARGET, PREDICTOR))
-    backbone, projector = split_encoder(part(state, ONLINE), "moco_v3: module.base_encoder")
-    num_heads = None if resnet.looks_like_resnet(backbone) else NUM_HEADS
-    if not part(state, TARGET) or not part(state, PREDICTOR):
-        used = {f"{ONLINE}{name}" for name in backbone}
-        return Imported(backbone, num_heads, left_out=tuple(name for name in state if name not in used))
-    return Imported(backbone, num_heads, contrastive_parts(state, projector, "moco_v3"))
+    with refusing_strangers("moco_v3", state, (ONLINE, TARGET, PREDICTOR)):
+        backbone, projector = split_encoder(part(state, ONLINE), "moco_v3: module.base_encoder")
+        num_heads = None if resnet.looks_like_resnet(backbone) else NUM_HEADS
+        if not part(state, TARGET) or not part(state, PREDICTOR):
+            used = {f"{ONLINE}{name}" for name in backbone}
+            return Imported(backbone, num_heads, left_out=tuple(name for name in state if name not in used))
+        return Imported(backbone, num_heads, contrastive_parts(state, projector, "moco_v3"))
 
 
 def contrastive_parts(state: State, projector: State, what: str) -> MethodParts:
@@ -134,7 +137,7 @@ def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
         if len(shape) == 2 and (number := name.removesuffix(".weight")).isdecimal()
     )
     if not linear:
-        raise InputError(f"{what}: no linear layers among {vit.listed(found)}")
+        raise InputError(f"{what}: no linear layers among {listed(found)}")
     shape = MlpShape(
         layers=len(linear),
         hidden_dimension=found[f"{linear[0]}.weight"][0],
@@ -183,16 +186,22 @@ def prefixed(prefix: str, state: State) -> dict[str, Tensor]:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-def refuse_strangers(what: str, state: State, prefixes: tuple[str, ...]) -> None:
-    """
+@contextmanager
+def refusing_strangers(what: str, state: State, prefixes: tuple[str, ...]) -> Iterator[None]:
+    """Lists keys under none of the prefixes together with what the block refuses, so that one look shows all.
+
     Raises
     ------
     InputError
-        A key under none of the prefixes.
+        There are such keys, or the block refuses something.
     """
-    strange = [name for name in state if not name.startswith(prefixes)]
+    strange = listed(f"unexpected {name}" for name in state if not name.startswith(prefixes))
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; {strange}" if strange else str(error)) from error
     if strange:
-        raise InputError(f"{what}: {vit.listed(f'unexpected {name}' for name in strange)}")
+        raise InputError(f"{what}: {strange}")
 
 
 def _is_linear_probe(state: State) -> bool:

@@ -33,20 +33,22 @@ def to_ours(state: State, facts: Facts) -> Imported:
         A part is missing, or keys or shapes are not exactly this layout's.
     """
     prefixes = (moco_v3.ONLINE, moco_v3.TARGET, moco_v3.PREDICTOR, CLASS_HEAD)
-    moco_v3.refuse_strangers("opera", state, prefixes)
-    for prefix in prefixes:
-        if not moco_v3.part(state, prefix):
-            raise InputError(f"opera: missing {prefix}*; this is no whole training checkpoint")
-    backbone, projector = moco_v3.split_encoder(moco_v3.part(state, moco_v3.ONLINE), "opera: module.base_encoder")
-    contrastive = moco_v3.contrastive_parts(state, projector, "opera")
-    head = moco_v3.part(state, CLASS_HEAD)
-    classifies = moco_v3.checked_mlp(head, contrastive.options["embedding_dimension"], "opera: module.fully_projector")
-    options = {
-        **contrastive.options,
-        "arrangement": "C",
-        "mlp_layers": classifies.layers,
-        "hidden_dimension": classifies.hidden_dimension,
-    }
-    parts = {**contrastive.state, **moco_v3.prefixed("heads.class.", head)}
-    num_heads = None if resnet.looks_like_resnet(backbone) else moco_v3.NUM_HEADS
-    return Imported(backbone, num_heads, MethodParts("opera", options, classifies.output_dimension, parts))
+    with moco_v3.refusing_strangers("opera", state, prefixes):
+        for prefix in prefixes:
+            if not moco_v3.part(state, prefix):
+                raise InputError(f"opera: missing {prefix}*; this is no whole training checkpoint")
+        backbone, projector = moco_v3.split_encoder(moco_v3.part(state, moco_v3.ONLINE), "opera: module.base_encoder")
+        contrastive = moco_v3.contrastive_parts(state, projector, "opera")
+        head = moco_v3.part(state, CLASS_HEAD)
+        classifies = moco_v3.checked_mlp(
+            head, contrastive.options["embedding_dimension"], "opera: module.fully_projector"
+        )
+        options = {
+            **contrastive.options,
+            "arrangement": "C",
+            "mlp_layers": classifies.layers,
+            "hidden_dimension": classifies.hidden_dimension,
+        }
+        parts = {**contrastive.state, **moco_v3.prefixed("heads.class.", head)}
+        num_heads = None if resnet.looks_like_resnet(backbone) else moco_v3.NUM_HEADS
+        return Imported(backbone, num_heads, MethodParts("opera", options, classifies.output_dimension, parts))

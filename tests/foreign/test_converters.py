@@ -138,6 +138,21 @@ def test_a_damaged_resnet_is_refused(theirs: ModuleType, how: str, data: st.Data
         import_file(file, theirs.INFO.name)
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_missing_and_an_unexpected_key_are_named_in_one_sentence(classes: int) -> None:
+    model = Official(
+        lambda: OfficialViT(width=48, depth=1, heads=12, patch=4, grid=2),
+        hidden=5,
+        dimension=4,
+        classes=classes,
+        temperature=1.0,
+    )
+    state = {**official_state(model), "module.foo": torch.zeros(1)}
+    del state["module.base_encoder.blocks.0.mlp.fc1.bias"]
+    with pytest.raises(InputError, match=r"missing blocks\.0\.mlp\.fc1\.bias; unexpected module\.foo"):
+        (opera if classes else moco_v3).to_ours(state, Facts())
+
+
 def test_formats_that_recognise_one_file_agree_on_it() -> None:
     for state, facts in (
         (dict(OfficialResNet().state_dict()), Facts()),

@@ -138,15 +138,17 @@ def test_a_wrong_entry_is_one_line_and_status_two(
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("    as:", f"    sha256: {'a' * 64}\n    as:", "and the sweep says aaaaaaaaaaaa…"),
+        ("    as:", f"    sha256: {'a' * 64}\n    as:", f"and the sweep says {'a' * 64}"),
         ("twelve_heads", "tiny_vit", "holds twelve_heads, and the sweep says tiny_vit"),
         ("moco_v3\n", "opera\n", "not of format opera but moco_v3"),
+        ("epochs: 300", "epochs: 100", "trained for 300 epochs, and the sweep says 100"),
+        ("moco_v3_official", "supervised", "trained with moco_v3, and the sweep says supervised"),
     ],
 )
 def test_another_file_than_declared_fails_the_run(
     old: str, new: str, complaint: str, command, released, write, tmp_path
 ) -> None:
-    text = SWEEP.replace(old, new, 1).format(checkpoint=released)
+    text = SWEEP.replace(old, new).format(checkpoint=released)
     status, _, _ = command("run", write(text), "--runs", tmp_path / "runs", "--executor", "inline", "--yes")
     assert status == 1
     (failure,) = tmp_path.glob("runs/import-*/failure.json")
@@ -171,8 +173,10 @@ def test_inspect_and_convert_an_official_file(command, released, tmp_path) -> No
         "method.json",
         "method.safetensors",
     ]
-    status, out, _ = command("checkpoint", "inspect", folder / "backbone.safetensors")
-    assert "format: opera_bench" in out
+    for ours in (folder / "backbone.safetensors", folder):
+        status, out, _ = command("checkpoint", "inspect", ours)
+        assert status == 0
+        assert "format: opera_bench" in out
     for arguments, complaint in (
         ((released, "--to", "opera_bench", "--out", folder), "exists already"),
         ((released, "--to", "moco_v3", "--out", tmp_path / "x"), "no format that is written here"),

@@ -10,8 +10,7 @@ from pretrain.checkpoint import (
     BACKBONE_FILE,
     METHOD_FILE,
     CheckpointHeader,
-    header_path,
-    load_backbone,
+    read_header,
     save_checkpoint,
 )
 from pretrain.config import Normalisation
@@ -19,6 +18,7 @@ from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, MethodParts, State
 from pretrain.foreign.lookup import find_format, find_writable_format, format_names, recognise
 from pretrain.foreign.parts.identify import identify_backbone, method_shapes
+from pretrain.foreign.parts.own import is_ours, own_weights, read_own
 from pretrain.foreign.parts.reading import ForeignFile, read_foreign
 from pretrain.foreign.parts.vit import checked_geometry, listed, looks_like_vit, refuse_differences
 from pretrain.foreign.parts.writing import new_path, write_file, write_folder
@@ -31,6 +31,8 @@ OURS = "opera_bench"
 """The name of our own format on the command line: safetensors with a JSON header beside it."""
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """What every format here is trained with unless its file says otherwise."""
+UNKNOWN_METHOD = "unknown"
+"""Stands in the header where neither the file nor its layout tells."""
 DEFAULT_IMAGE_SIZE = 224
 """Pixels a ResNet was trained at; its shapes do not tell."""
 
@@ -56,11 +58,6 @@ class Checkpoint:
     format: str = OURS
 
 
-def is_ours(path: Path) -> bool:
-    """Whether ``path`` is a weights file of this suite: it has its header beside it."""
-    return path.suffix == ".safetensors" and header_path(path).is_file()
-
-
 def read_checkpoint(path: Path, format_name: str = AUTO) -> Checkpoint:
     """Read a checkpoint of ours or of any format, whole and checked.
 
@@ -72,8 +69,10 @@ def read_checkpoint(path: Path, format_name: str = AUTO) -> Checkpoint:
     if format_name not in (AUTO, OURS):
         find_format(format_name)
     if format_name == OURS or (format_name == AUTO and is_ours(path)):
-        model, header = load_backbone(path)
-        return Checkpoint(header, dict(model.state_dict()))
+        if (role := read_header(own_weights(path)).role) != "backbone":
+            raise InputError(f"{path}: holds a {role}; take the {BACKBONE_FILE} beside it")
+        state, header = read_own(path)
+        return Checkpoint(header, state)
     return import_file(read_foreign(path), format_name)
 
 
@@ -98,7 +97,7 @@ def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
         position_embedding=info.position_embedding,
         image_size=image_size,
         normalisation=file.facts.normalisation or IMAGENET,
-        method=file.facts.method or (imported.method.name if imported.method else "unknown"),
+        method=file.facts.method or (imported.method.name if imported.method else UNKNOWN_METHOD),
         epochs=file.facts.epochs,
         run_id=f"imported-{name}-{file.sha256[:10]}",
         sha256=file.sha256,

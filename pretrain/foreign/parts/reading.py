@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pretrain.checkpoint import CheckpointHeader, file_sha256
-from pretrain.config import Normalisation
+from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
+from pretrain.foreign.parts.hub_config import folder_facts
+from pretrain.foreign.parts.usable import refuse_unusable
 from pretrain.foreign.parts.vit import listed
 
 HEADER_KEY = "opera_bench_header"
@@ -40,10 +40,12 @@ def read_foreign(path: Path) -> ForeignFile:
     Raises
     ------
     InputError
-        No such file; truncated, empty or no checkpoint; anything in it beyond tensors and plain values; a tensor that
-        is not finite.
+        No such file; truncated, altered, empty or no checkpoint; anything in it beyond tensors and plain values; a
+        tensor that is no finite floating-point number.
     """
     weights = path / WEIGHTS if path.is_dir() else path
+    if path.is_dir() and not weights.is_file():
+        raise InputError(f"{path}: holds neither {BACKBONE_FILE} nor {WEIGHTS}")
     if not weights.is_file():
         raise InputError(f"{weights}: no such checkpoint")
     if weights.suffix == ".safetensors":
@@ -51,8 +53,8 @@ def read_foreign(path: Path) -> ForeignFile:
     else:
         state, facts = _read_pickle(weights)
     if path.is_dir():
-        facts = _folder_facts(path / CONFIG)
-    _refuse_unusable(weights, state)
+        facts = folder_facts(path / CONFIG, facts)
+    refuse_unusable(weights, state)
     return ForeignFile(path, state, facts, file_sha256(weights))
 
 
@@ -71,6 +73,7 @@ def _read_safetensors(path: Path) -> tuple[State, Facts]:
 def _read_pickle(path: Path) -> tuple[State, Facts]:
     import torch
 
+    _refuse_altered(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged input torch raises whatever it runs into
@@ -85,6 +88,19 @@ def _read_pickle(path: Path) -> tuple[State, Facts]:
     if facts == Facts() and nested is not None and type(epoch) is int and epoch >= 0:
         facts = Facts(epochs=epoch)
     return state, facts
+
+
+def _refuse_altered(path: Path) -> None:
+    """torch does not look at the checksums of the zip archive it writes; a pickle that is no archive has none."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # on damaged input zipfile raises whatever it runs into
+        raise InputError(f"{path}: truncated or altered, its zip archive is broken ({error})") from error
+    if damaged is not None:
+        raise InputError(f"{path}: altered, {damaged} in it differs from its checksum")
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
@@ -112,34 +128,3 @@ def _header_facts(path: Path, text: Any) -> Facts:
     except ValidationError as error:
         raise InputError(f"{path}: its {HEADER_KEY} is unreadable ({error.errors()[0]['msg']})") from error
     return Facts(header.num_heads, header.image_size, header.normalisation, header.method, header.epochs)
-
-
-def _folder_facts(path: Path) -> Facts:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        of_weights = config.get("pretrained_cfg", config)
-        arguments = config.get("model_args") or {}
-        normalisation = None
-        if "mean" in of_weights and "std" in of_weights:
-            normalisation = Normalisation(mean=of_weights["mean"], std=of_weights["std"])
-        return Facts(
-            num_heads=arguments.get("num_heads"),
-            image_size=arguments.get("img_size") or of_weights.get("input_size", [3, None])[1],
-            normalisation=normalisation,
-            architecture=str(config["architecture"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: not the config.json of a timm model ({type(error).__name__}: {error})") from error
-
-
-def _refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:
-    import torch
-
-    if not state:
-        raise InputError(f"{path}: holds no weights")
-    strange = [str(key) for key, value in state.items() if not isinstance(key, str) or not torch.is_tensor(value)]
-    if strange:
-        raise InputError(f"{path}: no state dict, these entries are no tensors: {listed(strange)}")
-    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if broken:
-        raise InputError(f"{path}: NaN or infinite weights in {listed(broken)}")

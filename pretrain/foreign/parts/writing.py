@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -15,6 +16,21 @@ from pretrain.foreign.interface import Exported, State
 from pretrain.foreign.parts.reading import CONFIG, HEADER_KEY, WEIGHTS, read_foreign
 
 
+def refuse_existing(out: Path) -> None:
+    """
+    Raises
+    ------
+    InputError
+        ``out`` exists, or no file can have its name.
+    """
+    try:
+        exists = out.exists() or out.is_symlink()
+    except OSError as error:
+        raise InputError(f"{out}: can't be written ({error.strerror})") from error
+    if exists:
+        raise InputError(f"{out}: exists already; remove it or name another")
+
+
 @contextmanager
 def new_path(out: Path) -> Iterator[Path]:
     """A place beside ``out`` to write to; it becomes ``out`` when the block ends well and vanishes when it does not.
@@ -24,21 +40,25 @@ def new_path(out: Path) -> Iterator[Path]:
     InputError
         ``out`` exists, or its directory can't be written to.
     """
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out}: exists already; remove it or name another")
     # The ending stays: it tells how to write, and how to read back.
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    refuse_existing(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.rename(out)
+        try:
+            yield temporary
+            temporary.rename(out)
+        finally:
+            _remove(temporary)
     except OSError as error:
         raise InputError(f"{out}: can't be written ({error.strerror or error})") from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_file(path: Path, exported: Exported, header: CheckpointHeader) -> None:
@@ -49,9 +69,13 @@ def write_file(path: Path, exported: Exported, header: CheckpointHeader) -> None
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in exported.state.items()}
     carried = {HEADER_KEY: header.model_dump_json()}
     if path.suffix == ".safetensors":
-        path.write_bytes(save(state, metadata={"format": "pt", **carried}))
+        content = save(state, metadata={"format": "pt", **carried})
     else:
-        torch.save({"state_dict": state, "meta": carried}, path)
+        buffer = io.BytesIO()
+        torch.save({"state_dict": state, "meta": carried}, buffer)
+        content = buffer.getvalue()
+    # Neither library writes the file itself: on a full disk their own errors do not say so.
+    path.write_bytes(content)
     _flush(path)
     _assert_same(read_foreign(path).state, state, path)
 

@@ -1,0 +1,107 @@
+"""The ``config.json`` of a Hugging Face folder, read as what it makes of the weights.
+
+Weights of other networks have the very names and shapes of ours: blurred pooling has no weights, nor has another
+activation. So what is not known to leave the network ours is refused, and timm's defaults are known by architecture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pretrain.config import Normalisation
+from pretrain.errors import InputError
+from pretrain.foreign.interface import Facts
+from pretrain.foreign.parts.vit import listed
+
+RESNETS = ("resnet50",)
+VITS = (
+    "vit_tiny_patch16_224",
+    "vit_tiny_patch16_384",
+    "vit_small_patch16_224",
+    "vit_small_patch16_384",
+    "vit_base_patch16_224",
+    "vit_base_patch16_384",
+    "vit_large_patch16_224",
+    "vit_large_patch16_384",
+    "deit_tiny_patch16_224",
+    "deit_small_patch16_224",
+    "deit_base_patch16_224",
+    "deit_base_patch16_384",
+)
+"""timm's models with a class token, GELU, epsilon 1e-6 and 64 channels a head, which shapes and heads tell apart."""
+_HARMLESS = {"num_classes", "drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate", "pos_drop_rate"}
+"""The classifier is left out, and nothing is dropped outside training."""
+_TOLD_BY_SHAPES = {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"}
+
+
+def folder_facts(path: Path, of_weights: Facts) -> Facts:
+    """What the configuration says, over what the weights' file says of itself.
+
+    Raises
+    ------
+    InputError
+        No configuration of timm's, one of a network that no backbone here is, or other heads than the weights' file
+        says.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        architecture = config["architecture"]
+        arguments = dict(config.get("model_args") or {})
+        shown = config.get("pretrained_cfg", config)
+        normalisation = None
+        if "mean" in shown and "std" in shown:
+            normalisation = Normalisation(mean=shown["mean"], std=shown["std"])
+        image_size = _square(arguments.get("img_size") or shown.get("input_size"))
+    except ValidationError as error:
+        raise InputError(f"{path}: mean and std of three channels each are needed") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not the config.json of a timm model ({type(error).__name__}: {error})") from error
+    try:
+        _refuse_other_networks(architecture, arguments, config.get("global_pool"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    heads = arguments.get("num_heads")
+    if None not in (heads, of_weights.num_heads) and heads != of_weights.num_heads:
+        raise InputError(f"{path}: num_heads is {heads}, and the weights beside it say {of_weights.num_heads}")
+    return replace(
+        of_weights,
+        num_heads=of_weights.num_heads if heads is None else heads,
+        image_size=image_size or of_weights.image_size,
+        normalisation=normalisation or of_weights.normalisation,
+        architecture=architecture,
+    )
+
+
+def _refuse_other_networks(architecture: object, arguments: Mapping[str, Any], global_pool: object) -> None:
+    if architecture not in (*RESNETS, *VITS):
+        raise InputError(f"architecture {architecture!r} is no backbone's here; there are {', '.join(RESNETS + VITS)}")
+    is_vit = architecture in VITS
+    harmless = _HARMLESS | (_TOLD_BY_SHAPES if is_vit else set())
+    as_here: dict[str, object] = {"in_chans": 3, "global_pool": "token" if is_vit else "avg"}
+    if is_vit:
+        as_here |= {"qkv_bias": True, "class_token": True}
+    other = [
+        f"{name}={value!r}"
+        for name, value in arguments.items()
+        if name not in harmless and not (name in as_here and as_here[name] == value)
+    ]
+    if global_pool is not None and global_pool != as_here["global_pool"]:
+        other.append(f"global_pool={global_pool!r} beside architecture")
+    if other:
+        raise InputError(f"{architecture} with {listed(other)} is another network than the backbones here")
+
+
+def _square(size: Any) -> int | None:
+    """Pixels of a side, from a number, (rows, columns) or (channels, rows, columns)."""
+    if size is None or type(size) is int:
+        return size
+    rows, columns = size[-2:]
+    if type(rows) is not int or rows != columns:
+        raise ValueError(f"images of {size} are not square")
+    return rows
