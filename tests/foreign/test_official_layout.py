@@ -84,7 +84,8 @@ def test_loss_and_gradients_are_the_layouts_own(
     assert gradients.keys() == wanted.keys()
     for name, gradient in wanted.items():
         # A bias before a batch normalisation has no gradient but rounding: hence the floor.
-        tolerance = max(1e-5 * gradient.abs().max().item(), 1e-6)
+        # Sums in another order: how far they part differs from processor to processor.
+        tolerance = max(3e-5 * gradient.abs().max().item(), 3e-6)
         assert (gradients[name] - gradient).abs().max().item() <= tolerance, name
     # The batch statistics moved alike too, those of the momentum encoder included.
     after = ours.state_dict()
