@@ -188,17 +188,6 @@ def test_of_runs_that_do_not_exist_only_usable_and_near_ones_are_suggested(comma
     assert ended.err.endswith("pretrain-moco_v3-09, … (22 in all)\n")
 
 
-def test_checkpoint_inspect(command, finished, runs) -> None:
-    weights = next(runs.glob("pretrain-opera-*-s1-*/checkpoints/backbone.safetensors"))
-    shown = command("checkpoint", "inspect", weights).out
-    assert f"run_id: {weights.parents[1].name}" in shown
-    assert "tensors: 1\nnumbers: 2\n" in shown
-    weights.write_bytes(weights.read_bytes()[:-4])
-    ended = command("checkpoint", "inspect", weights)
-    assert (ended.status, "truncated or altered" in ended.err) == (2, True)
-    assert command("checkpoint", "inspect", runs / "none").status == 2
-
-
 def test_the_papers_table_as_csv(command) -> None:
     shown = command("tables", "table1", "--paper", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(shown.out)))

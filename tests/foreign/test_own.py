@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bench.cli import main
 from pretrain.checkpoint import file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint, write_checkpoint
@@ -101,3 +102,23 @@ def test_weights_that_are_no_safetensors_file_are_refused(ours: Ours) -> None:
     header.write_text(json.dumps({**json.loads(header.read_text()), "sha256": file_sha256(path)}))
     with pytest.raises(InputError, match=r"tiny_vit\.safetensors: no safetensors file"):
         read_checkpoint(path)
+
+
+def test_inspect_on_the_command_line(
+    ours: Ours, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def inspect(path: Path) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["opera-bench", "checkpoint", "inspect", str(path)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    path = ours("tiny_vit", 16)
+    status, shown, _ = inspect(path)
+    assert status == 0
+    assert f"sha256: {file_sha256(path)}" in shown
+    assert f"tensors: {len(load_file(path))}\n" in shown
+    path.write_bytes(path.read_bytes()[:-4])
+    status, _, said = inspect(path)
+    assert (status, "truncated or altered" in said) == (2, True)
+    assert inspect(tmp_path / "none")[0] == 2
