@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -49,6 +50,10 @@ def build_app() -> typer.Typer:
     return app
 
 
+_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+"""What a disk or a directory refuses, wherever in a command it does."""
+
+
 def main() -> None:
     """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
     from bench.errors import INPUT_ERRORS
@@ -62,6 +67,11 @@ def main() -> None:
         # The reader of a pipe (`| head`) has seen enough; Python would complain once more when it ends.
         sys.stdout = None
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _OF_THE_PLACE:
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,14 @@ from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.limits import DEFAULT_MAX_ARRAY_SIZE, Limits, read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
-from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, script_text
+from slurm.scheduler.script import (
+    ANY_NUMBER_OF_TIMEOUTS,
+    Batch,
+    interpreter,
+    parameters,
+    script_text,
+    without_the_shells_flags,
+)
 from slurm.scheduler.snapshot import take_snapshot
 from slurm.scheduler.task import Task
 
@@ -207,7 +214,7 @@ class SlurmExecutor:
         tasks = [Task(job.function, encode_arguments(job), str(job.log_path), self._profile.requeue) for job in jobs]
         self._ledger.intend(name, [job.id for job in jobs])
         try:
-            with submitit.batch():
+            with without_the_shells_flags(), submitit.batch():
                 submitted = [submitit.submit(task) for task in tasks]
         except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
             self._ledger.refused(name)

@@ -11,12 +11,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from slurm.errors import InputError
 
 Count = Annotated[int, Field(gt=0)]
 OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
+HOURS_OF_A_YEAR = 8784
+OURS = ("array", "dependency", "error", "export", "job-name", "output", "signal", "wrap")
+"""Flags of sbatch that a submission needs for itself."""
+
+
+def _further_flag(name: str) -> str:
+    if name in OURS:
+        raise ValueError(f"{name} is set by opera-bench itself")
+    return name
+
+
+Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_further_flag)]
 
 
 class StageResources(BaseModel):
@@ -34,10 +46,12 @@ class StageResources(BaseModel):
     )
     processes_per_node: Count | None = Field(default=None, description="only where gpus_per_node is 0")
     cpus_per_gpu: Count | None = Field(default=None, description="processors of each process, with or without a GPU")
-    memory_gb_per_node: float | None = Field(default=None, gt=0, description="GiB")
-    hours: float | None = Field(default=None, gt=0, description="time limit of one attempt")
+    memory_gb_per_node: float | None = Field(default=None, ge=0.01, allow_inf_nan=False, description="GiB")
+    hours: float | None = Field(
+        default=None, gt=0, le=HOURS_OF_A_YEAR, allow_inf_nan=False, description="time limit of one attempt"
+    )
     max_concurrent: Count | None = Field(default=None, description="jobs of one array that run at the same time")
-    sbatch: dict[str, OneLine | int | float | bool] | None = Field(
+    sbatch: dict[Flag, OneLine | int | float | bool] | None = Field(
         default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}"
     )
     setup: tuple[str, ...] | None = Field(default=None, description="shell lines before the job, e.g. module load cuda")
@@ -87,7 +101,7 @@ class ClusterProfile(StageResources):
             max_concurrent=chosen("max_concurrent"),
             sbatch=tuple(sorted({**(self.sbatch or {}), **(own.sbatch or {})}.items())),
             setup=tuple(chosen("setup", ())),
-            python=chosen("python"),
+            python=None if chosen("python") is None else str(Path(chosen("python")).expanduser()),
         )
 
 
@@ -146,7 +160,10 @@ def load_profile(name: str) -> ClusterProfile:
         if not own.is_file():
             raise InputError(f"cluster {name}: no such file")
     if own.is_file():
-        text, where = own.read_text(encoding="utf-8"), str(own)
+        try:
+            text, where = own.read_text(encoding="utf-8"), str(own)
+        except UnicodeDecodeError as error:
+            raise InputError(f"cluster {own}: not UTF-8 text") from error
     elif name in cluster_names():
         text, where = files("slurm").joinpath("clusters", f"{name}.yaml").read_text(encoding="utf-8"), name
     else:
@@ -185,4 +202,5 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise InputError(f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}") from error
         given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r}"
-        raise InputError(f"cluster {where}: {path}: {first['msg'].lower()}{given}") from error
+        said = first["msg"].removeprefix("Value error, ").lower()
+        raise InputError(f"cluster {where}: {path}: {said}{given}") from error

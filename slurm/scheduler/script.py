@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slurm.errors import InputError
-from slurm.scheduler.profile import ClusterProfile, Resources
+from slurm.scheduler.profile import OURS, ClusterProfile, Resources
 
 ANY_NUMBER_OF_TIMEOUTS = 1_000_000
-"""submitit counts time-outs down; how often a run goes on is decided by whether it still makes progress."""
+"""submitit counts time-outs down and gives up; a run goes on as often as its work takes."""
 
 
 @dataclass(frozen=True)
@@ -110,3 +113,14 @@ def _environment(batch: Batch) -> list[str]:
         "export PYTHONSAFEPATH=1",
         f"export OMP_NUM_THREADS={threads}",
     ]
+
+
+@contextlib.contextmanager
+def without_the_shells_flags() -> Iterator[None]:
+    """sbatch lets ``SBATCH_…`` of the environment overrule a script: a job of another name could not be found again."""
+    names = [f"SBATCH_{flag.upper().replace('-', '_')}" for flag in (*OURS, "array-inx")]
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)

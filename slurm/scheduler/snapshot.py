@@ -70,5 +70,6 @@ def _files(home: Path) -> list[Path]:
     found = []
     for folder, folders, names in os.walk(home):
         folders[:] = [name for name in folders if name not in _LEFT_OUT]
-        found += [Path(folder) / name for name in names]
+        # An editor's lock file is a link to nowhere.
+        found += [path for name in names if (path := Path(folder) / name).is_file()]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -255,3 +256,12 @@ def test_real_processes_and_an_interruption(tmp_path: Path, write_sweep: Callabl
     assert len(records) == 4
     assert all(path.stat().st_mtime_ns == when for path, when in done_before.items())
     assert {record.stage for record in records.values()} == {"pretrain", "knn"}
+
+
+def test_what_a_disk_refuses_is_one_sentence(command, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/.slurm/lock")
+
+    monkeypatch.setattr("bench.diagnosis.diagnose", refuse)
+    ended = command("doctor")
+    assert (ended.status, ended.err) == (2, "error: runs/.slurm/lock: No space left on device\n")

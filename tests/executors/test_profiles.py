@@ -23,6 +23,12 @@ from slurm.scheduler.profile import load_profile, parse_profile
         ({"name": "a", "hours": -1}, ["hours:", "greater than 0"]),
         ({"name": "a", "seconds_before_limit": 5}, ["seconds_before_limit:", "30"]),
         ({"name": "a", "account": "one\n#SBATCH --uid=0"}, ["account:"]),
+        ({"name": "a", "hours": float("inf")}, ["hours:"]),
+        ({"name": "a", "hours": 86400}, ["hours:", "8784"]),  # what YAML makes of 24:00:00
+        ({"name": "a", "memory_gb_per_node": float("inf")}, ["memory_gb_per_node:"]),
+        ({"name": "a", "memory_gb_per_node": 0.0001}, ["memory_gb_per_node:", "0.01"]),
+        ({"name": "a", "sbatch": {"dependency": "singleton"}}, ["sbatch.dependency", "is set by opera-bench itself"]),
+        ({"name": "a", "sbatch": {"--exclusive": True}}, ["sbatch.--exclusive", "pattern"]),
         (["a"], ["write a mapping", "allowed:"]),
         (None, ["write a mapping"]),
     ],
