@@ -33,17 +33,24 @@ def scheduler_views(runs_directory: Path, *, fresh: bool = False) -> dict[str, V
 
 
 def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Path, ...]:
-    """What SLURM kept of the run's last job, one file a process; empty if the job got as far as the run's own log.
+    """What SLURM kept of the run's last job, one file a process; empty if the run's own log has all there is to say.
 
-    Opening that log is the first thing a job does. What keeps it from that, a Python that is missing say, only the
-    scheduler hears.
+    Opening that log is the first thing a job does. What keeps it from that, a Python that is missing say, and what
+    kills it there, want of memory say, only the scheduler hears.
     """
     entry = Ledger(runs_directory / FOLDER).latest().get(run_id)
     if entry is None or entry.slurm_id is None:
         return ()
-    if own_log.exists() and own_log.stat().st_mtime >= entry.submitted_at.timestamp():
+    run = RunDirectory(runs_directory / run_id)
+    has_begun = own_log.exists() and own_log.stat().st_mtime >= entry.submitted_at.timestamp()
+    if has_begun and (run.record.exists() or run.failure.exists() or not _was_killed(runs_directory, run_id)):
         return ()
     return tuple(sorted((runs_directory / FOLDER / entry.name).glob(f"{entry.slurm_id}_*_log.out")))
+
+
+def _was_killed(runs_directory: Path, run_id: str) -> bool:
+    view = scheduler_views(runs_directory).get(run_id)
+    return view is not None and view.standing is Standing.FAILED
 
 
 def load_with_scheduler(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:

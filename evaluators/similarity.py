@@ -64,6 +64,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
 
     from evaluators.parts.data import open_splits
     from pretrain.checkpoint import load_backbone
+    from pretrain.distributed import get_rank
     from pretrain.views.evaluation import normalise
 
     backbone, header = load_backbone(checkpoint)
@@ -97,9 +98,10 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
             histogram = torch.histc(values, bins=config.bins, min=-1, max=1)
             counts.setdefault(space, {})[kind] = [int(count) for count in histogram]
     edges = [2 * edge / config.bins - 1 for edge in range(config.bins + 1)]
-    path = context.work_directory / ARTIFACT
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"edges": edges, "counts": counts}) + "\n", encoding="utf-8")
+    if get_rank() == 0:  # every process has found the same
+        path = context.work_directory / ARTIFACT
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"edges": edges, "counts": counts}) + "\n", encoding="utf-8")
     return metrics
 
 

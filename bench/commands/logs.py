@@ -51,7 +51,7 @@ def logs(
     if not path.exists() and not elsewhere:
         print(f"{run.run_id} has not started; there is no log", file=sys.stderr)
     for kept in elsewhere:
-        print(f"its SLURM job did not get as far as this log; SLURM has {kept}:", file=sys.stderr, flush=True)
+        print(f"what SLURM kept of its job, {kept}:", file=sys.stderr, flush=True)
         sys.stdout.write(kept.read_text(encoding="utf-8", errors="backslashreplace"))
         sys.stdout.flush()
     if end is not None:

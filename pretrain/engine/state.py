@@ -28,9 +28,11 @@ def save_training_state(directory: Path, state: dict[str, Any]) -> None:
         if final.exists():
             final.replace(directory / _PREVIOUS)
         temporary.replace(final)
-    except BaseException:
+    except RuntimeError as error:
+        # torch's writer speaks of positions in the file, and means a disk that takes no more.
+        raise OSError(f"{final}: can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def load_training_state(directory: Path) -> dict[str, Any] | None:

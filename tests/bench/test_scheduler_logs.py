@@ -49,6 +49,14 @@ def test_a_job_that_got_to_its_own_log_has_said_all_there(command: Callable[...,
     assert command("logs", RUN, "--runs", runs).out == "its own\n"
 
 
+def test_what_killed_a_job_in_its_own_log_is_known_to_slurm_alone(
+    command: Callable[..., Ended], runs: Path, scheduler_says: Callable[[str], None]
+) -> None:
+    (runs / RUN / "logs" / "job.log").write_text("its own\n")
+    scheduler_says("7_2|OUT_OF_MEMORY|None|first")
+    assert command("logs", RUN, "--runs", runs).out == "its own\nkept of 7_2_0\nkept of 7_2_1\n"
+
+
 def test_a_run_that_nobody_submitted_has_no_log(command: Callable[..., Ended], runs: Path) -> None:
     (runs / "other").mkdir()
     (runs / "other" / "config.yaml").write_text("{}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,22 @@ import pytest
 from pretrain.checkpoint import TRAINING_STATE_FILE
 from pretrain.engine.state import discard_training_state, load_training_state, save_training_state
 from pretrain.errors import InputError
+
+
+def test_a_full_disk_is_named_and_the_state_before_stays(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys, torch; from pathlib import Path; "
+        "from pretrain.engine.state import save_training_state; import signal; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "save_training_state(Path(sys.argv[1]), {'step': 1}); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16)); "
+        "save_training_state(Path(sys.argv[1]), {'step': 2, 'weights': torch.zeros(10**6)})"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "OSError" in done.stderr.splitlines()[-1]
+    assert load_training_state(tmp_path) == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [TRAINING_STATE_FILE]
 
 
 def test_a_damaged_state_leaves_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
