@@ -193,6 +193,10 @@ class SlurmExecutor:
                     # An array is taken whole or not at all, and a limit may be one that nobody could read.
                     fitting = fitting[: len(fitting) // 2]
                     room = len(fitting)
+                except InputError as error:
+                    if taken := len(known) - len(held):
+                        raise InputError(f"{error}; {taken} jobs before it were taken, and are queued") from error
+                    raise
             room -= len(fitting)
             for job in fitting:
                 handles[job.id].details["slurm_job_id"] = known[job.id]
