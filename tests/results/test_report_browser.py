@@ -131,12 +131,11 @@ def test_filters_keep_the_rows_that_hold_every_word(page: Any) -> None:
 
 def test_a_number_is_two_clicks_from_its_record(page: Any) -> None:
     page.locator(".results .ours a").first.click()
-    entry = page.locator("details:target")
-    assert entry.get_attribute("open") is not None
-    entry.locator("dd a").first.click()
-    run = page.locator("details:target")
+    # The entry opens in an event of its own after the click, so each step waits for it to be open.
+    page.locator("details:target[open] dd a").first.click()
+    run = page.locator("details:target[open][id^=run-]")
+    run.locator("dl").first.wait_for(state="visible")
     text = run.inner_text()
-    assert run.locator("dl").first.is_visible()
     for fact in ("record.json", "checkpoint SHA-256", "made up", "0" * 40, "somewhere", "device-hours", "pretrain:"):
         assert fact in text
 
