@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.cluster import forget_sweep, sweeps_by_run
 from bench.errors import InputError
 from bench.lookup import find_run
 from bench.plan import PlannedRun, plan_sweep
@@ -19,6 +18,7 @@ from bench.scheduled import scheduler_views
 from bench.session import confirmed, say
 from bench.states import runs_on_disk, statuses
 from bench.sweep import load_sweep, shipped_sweeps
+from bench.wanted import forget_sweep, sweeps_by_run
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm.scheduler.commands import Standing, View, cancel_jobs
 

@@ -1,9 +1,8 @@
-"""Runs on a cluster: which one a launch means, its executor, and which sweeps want them."""
+"""Runs on a cluster: which one a launch means, and its executor."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,11 @@ from bench.provenance import CODE_VERSION_FILE, code_version
 from bench.scheduled import FOLDER
 from bench.sweep import Sweep
 from pretrain.plugins import plugin_names, suggest
-from results.runs import write_atomically
 from slurm.scheduler.profile import ClusterProfile, load_profile, parse_profile
 
 if TYPE_CHECKING:
     from slurm.slurm import SlurmExecutor
 
-SWEEPS = ".sweeps"
-"""Below the runs directory: the run ids that each sweep asked for when it was last started."""
 PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 
 
@@ -51,28 +47,3 @@ def slurm_executor(profile: ClusterProfile, runs_directory: Path, label: str) ->
     version = json.dumps({"git_commit": commit, "git_dirty": dirty})
     code = CodeToRun(PACKAGES, {CODE_VERSION_FILE: version})
     return SlurmExecutor(runs_directory.absolute() / FOLDER, profile, label, code)
-
-
-def remember_sweep(name: str, run_ids: Iterable[str], runs_directory: Path) -> None:
-    """Note that a sweep wants these runs, so that cancelling another sweep leaves them alone."""
-    folder = runs_directory / SWEEPS
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name}.json", json.dumps(sorted(run_ids)) + "\n")
-
-
-def forget_sweep(name: str, runs_directory: Path) -> None:
-    """The sweep wants nothing any more."""
-    (runs_directory / SWEEPS / f"{name}.json").unlink(missing_ok=True)
-
-
-def sweeps_by_run(runs_directory: Path) -> dict[str, set[str]]:
-    """The sweeps that asked for each run."""
-    wanted: dict[str, set[str]] = {}
-    for path in sorted((runs_directory / SWEEPS).glob("*.json")):
-        try:
-            run_ids = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        for run_id in run_ids:
-            wanted.setdefault(str(run_id), set()).add(path.stem)
-    return wanted

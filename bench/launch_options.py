@@ -20,7 +20,7 @@ from slurm.scheduler.profile import ClusterProfile
 
 @dataclass(frozen=True)
 class Launch:
-    """Where and how runs are computed; nothing here changes a result.
+    """Where and how runs are computed; nothing here is part of a run's id.
 
     Parameters
     ----------

@@ -10,9 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cost import Basis, RunCost, Unit, expected_end
+from bench.cost import RunCost, expected_end
 from bench.display import last_progress
 from bench.errors import InputError
+from bench.estimates import Basis, Unit
 from bench.scheduled import FOLDER
 from bench.states import RunStatus
 from pretrain.plugins import suggest

@@ -66,13 +66,13 @@ def told_by_scheduler(rows: Iterable[Row], runs_directory: Path) -> list[Row]:
     return [_told_row(row, runs_directory / str(row["run_id"]), views.get(str(row["run_id"]))) for row in rows]
 
 
-def knows_better(view: View | None, run: RunDirectory, state: RunState) -> bool:
+def knows_better(view: View, run: RunDirectory, state: RunState) -> bool:
     """Whether the scheduler tells how a run stands, and not its directory.
 
     A heartbeat on another host stays fresh for a while after its job has been ended, which the scheduler saw.
     """
-    if view is None or state in _UNTOLD:
-        return view is not None
+    if state in _UNTOLD:
+        return True
     if state is not RunState.RUNNING or view.standing not in (Standing.CANCELLED, Standing.FAILED):
         return False
     last = (run.read_attempts() or [{}])[-1]

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from bench.cluster import remember_sweep
 from bench.launch import (
     build_jobs,
     data_roots,
@@ -22,6 +21,7 @@ from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.states import RunStatus, statuses
 from bench.sweep import Sweep
+from bench.wanted import remember_sweep
 from results.runs import RunDirectory, RunState
 from slurm import Executor, Handle, Job, JobState
 
@@ -76,14 +76,13 @@ def run_sweep(
         if isinstance(executor, Scripted):
             print_scripts(executor.scripts(build_jobs(chosen, launch, roots)))
         return 0
-    if not chosen and any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
-        # Another sweep has them computed; this one wants them all the same.
-        remember_sweep(sweep.name, plan.run_ids, launch.runs_directory)
-    if chosen:
-        if ask and not confirmed("Start?"):
-            return 0
+    if chosen and ask and not confirmed("Start?"):
+        return 0
+    # What another sweep has computed at this moment, this one wants all the same.
+    if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
         write_configs(plan.runs, launch.runs_directory)
         remember_sweep(sweep.name, plan.run_ids, launch.runs_directory)
+    if chosen:
         if on_cluster:
             hand_over(executor.submit(build_jobs(chosen, launch, roots)), launch, command)
             return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from bench.cost import Basis, Estimate, Unit
+from bench.estimates import Basis, Estimate, Unit
 from bench.plan import IMPORT, PRETRAIN, Plan, PlannedRun
 
 _SHOWN_HOURS = 0.05

@@ -25,7 +25,8 @@ def plan(
     from datetime import UTC, datetime
 
     from bench.cluster import choose_profile
-    from bench.cost import read_costs, read_estimates
+    from bench.cost import read_costs
+    from bench.estimates import read_estimates
     from bench.launch import build_jobs, find_launch_executor, missing_software, select
     from bench.launch_options import Launch
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, MethodParts, State
 from pretrain.foreign.parts import resnet, vit
-from pretrain.foreign.parts.vit import listed
+from pretrain.foreign.parts.differences import listed, refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,7 +144,7 @@ def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
         output_dimension=found[f"{linear[-1]}.weight"][0],
         last_batch_norm=f"{3 * len(linear) - 2}.running_mean" in found,
     )
-    vit.refuse_differences(found, _mlp_shapes(shape, input_dimension), what)
+    refuse_differences(found, _mlp_shapes(shape, input_dimension), what)
     return shape
 
 

@@ -113,7 +113,8 @@ def seed_count(points: pd.DataFrame) -> str:
 
 def n_of(counts: Iterable[int]) -> str:
     """``n = 3``, or ``n = 1–3`` where the counts differ."""
-    low, *_, high = sorted([*counts] * 2)
+    found = list(counts)
+    low, high = min(found), max(found)
     return f"n = {low}" if low == high else f"n = {low}–{high}"
 
 

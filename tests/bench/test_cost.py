@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.cost import RunCost, Unit, expected_end, read_costs, read_estimates, unit_of
+from bench.cost import RunCost, expected_end, read_costs
+from bench.estimates import Unit, read_estimates, unit_of
 from bench.listing import print_planned_hours, print_status
 from bench.plan import PlannedRun
 from bench.states import RunStatus, statuses

@@ -39,6 +39,9 @@ def evaluate(name: str, checkpoint: Path, directory: Path, report: Curves | None
     return find_evaluator(name).evaluate(checkpoint, config, context(directory, report))
 
 
+HEAVY = ("torch", "timm", "torchvision", "torchmetrics", "numpy", "pandas", "mmengine", "mmcv", "mmseg", "mmdet")
+
+
 def short(name: str, **options: Any) -> dict[str, Any]:
     return {} if name == "knn" else {"epochs": 1, "global_batch_size": 32, **options}
 
@@ -48,12 +51,12 @@ def test_the_shipped_evaluators_are_found() -> None:
     assert "parts" not in evaluator_names()
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", [*METRICS, "segmentation", "detection"])
 def test_planning_imports_no_tensor_library(name: str) -> None:
     script = (
-        "import sys; from evaluators.lookup import find_evaluator; "
-        f"find_evaluator({name!r}).Config.model_json_schema(); "
-        "print([m for m in ('torch', 'timm', 'torchvision', 'torchmetrics', 'numpy', 'pandas') if m in sys.modules])"
+        "import sys; from evaluators.lookup import find_evaluator, why_unavailable; "
+        f"find_evaluator({name!r}).Config.model_json_schema(); why_unavailable({name!r}); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

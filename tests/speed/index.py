@@ -28,14 +28,7 @@ BATCH_SIZE, IMAGE_SIZE = 64, 32
 
 
 def start_from_folders() -> Pair:
-    root = folders()
-    return Pair(
-        f"{TRAINING_IMAGES:,} files: index, first batch",
-        "torchvision ImageFolder, DataLoader",
-        lambda: first_batch(open_split("imagenet", root, "train"), epoch=0),
-        lambda: plain_first_batch(image_folder()),
-        repeats=3,
-    )
+    return start_from(folders(), f"{TRAINING_IMAGES:,} files: index, first batch")
 
 
 def next_epoch() -> Pair:
@@ -60,8 +53,13 @@ def identify() -> Pair:
 
 def start_from_shards() -> Pair:
     root = shards(SHARDS)
+    count = len(open_split("imagenet", root, "train"))
+    return start_from(root, f"{count:,} images in shards: kept index, first batch")
+
+
+def start_from(root: Path, name: str) -> Pair:
     return Pair(
-        f"{len(open_split('imagenet', root, 'train')):,} images in shards: kept index, first batch",
+        name,
         "torchvision ImageFolder, DataLoader",
         lambda: first_batch(open_split("imagenet", root, "train"), epoch=0),
         lambda: plain_first_batch(image_folder()),

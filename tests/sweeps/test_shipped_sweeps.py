@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.cost import Basis, Estimate, Unit
+from bench.estimates import Basis, Estimate, Unit
 from bench.plan import Plan, PlannedRun, plan_sweep
 from bench.sharing import summary
 from bench.sweep import load_sweep

@@ -17,10 +17,11 @@ from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, MethodParts, State
 from pretrain.foreign.lookup import find_format, find_writable_format, format_names, recognise
+from pretrain.foreign.parts.differences import listed, refuse_differences
 from pretrain.foreign.parts.identify import identify_backbone, method_shapes
 from pretrain.foreign.parts.own import is_ours, own_weights, read_own
 from pretrain.foreign.parts.reading import ForeignFile, read_foreign
-from pretrain.foreign.parts.vit import checked_geometry, listed, looks_like_vit, refuse_differences
+from pretrain.foreign.parts.vit import checked_geometry, looks_like_vit
 from pretrain.foreign.parts.writing import new_path, write_file, write_folder
 
 if TYPE_CHECKING:

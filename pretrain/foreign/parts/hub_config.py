@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts
-from pretrain.foreign.parts.vit import listed
+from pretrain.foreign.parts.differences import listed
 
 RESNETS = ("resnet50",)
 VITS = (

@@ -10,6 +10,7 @@ from pretrain.backbones.lookup import backbone_names, find_backbone
 from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
 from pretrain.foreign.parts import resnet, vit
+from pretrain.foreign.parts.differences import differences, listed
 from pretrain.resolve import checked
 
 if TYPE_CHECKING:
@@ -72,10 +73,10 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
 def _identify_resnet(state: State, what: str) -> BackboneInfo:
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
     # A ResNet's shapes do not depend on the size of its images.
-    problems = {info: vit.differences(found, backbone_shapes(info.name, 32)) for info in _infos("resnet")}
+    problems = {info: differences(found, backbone_shapes(info.name, 32)) for info in _infos("resnet")}
     nearest = min(problems, key=lambda info: len(problems[info]))
     if problems[nearest]:
-        raise InputError(f"{what}: not {nearest.name}, the nearest backbone: {vit.listed(problems[nearest])}")
+        raise InputError(f"{what}: not {nearest.name}, the nearest backbone: {listed(problems[nearest])}")
     return nearest
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, header_path, load_state
 from pretrain.errors import InputError
+from pretrain.foreign.parts.differences import refuse_differences
 from pretrain.foreign.parts.identify import backbone_shapes
 from pretrain.foreign.parts.usable import refuse_unusable
-from pretrain.foreign.parts.vit import checked_geometry, refuse_differences
+from pretrain.foreign.parts.vit import checked_geometry
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
+from pretrain.foreign.parts.differences import listed
 from pretrain.foreign.parts.hub_config import folder_facts
 from pretrain.foreign.parts.usable import refuse_unusable
-from pretrain.foreign.parts.vit import listed
 
 HEADER_KEY = "opera_bench_header"
 """Under this name the files written here carry our header as JSON: in safetensors' metadata or under ``meta``."""

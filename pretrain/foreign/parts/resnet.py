@@ -6,7 +6,7 @@ import re
 
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Imported, State
-from pretrain.foreign.parts.vit import listed
+from pretrain.foreign.parts.differences import listed
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
 _NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"

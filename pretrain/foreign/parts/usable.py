@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
-from pretrain.foreign.parts.vit import listed
+from pretrain.foreign.parts.differences import listed
 
 if TYPE_CHECKING:
     from torch import Tensor

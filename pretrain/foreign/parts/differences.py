@@ -1,0 +1,37 @@
+"""How a state dict differs from the one that was expected, in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pretrain.errors import InputError
+
+
+def refuse_differences(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], what: str
+) -> None:
+    """
+    Raises
+    ------
+    InputError
+        Keys missing, left over or of another shape; the message lists the first of them.
+    """
+    problems = differences(found, expected)
+    if problems:
+        raise InputError(f"{what}: {listed(problems)}")
+
+
+def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """``missing norm.bias``, ``unexpected gamma``, ``cls_token is (1, 1, 8), not (1, 1, 16)``."""
+    return [
+        *(f"missing {key}" for key in expected if key not in found),
+        *(f"unexpected {key}" for key in found if key not in expected),
+        *(f"{key} is {found[key]}, not {shape}" for key, shape in expected.items() if found.get(key, shape) != shape),
+    ]
+
+
+def listed(words: Iterable[str], at_most: int = 5) -> str:
+    """The first few, and how many more there are."""
+    words = list(words)
+    more = f"; and {len(words) - at_most} more" if len(words) > at_most else ""
+    return "; ".join(words[:at_most]) + more
