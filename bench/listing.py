@@ -98,9 +98,22 @@ def print_planned_hours(costs: Sequence[RunCost]) -> None:
 
 
 def print_status(
-    found: Sequence[RunStatus], costs: Sequence[RunCost], sweep: str | None, directory: Path, now: datetime
+    found: Sequence[RunStatus],
+    costs: Sequence[RunCost],
+    sweep: str | None,
+    directory: Path,
+    now: datetime,
+    *,
+    place: str = "",
+    on_cluster: bool = False,
 ) -> None:
-    """Counts and hours by stage, why runs failed, what is running, and the next command."""
+    """Counts and hours by stage, why runs failed, what is running, and the next command.
+
+    Parameters
+    ----------
+    sweep, place, on_cluster
+        As of ``next_step``.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -134,7 +147,7 @@ def print_status(
     pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
-    print(next_step(found, sweep, on_cluster=(directory / FOLDER).is_dir()))
+    print(next_step(found, sweep, place, on_cluster=on_cluster or (directory / FOLDER).is_dir()))
 
 
 def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
@@ -164,26 +177,30 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
     return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
 
 
-def next_step(found: Sequence[RunStatus], sweep: str | None, *, on_cluster: bool = False) -> str:
+def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", *, on_cluster: bool = False) -> str:
     """One sentence: what to type next.
 
     Parameters
     ----------
+    sweep
+        As it was typed, with ``place`` and whatever else says which runs are meant.
+    place
+        What says where the runs are, if that is not the default; begins with a space.
     on_cluster
-        Runs of this directory go to SLURM, so a command that starts some says so.
+        The sweep names a cluster or its runs go to one, so a command that starts some says so.
     """
-    name = sweep or "SWEEP"
+    name = sweep or f"SWEEP{place}"
     start = f"{name} --executor slurm" if on_cluster else name
     own_failures = [status for status in found if status.own_state is RunState.FAILED]
     if not found:
-        return "no runs yet: opera-bench run SWEEP"
+        return f"no runs yet: opera-bench run SWEEP{place}"
     if own_failures:
         first = own_failures[0].run.run_id
-        return f"see why: opera-bench logs {first}\ntry again: opera-bench retry {start}"
+        return f"see why: opera-bench logs {first}{place}\ntry again: opera-bench retry {start}"
     if any(status.state is RunState.RUNNING for status in found):
         return f"running; follow with: opera-bench status {name} --watch"
     if any(status.own_state is RunState.CANCELLED for status in found):
         return f"start cancelled runs again: opera-bench retry {start}"
     if all(status.state is RunState.DONE for status in found):
-        return f"all done: opera-bench report{f' {sweep}' if sweep else ''}"
+        return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
     return f"next: opera-bench run {start}"

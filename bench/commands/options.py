@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +44,12 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would st
 RUNS = Path("runs")
 
 
-def spelt(sweep: str, tiny: bool) -> str:
-    """The sweep as it was typed, for the commands a message suggests."""
-    return f"{sweep} --tiny" if tiny else sweep
+def spelt(sweep: str, runs: Path, *, tiny: bool, overrides: Sequence[str] | None) -> str:
+    """The sweep as it was typed, with what else says which runs are meant, for the commands a message suggests."""
+    changes = [word for assignment in overrides or () for word in ("--set", assignment)]
+    return shlex.join([sweep, *(["--tiny"] if tiny else []), *changes]) + elsewhere(runs)
+
+
+def elsewhere(runs: Path) -> str:
+    """`` --runs DIR``, where it is not the default."""
+    return "" if runs == RUNS else f" --runs {shlex.quote(str(runs))}"

@@ -54,7 +54,7 @@ def plan(
     print_runs(found)
     print(summary(planned, read_estimates(planned.runs, runs, profile)))
     print_planned_hours(costs)
-    start = spelt(sweep, tiny)
+    start = spelt(sweep, runs, tiny=tiny, overrides=set_)
     if profile is not None:
         start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")
     for line in missing_software(planned.runs, profile):

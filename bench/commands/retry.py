@@ -49,4 +49,5 @@ def retry(
     again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))
-    raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), retry=frozenset(again), ask=not yes))
+    command = spelt(sweep, runs, tiny=tiny, overrides=set_)
+    raise typer.Exit(run_sweep(checked, launch, command=command, retry=frozenset(again), ask=not yes))

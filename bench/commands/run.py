@@ -41,4 +41,5 @@ def run(
 
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))
-    raise typer.Exit(run_sweep(checked, launch, command=spelt(sweep, tiny), dry_run=dry_run, ask=not yes))
+    command = spelt(sweep, runs, tiny=tiny, overrides=set_)
+    raise typer.Exit(run_sweep(checked, launch, command=command, dry_run=dry_run, ask=not yes))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, spelt
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, elsewhere, spelt
 
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -39,6 +39,8 @@ def status(
     planned = None if checked is None else plan_sweep(checked).runs
     profile = None if checked is None or checked.file.cluster is None else choose_profile(checked, None)
 
+    command = None if sweep is None else spelt(sweep, runs, tiny=tiny, overrides=set_)
+
     def known_runs() -> tuple[PlannedRun, ...]:
         if planned is not None:
             return planned
@@ -56,7 +58,7 @@ def status(
         if format_ == "json":
             print_json(found, costs)
         else:
-            print_status(found, costs, None if sweep is None else spelt(sweep, tiny), runs, now)
+            print_status(found, costs, command, runs, now, place=elsewhere(runs), on_cluster=profile is not None)
         if not watch:
             return
         try:

@@ -111,7 +111,7 @@ def test_plan_tells_what_would_start(command, runs, write_sweep) -> None:
 def test_status_table_counts_and_says_what_next(command, finished, runs) -> None:
     lines = command("status", finished, "--runs", runs).out.splitlines()
     assert [line.split() for line in lines[:3]] == [["stage", "done"], ["pretrain", "4"], ["probe", "4"]]
-    assert lines[-1] == f"all done: opera-bench report {finished}"
+    assert lines[-1] == f"all done: opera-bench report {finished} --runs {runs}"
 
 
 def test_run_ends_with_tables_and_a_report_that_is_made_once(command, finished, runs) -> None:

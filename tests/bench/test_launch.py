@@ -134,7 +134,7 @@ def test_a_failed_parent_fails_its_own_children_alone(run, runs, write_sweep, en
 
     again = run(sweep)
     assert (again.status, jobs_started(again)) == (1, 0), "a failed run is not run again unasked"
-    assert f"1 failed earlier: opera-bench retry {sweep}" in again.err
+    assert f"1 failed earlier: opera-bench retry {sweep} --runs {runs}" in again.err
 
     engine.fails = ""
     retried = run(sweep, verb="retry")

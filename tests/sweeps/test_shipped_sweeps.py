@@ -251,9 +251,10 @@ def test_planning_every_shipped_sweep_imports_no_torch(tiny: bool) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
-def test_the_command_line_says_tiny_back(tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "bench.cli", "plan", "table1", "--tiny", "--runs", str(tmp_path / "runs")]
+def test_the_command_line_says_back_what_was_typed(tmp_path: Path) -> None:
+    runs = tmp_path / "its runs"
+    call = [sys.executable, "-m", "bench.cli", "plan", "table1", "--tiny", "--runs", str(runs)]
     ended = subprocess.run(call, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.endswith("12 runs, 12 would start: opera-bench run table1 --tiny\n")
+    assert ended.stdout.endswith(f"12 runs, 12 would start: opera-bench run table1 --tiny --runs '{runs}'\n")
     assert "table1-tiny: 6 pretrainings, 6 evaluations (6 linear)" in ended.stdout
