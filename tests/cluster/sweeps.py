@@ -117,6 +117,14 @@ class Sweep:
         return Counter(run_id for row in rows for run_id in row.get("job_ids", ()))
 
 
+def under_way(folder: Path, text: str) -> Sweep:
+    """A sweep that was submitted and whose pretraining has left a state to continue from."""
+    sweep = Sweep(folder, text)
+    sweep.submit()
+    sweep.wait_until_training()
+    return sweep
+
+
 def assert_done_in(sweep: Sweep, attempts: int) -> None:
     """Every run is done, the pretraining in so many attempts, each of which is in its log."""
     sweep.wait_until_done()

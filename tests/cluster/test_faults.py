@@ -11,7 +11,7 @@ import pytest
 
 from results.runs import RunDirectory
 from tests.cluster.scheduler import ask, service
-from tests.cluster.sweeps import LONG, Sweep, assert_done_in, attempts_in_log, one_pretraining
+from tests.cluster.sweeps import LONG, Sweep, assert_done_in, attempts_in_log, one_pretraining, under_way
 
 pytestmark = [
     pytest.mark.usefixtures("slurm_cluster"),
@@ -21,9 +21,7 @@ pytestmark = [
 
 
 def test_a_process_that_is_killed_fails_its_run_and_retry_goes_on(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(LONG))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(LONG))
     os.kill(int(sweep.directory("pretrain").read_attempts()[-1]["pid"]), signal.SIGKILL)
     sweep.wait(lambda states: states == {"failed": 2}, "the run and the one that waits for it have failed")
     assert "FAILED" in sweep("status")
@@ -32,18 +30,14 @@ def test_a_process_that_is_killed_fails_its_run_and_retry_goes_on(tmp_path: Path
 
 
 def test_an_administrator_requeues_the_job(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(LONG))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(LONG))
     ask("scontrol", "requeue", sweep.slurm_ids()[0])
     assert_done_in(sweep, attempts=2)
 
 
 def test_a_job_that_is_preempted_comes_back(tmp_path: Path) -> None:
     preemptible = "{name: p, partition: preemptible, nodes: 1, memory_gb_per_node: 2, sbatch: {nodelist: n2}}"
-    sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=preemptible))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(LONG, cluster=preemptible))
     urgent = ["--partition=urgent", "--nodelist=n2", "--exclusive", "--mem=0", f"--output={tmp_path}/urgent.log"]
     ask("sbatch", *urgent, "--wrap=sleep 2")
     assert_done_in(sweep, attempts=2)
@@ -51,18 +45,14 @@ def test_a_job_that_is_preempted_comes_back(tmp_path: Path) -> None:
 
 def test_a_node_is_lost(tmp_path: Path) -> None:
     cluster = "{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n4}}"
-    sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=cluster))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(LONG, cluster=cluster))
     service("kill", "slurmd-n4")
     service("start", "slurmd-n4")
     assert_done_in(sweep, attempts=2)
 
 
 def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(3 * LONG))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(3 * LONG))
     service("stop", "slurmctld")
     try:
         (sweep.runs / ".slurm" / "queue.json").unlink(missing_ok=True)
@@ -74,9 +64,7 @@ def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
 
 
 def test_the_controller_is_killed_and_comes_back(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(LONG))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(LONG))
     service("kill", "slurmctld")
     service("start", "slurmctld")
     assert_done_in(sweep, attempts=1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.scheduler import ask, service
-from tests.cluster.sweeps import LONG, Sweep, assert_done_in, one_pretraining, uninterrupted
+from tests.cluster.sweeps import LONG, Sweep, assert_done_in, one_pretraining, under_way, uninterrupted
 
 pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -24,9 +24,7 @@ SECONDS_HELD_UP = 45
 
 
 def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(LONG))
-    sweep.submit()
-    sweep.wait_until_training()
+    sweep = under_way(tmp_path, one_pretraining(LONG))
     ask("scancel", "--signal=USR2", sweep.slurm_ids()[0])
     assert_done_in(sweep, attempts=2)
     assert "back into the queue" in (sweep.directory("pretrain").logs / "job.log").read_text()
