@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from slurm.slurm import SlurmExecutor
 
 PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
+LABEL_CHARACTERS = 60
 
 
 def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
@@ -39,11 +41,13 @@ def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
     return profile
 
 
-def slurm_executor(profile: ClusterProfile, runs_directory: Path, label: str) -> SlurmExecutor:
+def slurm_executor(profile: ClusterProfile, runs_directory: Path, sweep_name: str) -> SlurmExecutor:
     """The executor that keeps its books below the runs directory and runs a copy of this code."""
     from slurm.slurm import CodeToRun, SlurmExecutor
 
     commit, dirty = code_version()
     version = json.dumps({"git_commit": commit, "git_dirty": dirty})
     code = CodeToRun(PACKAGES, {CODE_VERSION_FILE: version})
+    # Of a sweep's name, job names and scripts hold what no shell, scheduler or terminal reads in a way of its own.
+    label = re.sub(r"[^A-Za-z0-9_.-]+", "-", sweep_name)[:LABEL_CHARACTERS].strip("-.") or "sweep"
     return SlurmExecutor(runs_directory.absolute() / FOLDER, profile, label, code)

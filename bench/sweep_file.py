@@ -3,7 +3,7 @@
     name: digits
     description: one line
     data: {imagenet: ${IMAGENET_DIR}}        # directories; a relative one starts where the command is typed
-    cluster: a100                            # a profile's name, or a profile; for --executor slurm
+    cluster: a100                            # a profile, its name, or its path from there; for --executor slurm
     pretrain:
       - {method: [opera, moco_v3], backbone: vit_small, epochs: [150, 300], seed: [0, 1]}
       - checkpoint: /path/vit-s-300ep.pth.tar       # trained elsewhere; ``as`` declares what the file can't tell
@@ -23,9 +23,11 @@ starts beside the including one. Each keeps its own evaluations; what several of
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     BeforeValidator,
@@ -44,6 +46,22 @@ def _as_list(value: Any) -> Any:
 NonNegative = Annotated[int, Field(ge=0)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Numbers = Annotated[tuple[NonNegative, ...], BeforeValidator(_as_list), Field(min_length=1)]
+
+NAME_PATTERN = r"^[^\s./\\-]([^/\\]*[^\s/\\])?$"
+NAME_BYTES = 200
+"""What a file system takes is 255; a sweep's files add some characters."""
+
+
+def _check_name(name: str) -> str:
+    if not re.search(NAME_PATTERN, name) or not name.isprintable() or len(name.encode()) > NAME_BYTES:
+        raise ValueError(
+            f"a sweep's name is also the name of its files: {NAME_BYTES} bytes at most, printable, without / and \\, "
+            "no . or - at the start, no blank at either end"
+        )
+    return name
+
+
+SweepName = Annotated[str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": NAME_PATTERN})]
 
 
 class _Part(BaseModel):
@@ -139,7 +157,7 @@ EVALUATE_KEYS = ("recipe", "only", "except")
 class SweepFile(_Part):
     """The whole file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: SweepName
     description: str = ""
     data: dict[str, str] = {}
     cluster: str | dict[str, Any] | None = None

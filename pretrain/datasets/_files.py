@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from array import array
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,10 @@ from pretrain.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# On a network file system a stat is a round trip; threads wait for many at once.
 _STAT_THREADS = 16
 _STAT_CHUNK = 1024
+_ROUND_TRIP_SECONDS = 5e-5
+"""A look that takes longer than this is one over a network, or at a disk that has to move."""
 
 
 class PackedPaths:
@@ -89,9 +91,13 @@ class FileImages:
     def fingerprint(self) -> str:
         """SHA-256 over one line per image, in index order: relative path, size in bytes, label. Reads no content."""
         digest = hashlib.sha256()
-        starts = range(0, len(self), _STAT_CHUNK)
-        with ThreadPoolExecutor(_STAT_THREADS) as pool:
-            for chunk in pool.map(self._fingerprint_lines, starts):
+        begun = time.perf_counter()
+        digest.update(self._fingerprint_lines(0))
+        looked = min(_STAT_CHUNK, len(self))
+        # Threads wait for many round trips at once; where there is nothing to wait for, they only stand in line.
+        threads = _STAT_THREADS if time.perf_counter() - begun > looked * _ROUND_TRIP_SECONDS else 1
+        with ThreadPoolExecutor(threads) as pool:
+            for chunk in pool.map(self._fingerprint_lines, range(_STAT_CHUNK, len(self), _STAT_CHUNK)):
                 digest.update(chunk)
         return digest.hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,10 @@ BAD_SWEEPS = {
     "no mapping": ("- a\n", r"bad\.yaml: a sweep is a mapping"),
     "key that is no word": (HEAD + ENTRY + "1: 2\n", r"bad\.yaml:6: a key must be a word"),
     "nested without end": (HEAD + "pretrain: &a [*a]\n", r"bad\.yaml:2: nested more than"),
-    "unprintable name": ("name: a/b\n" + ENTRY, r"bad\.yaml:1: name: .*not 'a/b'"),
+    **{
+        f"name {name!r}, which no file can have": (f"name: {json.dumps(name)}\n" + ENTRY, r"bad\.yaml:1: name: .*file")
+        for name in ("", "a/b", "a\\b", "..", ".hidden", "-rf", " ahead", "behind ", "two\nlines", "\x1b[0m", "ü" * 101)
+    },
 }
 
 
