@@ -32,6 +32,7 @@ from bench.provenance import (
 )
 from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
+from pretrain.datasets import opening_once
 from pretrain.distributed import agreed, get_rank, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
@@ -91,7 +92,7 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     """Compute once. Of several processes the first one keeps the run's files; any of them may say why it failed."""
     attempt = begin_attempt(run) if get_rank() == 0 else None
     try:
-        with contextlib.nullcontext() if attempt is None else heartbeat(run):
+        with contextlib.nullcontext() if attempt is None else heartbeat(run), opening_once():
             computed = _compute(run, resources, data_roots, source)
         if attempt is not None:
             record = _record(run, attempt, computed, resources)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 app = typer.Typer(no_args_is_help=True, help="Look into checkpoints and convert them.")
 
@@ -26,16 +28,24 @@ def checkpoint() -> None:
 
 
 @app.command()
-def inspect(path: PathArgument, from_: FromOption = "auto") -> None:
+def inspect(
+    path: PathArgument,
+    from_: FromOption = "auto",
+    keys: Annotated[bool, typer.Option("--keys", help="Also every tensor: name, shape, type.")] = False,
+) -> None:
     """Print what a checkpoint is: backbone, attention heads, role, hash, sizes.
 
     A file that can't be trusted or is not recognised is refused.
     """
     from pretrain.foreign.parts.own import is_ours
 
-    lines = _our_facts(path) if from_ == "opera_bench" or (from_ == "auto" and is_ours(path)) else _facts(path, from_)
-    for name, value in lines:
+    ours = from_ == "opera_bench" or (from_ == "auto" and is_ours(path))
+    facts, state = _our_facts(path) if ours else _facts(path, from_)
+    for name, value in (facts | _sizes(state)).items():
         print(f"{name}: {value}")
+    if keys:
+        for name, tensor in state.items():
+            print(f"{name}: {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")
 
 
 @app.command()
@@ -71,40 +81,40 @@ def convert(
     print(f"load it with: {usage}")
 
 
-def _our_facts(path: Path) -> Iterator[tuple[str, Any]]:
-    """The header, once the weights bear it out, and sizes."""
+def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+    """The header and the file's size, once the weights bear it out, and those."""
     from pretrain.foreign.parts.conversion import OURS
     from pretrain.foreign.parts.own import own_weights, read_own
 
     state, header = read_own(path)
-    yield "format", OURS
-    yield from header.model_dump(mode="json").items()
-    yield from _sizes(state)
-    yield "bytes", f"{own_weights(path).stat().st_size:,}"
+    size = own_weights(path).stat().st_size
+    return {"format": OURS, **header.model_dump(mode="json"), "bytes": f"{size:,}"}, state
 
 
-def _facts(path: Path, format_name: str) -> Iterator[tuple[str, Any]]:
-    """What a foreign file says and what its shapes tell."""
+def _facts(path: Path, format_name: str) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+    """What a foreign file says and what its shapes tell, and its tensors as they are named in it."""
     from pretrain.foreign.lookup import recognise
     from pretrain.foreign.parts.conversion import import_file
     from pretrain.foreign.parts.reading import read_foreign
 
     file = read_foreign(path)
     found = import_file(file, format_name)
-    header, method = found.header, found.method
-    yield "format", ", ".join(recognise(file.state, file.facts))
-    yield "role", "backbone" if method is None else "method"
-    for name in ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs"):
-        yield name, header.model_dump(mode="json")[name]
+    header, method = found.header.model_dump(mode="json"), found.method
+    told = ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs")
+    facts: dict[str, Any] = {
+        "format": ", ".join(recognise(file.state, file.facts)),
+        "role": "backbone" if method is None else "method",
+        **{name: header[name] for name in told},
+    }
     if method is not None:
-        yield "method_options", ", ".join(f"{key} {value}" for key, value in method.options.items())
-    yield "left_out", ", ".join(found.left_out) or "nothing"
-    yield "sha256", header.sha256
-    yield from _sizes(file.state)
+        facts["method_options"] = ", ".join(f"{key} {value}" for key, value in method.options.items())
+    return facts | {"left_out": ", ".join(found.left_out) or "nothing", "sha256": header["sha256"]}, file.state
 
 
-def _sizes(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    yield "tensors", len(state)
-    yield "numbers", f"{sum(tensor.numel() for tensor in state.values()):,}"
+def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     names = list(state)
-    yield "keys", ", ".join(names if len(names) <= 4 else [*names[:2], "…", *names[-2:]])
+    return {
+        "tensors": len(state),
+        "numbers": f"{sum(tensor.numel() for tensor in state.values()):,}",
+        "keys": ", ".join(names if len(names) <= 4 else [*names[:2], "…", *names[-2:]]),
+    }

@@ -17,7 +17,7 @@ from evaluators.dense.place import Place, config_text
 from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, read_header
-from pretrain.datasets import find_dataset
+from pretrain.datasets import open_any_split
 from pretrain.datasets._dense import AnnotatedFiles
 from pretrain.distributed import get_rank, get_world_size, process_group, synchronise_batch_norm
 from pretrain.errors import InputError
@@ -53,7 +53,7 @@ def run(
     device = torch.device(context.device)
     _use_device(device)
     with process_group(device):
-        files = find_dataset(config.dataset).open_split(context.data_root, "train")
+        files = open_any_split(config.dataset, context.data_root, "train")
         assert isinstance(files, AnnotatedFiles)
         operators = ensure_operators()
         _register(library)

@@ -17,7 +17,14 @@ Adding a dataset is adding a module here, or a module under the entry point grou
 """
 
 from pretrain.datasets.interface import DatasetInfo, Kind, LabelledImages, Split
-from pretrain.datasets.lookup import dataset_names, describe_datasets, find_dataset, open_any_split, open_split
+from pretrain.datasets.lookup import (
+    dataset_names,
+    describe_datasets,
+    find_dataset,
+    open_any_split,
+    open_split,
+    opening_once,
+)
 
 __all__ = [
     "DatasetInfo",
@@ -29,4 +36,5 @@ __all__ = [
     "find_dataset",
     "open_any_split",
     "open_split",
+    "opening_once",
 ]

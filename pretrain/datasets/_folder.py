@@ -15,6 +15,12 @@ IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".t
 _LISTING_THREADS = 16
 
 
+def has_class_folders(directory: Path) -> bool:
+    """Whether ``directory``, which can be listed, holds folders that are not hidden."""
+    with os.scandir(directory) as entries:
+        return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+
+
 def class_folders(directory: Path) -> tuple[str, ...]:
     """Names of the class folders in ``directory``, sorted; hidden ones are skipped.
 

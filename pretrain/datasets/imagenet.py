@@ -3,7 +3,7 @@
 ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``
     Classes are numbered in the order of their folders' names, as torchvision, MoCo-v3 and timm number them. The
     training set's folders define the classes.
-``*train*.tar`` and ``*val*.tar``
+``train/*.tar`` and ``val/*.tar`` or ``validation/*.tar``; or ``*train*.tar`` and ``*val*.tar``
     Shards with pairs ``key.jpg`` and ``key.cls``, such as ``imagenet1k-train-0000.tar``.
 ``dataset_dict.json``
     A Hugging Face dataset that ``save_to_disk`` wrote, with columns ``image`` and ``label``.
@@ -14,11 +14,12 @@ A smaller set of the same shape works too; ``check`` says that it is smaller.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from pretrain.datasets._arrow import DICTIONARY, open_saved_split
 from pretrain.datasets._checks import check_images, locate
-from pretrain.datasets._folder import class_folders, index_class_folders
+from pretrain.datasets._folder import class_folders, has_class_folders, index_class_folders
 from pretrain.datasets._tar import TarImages, missing_shards
 from pretrain.datasets._tar_index import open_shards
 from pretrain.datasets.interface import DatasetInfo, LabelledImages
@@ -33,16 +34,17 @@ INFO = DatasetInfo(
     source="https://image-net.org/challenges/LSVRC/2012/",
 )
 
-SHARDS = {"train": "*train*.tar", "val": "*val*.tar"}
+SHARDS = {"train": ("train/*.tar", "*train*.tar"), "val": ("val/*.tar", "validation/*.tar", "*val*.tar")}
+"""Patterns by split; the first that finds a file counts."""
 PARQUET = "data/*.parquet"
 
 
 def open_split(root: Path | None, split: str) -> LabelledImages:
-    directory = locate(INFO, root, None, (*INFO.sizes, *SHARDS.values(), DICTIONARY, PARQUET))
+    directory = locate(INFO, root, None, (*INFO.sizes, *chain(*SHARDS.values()), DICTIONARY, PARQUET))
     if (directory / DICTIONARY).exists():
         return open_saved_split(directory, split)
-    # Folders before archives: those they were unpacked from may still lie beside them.
-    if any((directory / name).is_dir() for name in INFO.sizes):
+    # Folders before archives: those they were unpacked from may still lie beside them, or among them.
+    if any(_is_split_of_folders(directory / name) for name in INFO.sizes):
         train = directory / "train"
         classes = class_folders(train if train.is_dir() else directory / split)
         return index_class_folders(directory / split, classes)
@@ -80,11 +82,21 @@ def prepare(root: Path | None) -> None:
         )
 
 
+def _is_split_of_folders(folder: Path) -> bool:
+    """Whether a split's folder is one of classes; one that holds shards and no folders is not."""
+    return folder.is_dir() and (not any(folder.glob("*.tar")) or has_class_folders(folder))
+
+
 def _open_tar_split(directory: Path, split: str) -> TarImages:
-    shards = sorted(directory.glob(SHARDS[split]))
+    shards = _find_shards(directory, split)
     if not shards:
-        raise InputError(f"{directory}: holds no shards {SHARDS[split]}")
+        raise InputError(f"{directory}: holds no shards {' or '.join(SHARDS[split])}")
     images = open_shards(shards, INFO.num_classes)
-    if split != "train" and (training := sorted(directory.glob(SHARDS["train"]))):
+    if split != "train" and (training := _find_shards(directory, "train")):
         return replace(images, num_classes=open_shards(training, INFO.num_classes).num_classes)
     return images
+
+
+def _find_shards(directory: Path, split: str) -> list[Path]:
+    found = (sorted(directory.glob(pattern)) for pattern in SHARDS[split])
+    return next((shards for shards in found if shards), [])

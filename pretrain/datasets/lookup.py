@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import cast
 
 from pretrain.datasets.interface import DatasetInfo, DatasetModule, LabelledImages, Split
 from pretrain.errors import InputError
 from pretrain.plugins import load_plugin, plugin_names
+
+_OPENED: ContextVar[dict[tuple[str, Path | None, str], Split] | None] = ContextVar("opened splits", default=None)
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -21,6 +26,20 @@ def find_dataset(name: str) -> DatasetModule:
 def describe_datasets() -> list[DatasetInfo]:
     """Every dataset there is, sorted by name; reads no data."""
     return [find_dataset(name).INFO for name in dataset_names()]
+
+
+@contextmanager
+def opening_once() -> Iterator[None]:
+    """Within the block, whoever opens the same split of the same directory gets the same object.
+
+    So a fingerprint is of the very images that are then computed on, whatever becomes of the directory in between, and
+    ImageNet's million files are listed once. Every block, process and thread opens for itself.
+    """
+    token = _OPENED.set({})
+    try:
+        yield
+    finally:
+        _OPENED.reset(token)
 
 
 def open_split(name: str, root: Path | None, split: str) -> LabelledImages:
@@ -44,4 +63,10 @@ def open_any_split(name: str, root: Path | None, split: str) -> Split:
         raise InputError(f"dataset {name}: no split {split!r}; allowed: {', '.join(module.INFO.sizes)}")
     if module.INFO.needs_root and root is None:
         raise InputError(f"dataset {name}: no directory given; set data: {{{name}: /path/to/{name}}} in the sweep")
-    return module.open_split(root, split)
+    opened = _OPENED.get()
+    if opened is None:
+        return module.open_split(root, split)
+    key = (name, root, split)
+    if key not in opened:
+        opened[key] = module.open_split(root, split)
+    return opened[key]

@@ -12,30 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pretrain.datasets import LabelledImages, _tar_index, imagenet
+from pretrain.datasets import LabelledImages, imagenet
 from pretrain.errors import InputError
-from tests.datasets.writers import WNIDS, write_imagenet, write_imagenet_arrow, write_imagenet_shards, write_tar
+from tests.datasets.writers import WNIDS, write_imagenet_arrow, write_imagenet_shards
 from tests.required import missing
 
 LAYOUTS = {"tar": write_imagenet_shards, "arrow": write_imagenet_arrow}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "opera-bench"
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    write_imagenet(tmp_path / "tree")
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-def shards(tmp_path: Path, tree: Path) -> Path:
-    write_imagenet_shards(tmp_path / "shards", tree)
-    return tmp_path / "shards"
 
 
 @pytest.fixture
@@ -99,85 +81,6 @@ def test_a_whole_set_of_the_published_size_checks_well(
     ]
     monkeypatch.setattr(imagenet, "INFO", replace(imagenet.INFO, num_classes=3, sizes={"train": 9, "val": 6}))
     assert imagenet.check(root) == []
-
-
-# Tar shards
-
-
-def test_the_index_is_read_once_and_again_after_a_change(
-    shards: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = imagenet.open_split(shards, "train")
-    reads: list[int] = []
-    read_members = _tar_index.read_members
-    monkeypatch.setattr(_tar_index, "read_members", lambda *a: reads.append(len(a[0])) or read_members(*a))  # type: ignore[func-returns-value]
-    again = imagenet.open_split(shards, "train")
-    assert contents(again) == contents(first)
-    assert again.fingerprint() == first.fingerprint()
-    assert reads == []
-    write_tar(shards / "imagenet1k-train-0003.tar", {"new.jpg": b"", "new.cls": b"0"})
-    assert len(imagenet.open_split(shards, "train")) == 10
-    for kept in cache.iterdir():
-        kept.write_bytes(kept.read_bytes()[:-200])
-    assert len(imagenet.open_split(shards, "train")) == 10
-    assert reads == [4, 4]
-
-
-def test_without_a_place_for_the_index_all_goes_on(shards: Path, cache: Path) -> None:
-    cache.parent.write_text("a file where the directory should be")
-    assert len(imagenet.open_split(shards, "train")) == 9
-
-
-def test_val_shards_alone_can_be_opened(shards: Path) -> None:
-    for path in shards.glob("*train*"):
-        path.unlink()
-    assert len(imagenet.open_split(shards, "val")) == 6
-    with pytest.raises(InputError, match=r"holds no shards \*train\*\.tar"):
-        imagenet.open_split(shards, "train")
-
-
-@pytest.mark.parametrize(
-    ("members", "problem"),
-    [
-        ({"a.jpg": b"x"}, "image a.jpg has no label a.cls"),
-        ({"a.cls": b"1"}, "label a.cls has no image"),
-        ({"a.jpg": b"x", "a.cls": b"cat"}, r"a.cls: holds b'cat'; allowed: a class number, 0…999"),
-        ({"a.jpg": b"x", "a.cls": b"1000"}, r"a.cls: holds b'1000'; allowed: a class number, 0…999"),
-        ({"a.jpg": b"x", "a.PNG": b"x", "a.cls": b"1"}, "holds two images a, a.jpg and a.PNG"),
-        ({"n01440764.tar": b"x"}, r"holds no images; expected pairs such as key.jpg and key.cls"),
-    ],
-)
-def test_what_is_wrong_in_a_shard_is_named(members: dict[str, bytes], problem: str, shards: Path) -> None:
-    path = shards / "imagenet1k-train-0001.tar"
-    write_tar(path, members)
-    with pytest.raises(InputError, match=f"train-0001.tar.*{problem}"):
-        imagenet.open_split(shards, "train")
-    assert any(path.name in found for found in imagenet.check(shards))
-
-
-@pytest.mark.parametrize("bytes_kept", [0, 100, 700, 1024, 3000])
-def test_a_shard_cut_off_anywhere_is_named(bytes_kept: int, shards: Path) -> None:
-    path = shards / "imagenet1k-train-0001.tar"
-    path.write_bytes(path.read_bytes()[:bytes_kept])
-    with pytest.raises(InputError, match=r"train-0001\.tar: not a whole tar archive"):
-        imagenet.open_split(shards, "train")
-
-
-def test_a_damaged_header_is_not_taken_for_the_end(shards: Path) -> None:
-    path = shards / "imagenet1k-train-0001.tar"
-    content = bytearray(path.read_bytes())
-    content[1024:1100] = b"?" * 76
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"train-0001\.tar: not a whole tar archive"):
-        imagenet.open_split(shards, "train")
-
-
-def test_a_missing_shard_and_a_broken_image_are_named(shards: Path) -> None:
-    (shards / "imagenet1k-train-0001.tar").unlink()
-    write_tar(shards / "imagenet1k-train-0002.tar", {"a.jpg": b"<html>404</html>", "a.cls": b"0"})
-    problems = imagenet.check(shards)
-    assert "imagenet train: shard imagenet1k-train-0001.tar is missing" in problems
-    assert any("imagenet1k-train-0002.tar, a.jpg: can't be decoded" in problem for problem in problems)
 
 
 # Hugging Face datasets

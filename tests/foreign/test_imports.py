@@ -164,6 +164,14 @@ def test_inspect_and_convert_an_official_file(command, released, tmp_path) -> No
     assert shown["sha256"] == file_sha256(released)
     assert "embedding_dimension 8" in shown["method_options"]
 
+    status, with_keys, _ = command("checkpoint", "inspect", released, "--keys")
+    tensors = torch.load(released, weights_only=True)["state_dict"]
+    assert status == 0
+    lines = with_keys.removeprefix(out).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == list(tensors)
+    assert "module.base_encoder.cls_token: (1, 1, 48) float32" in lines
+    assert "module.base_encoder.head.1.num_batches_tracked: () int64" in lines
+
     folder = tmp_path / "ours"
     status, out, _ = command("checkpoint", "convert", released, "--to", "opera_bench", "--out", folder)
     assert status == 0

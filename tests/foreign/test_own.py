@@ -107,8 +107,8 @@ def test_weights_that_are_no_safetensors_file_are_refused(ours: Ours) -> None:
 def test_inspect_on_the_command_line(
     ours: Ours, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def inspect(path: Path) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["opera-bench", "checkpoint", "inspect", str(path)])
+    def inspect(path: Path, *options: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["opera-bench", "checkpoint", "inspect", str(path), *options])
         with pytest.raises(SystemExit) as end:
             main()
         return int(end.value.code or 0), *capsys.readouterr()
@@ -118,6 +118,10 @@ def test_inspect_on_the_command_line(
     assert status == 0
     assert f"sha256: {file_sha256(path)}" in shown
     assert f"tensors: {len(load_file(path))}\n" in shown
+    with_keys = inspect(path, "--keys")[1]
+    assert with_keys.startswith(shown)
+    assert with_keys.count("\n") == shown.count("\n") + len(load_file(path))
+    assert "\npatch_embed.proj.weight: (64, 3, 4, 4) float32\n" in with_keys
     path.write_bytes(path.read_bytes()[:-4])
     status, _, said = inspect(path)
     assert (status, "truncated or altered" in said) == (2, True)

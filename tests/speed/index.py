@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from pretrain.config import PretrainConfig
-from pretrain.datasets import LabelledImages, open_split
+from pretrain.datasets import LabelledImages, open_split, opening_once
 from tests.speed.pair import Pair
 
 TRAINING_IMAGES = 1_281_167
@@ -42,13 +42,23 @@ def next_epoch() -> Pair:
 
 
 def identify() -> Pair:
-    images, root = open_split("imagenet", folders(), "train"), folders() / "train"
-
-    def reference() -> list[int]:
-        return [entry.stat().st_size for folder in os.scandir(root) for entry in os.scandir(folder)]
-
+    images = open_split("imagenet", folders(), "train")
     name = f"{TRAINING_IMAGES:,} files: fingerprint"
-    return Pair(name, "os.scandir and a stat a file", images.fingerprint, reference, repeats=3)
+    return Pair(name, "os.scandir and a stat a file", images.fingerprint, plain_sizes, repeats=3)
+
+
+def start_of_a_run() -> Pair:
+    def ours() -> None:
+        with opening_once():
+            open_split("imagenet", folders(), "train").fingerprint()
+            first_batch(open_split("imagenet", folders(), "train"), epoch=0)
+
+    def reference() -> None:
+        plain_sizes()
+        plain_first_batch(image_folder())
+
+    name = f"{TRAINING_IMAGES:,} files: index, fingerprint, first batch"
+    return Pair(name, "a stat a file, ImageFolder, DataLoader", ours, reference, repeats=3)
 
 
 def start_from_shards() -> Pair:
@@ -88,6 +98,7 @@ PAIRS: tuple[Callable[[], Pair], ...] = (
     start_from_folders,
     next_epoch,
     identify,
+    start_of_a_run,
     start_from_shards,
     index_of_a_shard,
 )
@@ -100,6 +111,11 @@ def first_batch(images: LabelledImages, epoch: int) -> None:
     loaded = batches(images, config(), first_step=step, rank=0, world_size=1, num_workers=WORKERS, pin_memory=False)
     next(loaded)
     loaded.close()
+
+
+def plain_sizes() -> list[int]:
+    root = folders() / "train"
+    return [entry.stat().st_size for folder in os.scandir(root) for entry in os.scandir(folder)]
 
 
 def plain_first_batch(dataset: object) -> None:

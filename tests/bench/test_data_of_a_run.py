@@ -1,0 +1,42 @@
+"""What a run records of its data is what it computes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pretrain.datasets import Split, digits, open_split
+from tests.bench.conftest import Ended, Engine
+
+TWO = """\
+name: two
+pretrain:
+  - {method: moco_v3, backbone: tiny_vit, dataset: digits, seed: [0, 1]}
+evaluate: [probe]
+"""
+
+
+def test_the_images_of_the_fingerprint_are_trained_on_and_each_run_opens_its_own(
+    command: Callable[..., Ended],
+    write_sweep: Callable[..., Path],
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[tuple[str, Split]] = []
+    trained_on: list[Split] = []
+
+    def counted(root: Path | None, split: str, original: Callable[..., Split] = digits.open_split) -> Split:
+        opened.append((split, original(root, split)))
+        return opened[-1][1]
+
+    monkeypatch.setattr("bench.session.finish_sweep", lambda *_: None)
+    monkeypatch.setattr(digits, "open_split", counted)
+    engine.on_start = lambda _: trained_on.append(open_split("digits", None, "train"))
+    ended = command("run", write_sweep(TWO), "--runs", tmp_path / "runs", "--executor", "inline", "--yes")
+    assert ended.status == 0, ended.err
+    assert [split for split, _ in opened] == ["train", "val"] * 4
+    assert trained_on[0] is opened[0][1]
+    assert len({id(images) for images in trained_on}) == 2
