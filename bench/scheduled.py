@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from results.frame import Row
 from results.runs import RunDirectory, RunState
 from results.store import Run, Store, load_runs
 from slurm.scheduler.commands import Standing, View
-from slurm.scheduler.ledger import Ledger
+from slurm.scheduler.ledger import Entry, Ledger
 from slurm.scheduler.queue import Queue
 
 FOLDER = ".slurm"
@@ -32,13 +32,33 @@ def scheduler_views(runs_directory: Path, *, fresh: bool = False) -> dict[str, V
     return Queue(folder).views(fresh=fresh) if folder.is_dir() else {}
 
 
+def submitted_runs(runs_directory: Path) -> dict[str, Entry]:
+    """The last submission of each run that was submitted from this directory."""
+    return Ledger(runs_directory / FOLDER).latest()
+
+
+def was_dropped(run_id: str, parents: Iterable[str], submitted: Mapping[str, Entry], views: Mapping[str, View]) -> bool:
+    """Whether a job that was cancelled was so by the scheduler itself, since one that it waited for did not succeed.
+
+    That one may have been submitted again since, by another sweep that wants it too.
+    """
+    own = submitted.get(run_id)
+    for parent in parents:
+        view, entry = views.get(parent), submitted.get(parent)
+        if view is not None and view.standing in (Standing.FAILED, Standing.CANCELLED, Standing.NEVER):
+            return True
+        if own is not None and entry is not None and entry.submitted_at > own.submitted_at:
+            return True
+    return False
+
+
 def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Path, ...]:
     """What SLURM kept of the run's last job, one file a process; empty if the run's own log has all there is to say.
 
     Opening that log is the first thing a job does. What keeps it from that, a Python that is missing say, and what
     kills it there, want of memory say, only the scheduler hears.
     """
-    entry = Ledger(runs_directory / FOLDER).latest().get(run_id)
+    entry = submitted_runs(runs_directory).get(run_id)
     if entry is None or entry.slurm_id is None:
         return ()
     run = RunDirectory(runs_directory / run_id)

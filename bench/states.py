@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.plan import PlannedRun
-from bench.scheduled import knows_better, scheduler_views, state_from
+from bench.scheduled import knows_better, scheduler_views, state_from, submitted_runs, was_dropped
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
 from slurm.scheduler.commands import View
@@ -51,13 +51,15 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
             break
     # Asked before the disk is read: what ended in between has then left its record.
     views = scheduler_views(directory)
+    submitted = submitted_runs(directory)
     known: dict[str, RunStatus] = {}
     for run in runs:
         on_disk = RunDirectory(directory / run.run_id)
         own_state, reason = own_standing(on_disk, views.get(run.run_id))
         parents = [known[parent] for parent in run.parents if parent in known]
-        if own_state is RunState.CANCELLED and not on_disk.cancelled.exists() and _lost(parents):
-            # The scheduler drops what waits for a job that failed; nobody wanted this run itself to end.
+        # The scheduler drops what waits for a job that failed; nobody wanted this run itself to end.
+        dropped = _lost(parents) or was_dropped(run.run_id, run.parents, submitted, views)
+        if own_state is RunState.CANCELLED and dropped and not on_disk.cancelled.exists():
             own_state = RunState.PLANNED
         state = own_state
         if own_state is RunState.PLANNED:

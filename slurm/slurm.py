@@ -17,7 +17,7 @@ from slurm.job import Handle, Job, JobState, OnChange
 from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs, slurm_ids_by_name
 from slurm.scheduler.grouping import group_jobs
 from slurm.scheduler.ledger import Ledger
-from slurm.scheduler.limits import DEFAULT_MAX_ARRAY_SIZE, Limits, read_limits
+from slurm.scheduler.limits import read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import (
@@ -112,17 +112,21 @@ class SlurmExecutor:
         return list(handles.values())
 
     def scripts(self, jobs: Sequence[Job]) -> list[str]:
-        """The batch scripts that ``submit`` would hand to ``sbatch`` if nothing were submitted yet. Needs no SLURM."""
+        """The batch scripts that ``submit`` would hand to ``sbatch`` for these jobs, room for all of them supposed.
+
+        Where there is no SLURM to ask, its default limits are taken, and nothing is in the queue.
+        """
         check_jobs(jobs)
-        limits = Limits(self._profile.max_array_size or DEFAULT_MAX_ARRAY_SIZE, self._profile.max_submitted_jobs)
+        array_size = read_limits(self._profile).array_size
+        held = {i: str(view.slurm_id) for i, view in self._queue.views().items() if view.standing.is_active}
         texts = []
-        shown: dict[str, str] = {}
-        for number, (group, parents, resources) in enumerate(group_jobs(jobs, self._resources, (), limits.array_size)):
-            depends_on = tuple(dict.fromkeys(f"<{shown[parent]}>" for parent in parents))
+        shown = {job_id: number for job_id, number in held.items() if job_id not in {job.id for job in jobs}}
+        for number, (group, parents, resources) in enumerate(group_jobs(jobs, self._resources, shown, array_size)):
+            depends_on = tuple(dict.fromkeys(shown[parent] for parent in parents))
             name = f"{self._label}-{number}"
             batch = Batch(name, self._folder / name, len(group), resources, depends_on, self._code_home)
             shown |= {
-                job.id: f"job {name}" + (f" task {index}" if len(group) > 1 else "") for index, job in enumerate(group)
+                job.id: f"<job {name}{f' task {index}' if len(group) > 1 else ''}>" for index, job in enumerate(group)
             }
             texts.append(script_text(batch, self._profile))
         return texts

@@ -32,6 +32,8 @@ def logs(
     path = run.logs / LOG_NAME
     position = 0
     end: str | None = None
+    if follow and not path.exists():
+        print(f"{run.run_id} has not started; waiting for its log", file=sys.stderr)
     try:
         while True:
             end = _end_of(run, runs) if follow else None
@@ -54,6 +56,8 @@ def logs(
         print(f"what SLURM kept of its job, {kept}:", file=sys.stderr, flush=True)
         sys.stdout.write(kept.read_text(encoding="utf-8", errors="backslashreplace"))
         sys.stdout.flush()
+    if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")):
+        print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
     if end is not None:
         print(f"{run.run_id}: {end}", file=sys.stderr)
 

@@ -24,7 +24,7 @@ class Standing(enum.StrEnum):
     NEVER = "never"
     """Pending, and can never start: a job it depends on failed."""
     GONE = "gone"
-    """Neither in the queue nor in the accounts."""
+    """Neither in the queue nor in the accounts, or the cluster keeps none."""
     SILENT = "silent"
     """The scheduler did not answer, or accounting did not about a job that left the queue."""
 
@@ -136,7 +136,10 @@ def squeue() -> tuple[Row, ...] | None:
 
 
 def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
-    """What the accounts say of these jobs and their array elements; None when accounting does not answer."""
+    """What the accounts say of these jobs and their array elements; None when accounting does not answer.
+
+    A cluster without accounting knows nothing of jobs that have left the queue, which is an answer.
+    """
     return _accounts(f"--jobs={','.join(sorted(numbers))}")
 
 
@@ -145,18 +148,20 @@ def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
 
 
 def _accounts(*selection: str) -> tuple[Row, ...] | None:
-    text = _answer(
-        "sacct", *selection, "--allocations", "--parsable2", "--noheader", "--format=JobID,State,UID,JobName"
-    )
+    flags = ("--allocations", "--parsable2", "--noheader", "--format=JobID,State,UID,JobName")
+    text = _answer("sacct", *selection, *flags, unless="accounting storage is disabled")
     if text is None:
         return None
     fields = (line.split("|", 3) for line in text.splitlines())
     return tuple(Row(each[0], each[3], each[1], user_id=each[2]) for each in fields if len(each) == 4)
 
 
-def _answer(*command: str) -> str | None:
+def _answer(*command: str, unless: str | None = None) -> str | None:
+    """What a command prints; nothing if it fails with the words ``unless``, None if it fails with others."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except (OSError, subprocess.SubprocessError):
         return None
+    if done.returncode:
+        return "" if unless is not None and unless in done.stderr else None
     return done.stdout

@@ -12,6 +12,7 @@ from slurm.scheduler.profile import ClusterProfile
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """SLURM's own default of MaxArraySize."""
+SLURMS_DEFAULT_QOS = "normal"
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,26 @@ def read_limits(profile: ClusterProfile) -> Limits:
         found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _output("scontrol", "show", "config"), re.MULTILINE)
         array_size = max(int(found[1]), 1) if found else DEFAULT_MAX_ARRAY_SIZE
     submitted = profile.max_submitted_jobs
-    return Limits(array_size, _association_limit() if submitted is None else submitted)
+    return Limits(array_size, _submitted_jobs(profile) if submitted is None else submitted)
 
 
-def _association_limit() -> int | None:
-    """The strictest MaxSubmitJobs of this user's associations and of the QOS they default to."""
-    text = _output(
-        "sacctmgr", "--noheader", "--parsable2", "show", "association", f"user={getpass.getuser()}", "format=MaxSubmit"
-    )
-    numbers = [int(line) for line in text.split() if line.isdecimal()]
-    return min(numbers, default=None)
+def _submitted_jobs(profile: ClusterProfile) -> int | None:
+    """The strictest MaxSubmitJobs of this user's associations, and for each user of the QOS that jobs will have.
+
+    What a partition's QOS or a group allows is not read; ``sbatch`` says so when it is reached.
+    """
+    which = [f"user={getpass.getuser()}", *([f"account={profile.account}"] if profile.account else [])]
+    associations = _accounts("association", *which, columns="MaxSubmit,DefaultQOS")
+    asked = {profile.qos, *(stage.qos for stage in profile.stages.values())} - {None}
+    named = asked or {qos for _, qos in associations if qos} or {SLURMS_DEFAULT_QOS}
+    numbers = [number for number, _ in associations]
+    numbers += [number for name, number in _accounts("qos", columns="Name,MaxSubmitPU") if name in named]
+    return min((int(number) for number in numbers if number.isdecimal()), default=None)
+
+
+def _accounts(what: str, *which: str, columns: str) -> list[list[str]]:
+    text = _output("sacctmgr", "--noheader", "--parsable2", "show", what, *which, f"format={columns}")
+    return [line.split("|") for line in text.splitlines()]
 
 
 def _output(*command: str) -> str:

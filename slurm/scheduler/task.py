@@ -22,6 +22,7 @@ from slurm import stop
 from slurm._call import call
 from slurm._child import redirect_to
 
+SECONDS_BETWEEN_REQUESTS = 5
 SECONDS_TO_THE_KILL = 600
 """How long a stopped job waits to be killed. KillWait and GraceTime of clusters are shorter."""
 
@@ -83,8 +84,20 @@ def _ignore_signals() -> None:
 
 
 def _requeue(job_id: str) -> None:
-    print(f"back into the queue: scontrol requeue {job_id}", flush=True)
-    subprocess.run(["scontrol", "requeue", job_id], check=True, timeout=60)
+    """Ask until slurmctld has heard it: as long as it is away, nobody ends this job either.
+
+    Raises
+    ------
+    CalledProcessError
+        It refuses.
+    """
+    command = ["scontrol", "requeue", job_id]
+    print(f"back into the queue: {' '.join(command)}", flush=True)
+    while subprocess.run(command, check=False).returncode:
+        if subprocess.run(["scontrol", "ping"], stdout=subprocess.DEVNULL, check=False).returncode == 0:
+            subprocess.run(command, check=True)  # it may have come back in between
+            return
+        time.sleep(SECONDS_BETWEEN_REQUESTS)
 
 
 def _wait_for_the_kill() -> None:

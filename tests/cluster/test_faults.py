@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from results.runs import RunDirectory
-from tests.cluster.scheduler import ask, service
+from tests.cluster.scheduler import ask, service, wait_until
 from tests.cluster.sweeps import LONG, Sweep, assert_done_in, attempts_in_log, one_pretraining, under_way
 
 pytestmark = [
@@ -51,6 +51,18 @@ def test_a_node_is_lost(tmp_path: Path) -> None:
     assert_done_in(sweep, attempts=2)
 
 
+def test_a_node_is_set_down(tmp_path: Path) -> None:
+    sweep = under_way(
+        tmp_path, one_pretraining(LONG, cluster="{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n3}}")
+    )
+    ask("scontrol", "update", "nodename=n3", "state=down", "reason=test")
+    try:
+        sweep.wait(lambda states: states == {"waiting": 2}, "the job is back in the queue")
+    finally:
+        ask("scontrol", "update", "nodename=n3", "state=resume")
+    assert_done_in(sweep, attempts=2)
+
+
 def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
     sweep = under_way(tmp_path, one_pretraining(3 * LONG))
     service("stop", "slurmctld")
@@ -71,6 +83,19 @@ def test_the_controller_is_killed_and_comes_back(tmp_path: Path) -> None:
     assert set(sweep.submitted().values()) == {1}
 
 
+def test_a_warning_that_comes_while_the_controller_is_away_is_told_when_it_is_back(tmp_path: Path) -> None:
+    sweep = under_way(tmp_path, one_pretraining(LONG))
+    run = sweep.directory("pretrain")
+    service("stop", "slurmctld")
+    try:
+        os.kill(int(run.read_attempts()[-1]["pid"]), signal.SIGUSR2)
+        log = run.logs / "job.log"
+        wait_until(lambda: "Unable to contact slurm controller" in log.read_text(), 60, "the job has asked in vain")
+    finally:
+        service("start", "slurmctld")
+    assert_done_in(sweep, attempts=2)
+
+
 def test_accounting_is_down_all_the_time(tmp_path: Path) -> None:
     service("stop", "slurmdbd")
     try:
@@ -79,6 +104,20 @@ def test_accounting_is_down_all_the_time(tmp_path: Path) -> None:
         assert_done_in(sweep, attempts=1)
     finally:
         service("start", "slurmdbd")
+
+
+def test_what_was_dropped_with_a_lost_parent_starts_when_another_sweep_has_it_back(tmp_path: Path) -> None:
+    theirs = one_pretraining(LONG)
+    ours = Sweep(tmp_path, theirs.replace("name: faults", "name: other").replace("[knn]", "[{linear: {epochs: 1}}]"))
+    sweep = under_way(tmp_path, theirs)
+    ours.submit()
+    os.kill(int(sweep.directory("pretrain").read_attempts()[-1]["pid"]), signal.SIGKILL)
+    ours.wait(lambda states: states == {"failed": 2}, "the parent has failed, and what waits for it with it")
+    Sweep(tmp_path, theirs)("retry", "--executor", "slurm", "--yes")
+    assert "starting 1 jobs" in Sweep(tmp_path, ours.text).submit()
+    sweep.wait_until_done()
+    assert set(Sweep(tmp_path, ours.text).states()) == {"done"}
+    assert sorted(sweep.submitted().values()) == [2, 2, 2]
 
 
 def test_scancel_by_hand_then_retry(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,22 @@ def test_somebody_elses_job_with_the_number_of_one_of_ours_is_left_alone(tmp_pat
         assert state(theirs) == "PENDING"
     finally:
         ask("scancel", theirs)
+
+
+def test_a_forgotten_job_starts_again_on_a_cluster_that_keeps_no_accounts(tmp_path: Path) -> None:
+    """The cluster has some; its commands are told otherwise, and know no more than they would without."""
+    with_accounts = Path(os.environ["SLURM_CONF"]).read_text()
+    without = re.sub(r"(?m)^AccountingStorage\w+=.*\n", "", with_accounts)
+    (tmp_path / "slurm.conf").write_text(f"{without}AccountingStorageType=accounting_storage/none\n")
+    here = {"SLURM_CONF": str(tmp_path / "slurm.conf")}
+    text = one_pretraining(1, cluster=NEVER_BEGINS)
+    sweep = Sweep(tmp_path, text, here)
+    with forgotten_by_slurmctld():
+        sweep.submit()
+    (sweep.runs / ".slurm" / "queue.json").unlink(missing_ok=True)
+    assert sweep.states() == {"unknown": 2}
+
+    again = Sweep(tmp_path, text.replace(NEVER_BEGINS, "test"), here)
+    again("retry", "--executor", "slurm", "--yes")
+    assert_done_in(again, attempts=1)
+    assert set(again.submitted().values()) == {2}

@@ -20,7 +20,7 @@ from tests.cluster.sweeps import Sweep
 pytestmark = pytest.mark.usefixtures("slurm_cluster")
 
 SWEEP = """\
-name: both
+name: "'both' of 100 % \\"näme\\""
 cluster: test
 pretrain:
   - {method: [opera, moco_v3], backbone: tiny_vit, dataset: digits, epochs: 1}
