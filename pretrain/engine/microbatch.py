@@ -97,7 +97,7 @@ class MicroBatchedStep:
             torch.autograd.backward([features[name] for name in names], [gradients[name][rows] for name in names])
 
     def _online(self, images: Tensor, place: Place, micro_batch: _MicroBatch, seed: int) -> Features:
-        """The same function in both passes, whatever it draws (drop path, masks)."""
+        """The same function in both passes, whatever it draws."""
         torch.manual_seed(derive_seed(seed, micro_batch.view, micro_batch.rows.start))
         return self.method.features(images, place)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pretrain.backbones.families.drop_path import draw_paths_at
 from pretrain.batch import Batch, Place
 from pretrain.distributed import gather, get_rank
 from pretrain.hierarchy.masking import MaskedPatches
@@ -92,6 +93,7 @@ class HierarchicalMethod(nn.Module):
 
         And under the name of each space on masked patches, every image's error in it, (B,).
         """
+        draw_paths_at(self.backbone, place)
         found: dict[str, Tensor] = {BACKBONE: self.backbone(images)}
         if self.masked_patches is not None:
             mask = self.masked_patches.draw(self.backbone, images, place)

@@ -108,6 +108,32 @@ def test_masks_do_not_depend_on_the_size(size: int) -> None:
     assert_same_step(vit_config(**MIM), size)
 
 
+DROPPING = {"method": "supervised", "method_options": {"drop_path_rate": 0.5}}
+
+
+@pytest.mark.parametrize("size", [1, 16, 24, 63])
+def test_dropped_paths_do_not_depend_on_the_size(size: int) -> None:
+    assert_same_step(vit_config(**DROPPING), size)
+
+
+def test_dropped_paths_are_drawn_for_every_image_and_step_and_again_when_checkpointed() -> None:
+    config = vit_config(**DROPPING)
+    method, batch = built(config), batch_of(config)
+    same = torch.zeros_like(batch.view(0)) + batch.view(0)[:1]
+    features = method.features(same, Place(1))["backbone"]
+    assert len(features.unique(dim=0)) > GLOBAL_BATCH / 4, "one image, dropped in different ways"
+    assert torch.equal(method.features(same, Place(1))["backbone"], features)
+    assert not torch.equal(method.features(same, Place(2))["backbone"], features)
+    assert not torch.equal(method.features(same, Place(1, view=1))["backbone"], features)
+
+    checkpointed = copy.deepcopy(method)
+    checkpointed.backbone.set_grad_checkpointing(True)
+    for each in (method, checkpointed):
+        first, second = (each.features(same, Place(1, view))["backbone"] for view in (0, 1))
+        (first * second).sum().backward()
+    assert_same_gradients(checkpointed, method, 1e-6)
+
+
 def in_two_processes(rank: int, config: PretrainConfig) -> None:
     for size in (8, 12, 31):
         assert_same_step(config, size, rank, world_size=2)
@@ -123,7 +149,7 @@ def in_two_processes(rank: int, config: PretrainConfig) -> None:
     assert_same_gradients(together, alone, 1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, MIM], ids=["opera", "opera_mim"])
+@pytest.mark.parametrize("options", [{}, MIM, DROPPING], ids=["opera", "opera_mim", "supervised"])
 def test_two_processes(options: dict[str, Any]) -> None:
     """Each against its own plain step under DistributedDataParallel, and both against one process with all images."""
     with running(2, in_two_processes, vit_config(**options)):

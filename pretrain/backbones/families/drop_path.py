@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import nn
+from timm.layers.drop import DropPath
+from torch import Tensor, nn
 
+from pretrain.batch import Place
 from pretrain.errors import InputError
+from pretrain.randomness import derive_seed
+
+
+class DropPathByRow(DropPath):
+    """timm's drop path, whose draw for an image depends on the image's row in the batch and not on those beside it.
+
+    Each forward pass takes one number from torch's CPU generator, whatever the rows, and draws from that for the row.
+    So gradient checkpointing, which gives the generator its state back, repeats the draw.
+    """
+
+    first_row = 0
+    """Row of the first image of the next forward passes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.drop_prob == 0 or not self.training:
+            return x
+        kept = self._draw(len(x)).to(x.device, x.dtype, non_blocking=True)
+        return x * kept.view(-1, *[1] * (x.ndim - 1)) / (1 - self.drop_prob)
+
+    @torch.compiler.disable
+    def _draw(self, rows: int) -> Tensor:
+        """1 for images that keep the branch, 0 for others, (rows,)."""
+        generator = np.random.PCG64(int(torch.randint(2**62, ())))
+        # Every number takes one step of the generator, so that the rows before need not be drawn.
+        generator.advance(self.first_row)
+        return torch.from_numpy(np.random.Generator(generator).random(rows) >= self.drop_prob)
 
 
 def set_drop_path(backbone: nn.Module, rate: float) -> None:
@@ -16,13 +45,20 @@ def set_drop_path(backbone: nn.Module, rate: float) -> None:
     InputError
         A rate above 0 on a backbone without transformer blocks.
     """
-    from timm.layers.drop import DropPath
-
     if rate == 0:
         return
     blocks = getattr(backbone, "blocks", None)
     if blocks is None:
         raise InputError(f"drop_path_rate: {rate:g} needs a vision transformer; a ResNet takes 0")
     for block, block_rate in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
-        block.drop_path1 = DropPath(block_rate)
-        block.drop_path2 = DropPath(block_rate)
+        block.drop_path1 = DropPathByRow(block_rate)
+        block.drop_path2 = DropPathByRow(block_rate)
+
+
+def draw_paths_at(backbone: nn.Module, place: Place) -> None:
+    """The next forward pass is of the images at ``place``: its draws follow from that alone."""
+    paths = [module for module in backbone.modules() if isinstance(module, DropPathByRow)]
+    for path in paths:
+        path.first_row = place.first_row
+    if paths:
+        torch.manual_seed(derive_seed(place.draw_seed, place.view))
