@@ -25,10 +25,11 @@ class DropPathByRow(DropPath):
     def forward(self, x: Tensor) -> Tensor:
         if self.drop_prob == 0 or not self.training:
             return x
-        kept = self._draw(len(x)).to(x.device, x.dtype, non_blocking=True)
+        kept: Tensor = self._draw(len(x))
+        kept = kept.to(x.device, x.dtype, non_blocking=True)
         return x * kept.view(-1, *[1] * (x.ndim - 1)) / (1 - self.drop_prob)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _draw(self, rows: int) -> Tensor:
         """1 for images that keep the branch, 0 for others, (rows,)."""
         generator = np.random.PCG64(int(torch.randint(2**62, ())))
