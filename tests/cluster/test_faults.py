@@ -59,7 +59,8 @@ def test_a_node_is_set_down(tmp_path: Path) -> None:
     try:
         sweep.wait(lambda states: states == {"waiting": 2}, "the job is back in the queue")
     finally:
-        ask("scontrol", "update", "nodename=n3", "state=resume")
+        # SLURM refuses to resume a node that is up: its daemon, which nobody stopped, may have registered it again.
+        subprocess.run(["scontrol", "update", "nodename=n3", "state=resume"], check=False)
     assert_done_in(sweep, attempts=2)
 
 
@@ -90,7 +91,8 @@ def test_a_warning_that_comes_while_the_controller_is_away_is_told_when_it_is_ba
     try:
         os.kill(int(run.read_attempts()[-1]["pid"]), signal.SIGUSR2)
         log = run.logs / "job.log"
-        wait_until(lambda: "Unable to contact slurm controller" in log.read_text(), 60, "the job has asked in vain")
+        asked = "back into the queue: scontrol requeue"
+        wait_until(lambda: log.read_text().partition(asked)[2].count("\n") > 1, 90, "the job has asked in vain")
     finally:
         service("start", "slurmctld")
     assert_done_in(sweep, attempts=2)

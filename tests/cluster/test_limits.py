@@ -29,6 +29,8 @@ def enforced(slurm_cluster: None) -> Iterator[None]:
     before = configuration.read_text()
     sacctmgr("add", "account", "limited")
     sacctmgr("add", "user", getpass.getuser(), "account=limited")
+    # SLURM remembers the limits of a user that was deleted.
+    sacctmgr("modify", "user", getpass.getuser(), "set", "maxsubmitjobs=-1")
     configuration.write_text(before + "AccountingStorageEnforce=limits,qos\n")
     try:
         service("stop", "slurmctld")
@@ -81,11 +83,11 @@ def test_of_the_qos(tmp_path: Path) -> None:
 def test_that_nobody_can_read_is_found_by_asking(tmp_path: Path) -> None:
     """A group's limit: arrays are halved until one is taken, and what is left is topped up."""
     sacctmgr("modify", "account", "limited", "set", f"grpsubmitjobs={held_now() + ROOM}")
-    executor = held_executor(tmp_path)
+    executor = held_executor(tmp_path, account="limited")
     wanted = jobs(tmp_path, parents=1, children=9)
     handles = executor.submit(wanted)
     try:
-        assert read_limits(ClusterProfile(name="test")).submitted_jobs is None
+        assert read_limits(ClusterProfile(name="test", account="limited")).submitted_jobs is None
         assert 1 < taken(handles) <= ROOM
         left = [handle.job for handle in handles if "slurm_job_id" not in handle.details]
         sacctmgr("modify", "account", "limited", "set", "grpsubmitjobs=-1")
