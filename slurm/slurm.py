@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import subprocess
@@ -179,9 +180,8 @@ class SlurmExecutor:
         if not jobs:
             return
         limits = read_limits(self._profile)
-        room = len(jobs)
-        if limits.submitted_jobs is not None:
-            room = max(limits.submitted_jobs - (active_jobs() or 0), 0)
+        most = limits.submitted_jobs
+        room = len(jobs) if most is None else max(most - (active_jobs() or 0), 0)
         code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / "code")
         known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
         for group, parents, resources in group_jobs(jobs, self._resources, known, limits.array_size):
@@ -227,7 +227,7 @@ class SlurmExecutor:
         except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
             self._ledger.refused(name)
             shutil.rmtree(batch.folder, ignore_errors=True)
-            if any(word in str(error) for word in ("MaxSubmitJob", "AssocMaxSubmit", "QOSMaxSubmit")):
+            if re.search(r"(Max|Grp)SubmitJob", str(error)):  # of the user, an account or a QOS
                 raise _NoRoomError from error
             raise InputError(f"cluster {self._profile.name}: sbatch refused: {_said(error)}") from error
         self._ledger.accepted(name, str(submitted[0].job_id).partition("_")[0])
@@ -235,7 +235,7 @@ class SlurmExecutor:
 
 
 class _NoRoomError(Exception):
-    """The user's limit of submitted jobs is reached."""
+    """A limit of submitted jobs is reached."""
 
 
 def _show(handle: Handle, view: View) -> None:

@@ -12,7 +12,7 @@ import pytest
 from slurm.job import Handle
 from slurm.scheduler.limits import read_limits
 from slurm.scheduler.profile import ClusterProfile
-from tests.cluster.scheduler import ask, service
+from tests.cluster.scheduler import ask, service, wait_until
 from tests.cluster.test_sweeps import held_executor, held_now, jobs
 
 pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
@@ -38,10 +38,13 @@ def enforced(slurm_cluster: None) -> Iterator[None]:
         yield
     finally:
         configuration.write_text(before)
-        sacctmgr("delete", "user", getpass.getuser(), "account=limited")
-        sacctmgr("delete", "account", "limited")
         service("stop", "slurmctld")
         service("start", "slurmctld")
+        # SLURM keeps an account for as long as a job of its has not been cleaned away.
+        ask("scancel", "--me", "--account=limited")
+        wait_until(lambda: not ask("squeue", "--me", "--noheader", "--account=limited"), 60, "its jobs have ended")
+        sacctmgr("delete", "user", getpass.getuser(), "account=limited")
+        sacctmgr("delete", "account", "limited")
 
 
 def sacctmgr(*words: str) -> None:

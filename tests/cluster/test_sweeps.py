@@ -133,6 +133,19 @@ def test_arrays_are_split_and_what_finds_no_room_is_topped_up(tmp_path: Path) ->
             ask("scancel", f"--name={name}")
 
 
+def test_scripts_are_shown_with_the_clusters_limits_and_parents_that_are_queued(tmp_path: Path) -> None:
+    executor = held_executor(tmp_path)
+    parent, *children = jobs(tmp_path, parents=1, children=500)
+    handles = executor.submit([parent])
+    try:
+        shown = executor.scripts(children)
+        assert len(shown) == 2, "the cluster's arrays hold 401"
+        for text in shown:
+            assert f"#SBATCH --dependency=afterok:{handles[0].details['slurm_job_id']}\n" in text
+    finally:
+        executor.cancel(handles)
+
+
 def held_now() -> int:
     return len(ask("squeue", "--me", "--noheader", "--array", "--format=%i").split())
 
