@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from statistics import median
@@ -98,6 +98,8 @@ def estimate(run: PlannedRun, work: Work, profile: ClusterProfile | None) -> Est
     if profile is None:
         return work.estimate(run, None)
     guess = profile_estimate(run.stage, profile)
+    if run.stage == PRETRAIN and run.config["pretrain"]["epochs"] == 0:
+        guess = replace(guess, seconds=0.0)  # random weights
     return work.estimate(run, guess.unit) or guess
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from bench.cluster import slurm_executor
+from bench.computing import fitting_compute
 from bench.display import show_progress
 from bench.errors import InputError
 from bench.launch_options import Launch, available_cpus
@@ -148,7 +149,7 @@ def build_jobs(runs: Sequence[PlannedRun], launch: Launch, roots: Mapping[str, s
                 "num_workers": _loader_workers(run, launch),
                 "data_roots": {name: root for name, root in roots.items() if name == run.dataset},
                 "source": None if run.source is None else str(Path(run.source).expanduser().absolute()),
-                "compute": asdict(launch.compute),
+                "compute": asdict(fitting_compute(run, launch.compute)),
             },
             log_path=RunDirectory(directory / run.run_id).logs / LOG_NAME,
             parents=run.parents,

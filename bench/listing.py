@@ -81,7 +81,7 @@ def print_planned_hours(costs: Sequence[RunCost]) -> None:
     from rich.table import Table
 
     columns = [column for column in _hour_columns(costs) if column[1] == "left"]
-    unfinished = [cost for cost in costs if cost.left != 0]
+    unfinished = [cost for cost in costs if cost.left != 0 or cost.basis is not None]
     if not columns:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -106,6 +106,19 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
     )
 
 
+def difference_from_published(data: DatasetReference) -> str | None:
+    """A sentence where a set that bears a published one's name has other numbers of images; None where it has not."""
+    published = find_dataset(data.name).INFO.sizes
+    differing = [
+        f"{split} has {size:,} images and not {published[split]:,}"
+        for split, size in data.sizes.items()
+        if size != published[split]
+    ]
+    if not differing:
+        return None
+    return f"{data.name} is not the published set here: {', '.join(differing)}; don't compare with published numbers"
+
+
 def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
     """The data an imported checkpoint is declared to be trained on, of which nothing was seen here."""
     return DatasetReference(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from bench.computing import check_compute
 from bench.launch import (
     build_jobs,
     data_roots,
@@ -65,6 +66,8 @@ def run_sweep(
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry, on_cluster=on_cluster)
     require_software(chosen, launch.profile)
+    for line in check_compute(chosen, launch.compute):
+        say(line)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]

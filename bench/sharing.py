@@ -44,7 +44,8 @@ def _saved_hours(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
         return ""
     bases = [basis.value for basis in Basis if any(found.basis is basis for found in known.values())]
     more = "more than " if len(known) < len(again) else ""
-    return f": {more}{' and '.join(sums)} by {' and '.join(bases)}"
+    most = "up to " if Basis.PROFILE.value in bases and not more else ""
+    return f": {more}{most}{' and '.join(sums)} by {' and '.join(bases)}"
 
 
 def _count(runs: Sequence[PlannedRun]) -> str:

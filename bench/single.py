@@ -1,10 +1,11 @@
-"""One run on its own, in this process."""
+"""One run on its own, in this process, or in the processes that torchrun started alike."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from bench.computing import check_compute
 from bench.errors import InputError
 from bench.launch import data_roots, find_launch_executor, require_software, write_configs
 from bench.launch_options import Launch
@@ -26,19 +27,18 @@ def run_single(
     data
         Directory of the dataset the run reads.
     """
-    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
-        raise InputError(
-            f"WORLD_SIZE is {processes}: started by hand, a run is one process; --executor slurm starts more"
-        )
+    processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
-    if status.own_state is RunState.RUNNING:
+    # Of several processes the others may be ahead of this one; what they find, the worker lets them agree on.
+    if status.own_state is RunState.RUNNING and processes == 1:
         say(f"{run.run_id} is running in another process; its numbers are there when it is done")
         return 1
-    if status.own_state is RunState.DONE:
+    if status.own_state is RunState.DONE and processes == 1:
         say(f"{run.run_id} is done already")
     else:
-        launch = Launch(runs_directory, "inline", 1, device, compute=compute)
+        check_compute([run], compute)
+        launch = Launch(runs_directory, "inline", beside, device, compute=compute)
         require_software([run], None)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
@@ -46,7 +46,22 @@ def run_single(
         ended = start([run], find_launch_executor(launch), launch, roots)
         if ended:
             return ended
+    if rank:
+        return 0
     print(run.run_id)
     for name, value in read_record(place.record).metrics.items():
         print(f"{name}: {value:g}")
     return 0
+
+
+def _processes() -> tuple[int, int, int]:
+    """How many processes compute the run, which of them this is, and how many of them share this machine."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count == "1":
+        return 1, 0, 1
+    try:
+        return int(count), int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    except (KeyError, ValueError):
+        raise InputError(
+            f"WORLD_SIZE is {count} without a RANK and a LOCAL_WORLD_SIZE: start several processes with torchrun"
+        ) from None

@@ -25,6 +25,7 @@ from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import (
     artifact_hashes,
     dataset_reference,
+    difference_from_published,
     imported_reference,
     machine,
     per_class_values,
@@ -147,6 +148,8 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)
     dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
+    if get_rank() == 0 and (difference := difference_from_published(dataset)):
+        print(difference, flush=True)
     code = software()
     resources = replace(resources, data_root=data_root)
     if stage == PRETRAIN:

@@ -54,6 +54,8 @@ def plan(
     print_runs(found)
     print(summary(planned, read_estimates(planned.runs, runs, profile)))
     print_planned_hours(costs)
+    if profile is None and not any(cost.left for cost in costs):
+        print("hours: none measured here yet; --cluster NAME takes a profile's time limits", file=sys.stderr)
     start = spelt(sweep, runs, tiny=tiny, overrides=set_)
     if profile is not None:
         start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")

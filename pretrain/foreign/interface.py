@@ -94,7 +94,7 @@ class Exported:
     Parameters
     ----------
     usage
-        How the other side loads it; ``PATH`` stands for the file or folder.
+        How the other side loads it; ``PATH`` stands for the file or folder, ``TENSORS`` for what reads its tensors.
     config
         The ``config.json`` of a folder.
     """

@@ -38,5 +38,5 @@ def from_ours(state: State, header: CheckpointHeader) -> Exported:
     """
     if not resnet.looks_like_resnet(state):
         raise InputError(f"torchvision: its layout here is the ResNet's, {header.backbone} is none; convert it to timm")
-    usage = 'model.load_state_dict(torch.load("PATH", weights_only=True)["state_dict"], strict=False)  # all but fc'
+    usage = "model.load_state_dict(TENSORS, strict=False)  # all but fc"
     return Exported(dict(state), usage)

@@ -42,8 +42,11 @@ class _Part(BaseModel):
 
 
 class OwnRow(_Part):
+    """``official`` is what MoCo-v3's own repository prints in some of the columns."""
+
     labels: tuple[str, ...]
     where: Query
+    official: dict[str, str] = {}
 
 
 class OwnDeclaration(_Part):

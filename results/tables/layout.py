@@ -78,10 +78,10 @@ def _lay_out_own(declaration: OwnDeclaration) -> Layout:
                 f"table {declaration.id}: row {row.labels} needs {len(declaration.labels)} labels: {declaration.labels}"
             )
         slots = tuple(
-            Slot(combine(declaration.id, declaration.where, column, row.where), None)
-            for column in declaration.columns.values()
+            Slot(combine(declaration.id, declaration.where, column, row.where), row.official.get(name))
+            for name, column in declaration.columns.items()
         )
-        rows.append(LayoutRow(row.labels, slots))
+        rows.append(LayoutRow(row.labels, slots, published_by="official" if row.official else "paper"))
     return Layout(
         declaration.id,
         declaration.title,

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.provenance import difference_from_published
 from pretrain.datasets import Split, digits, open_split
+from results.record import DatasetReference
 from tests.bench.conftest import Ended, Engine
 
 TWO = """\
@@ -40,3 +42,20 @@ def test_the_images_of_the_fingerprint_are_trained_on_and_each_run_opens_its_own
     assert [split for split, _ in opened] == ["train", "val"] * 4
     assert trained_on[0] is opened[0][1]
     assert len({id(images) for images in trained_on}) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"train": 1_281_167, "val": 50_000}, None),
+        (
+            {"train": 18, "val": 50_000},
+            "imagenet is not the published set here: train has 18 images and not 1,281,167; "
+            "don't compare with published numbers",
+        ),
+        ({}, None),
+    ],
+)
+def test_a_part_of_a_published_set_is_told_from_it(sizes: dict[str, int], said: str | None) -> None:
+    reference = DatasetReference(name="imagenet", version="ilsvrc2012", sizes=sizes, fingerprint="0")
+    assert difference_from_published(reference) == said

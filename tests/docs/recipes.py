@@ -30,8 +30,11 @@ def _section(recipe: Recipe) -> str:
     lines = [f"### `{recipe.id}`, version {recipe.version}", "", f"For {used}.", "", f"Source: {recipe.source}", ""]
     lines += ["| setting | value |", "| --- | --- |"]
     lines += [f"| {key} | {_plain(value)} |" for key, value in _leaves(recipe.settings)]
+    first = 1
     for entry in recipe.by_epochs:
-        lines += [f"| up to {entry.up_to} epochs: {key} | {_plain(value)} |" for key, value in _leaves(entry.settings)]
+        epochs = f"{first} to {entry.up_to}" if first < entry.up_to else str(entry.up_to)
+        lines += [f"| {epochs} epochs: {key} | {_plain(value)} |" for key, value in _leaves(entry.settings)]
+        first = entry.up_to + 1
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -58,11 +59,12 @@ def test_timm_loads_the_hugging_face_folder_offline(
         assert torch.equal(theirs(images), features(path, images))
 
 
-def test_torchvision_loads_what_was_written_for_it(ours: Ours, tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_torchvision_loads_what_was_written_for_it(suffix: str, ours: Ours, tmp_path: Path) -> None:
     path = ours("resnet50", 64)
-    usage = write_checkpoint(read_checkpoint(path), "torchvision", tmp_path / "out.pth")
+    usage = write_checkpoint(read_checkpoint(path), "torchvision", tmp_path / f"out{suffix}")
     model = torchvision.models.resnet50()
-    missing = eval(usage, {"model": model, "torch": torch})
+    missing = eval(usage, {"model": model, "torch": torch, "safetensors": safetensors})
     assert (missing.missing_keys, missing.unexpected_keys) == (["fc.weight", "fc.bias"], [])
     model.fc = nn.Identity()
     images = torch.randn(2, 3, 64, 64)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import results
+from results.render import render_table
 from results.tables import Table, build_table, published_table_names
 from tests.results.paper_runs import PAPER, TINY, write_paper_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
@@ -157,6 +158,18 @@ def test_official_numbers_have_rows_of_their_own(tmp_path: Path) -> None:
     assert cell.difference == pytest.approx(-0.3)
     tuned = [row for row in build_table("table2", results.load(tmp_path)).rows if row.published_by == "official"]
     assert [row.cells[0].published for row in tuned] == ["81.4", "83.2"]
+
+
+@pytest.mark.parametrize(("top1", "agreement"), [(73.0, "within"), (72.3, "below"), (73.3, "above")])
+def test_the_released_checkpoints_are_held_against_what_their_authors_report(
+    tmp_path: Path, top1: float, agreement: str
+) -> None:
+    official = pretraining("moco_v3_official", "resnet50", dataset="imagenet", epochs=300, global_batch_size=4096)
+    write_run(tmp_path, evaluation(official, epochs=90), metrics={"top1": top1, "top5": 91.0})
+    table = build_table("official-checkpoints", results.load(tmp_path))
+    (row,) = [row for row in table.rows if row.labels == ("R50", "300")]
+    assert [(cell.published, cell.agreement) for cell in row.cells] == [("72.8", agreement), (None, None)]
+    assert f"official 72.8 · Δ {'+' if top1 > 72.8 else '−'}" in render_table(table, "md")
 
 
 @pytest.mark.parametrize(

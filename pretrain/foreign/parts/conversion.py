@@ -145,7 +145,10 @@ def write_checkpoint(checkpoint: Checkpoint, format_name: str, out: Path) -> str
     exported = target.from_ours(checkpoint.backbone, checkpoint.header)
     with new_path(out) as temporary:
         (write_folder if endings == "folder" else write_file)(temporary, exported, checkpoint.header)
-    return exported.usage.replace("PATH", str(out))
+    read = 'torch.load("PATH", weights_only=True)["state_dict"]'
+    if out.suffix == ".safetensors":
+        read = 'safetensors.torch.load_file("PATH")'
+    return exported.usage.replace("TENSORS", read).replace("PATH", str(out))
 
 
 def write_ours(checkpoint: Checkpoint, folder: Path, run_id: str, **facts: object) -> dict[str, CheckpointHeader]:
