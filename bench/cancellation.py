@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from bench.states import runs_on_disk, statuses
 from bench.sweep import load_sweep, shipped_sweeps
 from bench.wanted import forget_sweep, sweeps_by_run
 from results.runs import RunDirectory, RunState, write_atomically
+from slurm.errors import InputError as SchedulerError
 from slurm.scheduler.commands import Standing, View, cancel_jobs
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
@@ -29,12 +31,15 @@ _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 class Cancellation:
     """``stop`` has runs that are under way or queued, ``shared`` those that another sweep wants too.
 
-    ``sweep`` is the name of the one that is cancelled; None for a single run.
+    ``sweep`` is the name of the one that is cancelled. None is for a single run: that is stopped whoever wants it, and
+    ``wanted_by`` names those sweeps, ``dropped`` what waits for it.
     """
 
     stop: tuple[PlannedRun, ...]
     shared: tuple[PlannedRun, ...]
     sweep: str | None
+    wanted_by: tuple[str, ...] = ()
+    dropped: tuple[PlannedRun, ...] = ()
 
 
 def choose(what: str, runs_directory: Path, overrides: tuple[str, ...], *, tiny: bool = False) -> Cancellation:
@@ -45,28 +50,40 @@ def choose(what: str, runs_directory: Path, overrides: tuple[str, ...], *, tiny:
     InputError
         Neither a sweep nor a run, or the scheduler, which may hold some of the runs, does not answer.
     """
-    name = None
     is_sweep = what in shipped_sweeps() or what.endswith((".yaml", ".yml")) or Path(what).is_file()
-    if is_sweep:
-        sweep = load_sweep(what, overrides, tiny=tiny)
-        name = sweep.name
-        wanted = plan_sweep(sweep).runs
-        others = {run_id for run_id, names in sweeps_by_run(runs_directory).items() if names - {sweep.name}}
-    else:
-        run_id = find_run(runs_directory, what).run_id
-        wanted = tuple(run for run in runs_on_disk(runs_directory)[0] if run.run_id == run_id)
-        others = set()
-    views = scheduler_views(runs_directory, fresh=True)
-    if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in wanted):
-        raise InputError(
-            "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
-        )
-    unfinished = [status.run for status in statuses(wanted, runs_directory) if status.own_state in _UNFINISHED]
+    if not is_sweep:
+        return _choose_run(find_run(runs_directory, what).run_id, runs_directory)
+    sweep = load_sweep(what, overrides, tiny=tiny)
+    others = {run_id for run_id, names in sweeps_by_run(runs_directory).items() if names - {sweep.name}}
+    unfinished = _unfinished(plan_sweep(sweep).runs, runs_directory)
     return Cancellation(
         tuple(run for run in unfinished if run.run_id not in others),
         tuple(run for run in unfinished if run.run_id in others),
-        name,
+        sweep.name,
     )
+
+
+def _choose_run(run_id: str, runs_directory: Path) -> Cancellation:
+    everything = runs_on_disk(runs_directory)[0]
+    stop = _unfinished([run for run in everything if run.run_id == run_id], runs_directory)
+    waiting = _unfinished([run for run in everything if run_id in run.parents], runs_directory) if stop else []
+    wanted_by = tuple(sorted(sweeps_by_run(runs_directory).get(run_id, ())))
+    return Cancellation(tuple(stop), (), None, wanted_by, tuple(waiting))
+
+
+def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[PlannedRun]:
+    """Those that run or wait, and those of which a command that was cut off noted only that they should stop."""
+    views = scheduler_views(runs_directory, fresh=True)
+    if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in runs):
+        raise InputError(
+            "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
+        )
+    return [
+        status.run
+        for status in statuses(runs, runs_directory)
+        if status.own_state in _UNFINISHED
+        or (status.own_state is RunState.CANCELLED and _is_held(views.get(status.run.run_id)))
+    ]
 
 
 def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int:
@@ -75,7 +92,8 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     Raises
     ------
     InputError
-        A run that computes on another host, outside SLURM, or within a command that must be interrupted itself.
+        A run that computes on another host, outside SLURM, or within a command that must be interrupted itself; nobody
+        to ask; ``scancel`` failed.
     """
     for run in chosen.shared:
         say(f"left alone, another sweep wants it: {run.run_id}")
@@ -84,8 +102,13 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         _withdraw(chosen, runs_directory)
         return 0
     for run in chosen.stop:
-        say(f"will stop: {run.run_id}")
-    if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?"):
+        also = f", which {' and '.join(chosen.wanted_by)} asked for" if chosen.wanted_by else ""
+        say(f"will stop: {run.run_id}{also}")
+    for run in chosen.dropped:
+        say(f"will not start, since it waits for that: {run.run_id}")
+    if ask and not sys.stdin.isatty():
+        raise InputError("cancel asks first, and there is no terminal to ask on; say --yes")
+    if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
         return 0
     views = scheduler_views(runs_directory)
     held = {run.run_id: views[run.run_id] for run in chosen.stop if _is_held(views.get(run.run_id))}
@@ -93,7 +116,12 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     for run in chosen.stop:
         note = {"at": datetime.now(UTC).isoformat(), "reason": "opera-bench cancel"}
         write_atomically(RunDirectory(runs_directory / run.run_id).cancelled, json.dumps(note) + "\n")
-    cancel_jobs(list(held.values()))
+    try:
+        cancel_jobs(list(held.values()))
+    except SchedulerError:
+        for run_id in held:
+            RunDirectory(runs_directory / run_id).cancelled.unlink(missing_ok=True)
+        raise
     problems = [_stop_here(RunDirectory(runs_directory / r.run_id)) for r in chosen.stop if r.run_id not in held]
     if said := [problem for problem in problems if problem]:
         raise InputError("; ".join(said))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bench.computing import check_compute
@@ -87,7 +89,8 @@ def run_sweep(
         remember_sweep(sweep.name, plan.run_ids, launch.runs_directory)
     if chosen:
         if on_cluster:
-            hand_over(executor.submit(build_jobs(chosen, launch, roots)), launch, command)
+            earlier = earlier_ends([run.run_id for run in chosen], launch)
+            hand_over(executor.submit(build_jobs(chosen, launch, roots)), earlier, launch, command)
             return 0
         if start(chosen, executor, launch, roots) == INTERRUPTED:
             return INTERRUPTED
@@ -109,14 +112,28 @@ def start(chosen: Sequence[PlannedRun], executor: Executor, launch: Launch, root
     return 0 if all(handle.state is JobState.DONE for handle in handles) else 1
 
 
-def hand_over(handles: Sequence[Handle], launch: Launch, command: str) -> None:
-    """Say what the scheduler has now, and forget earlier ends of the runs that it took."""
+def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
+    """The files that say how these runs ended before, and when each was written, in nanoseconds."""
+    found = {}
+    for run_id in run_ids:
+        place = RunDirectory(launch.runs_directory / run_id)
+        for path in (place.failure, place.cancelled):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], launch: Launch, command: str) -> None:
+    """Say what the scheduler has now, and forget ``earlier`` ends of the runs that it took.
+
+    A job may have failed since, while the jobs after it were being submitted.
+    """
     taken = [handle for handle in handles if "slurm_job_id" in handle.details]
-    for handle in taken:
-        run = RunDirectory(launch.runs_directory / handle.job.id)
-        if handle.state is JobState.WAITING:
-            run.failure.unlink(missing_ok=True)
-            run.cancelled.unlink(missing_ok=True)
+    ids = {handle.job.id for handle in taken if handle.state is JobState.WAITING}
+    for path, written in earlier.items():
+        with contextlib.suppress(FileNotFoundError):
+            if path.parent.name in ids and path.stat().st_mtime_ns == written:
+                path.unlink()
     arrays = {handle.details["slurm_job_id"].partition("_")[0] for handle in taken}
     say(f"{len(taken)} runs are with SLURM, in {len(arrays)} jobs: opera-bench status {command}")
     if len(taken) < len(handles):
@@ -154,8 +171,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def confirmed(question: str) -> bool:
+def confirmed(question: str, *, default: bool = True) -> bool:
     """The person's answer; yes where there is nobody to ask."""
     import typer
 
-    return not sys.stdin.isatty() or typer.confirm(question, default=True, err=True)
+    return not sys.stdin.isatty() or typer.confirm(question, default=default, err=True)

@@ -34,12 +34,12 @@ from bench.provenance import (
 from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
 from pretrain.datasets import opening_once
-from pretrain.distributed import agreed, get_rank, process_group
+from pretrain.distributed import agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing
 from results.runs import RunDirectory, write_atomically
-from slurm.stop import Stopped, stop_requested
+from slurm.stop import PeerLost, Stopped, stop_requested
 
 for _heavy in ("timm", "torch.utils.tensorboard", "torchmetrics", "torchvision"):
     import_module(_heavy)
@@ -102,6 +102,8 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     except StoppedEarly as stopped:
         raise Stopped(f"{run.run_id}: {stopped}") from stopped
     except Exception as error:
+        if is_loss_of_a_peer(error):
+            raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
         failure = {
             "error": f"{type(error).__name__}: {error}",
             "traceback": traceback.format_exc(),

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 _BUCKET_NUMBERS = 8_000_000
 """Numbers per all-reduce of gradients: 32 MB of float32."""
+_WORDS_OF_GLOO = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
 
 
 def get_rank() -> int:
@@ -39,6 +40,14 @@ def process_group(device: torch.device) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def is_loss_of_a_peer(error: BaseException) -> bool:
+    """Whether a collective failed because another process of the group is gone. gloo says so in words only."""
+    if get_world_size() == 1:
+        return False
+    is_gloos = isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS_OF_GLOO)
+    return is_gloos or isinstance(error, dist.DistError)
 
 
 @torch.no_grad()

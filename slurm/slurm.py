@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from slurm.errors import InputError
 from slurm.graph import check_jobs, encode_arguments
@@ -21,15 +18,9 @@ from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.limits import read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
-from slurm.scheduler.script import (
-    ANY_NUMBER_OF_TIMEOUTS,
-    Batch,
-    interpreter,
-    parameters,
-    script_text,
-    without_the_shells_flags,
-)
+from slurm.scheduler.script import Batch, script_text
 from slurm.scheduler.snapshot import take_snapshot
+from slurm.scheduler.submission import NoRoomError, submit_batch
 from slurm.scheduler.task import Task
 
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -193,7 +184,7 @@ class SlurmExecutor:
                 try:
                     known |= self._submit_batch(fitting, resources, depends_on, code)
                     break
-                except _NoRoomError:
+                except NoRoomError:
                     # An array is taken whole or not at all, and a limit may be one that nobody could read.
                     fitting = fitting[: len(fitting) // 2]
                     room = len(fitting)
@@ -211,40 +202,14 @@ class SlurmExecutor:
         self, jobs: Sequence[Job], resources: Resources, depends_on: tuple[str, ...], code: Path
     ) -> dict[str, str]:
         """One ``sbatch`` call; the SLURM id of each job."""
-        from submitit import SlurmExecutor as Submitit
-        from submitit.core.utils import FailedJobError
-
         name = f"{self._label}-{secrets.token_hex(4)}"
         batch = Batch(name, self._folder / name, len(jobs), resources, depends_on, code)
-        told = parameters(batch, self._profile)
-        submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(resources))
-        submitit.update_parameters(**told)
         tasks = [Task(job.function, encode_arguments(job), str(job.log_path), self._profile.requeue) for job in jobs]
-        self._ledger.intend(name, [job.id for job in jobs])
-        try:
-            with without_the_shells_flags(), submitit.batch():
-                submitted = [submitit.submit(task) for task in tasks]
-        except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
-            self._ledger.refused(name)
-            shutil.rmtree(batch.folder, ignore_errors=True)
-            if re.search(r"(Max|Grp)SubmitJob", str(error)):  # of the user, an account or a QOS
-                raise _NoRoomError from error
-            raise InputError(f"cluster {self._profile.name}: sbatch refused: {_said(error)}") from error
-        self._ledger.accepted(name, str(submitted[0].job_id).partition("_")[0])
-        return {job.id: str(handle.job_id) for job, handle in zip(jobs, submitted, strict=True)}
-
-
-class _NoRoomError(Exception):
-    """A limit of submitted jobs is reached."""
+        number = submit_batch(batch, self._profile, tasks, [job.id for job in jobs], self._ledger)
+        return {job.id: f"{number}_{index}" if len(jobs) > 1 else number for index, job in enumerate(jobs)}
 
 
 def _show(handle: Handle, view: View) -> None:
     handle.state, handle.reason = _STATES[view.standing], view.detail or None
     if view.slurm_id:
         handle.details["slurm_job_id"] = view.slurm_id
-
-
-def _said(error: Any) -> str:
-    """What ``sbatch`` printed, on one line."""
-    text = str(getattr(error, "stderr", "") or error)
-    return " ".join(text.replace("sbatch: error:", "").split())[-500:]

@@ -15,6 +15,10 @@ class Stopped(Exception):  # noqa: N818
     """The job ended early because it was asked to, and can be started again to go on from what it saved."""
 
 
+class PeerLost(Exception):  # noqa: N818
+    """Another process of the job went away. Whether the job failed or goes on elsewhere, its scheduler knows."""
+
+
 def request_stop() -> None:
     """Ask the job of this process to save its state and end."""
     _requested.set()

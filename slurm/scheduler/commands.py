@@ -121,9 +121,12 @@ def cancel_jobs(views: Sequence[View]) -> None:
     wanted = [v.slurm_id for v in views if v.slurm_id and (v.standing.is_active or v.standing is Standing.NEVER)]
     for start in range(0, len(wanted), IDS_PER_CALL):
         command = ["scancel", *wanted[start : start + IDS_PER_CALL]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise InputError("scancel has not answered for two minutes; try again later") from error
         if done.returncode:
-            raise InputError(f"scancel failed: {done.stderr.strip()}")
+            raise InputError(f"scancel failed: {done.stderr.strip()}; try again later")
 
 
 def squeue() -> tuple[Row, ...] | None:

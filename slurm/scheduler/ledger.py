@@ -110,7 +110,7 @@ class Ledger:
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         try:
-            text = self._file.read_text(encoding="utf-8")
+            text = self._file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return
         for line in text.splitlines():

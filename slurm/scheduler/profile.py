@@ -8,23 +8,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from slurm.errors import InputError
 
 Count = Annotated[int, Field(gt=0)]
 OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
 HOURS_OF_A_YEAR = 8784
-OURS = ("array", "dependency", "error", "export", "job-name", "output", "signal", "wrap")
+OURS = (
+    *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
+    *("parsable", "signal", "test-only", "wait", "wrap"),
+)
 """Flags of sbatch that a submission needs for itself."""
+KEYS = {
+    **{flag: flag for flag in ("partition", "account", "qos", "constraint", "nodes", "requeue")},
+    "no-requeue": "requeue",
+    "time": "hours",
+    "mem": "memory_gb_per_node",
+    "gpus-per-node": "gpus_per_node",
+    "ntasks-per-node": "processes_per_node",
+    "cpus-per-task": "cpus_per_gpu",
+}
+"""Flags of sbatch that a key of the profile stands for."""
 
 
 def _further_flag(name: str) -> str:
     if name in OURS:
         raise ValueError(f"{name} is set by opera-bench itself")
+    if name in KEYS:
+        raise ValueError(f"{name} has a key of its own, {KEYS[name]}")
     return name
 
 
@@ -77,6 +92,17 @@ class ClusterProfile(StageResources):
         default={}, description="by stage: pretrain, or an evaluator's name (linear, finetune, …)"
     )
 
+    @model_validator(mode="after")
+    def _has_time_before_the_warning(self) -> Self:
+        parts: dict[str, StageResources] = {"": self, **{f"stages.{name}: ": s for name, s in self.stages.items()}}
+        for place, part in parts.items():
+            if part.hours is not None and 60 * _minutes(part.hours) <= self.seconds_before_limit:
+                raise ValueError(
+                    f"{place}hours: {part.hours:g} end before a job is told to save its state, seconds_before_limit: "
+                    f"{self.seconds_before_limit} ahead of them"
+                )
+        return self
+
     def resources(self, stage: str) -> Resources:
         """What a job of ``stage`` gets, every default filled in."""
         own = self.stages.get(stage, StageResources())
@@ -97,12 +123,16 @@ class ClusterProfile(StageResources):
             processes_per_node=gpus or chosen("processes_per_node", 1),
             cpus_per_process=chosen("cpus_per_gpu", 1),
             memory_gb_per_node=chosen("memory_gb_per_node"),
-            minutes=max(round(60 * chosen("hours", 24.0)), 1),
+            minutes=_minutes(chosen("hours", 24.0)),
             max_concurrent=chosen("max_concurrent"),
             sbatch=tuple(sorted({**(self.sbatch or {}), **(own.sbatch or {})}.items())),
             setup=tuple(chosen("setup", ())),
             python=None if chosen("python") is None else str(Path(chosen("python")).expanduser()),
         )
+
+
+def _minutes(hours: float) -> int:
+    return max(round(60 * hours), 1)
 
 
 @dataclass(frozen=True)
@@ -202,5 +232,6 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise InputError(f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}") from error
         given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r}"
-        said = first["msg"].removeprefix("Value error, ").lower()
-        raise InputError(f"cluster {where}: {path}: {said}{given}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        place = f"{path}: " if path else ""
+        raise InputError(f"cluster {where}: {place}{said[0].lower()}{said[1:]}{given}") from error

@@ -92,7 +92,7 @@ class Queue:
             loaded = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return loaded if isinstance(loaded, dict) else {}
+        return loaded if _is_whole(loaded) else {}
 
     def _write(self, kept: Mapping[str, Any]) -> None:
         temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
@@ -100,6 +100,14 @@ class Queue:
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(kept), encoding="utf-8")
             temporary.replace(self._file)
+
+
+def _is_whole(kept: Any) -> bool:
+    """Whether this is what ``_ask`` keeps; a file that somebody touched is asked for anew."""
+    if not isinstance(kept, dict) or not isinstance(kept.get("ended"), dict):
+        return False
+    lists = all(isinstance(kept.get(name), list) for name in ("asked", "known", "views"))
+    return lists and all(isinstance(kept.get(name), float | int) for name in ("at", "seconds_kept", "answered"))
 
 
 def _key(name: str, slurm_id: str | None) -> str:

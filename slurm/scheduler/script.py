@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from slurm.errors import InputError
-from slurm.scheduler.profile import OURS, ClusterProfile, Resources
+from slurm.scheduler.profile import ClusterProfile, Resources
 
+OF_THE_CLIENTS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+"""Variables that tell SLURM's commands which cluster to talk to, and as whom."""
+KILLED = 137
+"""The exit status of ``srun`` when its tasks were killed."""
+SECONDS_TO_MISS_A_NODE = 330
+"""SlurmdTimeout is 300 by default."""
 ANY_NUMBER_OF_TIMEOUTS = 1_000_000
 """submitit counts time-outs down and gives up; a run goes on as often as its work takes."""
 
@@ -75,7 +81,7 @@ def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
         "array_parallelism": wanted.max_concurrent or batch.size,
         "signal_delay_s": profile.seconds_before_limit,
         "stderr_to_stdout": True,
-        "setup": [*wanted.setup, *_environment(batch)],
+        "setup": [*wanted.setup, *_environment(batch), *(_patience(batch) if profile.requeue else [])],
         # One process that ends badly must not leave the others waiting for it.
         "srun_args": ["--kill-on-bad-exit=1"],
         "additional_parameters": additional,
@@ -115,11 +121,41 @@ def _environment(batch: Batch) -> list[str]:
     ]
 
 
+def failure_mark(folder: Path, job_number: str) -> Path:
+    """What a job leaves that failed of itself."""
+    return folder / f"failed-{job_number}"
+
+
+def _patience(batch: Batch) -> list[str]:
+    """Lines that put off the end of a job of several nodes whose step was cut off.
+
+    ``srun`` may miss a node long before slurmctld does. That requeues a job whose node is lost, but only one that is
+    still there; one that has ended has failed.
+    """
+    if batch.resources.nodes == 1:
+        return []
+    mark = shlex.quote(str(failure_mark(batch.folder, "")))
+    return [
+        "wait_for_a_lost_node() {",
+        "  code=$?",
+        f'  if [ $code -eq {KILLED} ] && [ ! -e {mark}"$SLURM_JOB_ID" ]; then sleep {SECONDS_TO_MISS_A_NODE}; fi',
+        "  exit $code",
+        "}",
+        "trap wait_for_a_lost_node EXIT",
+    ]
+
+
 @contextlib.contextmanager
-def without_the_shells_flags() -> Iterator[None]:
-    """sbatch lets ``SBATCH_…`` of the environment overrule a script: a job of another name could not be found again."""
-    names = [f"SBATCH_{flag.upper().replace('-', '_')}" for flag in (*OURS, "array-inx")]
-    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+def without_the_shells_flags(wanted: Resources) -> Iterator[None]:
+    """sbatch lets ``SBATCH_…`` of the environment overrule a script, and hands ``SLURM_…`` of a job on to its ``srun``.
+
+    What runs is to be what was shown, wherever it is submitted from. Only whom to charge and where to queue, if the
+    profile leaves that open, is the environment's to say: sites set it for their users.
+    """
+    left_open = [f"SBATCH_{key.upper()}" for key in ("account", "partition", "qos") if getattr(wanted, key) is None]
+    kept_there = (*OF_THE_CLIENTS, *left_open)
+    names = [name for name in os.environ if name.startswith(("SBATCH_", "SLURM_")) and name not in kept_there]
+    kept = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:

@@ -21,6 +21,7 @@ from typing import Any
 from slurm import stop
 from slurm._call import call
 from slurm._child import redirect_to
+from slurm.scheduler.script import failure_mark
 
 SECONDS_BETWEEN_REQUESTS = 5
 SECONDS_TO_THE_KILL = 600
@@ -55,6 +56,15 @@ class Task:
                 if group.rank == 0:
                     _requeue(job.job_id)
             _wait_for_the_kill()
+        except stop.PeerLost as lost:
+            # A peer that failed ends this process with it, and one whose node was lost has the job requeued. An end
+            # of its own would come before that, and count as the job's failure.
+            print(lost, flush=True)
+            time.sleep(SECONDS_TO_THE_KILL)
+            raise
+        except Exception:
+            failure_mark(job.paths.folder, os.environ["SLURM_JOB_ID"]).touch()
+            raise
         _ignore_signals()
 
     def checkpoint(self) -> Any:

@@ -51,6 +51,20 @@ def test_a_node_is_lost(tmp_path: Path) -> None:
     assert_done_in(sweep, attempts=2)
 
 
+def test_one_of_two_nodes_is_lost(tmp_path: Path) -> None:
+    """Its peer on the other node must not take that for a failure of the job."""
+    cluster = "{name: n, nodes: 2, memory_gb_per_node: 2, sbatch: {nodelist: 'n3,n4'}}"
+    sweep = under_way(tmp_path, one_pretraining(LONG, cluster=cluster, evaluate="[]"))
+    service("kill", "slurmd-n4")
+    try:
+        sweep.wait(lambda states: states == {"waiting": 1}, "slurmctld has missed the node, and requeued the job")
+    finally:
+        service("start", "slurmd-n4")
+    sweep.wait_until_done()
+    record = sweep.record("pretrain")
+    assert (record.attempts, record.machine.world_size) == (2, 2)
+
+
 def test_a_node_is_set_down(tmp_path: Path) -> None:
     sweep = under_way(
         tmp_path, one_pretraining(LONG, cluster="{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n3}}")
@@ -175,6 +189,61 @@ def test_a_full_disk_is_a_clear_failure_and_nothing_is_corrupt(tmp_path: Path) -
         sweep.wait_until_done()
     finally:
         subprocess.run(["umount", "--lazy", str(sweep.runs)], check=False)
+
+
+def test_a_cancellation_that_failed_can_be_repeated(tmp_path: Path) -> None:
+    text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
+    shims = shim(tmp_path, "scancel", "echo Socket timed out >&2; exit 1")
+    sweep = Sweep(tmp_path, text)
+    sweep.submit()
+    process = Sweep(tmp_path, text, shims).start("cancel", "--yes")
+    assert "scancel failed: Socket timed out" in process.communicate(timeout=120)[1]
+    assert process.returncode == 2
+    assert sweep.states() == {"waiting": 2}
+    note = RunDirectory(sweep.directory("pretrain").path).cancelled
+    note.write_text("{}")  # as a command leaves it that was killed before it reached scancel
+    assert "2 runs cancelled" in sweep("cancel", "--yes")
+    assert sweep.states() == {"cancelled": 2}
+
+
+def test_cancelling_one_run_names_who_wants_it_and_what_waits_for_it(tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}"))
+    sweep.submit()
+    run_id = sweep.directory("pretrain").path.name
+    said = sweep("cancel", "--yes", of=run_id)
+    assert f"will stop: {run_id}, which faults asked for" in said
+    assert f"will not start, since it waits for that: {sweep.directory('knn').path.name}" in said
+
+
+def test_what_sbatch_took_without_saying_so_is_known(tmp_path: Path) -> None:
+    text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
+    real = ask("which", "sbatch")
+    shims = shim(tmp_path, "sbatch", f'{real} "$@"; echo "sbatch: error: Socket timed out" >&2; exit 1')
+    sweep = Sweep(tmp_path, text, shims)
+    assert "2 runs are with SLURM" in sweep.submit()
+    calm = Sweep(tmp_path, text)
+    assert "starting 0 jobs" in calm.submit()
+    assert calm.states() == {"waiting": 2}
+    calm("cancel", "--yes")
+
+
+def test_submitting_from_within_a_job_with_variables_of_its_own_changes_nothing(tmp_path: Path) -> None:
+    foreign = {"SBATCH_TIMELIMIT": "1", "SBATCH_NO_REQUEUE": "1", "SLURM_MEM_PER_CPU": "100", "SLURM_NTASKS": "7"}
+    sweep = Sweep(tmp_path, one_pretraining(1, cluster="{name: m, memory_gb_per_node: 2, hours: 2}"), foreign)
+    sweep.submit()
+    job = ask("scontrol", "show", "job", sweep.slurm_ids()[0])
+    assert "TimeLimit=02:00:00" in job
+    assert "Requeue=1" in job
+    assert_done_in(sweep, attempts=1)
+
+
+def shim(folder: Path, name: str, script: str) -> dict[str, str]:
+    """The environment in which ``script`` comes before one of SLURM's commands."""
+    place = folder / "shims"
+    place.mkdir()
+    (place / name).write_text(f"#!/bin/sh\n{script}\n")
+    (place / name).chmod(0o755)
+    return {"PATH": f"{place}:{os.environ['PATH']}"}
 
 
 def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> None:

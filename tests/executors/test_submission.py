@@ -12,13 +12,26 @@ from slurm.scheduler.script import without_the_shells_flags
 from slurm.scheduler.snapshot import take_snapshot
 
 
-def test_the_shells_flags_do_not_rename_a_job_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SBATCH_JOB_NAME", "mine")
-    monkeypatch.setenv("SBATCH_ACCOUNT", "vision")
-    with without_the_shells_flags():
-        assert "SBATCH_JOB_NAME" not in os.environ
-        assert os.environ["SBATCH_ACCOUNT"] == "vision"
-    assert os.environ["SBATCH_JOB_NAME"] == "mine"
+@pytest.mark.parametrize(
+    ("name", "is_kept"),
+    [
+        ("SBATCH_JOB_NAME", False),
+        ("SBATCH_TIMELIMIT", False),
+        ("SBATCH_PARTITION", False),
+        ("SBATCH_ACCOUNT", True),
+        ("SLURM_MEM_PER_CPU", False),
+        ("SLURM_CONF", True),
+        ("SLURMISH", True),
+    ],
+)
+def test_of_the_shells_flags_only_what_the_profile_leaves_open_is_seen_and_all_come_back(
+    name: str, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "theirs")
+    wanted = parse_profile({"name": "a", "partition": "gpu"}, "mine.yaml").resources("knn")
+    with without_the_shells_flags(wanted):
+        assert (name in os.environ) is is_kept
+    assert os.environ[name] == "theirs"
 
 
 def test_a_link_to_nowhere_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

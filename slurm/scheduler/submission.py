@@ -1,0 +1,70 @@
+"""One ``sbatch`` call through submitit, and what its answer means."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from slurm.errors import InputError
+from slurm.scheduler.commands import squeue
+from slurm.scheduler.ledger import Ledger
+from slurm.scheduler.profile import ClusterProfile
+from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
+from slurm.scheduler.task import Task
+
+
+class NoRoomError(Exception):
+    """A limit of submitted jobs is reached."""
+
+
+def submit_batch(
+    batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], job_ids: Sequence[str], ledger: Ledger
+) -> str:
+    """Hand a batch to the scheduler; the number that it gives it.
+
+    Raises
+    ------
+    InputError
+        The scheduler refuses, or can't be asked whether it has taken the batch.
+    NoRoomError
+        It takes no more for now.
+    """
+    from submitit import SlurmExecutor as Submitit
+    from submitit.core.utils import FailedJobError
+
+    told = parameters(batch, profile)
+    submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(batch.resources))
+    submitit.update_parameters(**told)
+    ledger.intend(batch.name, job_ids)
+    try:
+        with without_the_shells_flags(batch.resources), submitit.batch():
+            submitted = [submitit.submit(task) for task in tasks]
+        number = str(submitted[0].job_id).partition("_")[0]
+    except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
+        found = _number_in_the_queue(batch.name, error)
+        if found is None:
+            ledger.refused(batch.name)
+            shutil.rmtree(batch.folder, ignore_errors=True)
+            if re.search(r"(Max|Grp)SubmitJob", str(error)):  # of the user, an account or a QOS
+                raise NoRoomError from error
+            raise InputError(f"cluster {profile.name}: sbatch refused: {_said(error)}") from error
+        number = found
+    ledger.accepted(batch.name, number)
+    return number
+
+
+def _number_in_the_queue(name: str, error: Exception) -> str | None:
+    """That of a batch which ``sbatch`` said it failed to submit: when the answer to it is lost, it has not."""
+    queued = squeue()
+    if queued is None:
+        # The intent stays open, and the next submission settles it.
+        raise InputError(f"sbatch: {_said(error)}; whether SLURM has the jobs is found out by the next command")
+    return next((row.slurm_id.partition("_")[0] for row in queued if row.name == name), None)
+
+
+def _said(error: Exception) -> str:
+    """What ``sbatch`` printed, on one line."""
+    text = str(getattr(error, "stderr", "") or error)
+    return " ".join(text.replace("sbatch: error:", "").split())[-500:]
