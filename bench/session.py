@@ -33,7 +33,9 @@ INTERRUPTED = 130
 
 @runtime_checkable
 class Scripted(Protocol):
-    """An executor that hands scripts to somebody else, and can show them."""
+    """An executor that hands scripts to somebody else, can show them, and can find out what became of earlier ones."""
+
+    def settle(self) -> None: ...
 
     def scripts(self, jobs: Sequence[Job]) -> list[str]: ...
 
@@ -64,6 +66,8 @@ def run_sweep(
     plan = plan_sweep(sweep)
     executor = find_launch_executor(launch)
     on_cluster = launch.profile is not None
+    if isinstance(executor, Scripted) and not dry_run:
+        executor.settle()
     start_again = f"{command} --executor slurm" if on_cluster else command
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry, on_cluster=on_cluster)

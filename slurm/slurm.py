@@ -20,7 +20,7 @@ from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import Batch, script_text
 from slurm.scheduler.snapshot import take_snapshot
-from slurm.scheduler.submission import NoRoomError, submit_batch
+from slurm.scheduler.submission import NoRoomError, element_numbers, give_pickles_their_numbers, submit_batch
 from slurm.scheduler.task import Task
 
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -103,6 +103,18 @@ class SlurmExecutor:
             self._submit_new([job for job in jobs if job.id not in held], handles, held)
         return list(handles.values())
 
+    def settle(self) -> None:
+        """Find out about submissions that were cut off between the intent and the answer, as by a killed command.
+
+        Raises
+        ------
+        InputError
+            There are some, and SLURM does not answer.
+        """
+        if self._ledger.submissions():
+            with self._ledger.locked():
+                self._settle_intents()
+
     def scripts(self, jobs: Sequence[Job]) -> list[str]:
         """The batch scripts that ``submit`` would hand to ``sbatch`` for these jobs, room for all of them supposed.
 
@@ -153,19 +165,21 @@ class SlurmExecutor:
         return self._profile.resources(job.stage)
 
     def _settle_intents(self) -> None:
-        """Find out about submissions that were cut off between the intent and the answer."""
-        open_names = [s.name for s in self._ledger.submissions() if s.slurm_id is None and not s.refused]
-        if not open_names:
+        unsettled = [s for s in self._ledger.submissions() if s.slurm_id is None and not s.refused]
+        if not unsettled:
             return
         try:
-            found = slurm_ids_by_name(open_names)
+            found = slurm_ids_by_name(submission.name for submission in unsettled)
         except ConnectionError as error:
             raise InputError(f"an earlier submission was cut off, and {error}; try again when it does") from error
-        for name in open_names:
+        for submission in unsettled:
+            name = submission.name
             if name in found:
+                give_pickles_their_numbers(self._folder / name, found[name], submission.job_ids)
                 self._ledger.accepted(name, found[name])
             else:
                 self._ledger.refused(name)
+        self._queue.forget_answers()
 
     def _submit_new(self, jobs: Sequence[Job], handles: Mapping[str, Handle], held: Mapping[str, View]) -> None:
         if not jobs:
@@ -204,9 +218,10 @@ class SlurmExecutor:
         """One ``sbatch`` call; the SLURM id of each job."""
         name = f"{self._label}-{secrets.token_hex(4)}"
         batch = Batch(name, self._folder / name, len(jobs), resources, depends_on, code)
-        tasks = [Task(job.function, encode_arguments(job), str(job.log_path), self._profile.requeue) for job in jobs]
-        number = submit_batch(batch, self._profile, tasks, [job.id for job in jobs], self._ledger)
-        return {job.id: f"{number}_{index}" if len(jobs) > 1 else number for index, job in enumerate(jobs)}
+        requeue = self._profile.requeue
+        tasks = [Task(job.id, job.function, encode_arguments(job), str(job.log_path), requeue) for job in jobs]
+        number = submit_batch(batch, self._profile, tasks, self._ledger)
+        return dict(zip([job.id for job in jobs], element_numbers(number, len(jobs)), strict=True))
 
 
 def _show(handle: Handle, view: View) -> None:

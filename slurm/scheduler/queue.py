@@ -59,6 +59,10 @@ class Queue:
             found[entry.job_id] = view or _missing_view(entry, kept)
         return found
 
+    def forget_answers(self) -> None:
+        """Ask anew next time; what ended is asked for again as well."""
+        self._file.unlink(missing_ok=True)
+
     def _ask(self, entries: list[Entry], ended: dict[str, list[str]]) -> dict[str, Any]:
         started = time.monotonic()
         names = {entry.name for entry in entries}

@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 from slurm.errors import InputError
 from slurm.scheduler.commands import squeue
@@ -19,9 +21,7 @@ class NoRoomError(Exception):
     """A limit of submitted jobs is reached."""
 
 
-def submit_batch(
-    batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], job_ids: Sequence[str], ledger: Ledger
-) -> str:
+def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], ledger: Ledger) -> str:
     """Hand a batch to the scheduler; the number that it gives it.
 
     Raises
@@ -37,6 +37,7 @@ def submit_batch(
     told = parameters(batch, profile)
     submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(batch.resources))
     submitit.update_parameters(**told)
+    job_ids = [task.job_id for task in tasks]
     ledger.intend(batch.name, job_ids)
     try:
         with without_the_shells_flags(batch.resources), submitit.batch():
@@ -50,9 +51,25 @@ def submit_batch(
             if re.search(r"(Max|Grp)SubmitJob", str(error)):  # of the user, an account or a QOS
                 raise NoRoomError from error
             raise InputError(f"cluster {profile.name}: sbatch refused: {_said(error)}") from error
+        give_pickles_their_numbers(batch.folder, found, job_ids)
         number = found
     ledger.accepted(batch.name, number)
     return number
+
+
+def element_numbers(number: str, size: int) -> list[str]:
+    """SLURM's numbers of the jobs of a batch: of an array's elements, or of the only one."""
+    return [number] if size == 1 else [f"{number}_{index}" for index in range(size)]
+
+
+def give_pickles_their_numbers(folder: Path, number: str, job_ids: Sequence[str]) -> None:
+    """What submitit does when it hears of a number, later. A job that has started waits a minute for its pickle."""
+    from submitit.core.utils import DelayedSubmission
+
+    numbers = dict(zip(job_ids, element_numbers(number, len(job_ids)), strict=True))
+    for path in folder.glob("*.pkl"):
+        task = cast(Task, DelayedSubmission.load(path).function)
+        path.rename(folder / f"{numbers[task.job_id]}_submitted.pkl")
 
 
 def _number_in_the_queue(name: str, error: Exception) -> str | None:

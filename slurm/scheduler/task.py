@@ -32,6 +32,7 @@ SECONDS_TO_THE_KILL = 600
 class Task:
     """One job as submitit pickles it: plain values only, so that the code that runs is the snapshot's."""
 
+    job_id: str
     function: str
     arguments: str
     log_path: str

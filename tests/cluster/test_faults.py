@@ -216,15 +216,26 @@ def test_cancelling_one_run_names_who_wants_it_and_what_waits_for_it(tmp_path: P
 
 
 def test_what_sbatch_took_without_saying_so_is_known(tmp_path: Path) -> None:
-    text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
+    text = one_pretraining(1, evaluate="[knn, {linear: {epochs: 1}}]")
     real = ask("which", "sbatch")
     shims = shim(tmp_path, "sbatch", f'{real} "$@"; echo "sbatch: error: Socket timed out" >&2; exit 1')
-    sweep = Sweep(tmp_path, text, shims)
-    assert "2 runs are with SLURM" in sweep.submit()
-    calm = Sweep(tmp_path, text)
-    assert "starting 0 jobs" in calm.submit()
-    assert calm.states() == {"waiting": 2}
-    calm("cancel", "--yes")
+    assert "3 runs are with SLURM" in Sweep(tmp_path, text, shims).submit()
+    sweep = Sweep(tmp_path, text)
+    assert "starting 0 jobs" in sweep.submit()
+    assert_done_in(sweep, attempts=1)
+    assert set(sweep.submitted().values()) == {1}
+
+
+def test_a_command_that_is_killed_while_sbatch_answers_has_submitted_all_the_same(tmp_path: Path) -> None:
+    """The next one finds out by name, before jobs that have started give up waiting."""
+    text = one_pretraining(1, evaluate="[]").replace("method: opera", "method: [opera, moco_v3]")
+    real = ask("which", "sbatch")
+    shims = shim(tmp_path, "sbatch", f'{real} "$@"; kill -9 $PPID')
+    assert Sweep(tmp_path, text, shims).start("run", "--executor", "slurm", "--yes").wait(timeout=120) == -9
+    sweep = Sweep(tmp_path, text)
+    assert "starting 0 jobs" in sweep.submit()
+    sweep.wait_until_done()
+    assert set(sweep.submitted().values()) == {1}
 
 
 def test_submitting_from_within_a_job_with_variables_of_its_own_changes_nothing(tmp_path: Path) -> None:

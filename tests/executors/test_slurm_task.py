@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-RUN_TASK = "import sys; from slurm.scheduler.task import Task; Task(*sys.argv[1:], requeue=True)()"
+RUN_TASK = "import sys; from slurm.scheduler.task import Task; Task('job', *sys.argv[1:], requeue=True)()"
 
 
 def send_oneself_at_the_very_end(number: int) -> None:
