@@ -21,8 +21,8 @@ from pretrain.engine.prepare import deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state
 from pretrain.engine.step import PlainStep, Precision
 from pretrain.errors import InputError
+from tests.pretrain.steps import CPU, batch_of, built, train, vit_config
 from tests.pretrain.test_engine import same_bits, tiny_config
-from tests.pretrain.test_microbatch import CPU, batch_of, built, train, vit_config
 
 ADAMW = {"name": "adamw", "base_learning_rate": 8e-3, "weight_decay": 0.05, "warmup_epochs": 1}
 CROP = {"crop_scale": (0.5, 1.0)}

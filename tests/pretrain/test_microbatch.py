@@ -1,4 +1,4 @@
-"""Micro-batched steps give the whole batch's loss, gradients and statistics; what can't is refused."""
+"""Micro-batched steps give the whole batch's loss, gradients and statistics."""
 
 from __future__ import annotations
 
@@ -10,66 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pretrain.backbones.lookup import find_backbone
 from pretrain.batch import Place
-from pretrain.checkpoint import load_state
 from pretrain.compute import ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.distributed import synchronise_batch_norm
 from pretrain.engine import memory, pretrain
-from pretrain.engine.augmented import AugmentedBatch
-from pretrain.engine.loader import RawBatch
 from pretrain.engine.microbatch import MicroBatchedStep
-from pretrain.engine.prepare import choose_micro_batch_size
 from pretrain.engine.step import PlainStep, Precision
-from pretrain.errors import InputError
-from pretrain.methods.lookup import find_method
+from tests.pretrain.steps import CPU, GLOBAL_BATCH, assert_same_gradients, batch_of, built, train, vit_config
 from tests.pretrain.test_engine import same_bits, tiny_config
 from tests.processes import running
-
-CPU = torch.device("cpu")
-GLOBAL_BATCH = 64
-
-
-def vit_config(**changes: Any) -> PretrainConfig:
-    vit = {"backbone": "tiny_vit", "image_size": 16, "global_batch_size": GLOBAL_BATCH, "epochs": 1}
-    return tiny_config(**{**vit, **changes})
-
-
-def built(config: PretrainConfig, backbone: nn.Module | None = None) -> nn.Module:
-    torch.manual_seed(0)
-    module, info = find_method(config.method), find_backbone(config.backbone)
-    return module.build(
-        module.Config.model_validate(config.method_options),
-        backbone=backbone or info.build(config.image_size),
-        feature_dimension=info.INFO.width,
-        num_classes=10,
-    ).train()
-
-
-def batch_of(config: PretrainConfig, rank: int = 0, world_size: int = 1) -> AugmentedBatch:
-    size, share = config.global_batch_size, config.global_batch_size // world_size
-    generator = torch.Generator().manual_seed(1)
-    shape = (len(config.views), size, 3, config.image_size, config.image_size)
-    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    labels = torch.randint(0, 10, (size,), generator=generator)
-    rows = slice(rank * share, (rank + 1) * share)
-    return AugmentedBatch(RawBatch(3, images[:, rows], labels[rows], torch.arange(size)[rows]), config, 10, rank, CPU)
-
-
-def assert_same_gradients(ours: nn.Module, theirs: nn.Module, tolerance: float) -> None:
-    """Relative, parameter by parameter.
-
-    A shift of all features changes nothing behind a batch normalisation: such gradients are zero but for rounding, and
-    are measured by the whole gradient.
-    """
-    expected = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
-    found = {name: p.grad for name, p in ours.named_parameters() if p.grad is not None}
-    assert found.keys() == expected.keys()
-    whole = torch.stack([gradient.norm() for gradient in expected.values()]).norm()
-    for name, gradient in expected.items():
-        error = (found[name] - gradient).norm()
-        assert error <= tolerance * max(gradient.norm(), 1e-3 * whole), f"{name}: {error / gradient.norm()}"
 
 
 def assert_same_step(config: PretrainConfig, size: int, rank: int = 0, world_size: int = 1) -> None:
@@ -208,16 +158,6 @@ def test_both_passes_draw_the_same() -> None:
     assert slope == pytest.approx((gradient**2).sum().item(), rel=1e-3)
 
 
-def train(config: PretrainConfig, directory: Path, **options: Any) -> None:
-    def report(**_: Any) -> None: ...
-
-    torch.set_num_threads(1)
-    compute = ComputeOptions(**options)
-    pretrain(
-        config, run_directory=directory, data_root=None, device="cpu", num_workers=0, report=report, compute=compute
-    )
-
-
 def test_a_resumed_run_ends_with_the_same_bits_and_keeps_the_size_it_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,97 +195,6 @@ def test_a_resumed_run_ends_with_the_same_bits_and_keeps_the_size_it_found(
     assert sizes == [sizes[0]] * 3
     for name in ("backbone.safetensors", "method.safetensors"):
         assert same_bits(tmp_path / "whole" / "checkpoints" / name, tmp_path / "killed" / "checkpoints" / name)
-
-
-class TestBatchNormInTheBackbone:
-    def test_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="32 of 128 images would change the batch statistics of tiny_resnet"):
-            train(tiny_config(), tmp_path, micro_batch_size=32)
-
-    def test_auto_takes_the_whole_batch(self) -> None:
-        config = tiny_config()
-        method, precision = built(config), Precision.of(config, CPU)
-        assert choose_micro_batch_size(method, config, ComputeOptions("auto"), precision, CPU) == 128
-
-    def test_the_named_approximation_counts_each_micro_batch_once(self) -> None:
-        """Running statistics as from forward passes of the parts, in order; the gradient pass leaves no trace."""
-        config = tiny_config(batch_norm={"per_micro_batch": 32})
-        method = built(config)
-        reference = copy.deepcopy(method.backbone)
-        batch = batch_of(config)
-        MicroBatchedStep(method, Precision.of(config, CPU), 32)(batch, seed=5)
-        with torch.no_grad():
-            for view in range(2):
-                for start in range(0, 128, 32):
-                    reference(batch.view(view, range(start, start + 32)))
-        for ours, theirs in zip(method.backbone.buffers(), reference.buffers(), strict=True):
-            assert torch.equal(ours, theirs)
-        assert all(m.track_running_stats for m in method.backbone.modules() if isinstance(m, nn.BatchNorm2d))
-
-    def test_it_trains_and_is_part_of_the_identity(self, tmp_path: Path) -> None:
-        approximated, exact = tiny_config(epochs=1, batch_norm={"per_micro_batch": 32}), tiny_config(epochs=1)
-        assert "batch_norm" not in exact.model_dump(mode="json"), "an unused key would change every run's id"
-        assert approximated.model_dump(mode="json")["batch_norm"] == {"per_micro_batch": 32}
-        train(approximated, tmp_path)
-        assert load_state(tmp_path / "checkpoints" / "backbone.safetensors")
-
-    @pytest.mark.parametrize(
-        ("config", "options", "message"),
-        [
-            (tiny_config(batch_norm={"per_micro_batch": 48}), {}, "48 must divide the global batch of 128"),
-            (tiny_config(batch_norm={"per_micro_batch": 32}), {"micro_batch_size": 16}, "16 contradicts"),
-            (vit_config(batch_norm={"per_micro_batch": 32}), {}, "tiny_vit has no batch normalisation"),
-        ],
-    )
-    def test_what_makes_no_sense_is_refused(
-        self, config: PretrainConfig, options: dict[str, Any], message: str, tmp_path: Path
-    ) -> None:
-        with pytest.raises(InputError, match=message):
-            train(config, tmp_path, **options)
-
-
-def test_a_method_without_the_protocol_is_refused() -> None:
-    config = vit_config()
-
-    class Other(nn.Module):
-        backbone = nn.Flatten()
-
-    with pytest.raises(InputError, match="method opera can't be trained in micro-batches, it has no features"):
-        choose_micro_batch_size(Other(), config, ComputeOptions(16), Precision.of(config, CPU), CPU)
-
-
-class TestAuto:
-    @pytest.mark.parametrize(("limit", "found"), [(64, 50), (50, 50), (49, 25), (24, 13), (1, 1), (0, 0)])
-    def test_halves_until_it_fits(self, limit: int, found: int) -> None:
-        assert memory.largest_fitting(50, lambda count: count <= limit) == found
-
-    def test_the_graph_is_counted_as_profiled(self) -> None:
-        """Against the allocations torch itself reports between the start and the end of the forward pass."""
-        config = vit_config()
-        method, images = built(config), torch.zeros(8, 3, 16, 16)
-        counted = memory.graph_bytes(method, Precision.of(config, CPU), images)
-        with torch.profiler.profile(profile_memory=True) as profile:
-            features = method.features(images, Place())
-        allocated = sum(event.self_cpu_memory_usage for event in profile.key_averages())
-        assert features["backbone"].requires_grad
-        assert counted == pytest.approx(allocated + images.nbytes, rel=0.1)
-
-    def test_less_memory_means_smaller_micro_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        config = vit_config(global_batch_size=512)
-        method, precision = built(config), Precision.of(config, CPU)
-
-        def size(available_bytes: int) -> int:
-            monkeypatch.setattr(memory, "available_bytes", lambda: available_bytes)
-            return choose_micro_batch_size(method, config, ComputeOptions("auto"), precision, CPU)
-
-        assert size(100_000_000_000) == 512
-        assert size(200_000_000) < 512
-        assert size(100_000_000) < size(200_000_000)
-        with pytest.raises(InputError, match="not even one image"):
-            size(1_000_000)
-
-    def test_the_machines_memory_is_read(self) -> None:
-        assert 1_000_000 < memory.available_bytes() < 1 << 50
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])
