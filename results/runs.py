@@ -196,8 +196,13 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+    """Add a row; after a kill in the middle of a line, it starts on its own."""
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(json.dumps(row).encode() + b"\n")
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
