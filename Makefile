@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/opera-bench run digits --runs demo --yes
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff format --check
