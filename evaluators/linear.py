@@ -88,7 +88,7 @@ def _probe(checkpoint: Path, config: Config, context: Context, device: torch.dev
     from evaluators.parts.accuracy import accuracies
     from evaluators.parts.classifier import HEAD
     from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
-    from evaluators.parts.epochs import require_finite, run_epochs
+    from evaluators.parts.epochs import require_finite, run_epochs, stop_within
     from evaluators.parts.features import extract_features
     from evaluators.parts.frozen import assert_unmoved, tensor_hashes
     from pretrain.backbones.lookup import find_backbone
@@ -145,6 +145,7 @@ def _probe(checkpoint: Path, config: Config, context: Context, device: torch.dev
             loss.backward()
             optimizer.step()
             total += loss.detach() * batch.global_size
+            stop_within(epoch, context)
         return mean_over_processes({"loss": total / len(splits.train)})["loss"]
 
     def judge() -> dict[str, float]:

@@ -106,7 +106,8 @@ def _data(base: dict[str, Any], config: Config, info: DatasetInfo, place: Place)
     def loader(shipped: dict[str, Any], batch_size: int, **more: Any) -> dict[str, Any]:
         pipeline = [{**step, **overrides.get(step["type"], {})} for step in shipped["dataset"]["pipeline"]]
         names = {"metainfo": {"classes": info.classes}} if info.classes else {}
-        dataset = {**shipped["dataset"], "data_root": place.data_root, **names, "pipeline": pipeline, **more}
+        own = {"type": "mmengine.OrderedCocoDataset", "data_root": place.data_root, **names, "pipeline": pipeline}
+        dataset = {**shipped["dataset"], **own, **more}
         return {**shipped, "batch_size": batch_size, **loaders(place), "dataset": dataset}
 
     kept = {"filter_empty_gt": True, "min_size": config.smallest_side}

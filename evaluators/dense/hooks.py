@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop
 
 from evaluators.interface import ReportProgress
+from pretrain.distributed import agreed
 from pretrain.engine import NonFiniteLossError
+from pretrain.errors import StoppedEarly
+
+LAST_CHECKPOINT = "last_checkpoint"
+"""The library's note of its last checkpoint's name."""
+_STOPPED = "stopped_"
 
 
 class ReportHook(Hook):
@@ -37,6 +46,57 @@ class ReportHook(Hook):
                 total_epochs=runner.max_iters * epochs,
                 values={"train_loss": loss, "learning_rate": rate},
             )
+
+
+class StopHook(Hook):
+    """Ends training and test when the run is asked to stop.
+
+    Iterations are continued where they were. A training by epochs, which the library can continue between two of them
+    only, goes on from the end of the epoch before.
+
+    Parameters
+    ----------
+    directory
+        Of the library's checkpoints.
+    should_stop
+        Asked of the first process.
+    """
+
+    priority = "LOWEST"  # what other hooks change belongs to the state
+
+    def __init__(self, should_stop: Callable[[], bool], device: torch.device, directory: Path) -> None:
+        self.should_stop = should_stop
+        self.device = device
+        self.directory = directory
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
+        ends_epoch = not by_iteration and batch_idx + 1 == len(runner.train_dataloader)
+        if ends_epoch or not agreed(self.should_stop(), self.device):
+            return
+        done = runner.iter + 1
+        if by_iteration:
+            self._save(runner, f"{_STOPPED}{done}.pth")
+        raise StoppedEarly(f"stopped in training, at iteration {done} of {runner.max_iters}")
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if agreed(self.should_stop(), self.device):
+            raise StoppedEarly(f"stopped in training, after iteration {runner.iter} of {runner.max_iters}")
+
+    def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if agreed(self.should_stop(), self.device):
+            raise StoppedEarly(f"stopped in the test, after batch {batch_idx + 1}")
+
+    def _save(self, runner: Any, name: str) -> None:
+        """As the library does between its intervals, and without the one of an earlier stop."""
+        runner.save_checkpoint(str(self.directory), name, by_epoch=False)
+        if runner.rank == 0:
+            path = self.directory / name
+            note = self.directory / ".last_checkpoint.tmp"
+            note.write_text(str(path), encoding="utf-8")
+            note.replace(self.directory / LAST_CHECKPOINT)
+            for earlier in set(self.directory.glob(f"{_STOPPED}*.pth")) - {path}:
+                earlier.unlink()
 
 
 class KeepExamples(Hook):

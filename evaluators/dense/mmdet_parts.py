@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
+from mmdet.datasets import CocoDataset
+from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation.metrics import CocoMetric
-from mmengine.registry import METRICS
+from mmengine.registry import DATASETS, METRICS
+
+from pretrain.errors import InputError
 
 _WORDS = {"bbox": "box_AP", "segm": "mask_AP"}
+
+
+class CategoriesInOrder(COCO):
+    """Refuses a file that lists categories in another order than the classes, or not all of them.
+
+    The library numbers labels by the file's list and takes their names from the classes.
+    """
+
+    def __init__(self, annotation_file: str) -> None:
+        super().__init__(annotation_file)
+        self._file = annotation_file
+
+    def get_cat_ids(self, cat_names: Sequence[str] = (), *others: Any, **more: Any) -> list[int]:
+        ids: list[int] = super().get_cat_ids(cat_names, *others, **more)
+        names = [self.cats[category]["name"] for category in ids]
+        wrong = (pair for pair in zip_longest(names, cat_names) if pair[0] != pair[1])
+        # With none of the classes it is another data set's file, which has its own sentence.
+        if names and (first := next(wrong, None)):
+            found, expected = ("none" if name is None else repr(name) for name in first)
+            raise InputError(
+                f"{self._file}: its table 'categories' must list the classes in the data set's own order; where "
+                f"{expected} belongs there is {found}"
+            )
+        return ids
+
+
+@DATASETS.register_module()
+class OrderedCocoDataset(CocoDataset):
+    """The library's data set, with labels that are certain to be those of the classes' names."""
+
+    COCOAPI = CategoriesInOrder
 
 
 @METRICS.register_module()

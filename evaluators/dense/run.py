@@ -85,7 +85,7 @@ def _train_and_test(
     from mmengine.registry import init_default_scope
 
     from evaluators.dense.contact_sheet import write_contact_sheet
-    from evaluators.dense.hooks import KeepExamples, ReportHook
+    from evaluators.dense.hooks import KeepExamples, ReportHook, StopHook
     from evaluators.dense.images import require_images
 
     init_default_scope(library)
@@ -108,6 +108,7 @@ def _train_and_test(
         require_images(runner, split)
     keep = KeepExamples(EXAMPLES)
     runner.register_hook(ReportHook(context.report, interval, config.global_batch_size, num_images))
+    runner.register_hook(StopHook(context.should_stop, torch.device(context.device), context.work_directory / STATE))
     runner.register_hook(keep)
     runner.train()
     metrics: dict[str, float] = runner.test()

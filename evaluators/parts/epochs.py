@@ -54,7 +54,7 @@ def run_epochs(
     Raises
     ------
     StoppedEarly
-        ``context.should_stop`` said so at the end of an epoch that is not the last.
+        ``context.should_stop`` said so at the end of an epoch that is not the last; within one, ``stop_within`` asks.
     """
     directory = context.work_directory / "checkpoints"
     saved = load_training_state(directory)
@@ -76,6 +76,18 @@ def run_epochs(
         if epoch + 1 < epochs and agreed(context.should_stop(), torch.device(context.device)):
             raise StoppedEarly(f"stopped after epoch {epoch + 1} of {epochs}; the training state is saved")
     return metrics
+
+
+def stop_within(epoch: int, context: Context) -> None:
+    """Ask after a step of an epoch that is long; it starts again from the state of the end of the one before.
+
+    Raises
+    ------
+    StoppedEarly
+        ``context.should_stop`` said so to the first process.
+    """
+    if agreed(context.should_stop(), torch.device(context.device)):
+        raise StoppedEarly(f"stopped in epoch {epoch + 1}, which starts again")
 
 
 def require_finite(loss: Tensor, batch: TrainingBatch, epoch: int, images: LabelledImages) -> None:

@@ -21,7 +21,7 @@ from evaluators.parts.accuracy import accuracies
 from evaluators.parts.classifier import Classifier
 from evaluators.parts.config import FinetuneConfig, mixes
 from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
-from evaluators.parts.epochs import require_finite, run_epochs
+from evaluators.parts.epochs import require_finite, run_epochs, stop_within
 from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
 from pretrain.backbones.families.drop_path import set_drop_path
 from pretrain.backbones.lookup import find_backbone
@@ -124,6 +124,7 @@ def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device
             scaler.step(optimizer)
             scaler.update()
             total += loss.detach()
+            stop_within(epoch, context)
         return mean_over_processes({"loss": total / train.steps_per_epoch})["loss"]
 
     def logits() -> Iterator[tuple[Tensor, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from evaluators.lookup import evaluator_names, find_evaluator
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import header_path
 from pretrain.engine import NonFiniteLossError, discard_training_state
-from pretrain.errors import InputError
+from pretrain.errors import InputError, StoppedEarly
 from tests.evaluators.conftest import Curves, Few, Killed, MakeCheckpoint, context, resolved
 
 TRAINED_METRICS = {"top1", "top5", "best_top1", "train_loss"}
@@ -130,6 +131,23 @@ def test_a_killed_evaluation_ends_with_the_same_bits(
     assert evaluate(name, checkpoint, tmp_path / "killed", Curves(kill_at=3), **asked) == expected
     discard_training_state(tmp_path / "killed")
     assert list((tmp_path / "killed" / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["linear", "finetune"])
+@pytest.mark.parametrize("steps", [2, 7])
+def test_an_evaluation_that_is_asked_to_stop_within_an_epoch_ends_with_the_same_numbers(
+    name: str, steps: int, make_checkpoint: MakeCheckpoint, few_digits: dict[str, Few], tmp_path: Path
+) -> None:
+    """Four or five steps an epoch: the first is stopped, or the second."""
+    checkpoint = make_checkpoint()
+    asked = {**short(name), "epochs": 3}
+    expected = evaluate(name, checkpoint, tmp_path / "whole", **asked)
+    left = iter(range(steps - 1))
+    stopping = replace(context(tmp_path / "run"), should_stop=lambda: next(left, None) is None)
+    config = resolved(name, backbone=checkpoint.stem, **asked)
+    with pytest.raises(StoppedEarly, match=f"in epoch {1 if steps == 2 else 2}, which starts again"):
+        find_evaluator(name).evaluate(checkpoint, config, stopping)
+    assert evaluate(name, checkpoint, tmp_path / "run", **asked) == expected
 
 
 def assert_same(one: Any, other: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ def evaluate(
     root: Path | None = None,
     report: Any = None,
     workers: int = 0,
+    should_stop: Callable[[], bool] = lambda: False,
     **options: Any,
 ) -> dict[str, float]:
     config = configured(name, checkpoint.stem, **{**BRIEF[name], **options})
-    context = Context(root, directory, "cpu", workers, report or Curves())
+    context = Context(root, directory, "cpu", workers, report or Curves(), should_stop)
     return find_evaluator(name).evaluate(checkpoint, config, context)
 
 

@@ -90,6 +90,12 @@ def test_a_damaged_detection_set_is_named(
         with pytest.raises(InputError, match=rf"instances_{split}2017\.json: has no annotation of the data set's cla"):
             evaluate("detection", checkpoint, tmp_path / split)
         part.write_text(whole if split == "train" else before)
+    first, second, *rest = tables["categories"]
+    for place, categories in (("swapped", [second, first, *rest]), ("short", [first, *rest])):
+        path.write_text(json.dumps({**tables, "categories": categories}))
+        problem = rf"own order; where '{first['name'] if place == 'swapped' else second['name']}' belongs there is"
+        with pytest.raises(InputError, match=rf"instances_train2017\.json: its table 'categories' .* {problem}"):
+            evaluate("detection", checkpoint, tmp_path / place)
     path.write_text(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"instances_train2017\.json: not a readable annotation file"):
         evaluate("detection", checkpoint, tmp_path / "c")

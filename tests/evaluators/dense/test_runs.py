@@ -18,6 +18,7 @@ import pytest
 from evaluators.dense.library import versions
 from pretrain.checkpoint import read_header
 from pretrain.datasets import find_dataset
+from pretrain.errors import StoppedEarly
 from tests.evaluators.conftest import Curves, MakeCheckpoint
 from tests.evaluators.dense.scenes import DETECTION_METRICS, SEGMENTATION_METRICS, evaluate, few_scenes
 from tests.evaluators.dense.stack import needs
@@ -102,6 +103,39 @@ KILLED = {
         checkpoint_every=10,
     ),
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "looks", "where", "goes_on_after"),
+    [
+        ("segmentation", 8, r"in training, at iteration 8 of 60", 8),
+        ("segmentation", 62, r"in the test, after batch 1$", 60),
+        ("detection", 13, r"in training, at iteration 13 of 30", 10),
+        ("detection", 10, r"in training, after iteration 10 of 30", 10),
+    ],
+)
+@needs("mmseg")
+@needs("mmdet")
+def test_a_training_that_is_asked_to_stop_continues(
+    name: str, looks: int, where: str, goes_on_after: int, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    checkpoint = make_checkpoint("tiny_resnet")
+    case = KILLED[name]
+    left = iter(range(looks - 1))
+    with pytest.raises(StoppedEarly, match=where):
+        evaluate(name, checkpoint, tmp_path / "run", should_stop=lambda: next(left, None) is None, **case.options)
+    asked: list[int] = []
+    for _ in range(2):  # the second time there is nothing left to train
+        asked.append(0)
+
+        def count() -> bool:
+            asked[-1] += 1
+            return False
+
+        metrics = evaluate(name, checkpoint, tmp_path / "run", should_stop=count, **case.options)
+        assert set(metrics) == case.metrics
+    assert asked[0] - asked[1] == case.iterations - goes_on_after
 
 
 @pytest.mark.slow
