@@ -19,7 +19,7 @@ from typing import Any, cast
 from evaluators.dense.library import versions as openmmlab_versions
 from evaluators.interface import PER_CLASS_FILE
 from pretrain.checkpoint import file_sha256
-from pretrain.datasets import find_dataset, open_any_split
+from pretrain.datasets import DatasetInfo, find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
 
 CODE_VERSION_FILE = "code-version.json"
@@ -98,25 +98,24 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
     info = find_dataset(name).INFO
     splits = {split: open_any_split(name, root, split) for split in sorted(info.sizes)}
     content = "".join(f"{split}:{images.fingerprint()}\n" for split, images in splits.items())
+    sizes = {split: len(images) for split, images in splits.items()}
     return DatasetReference(
         name=name,
         version=info.version,
-        sizes={split: len(images) for split, images in splits.items()},
+        sizes=sizes,
         fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        differs=difference_from_published(info, sizes),
     )
 
 
-def difference_from_published(data: DatasetReference) -> str | None:
-    """A sentence where a set that bears a published one's name has other numbers of images; None where it has not."""
-    published = find_dataset(data.name).INFO.sizes
+def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> str | None:
+    """Which splits of a set that bears a published one's name have other numbers of images; None where none has."""
     differing = [
-        f"{split} has {size:,} images and not {published[split]:,}"
-        for split, size in data.sizes.items()
-        if size != published[split]
+        f"{split} has {size:,} images and not {info.sizes[split]:,}"
+        for split, size in sizes.items()
+        if size != info.sizes[split]
     ]
-    if not differing:
-        return None
-    return f"{data.name} is not the published set here: {', '.join(differing)}; don't compare with published numbers"
+    return f"{info.name} is not the published set here: {', '.join(differing)}" if differing else None
 
 
 def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:

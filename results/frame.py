@@ -39,6 +39,7 @@ COLUMNS: dict[str, str] = {
     "metric": "name in results.metrics; None for a run that is not done",
     "value": "the metric's value, in the metric's unit",
     "fingerprint": "SHA-256 of the data the run saw",
+    "data_differs": "how that is another set than the published one of its name; None where it is that one",
     "checkpoint_sha256": "checkpoint written by a pretraining, or tested by an evaluation",
     "images_per_second": "throughput",
     "seconds": "time over all attempts",
@@ -148,6 +149,7 @@ def _measure(run: Run) -> dict[str, Any]:
     written = [checkpoint.sha256 for checkpoint in record.checkpoints if checkpoint.role == "backbone"]
     return {
         "fingerprint": record.dataset.fingerprint,
+        "data_differs": record.dataset.differs,
         "checkpoint_sha256": next(iter(tested or written), None),
         "images_per_second": record.images_per_second,
         "seconds": record.timing.seconds,

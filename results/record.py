@@ -32,12 +32,16 @@ class ParentReference(_Part):
 
 
 class DatasetReference(_Part):
-    """The data a run saw. ``fingerprint`` is SHA-256 over the content it was opened from; ``sizes`` by split."""
+    """The data a run saw. ``fingerprint`` is SHA-256 over the content it was opened from; ``sizes`` by split.
+
+    ``differs`` says in words how it is another set than the published one of this name; None where it is that one.
+    """
 
     name: str
     version: str
     sizes: dict[str, int]
     fingerprint: str
+    differs: str | None = None
 
 
 class CheckpointReference(_Part):

@@ -54,7 +54,8 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
     if different:
         n = len({row["run_id"] for row in done})
         return Cell("mixed", published=slot.published, seeds=n, reason=f"{n} runs differ: {different}")
-    return _with_number(slot, done, [row for row in unfinished if row["setting"] == done[0]["setting"]])
+    repetitions = [row for row in unfinished if row["setting"] == done[0]["setting"]]
+    return _with_number(slot, done, repetitions, rows.data_differences(done[0]))
 
 
 def _differences(done: Sequence[RunRow]) -> str:
@@ -71,7 +72,7 @@ def _short(value: Any) -> str:
     return text[:12] if len(text) == 64 else text
 
 
-def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow]) -> Cell:
+def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow], other_data: Sequence[str]) -> Cell:
     by_seed: dict[Any, RunRow] = {}
     for row in done:
         by_seed.setdefault(row["seed"], row)
@@ -79,7 +80,7 @@ def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow
     values = [float(row["value"]) for row in by_seed.values()]
     centre = mean(values)
     published = None if slot.published is None else published_number(slot.published)
-    difference = None if published is None else centre - published
+    difference = None if published is None or other_data else centre - published
     any_row = done[0]
     meaning = metric_called(any_row["metric"])
     recipes = (("pretraining", any_row["pretrain_recipe"]), (any_row["protocol"], any_row["protocol_recipe"]))
@@ -96,6 +97,7 @@ def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow
         recipes=tuple(f"{what} {recipe}" for what, recipe in recipes if recipe),
         decimals=meaning.decimals,
         run_ids=tuple(row["run_id"] for _, row in sorted(by_seed.items(), key=lambda item: (item[0] is None, item[0]))),
+        other_data=tuple(other_data),
         agreement=_agreement(difference, meaning.tolerance),
     )
 

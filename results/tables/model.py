@@ -22,7 +22,7 @@ class Cell:
     published
         The printed number, as printed.
     difference
-        ``mean`` minus the published number.
+        ``mean`` minus the published number; None too where ``other_data`` says that they can't be compared.
     reason
         One sentence about what is not done, missing or mixed.
     recipes
@@ -31,6 +31,8 @@ class Cell:
         Digits after the point that the metric is printed with.
     run_ids
         The runs averaged, by seed.
+    other_data
+        How the data of its runs differ from the published sets of their names.
     agreement
         ``within`` when the difference is no larger than the metric's tolerance, else ``above`` or ``below``.
     better, best
@@ -51,6 +53,7 @@ class Cell:
     recipes: tuple[str, ...] = ()
     decimals: int = 1
     run_ids: tuple[str, ...] = ()
+    other_data: tuple[str, ...] = ()
     agreement: str | None = None
     better: bool = False
     best: bool = False

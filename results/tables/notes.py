@@ -9,7 +9,14 @@ from results.tables.model import Cell, Row, Table
 
 def notes_for(table: Table, declared: Sequence[str], baseline: str) -> tuple[str, ...]:
     """Notes of a filled table, those of its declaration after the general ones."""
-    return (*_signs(table), *_marks(table, baseline), *_recipes(table), *declared, *_reasons(table))
+    return (
+        *_signs(table),
+        *_marks(table, baseline),
+        *_other_data(table),
+        *_recipes(table),
+        *declared,
+        *_reasons(table),
+    )
 
 
 def notes_for_paper(table: Table, baseline: str) -> tuple[str, ...]:
@@ -48,6 +55,13 @@ def _marks(table: Table, baseline: str) -> Iterator[str]:
         yield f"Bold: OPERA above the {baseline} row it belongs to, as a mean and whatever the spread."
     if any(best):
         yield "Underlined: the highest of its backbone."
+
+
+def _other_data(table: Table) -> Iterator[str]:
+    if any(cell.other_data for _, _, cell in _cells(table)):
+        compared = any(cell.other_data and cell.published is not None for _, _, cell in _cells(table))
+        told = sorted({words for _, _, cell in _cells(table) for words in cell.other_data})
+        yield f"{'; '.join(told)}{': no Δ to the printed number' if compared else ''}."
 
 
 def _recipes(table: Table) -> Iterator[str]:

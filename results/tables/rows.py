@@ -45,6 +45,16 @@ class RunRows:
             self._answers[question] = self._search(asked)
         return self._answers[question]
 
+    def data_differences(self, row: RunRow) -> list[str]:
+        """How the data of a run, and of the pretraining whose weights it tests, differ from the published sets."""
+        told = (self._pretraining_differs.get(row["checkpoint_sha256"]), row["data_differs"])
+        return list(dict.fromkeys(words for words in told if words))
+
+    @cached_property
+    def _pretraining_differs(self) -> dict[Any, str | None]:
+        pretrainings = (row for row in self.all if row["protocol"] is None)
+        return {row["checkpoint_sha256"]: row["data_differs"] for row in pretrainings}
+
     def _search(self, asked: Query) -> list[RunRow]:
         role = [asked[name] for name in ("method", "protocol") if name in asked]
         plain = "method" in asked and all(isinstance(value, str) and value != NONE for value in role)

@@ -124,6 +124,7 @@ def make_record(
     *,
     parents: Sequence[str] = (),
     fingerprint: str = FINGERPRINT,
+    differs: str | None = None,
     images_per_second: float = 1000.0,
     seconds: float = 12.5,
 ) -> Record:
@@ -137,7 +138,11 @@ def make_record(
         recipe=RecordedRecipe.model_validate(part["recipe"]),
         parents=tuple(ParentReference(run_id=p, checkpoint_sha256=CHECKPOINT) for p in parents),
         dataset=DatasetReference(
-            name=part["dataset"], version="1", sizes={"train": 100, "val": 50}, fingerprint=fingerprint
+            name=part["dataset"],
+            version="1",
+            sizes={"train": 100, "val": 50},
+            fingerprint=fingerprint,
+            differs=differs,
         ),
         metrics=dict(metrics),
         seed=part["seed"],
@@ -174,7 +179,7 @@ def write_run(
     progress
         Rows of ``progress.jsonl``.
     record_fields
-        ``fingerprint``, ``images_per_second``, ``seconds``.
+        ``fingerprint``, ``differs``, ``images_per_second``, ``seconds``.
     """
     run_id = run_id_of(config, parents)
     directory = RunDirectory(runs_directory / run_id)

@@ -158,6 +158,21 @@ def test_the_difference_is_ours_minus_the_papers(fixed_frame: pd.DataFrame) -> N
     assert opera.n == 3, "the run with a three-layer class head is an ablation and no repetition"
 
 
+@pytest.mark.parametrize("of_the_evaluation", [True, False])
+def test_other_data_than_the_published_is_told_and_not_compared(tmp_path: Path, of_the_evaluation: bool) -> None:
+    """A part of ImageNet is named like the whole; an evaluation elsewhere has its weights from it all the same."""
+    differs = "imagenet is not the published set here: train has 18 images and not 1,281,167"
+    (row,) = LINEAR_ONLY.rows
+    declared = LINEAR_ONLY.model_copy(update={"rows": (row.model_copy(update={"official": {"top-1": "73.0"}}),)})
+    parent = write_run(tmp_path, pretraining(), differs=None if of_the_evaluation else differs)
+    write_linear(tmp_path, 0, 90.0, parents=[parent], differs=differs if of_the_evaluation else None)
+    table = build_table(declared, results.load(tmp_path))
+    found = table.rows[0].cells[0]
+    assert (found.mean, found.published, found.difference, found.agreement) == (90.0, "73.0", None, None)
+    assert found.other_data == (differs,)
+    assert f"{differs}: no Δ to the printed number." in table.notes
+
+
 def test_a_list_in_a_query_means_any_of_its_values(tmp_path: Path) -> None:
     either = LINEAR_ONLY.model_copy(update={"where": {"finetune_epochs": [5, 6]}})
     write_linear(tmp_path, 0, 90.0)
