@@ -34,13 +34,14 @@ class Resources:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run computed."""
+    """What a run computed; ``micro_batch_size`` as of ``PretrainOutcome``."""
 
     metrics: Mapping[str, float]
     parents: tuple[ParentReference, ...] = ()
     checkpoints: tuple[CheckpointReference, ...] = ()
     images_per_second: float | None = None
     world_size: int = 1
+    micro_batch_size: int | None = None
 
 
 def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Resources) -> Outcome:
@@ -67,6 +68,7 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
         checkpoints=checkpoints,
         images_per_second=done.images_per_second,
         world_size=done.world_size,
+        micro_batch_size=done.micro_batch_size,
     )
 
 

@@ -31,6 +31,12 @@ def _positive_range(values: Range) -> Range:
     return values
 
 
+def _decays(values: Range) -> Range:
+    if not (0 <= values[0] < 1 and 0 <= values[1] < 1):
+        raise ValueError("must be two numbers of [0, 1)")
+    return values
+
+
 def _color_jitter(strengths: Jitter) -> Jitter:
     if min(strengths) < 0 or strengths[3] > 0.5:
         raise ValueError("must be [brightness, contrast, saturation, hue], none negative and hue at most 0.5")
@@ -40,6 +46,8 @@ def _color_jitter(strengths: Jitter) -> Jitter:
 Integer = Annotated[int, StrictMarker()]
 """A whole number written as one: 3, not 3.0, "3" or true."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+Betas = Annotated[Range, AfterValidator(_decays)]
+PositiveNumber = Annotated[float, Field(gt=0)]
 CropScale = Annotated[Range, AfterValidator(_crop_scale)]
 CropRatio = Annotated[Range, AfterValidator(_positive_range)]
 BlurSigma = Annotated[Range, AfterValidator(_positive_range)]
@@ -85,7 +93,7 @@ class OptimizerConfig(Strict):
     base_batch_size: Integer = Field(default=256, gt=0)
     weight_decay: float = Field(ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="LARS and SGD")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
+    betas: Betas = Field(default=(0.9, 0.999), description="AdamW")
     trust_coefficient: float = Field(default=0.001, gt=0, description="LARS")
     decay_one_dimensional: bool = Field(
         default=True,
@@ -126,7 +134,7 @@ class Normalisation(Strict):
     """Per-channel statistics of images scaled to [0, 1]."""
 
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[PositiveNumber, PositiveNumber, PositiveNumber]
 
 
 class BatchNormApproximation(Strict):
@@ -146,7 +154,7 @@ class PretrainConfig(Sparse):
     dataset: str
     dataset_version: str
     image_size: Integer = Field(gt=0, description="pixels, square")
-    global_batch_size: Integer = Field(gt=0)
+    global_batch_size: Integer = Field(gt=1)
     epochs: Integer = Field(ge=0)
     optimizer: OptimizerConfig
     views: tuple[ViewConfig, ...] = Field(min_length=1)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from pretrain.backbones.interface import BackboneInfo
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import PretrainConfig
 from pretrain.datasets import find_dataset
@@ -86,11 +87,31 @@ def resolve_pretraining(
         config, recipe_alone = resolved(run_options, method_options, ()), resolved({}, {}, ())
     except ValidationError as error:
         raise InputError(describe_validation_error(error, PretrainConfig)) from error
+    _require_fits(config, find_backbone(backbone).INFO)
     if hasattr(module, "check"):
         module.check(config)
     changed = [key for key in run_options if getattr(config, key) != getattr(recipe_alone, key)]
     changed += [key for key in method_options if config.method_options.get(key) != recipe_alone.method_options.get(key)]
     return config.model_copy(update={"recipe": chosen.reference(tuple(sorted(changed)))})
+
+
+def _require_fits(config: PretrainConfig, backbone: BackboneInfo) -> None:
+    """Refuse what this backbone can't do, before anything is built.
+
+    Raises
+    ------
+    InputError
+        Always with the setting to change.
+    """
+    patch = backbone.patch_size
+    if patch is not None and config.image_size % patch:
+        raise InputError(f"image_size: {config.image_size} is no multiple of {backbone.name}'s {patch}-pixel patches")
+    if backbone.family == "resnet" and config.method_options.get("drop_path_rate"):
+        raise InputError(f"drop_path_rate: {backbone.name} has no paths to drop; only ViTs have")
+    if config.batch_norm and config.global_batch_size % (images := config.batch_norm.per_micro_batch):
+        raise InputError(
+            f"batch_norm.per_micro_batch: {images} must divide the global batch of {config.global_batch_size}"
+        )
 
 
 def checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pretrain.archives import archive_fault
 from pretrain.checkpoint import TRAINING_STATE_FILE
 from pretrain.errors import InputError
 
@@ -45,12 +46,14 @@ def load_training_state(directory: Path) -> dict[str, Any] | None:
     """
     found = [path for name in (TRAINING_STATE_FILE, _PREVIOUS) if (path := directory / name).exists()]
     for path in found:
+        fault = archive_fault(path)
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises whatever it runs into
-            print(f"{path}: unreadable training state ({type(error).__name__})", file=sys.stderr, flush=True)
-        else:
+            fault = fault or type(error).__name__
+        if fault is None:
             return state
+        print(f"{path}: unreadable training state ({fault})", file=sys.stderr, flush=True)
     if found:
         raise InputError(f"{found[0]}: unreadable training state; delete it to start this run afresh")
     return None

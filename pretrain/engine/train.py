@@ -19,10 +19,11 @@ from pretrain.distributed import agreed, get_rank, get_world_size, process_group
 from pretrain.engine.augmented import AugmentedBatch
 from pretrain.engine.display import TrainingDisplay
 from pretrain.engine.export import export, keep_backbone
+from pretrain.engine.finite import require_finite_loss, require_finite_weights
 from pretrain.engine.loader import RawBatch, batches, steps_per_epoch
 from pretrain.engine.means import RunningMean
 from pretrain.engine.monitor import Monitor
-from pretrain.engine.outcome import NonFiniteLossError, PretrainOutcome, ReportProgress
+from pretrain.engine.outcome import PretrainOutcome, ReportProgress
 from pretrain.engine.prepare import build_step, choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
 from pretrain.engine.step import ComputeGradients, Precision
@@ -141,7 +142,8 @@ class _Training:
             val = open_split(self.config.dataset, self.data_root, "val")
             metrics |= validate(self.method, val, self.config, self.device, self.num_workers)
         headers = export(self.method, self.config, self.checkpoints) if self.rank == 0 else {}
-        return PretrainOutcome(metrics, images_per_second, headers, self.world_size)
+        size = self.micro_batch_size if self.total_steps else None
+        return PretrainOutcome(metrics, images_per_second, headers, self.world_size, size)
 
     def _micro_batch_size(self, state: dict[str, Any]) -> int:
         """What was found to fit before holds on: another size would round sums differently."""
@@ -207,8 +209,7 @@ class _Training:
         optimizer.zero_grad(set_to_none=True)
         batch = AugmentedBatch(raw, config, self.images.num_classes, self.rank, self.device)
         loss, logs = gradients(batch, derive_seed(config.seed, STEP, raw.step, self.rank))
-        if not torch.isfinite(loss):
-            raise NonFiniteLossError(self._describe_non_finite(f"loss is {loss.item()}", raw))
+        require_finite_loss(loss, raw, self.images, self.steps_per_epoch, self.rank, self.checkpoints)
         self.precision.scaler.step(optimizer)
         self.precision.scaler.update()
         return {"loss": loss, **logs}
@@ -223,9 +224,7 @@ class _Training:
         """Keep the backbone of an epoch, if it is wanted, and then the state: whoever continues has written both."""
         weights = self.method.state_dict()
         # On every process: they hold the same weights, and all must stop together.
-        for name, tensor in weights.items():
-            if not torch.isfinite(tensor).all():
-                raise NonFiniteLossError(f"weights {name} are not finite after step {step}; {self._last_state()}")
+        require_finite_weights(weights, step, self.checkpoints)
         means = self.means.state()
         if self.rank != 0:
             return
@@ -243,16 +242,3 @@ class _Training:
             "world_size": self.world_size,
         }
         save_training_state(self.checkpoints, state)
-
-    def _describe_non_finite(self, what: str, raw: RawBatch) -> str:
-        names = ", ".join(self.images.describe(int(index)) for index in raw.indices[:4])
-        epoch = raw.step // self.steps_per_epoch
-        batch = raw.step % self.steps_per_epoch
-        return (
-            f"{what} at step {raw.step} (epoch {epoch}, batch {batch}, images {names}, …) on rank {self.rank}; "
-            f"{self._last_state()}"
-        )
-
-    def _last_state(self) -> str:
-        state = load_training_state(self.checkpoints)
-        return f"the last good training state is step {state['step']}" if state else "no training state was saved yet"

@@ -38,7 +38,8 @@ class FormatInfo:
 class Facts:
     """What a file says of its weights beyond their shapes; None where it says nothing.
 
-    ``architecture`` is the model's name in the ``config.json`` of a Hugging Face folder.
+    ``architecture`` is the model's name in the ``config.json`` of a Hugging Face folder, ``sizes`` what that says by
+    timm's names of what the shapes tell as well.
     """
 
     num_heads: int | None = None
@@ -47,6 +48,7 @@ class Facts:
     method: str | None = None
     epochs: int | None = None
     architecture: str | None = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

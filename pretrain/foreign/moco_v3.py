@@ -134,7 +134,7 @@ def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
     linear = sorted(
         int(number)
         for name, shape in found.items()
-        if len(shape) == 2 and (number := name.removesuffix(".weight")).isdecimal()
+        if len(shape) == 2 and re.fullmatch(r"0|[1-9]\d*", number := name.removesuffix(".weight"))
     )
     if not linear:
         raise InputError(f"{what}: no linear layers among {listed(found)}")

@@ -42,13 +42,18 @@ def to_ours(state: State, facts: Facts) -> Imported:
     Raises
     ------
     InputError
-        Keys or shapes that are not exactly a ViT's or a ResNet's, or a ViT whose number of heads can't be known.
+        Keys or shapes that are not exactly a ViT's or a ResNet's, or not of the sizes that are said of them; a ViT
+        whose number of heads can't be known.
     """
     if resnet.looks_like_resnet(state):
         return resnet.to_ours(state)
     backbone = {name: tensor for name, tensor in state.items() if name not in _CLASSIFIER}
     left_out = tuple(name for name in _CLASSIFIER if name in state)
     geometry = vit.checked_geometry(backbone, "timm ViT")
+    for name, actual in sizes(geometry).items():
+        said = facts.sizes.get(name, actual)
+        if said not in (actual, [actual, actual]):
+            raise InputError(f"config.json: {name} is {said}, and the weights are of {name} {actual:g}")
     return Imported(backbone, _num_heads(backbone, facts, geometry, bool(left_out)), left_out=left_out)
 
 
@@ -72,12 +77,16 @@ def architecture(geometry: vit.VitGeometry) -> str:
 
 def model_arguments(geometry: vit.VitGeometry, header: CheckpointHeader) -> dict[str, int | float | None]:
     """Arguments of timm's ``VisionTransformer`` that make it this ViT."""
+    return {**sizes(geometry), "num_heads": header.num_heads}
+
+
+def sizes(geometry: vit.VitGeometry) -> dict[str, int | float]:
+    """Those of the arguments that the shapes of the weights tell."""
     return {
         "img_size": geometry.image_size,
         "patch_size": geometry.patch_size,
         "embed_dim": geometry.width,
         "depth": geometry.depth,
-        "num_heads": header.num_heads,
         "mlp_ratio": geometry.mlp_width / geometry.width,
     }
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pretrain.config import Integer, Strict
+from pretrain.config import Integer, PretrainConfig, Strict
+from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, InstanceContrast, Space
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def instance_spaces(config: Config, *, weight: float, scale: float) -> tuple[Spa
 
 def hierarchy(config: Config) -> Hierarchy:
     return Hierarchy(instance_spaces(config, weight=1.0, scale=2 * config.temperature), config.target_momentum)
+
+
+def check(config: PretrainConfig) -> None:
+    """Refuse a number of views of which there are no pairs to contrast.
+
+    Raises
+    ------
+    InputError
+        Not two.
+    """
+    if len(config.views) != 2:
+        raise InputError(f"views: contrasting needs two of them, not {len(config.views)}")
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:

@@ -25,6 +25,8 @@ from pretrain.methods import moco_v3
 if TYPE_CHECKING:
     from torch import nn
 
+check = moco_v3.check
+
 CLASS_SPACE_LIES_ON = {"A": BACKBONE, "B": "projection", "C": "instance"}
 
 

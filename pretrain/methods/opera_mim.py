@@ -38,13 +38,14 @@ class Config(opera.Config):
 
 
 def check(config: PretrainConfig) -> None:
-    """Refuse a backbone without patches, and squares that are not made of them.
+    """Refuse what OPERA refuses, a backbone without patches, and squares that are not made of them.
 
     Raises
     ------
     InputError
         Always with the setting to change.
     """
+    opera.check(config)
     backbone = find_backbone(config.backbone).INFO
     if backbone.patch_size is None:
         raise InputError(f"backbone: opera_mim masks the patches of a ViT, and {backbone.name} has none")

@@ -42,8 +42,12 @@ def reconfigure(folder: Path, arguments: dict[str, Any] | None = None, **keys: A
         ({"global_pool": "avg"}, {}, "with global_pool='avg' is another"),
         ({}, {"global_pool": "avg"}, "with global_pool='avg' beside architecture is another"),
         ({"img_size": [8, 32]}, {}, r"images of \[8, 32\] are not square"),
+        ({"img_size": 32}, {}, "img_size is 32, and the weights are of img_size 16"),
+        ({"depth": 13}, {}, "depth is 13, and the weights are of depth 4"),
+        ({"mlp_ratio": 3}, {}, "mlp_ratio is 3, and the weights are of mlp_ratio 4"),
         ({"num_heads": 8}, {}, "num_heads is 8, and the weights beside it say 4"),
         ({}, {"pretrained_cfg": {"mean": [0.5], "std": [0.5]}}, "mean and std of three channels"),
+        ({}, {"pretrained_cfg": {"mean": [0.5] * 3, "std": [0.0] * 3}}, "mean and std of three channels"),
         ({}, {"model_args": "none"}, "not the config.json of a timm model"),
     ],
 )

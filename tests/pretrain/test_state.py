@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pretrain.checkpoint import TRAINING_STATE_FILE
 from pretrain.engine.state import discard_training_state, load_training_state, save_training_state
@@ -48,3 +50,16 @@ def test_a_damaged_state_leaves_the_one_before(tmp_path: Path, capsys: pytest.Ca
         load_training_state(directory)
     discard_training_state(tmp_path)
     assert list(directory.iterdir()) == []
+
+
+def test_a_single_wrong_bit_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in (1, 2):
+        save_training_state(tmp_path, {"step": step, "weights": torch.full((1000,), float(step))})
+    last = tmp_path / TRAINING_STATE_FILE
+    content = bytearray(last.read_bytes())
+    content[content.index(struct.pack("<f", 2.0) * 100)] ^= 1
+    last.write_bytes(content)
+    found = load_training_state(tmp_path)
+    assert found is not None
+    assert found["step"] == 1
+    assert "differs from its checksum" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def folder_facts(path: Path, of_weights: Facts) -> Facts:
         image_size = _square(arguments.get("img_size") or shown.get("input_size"))
     except ValidationError as error:
         raise InputError(f"{path}: mean and std of three channels each are needed") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not the config.json of a timm model ({type(error).__name__}: {error})") from error
     try:
         _refuse_other_networks(architecture, arguments, config.get("global_pool"))
@@ -75,6 +75,7 @@ def folder_facts(path: Path, of_weights: Facts) -> Facts:
         image_size=image_size or of_weights.image_size,
         normalisation=normalisation or of_weights.normalisation,
         architecture=architecture,
+        sizes={name: value for name, value in arguments.items() if name in _TOLD_BY_SHAPES - {"num_heads"}},
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from pretrain.archives import archive_fault
 from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
@@ -73,7 +73,8 @@ def _read_safetensors(path: Path) -> tuple[State, Facts]:
 def _read_pickle(path: Path) -> tuple[State, Facts]:
     import torch
 
-    _refuse_altered(path)
+    if fault := archive_fault(path):
+        raise InputError(f"{path}: {fault}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on damaged input torch raises whatever it runs into
@@ -88,19 +89,6 @@ def _read_pickle(path: Path) -> tuple[State, Facts]:
     if facts == Facts() and nested is not None and type(epoch) is int and epoch >= 0:
         facts = Facts(epochs=epoch)
     return state, facts
-
-
-def _refuse_altered(path: Path) -> None:
-    """torch does not look at the checksums of the zip archive it writes; a pickle that is no archive has none."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # on damaged input zipfile raises whatever it runs into
-        raise InputError(f"{path}: truncated or altered, its zip archive is broken ({error})") from error
-    if damaged is not None:
-        raise InputError(f"{path}: altered, {damaged} in it differs from its checksum")
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
