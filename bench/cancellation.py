@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,10 +16,10 @@ from pathlib import Path
 from bench.errors import InputError
 from bench.lookup import find_run
 from bench.plan import PlannedRun, plan_sweep
-from bench.scheduled import scheduler_views
+from bench.scheduled import scheduler_views, submissions_held_up
 from bench.session import confirmed, say
 from bench.states import runs_on_disk, statuses
-from bench.sweep import load_sweep, shipped_sweeps
+from bench.sweep import Sweep, load_sweep, shipped_sweeps
 from bench.wanted import forget_sweep, sweeps_by_run
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm.errors import InputError as SchedulerError
@@ -31,19 +32,19 @@ _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 class Cancellation:
     """``stop`` has runs that are under way or queued, ``shared`` those that another sweep wants too.
 
-    ``sweep`` is the name of the one that is cancelled. None is for a single run: that is stopped whoever wants it, and
+    ``sweep`` is the one that is cancelled. None is for a single run: that is stopped whoever wants it, and
     ``wanted_by`` names those sweeps, ``dropped`` what waits for it.
     """
 
     stop: tuple[PlannedRun, ...]
     shared: tuple[PlannedRun, ...]
-    sweep: str | None
+    sweep: Sweep | None
     wanted_by: tuple[str, ...] = ()
     dropped: tuple[PlannedRun, ...] = ()
 
 
 def choose(what: str, runs_directory: Path, overrides: tuple[str, ...], *, tiny: bool = False) -> Cancellation:
-    """The unfinished runs that a sweep's name, a sweep file or a run id stands for.
+    """The unfinished runs that a sweep's name, a sweep file or a run id stands for, once nobody submits any more.
 
     Raises
     ------
@@ -51,15 +52,22 @@ def choose(what: str, runs_directory: Path, overrides: tuple[str, ...], *, tiny:
         Neither a sweep nor a run, or the scheduler, which may hold some of the runs, does not answer.
     """
     is_sweep = what in shipped_sweeps() or what.endswith((".yaml", ".yml")) or Path(what).is_file()
-    if not is_sweep:
-        return _choose_run(find_run(runs_directory, what).run_id, runs_directory)
-    sweep = load_sweep(what, overrides, tiny=tiny)
-    others = {run_id for run_id, names in sweeps_by_run(runs_directory).items() if names - {sweep.name}}
+    if is_sweep:
+        sweep = load_sweep(what, overrides, tiny=tiny)
+        with submissions_held_up(runs_directory):
+            return _choose_sweep(sweep, runs_directory)
+    run_id = find_run(runs_directory, what).run_id
+    with submissions_held_up(runs_directory):
+        return _choose_run(run_id, runs_directory)
+
+
+def _choose_sweep(sweep: Sweep, runs_directory: Path) -> Cancellation:
+    others = sweeps_by_run(runs_directory, but=sweep)
     unfinished = _unfinished(plan_sweep(sweep).runs, runs_directory)
     return Cancellation(
         tuple(run for run in unfinished if run.run_id not in others),
         tuple(run for run in unfinished if run.run_id in others),
-        sweep.name,
+        sweep,
     )
 
 
@@ -110,10 +118,29 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         raise InputError("cancel asks first, and there is no terminal to ask on; say --yes")
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
         return 0
-    views = scheduler_views(runs_directory)
-    held = {run.run_id: views[run.run_id] for run in chosen.stop if _is_held(views.get(run.run_id))}
+    with submissions_held_up(runs_directory):
+        _stop(chosen.stop, runs_directory)
+    _withdraw(chosen, runs_directory)
+    say(f"{len(chosen.stop)} runs cancelled")
+    return 0
+
+
+def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
+    """End runs, wherever they are, each with a note that it was wanted.
+
+    Raises
+    ------
+    InputError
+        As of ``cancel_runs``.
+    """
+    views = scheduler_views(runs_directory, fresh=True)
+    held = {run.run_id: views[run.run_id] for run in runs if _is_held(views.get(run.run_id))}
+    others = [RunDirectory(runs_directory / run.run_id) for run in runs if run.run_id not in held]
+    here = [run for run in others if run.state() is RunState.RUNNING]
+    if said := [problem for run in here if (problem := _out_of_reach(run))]:
+        raise InputError("; ".join(said))
     # The note comes first: a status between the two finds a run that is wanted to end.
-    for run in chosen.stop:
+    for run in runs:
         note = {"at": datetime.now(UTC).isoformat(), "reason": "opera-bench cancel"}
         write_atomically(RunDirectory(runs_directory / run.run_id).cancelled, json.dumps(note) + "\n")
     try:
@@ -122,12 +149,8 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         for run_id in held:
             RunDirectory(runs_directory / run_id).cancelled.unlink(missing_ok=True)
         raise
-    problems = [_stop_here(RunDirectory(runs_directory / r.run_id)) for r in chosen.stop if r.run_id not in held]
-    if said := [problem for problem in problems if problem]:
-        raise InputError("; ".join(said))
-    _withdraw(chosen, runs_directory)
-    say(f"{len(chosen.stop)} runs cancelled")
-    return 0
+    for run_here in here:
+        _stop_here(run_here)
 
 
 def _withdraw(chosen: Cancellation, runs_directory: Path) -> None:
@@ -140,20 +163,25 @@ def _is_held(view: View | None) -> bool:
     return view is not None and view.standing.is_active
 
 
-def _stop_here(run: RunDirectory) -> str | None:
-    """End a run of the local executor; what stands in the way, if anything."""
-    attempts: Sequence[dict[str, object]] = run.read_attempts()
-    if not attempts:
-        return None
-    last = attempts[-1]
-    pid = int(str(last["pid"]))
-    if last["host"] != socket.gethostname():
-        return f"{run.run_id} runs on {last['host']}, outside SLURM; stop process {pid} there"
-    try:
-        # A job of the local executor leads a process group of its own; one that computes inline does not.
+def _out_of_reach(run: RunDirectory) -> str | None:
+    """What keeps this command from ending a run that computes outside SLURM, if anything."""
+    pid, host = _process(run)
+    if host != socket.gethostname():
+        return f"{run.run_id} runs on {host}, outside SLURM; stop process {pid} there"
+    # A job of the local executor leads a process group of its own; one that computes inline does not.
+    with contextlib.suppress(ProcessLookupError):
         if os.getpgid(pid) != pid:
             return f"{run.run_id} runs within process {pid}; interrupt that with Ctrl-C"
-        os.killpg(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return None
     return None
+
+
+def _stop_here(run: RunDirectory) -> None:
+    """End a run of the local executor."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(_process(run)[0], signal.SIGTERM)
+
+
+def _process(run: RunDirectory) -> tuple[int, str]:
+    """The process of the last attempt, and its host."""
+    last = run.read_attempts()[-1]
+    return int(last["pid"]), str(last["host"])

@@ -31,7 +31,7 @@ class Basis(StrEnum):
     """Where an estimate comes from."""
 
     MEASURED = "measured rates"
-    PROFILE = "the profile's time limits"
+    PROFILE = "the profile's time limits, one attempt each"
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,12 @@ def config_text(run: PlannedRun) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def build_jobs(runs: Sequence[PlannedRun], launch: Launch, roots: Mapping[str, str]) -> list[Job]:
-    """One job a run."""
+def build_jobs(
+    runs: Sequence[PlannedRun], statuses: Sequence[RunStatus], launch: Launch, roots: Mapping[str, str]
+) -> list[Job]:
+    """One job a run, which names as parents those that are not done."""
     directory = launch.runs_directory.absolute()
+    done = {status.run.run_id for status in statuses if status.own_state is RunState.DONE}
     return [
         Job(
             id=run.run_id,
@@ -152,7 +155,7 @@ def build_jobs(runs: Sequence[PlannedRun], launch: Launch, roots: Mapping[str, s
                 "compute": asdict(fitting_compute(run, launch.compute)),
             },
             log_path=RunDirectory(directory / run.run_id).logs / LOG_NAME,
-            parents=run.parents,
+            parents=tuple(parent for parent in run.parents if parent not in done),
             stage=run.stage,
         )
         for run in runs

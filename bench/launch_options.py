@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
@@ -28,6 +29,8 @@ class Launch:
         The cluster, where ``executor`` is slurm.
     label
         Begins the names of the scheduler's jobs.
+    flags
+        What says again where runs go, as it was typed; begins with a space, or is empty.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class Launch:
     device: str = "auto"
     profile: ClusterProfile | None = None
     label: str = "opera-bench"
+    flags: str = ""
     compute: ComputeOptions = PLAIN
 
     def __post_init__(self) -> None:
@@ -70,7 +74,8 @@ def plan_launch(
         return Launch(runs_directory, executor, workers or available_cpus(), device, compute=compute)
     if workers is not None:
         raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
-    return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name, compute)
+    flags = " --executor slurm" + (f" --cluster {shlex.quote(cluster)}" if cluster else "")
+    return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name, flags, compute)
 
 
 def parse_compute(assignments: Sequence[str]) -> ComputeOptions:

@@ -14,7 +14,6 @@ from bench.cost import RunCost, expected_end
 from bench.display import last_progress
 from bench.errors import InputError
 from bench.estimates import Basis, Unit
-from bench.scheduled import FOLDER
 from bench.states import RunStatus
 from pretrain.plugins import suggest
 from results.runs import RunDirectory, RunState
@@ -105,13 +104,13 @@ def print_status(
     now: datetime,
     *,
     place: str = "",
-    on_cluster: bool = False,
+    flags: str = "",
 ) -> None:
     """Counts and hours by stage, why runs failed, what is running, and the next command.
 
     Parameters
     ----------
-    sweep, place, on_cluster
+    sweep, place, flags
         As of ``next_step``.
     """
     from rich.table import Table
@@ -135,7 +134,7 @@ def print_status(
     console.print(table)
     if end := expected_end(found, costs, now):
         limits = any(cost.basis is Basis.PROFILE for cost in costs)
-        condition = ", if every run takes the whole time limit of its profile" if limits else ""
+        condition = ", if every run takes the whole time limit of its profile, once" if limits else ""
         console.print(f"expected end: {end.astimezone():%Y-%m-%d %H:%M}{condition}")
     for status in found:
         row = last_progress(RunDirectory(directory / status.run.run_id))
@@ -147,7 +146,7 @@ def print_status(
     pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
-    print(next_step(found, sweep, place, on_cluster=on_cluster or (directory / FOLDER).is_dir()))
+    print(next_step(found, sweep, place, flags))
 
 
 def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
@@ -177,7 +176,7 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
     return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
 
 
-def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", *, on_cluster: bool = False) -> str:
+def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", flags: str = "") -> str:
     """One sentence: what to type next.
 
     Parameters
@@ -186,19 +185,23 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", *,
         As it was typed, with ``place`` and whatever else says which runs are meant.
     place
         What says where the runs are, if that is not the default; begins with a space.
-    on_cluster
-        The sweep names a cluster or its runs go to one, so a command that starts some says so.
+    flags
+        What a command that starts runs says of where they go; begins with a space.
     """
     name = sweep or f"SWEEP{place}"
-    start = f"{name} --executor slurm" if on_cluster else name
+    start = name + flags
     own_failures = [status for status in found if status.own_state is RunState.FAILED]
     if not found:
         return f"no runs yet: opera-bench run SWEEP{place}"
     if own_failures:
         first = own_failures[0].run.run_id
         return f"see why: opera-bench logs {first}{place}\ntry again: opera-bench retry {start}"
-    if any(status.state is RunState.RUNNING for status in found):
-        return f"running; follow with: opera-bench status {name} --watch"
+    queued = any(status.own_state is RunState.WAITING for status in found)
+    if left := queued and sum(status.own_state is RunState.PLANNED for status in found):
+        return f"{left} runs are not with SLURM yet; hand over what there is room for: opera-bench run {start}"
+    running = any(status.state is RunState.RUNNING for status in found)
+    if running or queued:
+        return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"
     if any(status.own_state is RunState.CANCELLED for status in found):
         return f"start cancelled runs again: opera-bench retry {start}"
     if all(status.state is RunState.DONE for status in found):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from results.frame import Row
 from results.runs import RunDirectory, RunState
 from results.store import Run, Store, load_runs
+from slurm.errors import InputError
 from slurm.scheduler.commands import Standing, View
 from slurm.scheduler.ledger import Entry, Ledger
 from slurm.scheduler.queue import Queue
+from slurm.scheduler.submission import settle_intents
 
 FOLDER = ".slurm"
 """Below the runs directory: ledger, scripts, code snapshots."""
@@ -29,7 +32,33 @@ def scheduler_views(runs_directory: Path, *, fresh: bool = False) -> dict[str, V
         Ask now, however recent the last answer is.
     """
     folder = runs_directory / FOLDER
-    return Queue(folder).views(fresh=fresh) if folder.is_dir() else {}
+    if not folder.is_dir():
+        return {}
+    ledger = Ledger(folder)
+    if ledger.unsettled():
+        # Of a command that was cut off; of one that submits at this moment, it keeps the lock.
+        with contextlib.suppress(InputError, OSError), ledger.locked_if_free() as free:
+            if free:
+                settle_intents(folder)
+    return Queue(folder).views(fresh=fresh)
+
+
+@contextlib.contextmanager
+def submissions_held_up(runs_directory: Path) -> Iterator[None]:
+    """Begins when no command submits from this directory, and none does before the end of the block.
+
+    Raises
+    ------
+    InputError
+        A submission was cut off, and SLURM does not answer whether it has taken the jobs.
+    """
+    folder = runs_directory / FOLDER
+    if not folder.is_dir():
+        yield
+        return
+    with Ledger(folder).locked():
+        settle_intents(folder)
+        yield
 
 
 def submitted_runs(runs_directory: Path) -> dict[str, Entry]:
@@ -89,14 +118,28 @@ def told_by_scheduler(rows: Iterable[Row], runs_directory: Path) -> list[Row]:
 def knows_better(view: View, run: RunDirectory, state: RunState) -> bool:
     """Whether the scheduler tells how a run stands, and not its directory.
 
-    A heartbeat on another host stays fresh for a while after its job has been ended, which the scheduler saw.
+    A job that is back in the queue will start again, however the attempt before ended. A heartbeat on another host
+    stays fresh for a while after its job has been ended or sent back, which the scheduler saw.
     """
     if state in _UNTOLD:
         return True
-    if state is not RunState.RUNNING or view.standing not in (Standing.CANCELLED, Standing.FAILED):
+    if state is RunState.FAILED:
+        return view.standing is Standing.PENDING and _is_younger(view, run.failure)
+    if state is not RunState.RUNNING:
         return False
     last = (run.read_attempts() or [{}])[-1]
-    return last.get("host") != socket.gethostname() and last.get("scheduler_job_id") == view.slurm_id
+    if last.get("host") == socket.gethostname() or last.get("scheduler_job_id") != view.slurm_id:
+        return False
+    is_back = view.standing is Standing.PENDING and _is_younger(view, run.attempts)
+    return is_back or view.standing in (Standing.CANCELLED, Standing.FAILED)
+
+
+def _is_younger(view: View, path: Path) -> bool:
+    """Whether the scheduler was asked after a file was written, or that is gone by now."""
+    try:
+        return view.asked_at > path.stat().st_mtime
+    except FileNotFoundError:
+        return True
 
 
 def _told_row(row: Row, directory: Path, view: View | None) -> Row:

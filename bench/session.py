@@ -68,7 +68,7 @@ def run_sweep(
     on_cluster = launch.profile is not None
     if isinstance(executor, Scripted) and not dry_run:
         executor.settle()
-    start_again = f"{command} --executor slurm" if on_cluster else command
+    start_again = command + launch.flags
     before = statuses(plan.runs, launch.runs_directory)
     chosen = select(before, retry, on_cluster=on_cluster)
     require_software(chosen, launch.profile)
@@ -83,20 +83,26 @@ def run_sweep(
         for run in chosen:
             print(f"would start {run.run_id}")
         if isinstance(executor, Scripted):
-            print_scripts(executor.scripts(build_jobs(chosen, launch, roots)))
+            print_scripts(executor.scripts(build_jobs(chosen, before, launch, roots)))
         return 0
     if chosen and ask and not confirmed("Start?"):
         return 0
     # What another sweep has computed at this moment, this one wants all the same.
     if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
         write_configs(plan.runs, launch.runs_directory)
-        remember_sweep(sweep.name, plan.run_ids, launch.runs_directory)
+        remember_sweep(sweep, plan.run_ids, launch.runs_directory)
     if chosen:
+        jobs = build_jobs(chosen, before, launch, roots)
         if on_cluster:
             earlier = earlier_ends([run.run_id for run in chosen], launch)
-            hand_over(executor.submit(build_jobs(chosen, launch, roots)), earlier, launch, command)
+            try:
+                handles = executor.submit(jobs)
+            except KeyboardInterrupt:
+                say(f"interrupted; what SLURM has by now: opera-bench status {command}; the same command goes on")
+                return INTERRUPTED
+            hand_over(handles, earlier, launch, command)
             return 0
-        if start(chosen, executor, launch, roots) == INTERRUPTED:
+        if start(jobs, executor, launch) == INTERRUPTED:
             return INTERRUPTED
     finish_sweep(sweep, plan, launch.runs_directory)
     after = statuses(plan.runs, launch.runs_directory)
@@ -106,10 +112,10 @@ def run_sweep(
     return 1 if failed else 0
 
 
-def start(chosen: Sequence[PlannedRun], executor: Executor, launch: Launch, roots: dict[str, str]) -> int:
-    """Run the chosen ones to their ends; the exit status."""
+def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
+    """Run jobs to their ends; the exit status."""
     try:
-        handles = run_jobs(executor, build_jobs(chosen, launch, roots), launch)
+        handles = run_jobs(executor, jobs, launch)
     except KeyboardInterrupt:
         say("interrupted; run the same command to continue")
         return INTERRUPTED
@@ -140,9 +146,8 @@ def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], launch: La
                 path.unlink()
     arrays = {handle.details["slurm_job_id"].partition("_")[0] for handle in taken}
     say(f"{len(taken)} runs are with SLURM, in {len(arrays)} jobs: opera-bench status {command}")
-    if len(taken) < len(handles):
-        held_back = len(handles) - len(taken)
-        say(f"{held_back} more wait for room in the queue (MaxSubmitJobs); the same command tops it up")
+    for reason, count in Counter(h.reason for h in handles if "slurm_job_id" not in h.details).items():
+        say(f"{count} more are {reason}; give the same command again later")
 
 
 def print_scripts(scripts: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ def summary(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 
 
 def _saved_hours(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """``: 480.0 GPU-hours by the profile's time limits``, "more than" where runs are unknown; empty for nothing."""
+    """``: 480.0 GPU-hours by measured rates``, "more than" where runs are unknown; empty for nothing."""
     asked = Counter(run_id for part in plan.parts for run_id in part.run_ids)
     again = {run_id: times - 1 for run_id, times in asked.items() if times > 1}
     known = {run_id: estimates[run_id] for run_id in again if run_id in estimates}
@@ -44,8 +44,7 @@ def _saved_hours(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
         return ""
     bases = [basis.value for basis in Basis if any(found.basis is basis for found in known.values())]
     more = "more than " if len(known) < len(again) else ""
-    most = "up to " if Basis.PROFILE.value in bases and not more else ""
-    return f": {more}{most}{' and '.join(sums)} by {' and '.join(bases)}"
+    return f": {more}{' and '.join(sums)} by {' and '.join(bases)}"
 
 
 def _count(runs: Sequence[PlannedRun]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.computing import check_compute
 from bench.errors import InputError
-from bench.launch import data_roots, find_launch_executor, require_software, write_configs
+from bench.launch import build_jobs, data_roots, find_launch_executor, require_software, write_configs
 from bench.launch_options import Launch
 from bench.plan import PlannedRun
 from bench.session import say, start
@@ -43,7 +43,7 @@ def run_single(
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
         write_configs([run], runs_directory)
-        ended = start([run], find_launch_executor(launch), launch, roots)
+        ended = start(build_jobs([run], [], launch, roots), find_launch_executor(launch), launch)
         if ended:
             return ended
     if rank:

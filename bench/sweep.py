@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -26,12 +28,15 @@ class Sweep:
         What the sweep says itself; its data, tables and figures are joined by those of ``parts``.
     parts
         The included sweeps.
+
+    ``asked_as`` stands for what was typed, file, assignments and all: two sweeps may have one name.
     """
 
     def __init__(self, file: SweepFile, source: Source, parts: tuple[Sweep, ...] = ()) -> None:
         self.file = file
         self.source = source
         self.parts = parts
+        self.asked_as = ""
 
     @property
     def name(self) -> str:
@@ -66,7 +71,10 @@ def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool
     if tiny:
         from bench.tiny import shrink_sweep
 
-        return shrink_sweep(sweep)
+        sweep = shrink_sweep(sweep)
+    place = str(Path(name_or_path).resolve()) if Path(name_or_path).is_file() else name_or_path
+    typed = json.dumps([sweep.name, place, sorted(overrides), tiny])
+    sweep.asked_as = hashlib.sha256(typed.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return sweep
 
 

@@ -6,32 +6,40 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from bench.sweep import Sweep
 from results.runs import write_atomically
 
 SWEEPS = ".sweeps"
-"""Below the runs directory: the run ids that each sweep asked for when it was last started."""
+"""Below the runs directory: the run ids that each sweep, as it was typed, asked for when it was last started."""
 
 
-def remember_sweep(name: str, run_ids: Iterable[str], runs_directory: Path) -> None:
+def remember_sweep(sweep: Sweep, run_ids: Iterable[str], runs_directory: Path) -> None:
     """Note that a sweep wants these runs, so that cancelling another sweep leaves them alone."""
-    folder = runs_directory / SWEEPS
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / f"{name}.json", json.dumps(sorted(run_ids)) + "\n")
+    path = _note(sweep, runs_directory)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"sweep": sweep.name, "run_ids": sorted(run_ids)}) + "\n")
 
 
-def forget_sweep(name: str, runs_directory: Path) -> None:
+def forget_sweep(sweep: Sweep, runs_directory: Path) -> None:
     """The sweep wants nothing any more."""
-    (runs_directory / SWEEPS / f"{name}.json").unlink(missing_ok=True)
+    _note(sweep, runs_directory).unlink(missing_ok=True)
 
 
-def sweeps_by_run(runs_directory: Path) -> dict[str, set[str]]:
-    """The sweeps that asked for each run."""
+def sweeps_by_run(runs_directory: Path, but: Sweep | None = None) -> dict[str, set[str]]:
+    """The names of the sweeps, all ``but`` one, that asked for each run."""
     wanted: dict[str, set[str]] = {}
     for path in sorted((runs_directory / SWEEPS).glob("*.json")):
+        if but is not None and path == _note(but, runs_directory):
+            continue
         try:
-            run_ids = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = json.loads(path.read_text(encoding="utf-8"))
+            name, run_ids = str(note["sweep"]), [str(run_id) for run_id in note["run_ids"]]
+        except (OSError, ValueError, TypeError, KeyError):
             continue
         for run_id in run_ids:
-            wanted.setdefault(str(run_id), set()).add(path.stem)
+            wanted.setdefault(run_id, set()).add(name)
     return wanted
+
+
+def _note(sweep: Sweep, runs_directory: Path) -> Path:
+    return runs_directory / SWEEPS / f"{sweep.asked_as}.json"

@@ -25,7 +25,6 @@ from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import (
     artifact_hashes,
     dataset_reference,
-    difference_from_published,
     imported_reference,
     machine,
     per_class_values,
@@ -124,6 +123,8 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
                     raise RuntimeError(f"{run.run_id} failed in another process, see {run.failure}")
                 yield
                 return
+        if stop_requested():
+            raise Stopped(f"{run.run_id}: stopped while another process computes it")
         if not waited:
             print(f"{run.run_id} is being computed by another process; waiting for it", flush=True)
         waited = True
@@ -150,8 +151,8 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)
     dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
-    if get_rank() == 0 and (difference := difference_from_published(dataset)):
-        print(difference, flush=True)
+    if get_rank() == 0 and dataset.differs:
+        print(f"{dataset.differs}; don't compare with published numbers", flush=True)
     code = software()
     resources = replace(resources, data_root=data_root)
     if stage == PRETRAIN:
@@ -184,7 +185,7 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
         ),
         machine=machine(resources.device, outcome.world_size),
         software=computed.code,
-        compute=resources.compute.chosen() if computed.stage == PRETRAIN else {},
+        compute=_compute_options(resources.compute, outcome) if computed.stage == PRETRAIN else {},
         images_per_second=outcome.images_per_second,
         checkpoints=outcome.checkpoints,
         artifacts=artifact_hashes(run.artifacts),
@@ -192,8 +193,16 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
     )
 
 
+def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any]:
+    """What was asked for, with the size that ``auto`` found."""
+    chosen = options.chosen()
+    if chosen.get("micro_batch_size") == "auto":
+        chosen["micro_batch_size_found"] = outcome.micro_batch_size
+    return chosen
+
+
 def _device(asked: str) -> str:
-    """A device by name; ``auto`` is the GPU of this process among those of its node, where there is one."""
-    if asked != "auto":
-        return asked
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+    """A device by name; ``cuda`` is this process's GPU among those of its node, and ``auto`` too where there is one."""
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if asked == "cuda" else asked

@@ -12,15 +12,15 @@ from pathlib import Path
 from slurm.errors import InputError
 from slurm.graph import check_jobs, encode_arguments
 from slurm.job import Handle, Job, JobState, OnChange
-from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs, slurm_ids_by_name
-from slurm.scheduler.grouping import group_jobs
+from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs
+from slurm.scheduler.grouping import group_jobs, with_parents
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.limits import read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import Batch, script_text
 from slurm.scheduler.snapshot import take_snapshot
-from slurm.scheduler.submission import NoRoomError, element_numbers, give_pickles_their_numbers, submit_batch
+from slurm.scheduler.submission import NoRoomError, element_numbers, settle_intents, submit_batch
 from slurm.scheduler.task import Task
 
 SECONDS_BETWEEN_LOOKS = 10.0
@@ -62,9 +62,16 @@ class SlurmExecutor:
         Begins the name of every SLURM job.
     code
         Copied at submission; jobs import this copy.
+
+    Raises
+    ------
+    InputError
+        The folder's path has characters to which SLURM, or ``PYTHONPATH``, gives a meaning.
     """
 
     def __init__(self, folder: Path, profile: ClusterProfile, label: str, code: CodeToRun) -> None:
+        if any(character in str(folder) for character in "%:\\\n"):
+            raise InputError(f"{folder}: in jobs' paths %, :, \\ and line breaks have a meaning; choose another --runs")
         self._folder = folder
         self._profile = profile
         self._label = label
@@ -75,7 +82,7 @@ class SlurmExecutor:
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         """Hand jobs to the cluster, parents first; see ``slurm.job.Executor``.
 
-        A parent that is neither among ``jobs`` nor held by the scheduler is taken as done.
+        A job whose parent is neither among ``jobs`` nor held by the scheduler waits on this side.
 
         Raises
         ------
@@ -87,7 +94,7 @@ class SlurmExecutor:
         if shutil.which("sbatch") is None:
             raise InputError("there is no SLURM on this machine (no sbatch); use --executor local, or --dry-run")
         with self._ledger.locked():
-            self._settle_intents()
+            settle_intents(self._folder)
             views = self._queue.views(fresh=True)
             handles = {job.id: Handle(job) for job in jobs}
             if any(views[job_id].standing is Standing.SILENT for job_id in handles if job_id in views):
@@ -100,7 +107,10 @@ class SlurmExecutor:
                 if job_id in held:
                     _show(handle, held[job_id])
             cancel_jobs([views[i] for i in handles if i in views and views[i].standing is Standing.NEVER])
-            self._submit_new([job for job in jobs if job.id not in held], handles, held)
+            fit = with_parents([job for job in jobs if job.id not in held], held)
+            for job_id in handles.keys() - held.keys() - {job.id for job in fit}:
+                handles[job_id].reason = "held back: they wait for runs that SLURM has not"
+            self._submit_new(fit, handles, held)
         return list(handles.values())
 
     def settle(self) -> None:
@@ -111,9 +121,9 @@ class SlurmExecutor:
         InputError
             There are some, and SLURM does not answer.
         """
-        if self._ledger.submissions():
+        if self._ledger.unsettled():
             with self._ledger.locked():
-                self._settle_intents()
+                settle_intents(self._folder)
 
     def scripts(self, jobs: Sequence[Job]) -> list[str]:
         """The batch scripts that ``submit`` would hand to ``sbatch`` for these jobs, room for all of them supposed.
@@ -125,7 +135,8 @@ class SlurmExecutor:
         held = {i: str(view.slurm_id) for i, view in self._queue.views().items() if view.standing.is_active}
         texts = []
         shown = {job_id: number for job_id, number in held.items() if job_id not in {job.id for job in jobs}}
-        for number, (group, parents, resources) in enumerate(group_jobs(jobs, self._resources, shown, array_size)):
+        fit = with_parents(jobs, shown)
+        for number, (group, parents, resources) in enumerate(group_jobs(fit, self._resources, array_size)):
             depends_on = tuple(dict.fromkeys(shown[parent] for parent in parents))
             name = f"{self._label}-{number}"
             batch = Batch(name, self._folder / name, len(group), resources, depends_on, self._code_home)
@@ -164,23 +175,6 @@ class SlurmExecutor:
     def _resources(self, job: Job) -> Resources:
         return self._profile.resources(job.stage)
 
-    def _settle_intents(self) -> None:
-        unsettled = [s for s in self._ledger.submissions() if s.slurm_id is None and not s.refused]
-        if not unsettled:
-            return
-        try:
-            found = slurm_ids_by_name(submission.name for submission in unsettled)
-        except ConnectionError as error:
-            raise InputError(f"an earlier submission was cut off, and {error}; try again when it does") from error
-        for submission in unsettled:
-            name = submission.name
-            if name in found:
-                give_pickles_their_numbers(self._folder / name, found[name], submission.job_ids)
-                self._ledger.accepted(name, found[name])
-            else:
-                self._ledger.refused(name)
-        self._queue.forget_answers()
-
     def _submit_new(self, jobs: Sequence[Job], handles: Mapping[str, Handle], held: Mapping[str, View]) -> None:
         if not jobs:
             return
@@ -189,7 +183,7 @@ class SlurmExecutor:
         room = len(jobs) if most is None else max(most - (active_jobs() or 0), 0)
         code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / "code")
         known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
-        for group, parents, resources in group_jobs(jobs, self._resources, known, limits.array_size):
+        for group, parents, resources in group_jobs(jobs, self._resources, limits.array_size):
             fitting = group[:room]
             if any(parent not in known for parent in parents):
                 fitting = ()  # a parent was held back
@@ -210,7 +204,7 @@ class SlurmExecutor:
             for job in fitting:
                 handles[job.id].details["slurm_job_id"] = known[job.id]
             for job in group[len(fitting) :]:
-                handles[job.id].reason = "held back: the cluster takes no more jobs now"
+                handles[job.id].reason = "held back: the queue has no room (MaxSubmitJobs)"
 
     def _submit_batch(
         self, jobs: Sequence[Job], resources: Resources, depends_on: tuple[str, ...], code: Path

@@ -44,7 +44,7 @@ def plan(
         launch = Launch(runs, "slurm", profile=choose_profile(checked, cluster), label=checked.name)
         executor = find_launch_executor(launch)
         assert isinstance(executor, Scripted), "the executor of a profile writes scripts"
-        print_scripts(executor.scripts(build_jobs(select(found, on_cluster=True), launch, {})))
+        print_scripts(executor.scripts(build_jobs(select(found, on_cluster=True), found, launch, {})))
         return
     profile = choose_profile(checked, cluster) if cluster or checked.file.cluster else None
     costs = read_costs(found, runs, profile, datetime.now(UTC))
@@ -61,4 +61,5 @@ def plan(
         start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")
     for line in missing_software(planned.runs, profile):
         print(f"can't run here yet: {line}", file=sys.stderr)
-    print(f"{len(planned.runs)} runs, {len(select(found))} would start: opera-bench run {start}")
+    would_start = select(found, on_cluster=profile is not None)
+    print(f"{len(planned.runs)} runs, {len(would_start)} would start: opera-bench run {start}")

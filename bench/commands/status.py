@@ -9,6 +9,7 @@ import typer
 from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, elsewhere, spelt
 
 SECONDS_BETWEEN_LOOKS = 2.0
+SLURM = " --executor slurm"
 
 
 def status(
@@ -31,6 +32,7 @@ def status(
     from bench.cost import read_costs
     from bench.listing import check_format, print_json, print_status
     from bench.plan import PlannedRun, plan_sweep
+    from bench.scheduled import FOLDER
     from bench.states import runs_on_disk, statuses
     from bench.sweep import load_sweep
 
@@ -39,6 +41,9 @@ def status(
     planned = None if checked is None else plan_sweep(checked).runs
     profile = None if checked is None or checked.file.cluster is None else choose_profile(checked, None)
 
+    flags = "" if profile is None else SLURM
+    if profile is None and (runs / FOLDER).is_dir():
+        flags = f"{SLURM} --cluster NAME"
     command = None if sweep is None else spelt(sweep, runs, tiny=tiny, overrides=set_)
 
     def known_runs() -> tuple[PlannedRun, ...]:
@@ -58,7 +63,7 @@ def status(
         if format_ == "json":
             print_json(found, costs)
         else:
-            print_status(found, costs, command, runs, now, place=elsewhere(runs), on_cluster=profile is not None)
+            print_status(found, costs, command, runs, now, place=elsewhere(runs), flags=flags)
         if not watch:
             return
         try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slurm.errors import InputError
 
+OF_THE_CLIENTS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+"""Variables that tell SLURM's commands which cluster to talk to, and as whom."""
 TIMEOUT_SECONDS = 60
 IDS_PER_CALL = 500
 
@@ -41,11 +44,15 @@ class Standing(enum.StrEnum):
 
 @dataclass(frozen=True)
 class View:
-    """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words."""
+    """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words.
+
+    ``asked_at`` is when, in seconds since the epoch.
+    """
 
     standing: Standing
     detail: str = ""
     slurm_id: str | None = None
+    asked_at: float = 0.0
 
 
 _STANDINGS = {
@@ -98,10 +105,15 @@ def slurm_ids_by_name(names: Iterable[str]) -> dict[str, str]:
     """
     wanted = set(names)
     queued = squeue()
-    accounts = accounts_by_name(wanted)
-    if queued is None or accounts is None:
+    if queued is None:
         raise ConnectionError("the scheduler does not answer")
-    return {row.name: row.slurm_id.partition("_")[0] for row in (*accounts, *queued) if row.name in wanted}
+    found = {row.name: row.slurm_id.partition("_")[0] for row in queued if row.name in wanted}
+    if left := wanted - found.keys():
+        accounts = accounts_by_name(left)
+        if accounts is None:
+            raise ConnectionError("accounting does not answer")
+        found |= {row.name: row.slurm_id.partition("_")[0] for row in accounts if row.name in left}
+    return found
 
 
 def active_jobs() -> int | None:
@@ -122,7 +134,9 @@ def cancel_jobs(views: Sequence[View]) -> None:
     for start in range(0, len(wanted), IDS_PER_CALL):
         command = ["scancel", *wanted[start : start + IDS_PER_CALL]]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=120, check=False, env=plain_environment()
+            )
         except subprocess.TimeoutExpired as error:
             raise InputError("scancel has not answered for two minutes; try again later") from error
         if done.returncode:
@@ -159,10 +173,18 @@ def _accounts(*selection: str) -> tuple[Row, ...] | None:
     return tuple(Row(each[0], each[3], each[1], user_id=each[2]) for each in fields if len(each) == 4)
 
 
+def plain_environment() -> dict[str, str]:
+    """This process's, without what would have SLURM's commands show or touch a part of the jobs, or other ones."""
+    flags = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_")
+    return {name: value for name, value in os.environ.items() if name in OF_THE_CLIENTS or not name.startswith(flags)}
+
+
 def _answer(*command: str, unless: str | None = None) -> str | None:
     """What a command prints; nothing if it fails with the words ``unless``, None if it fails with others."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, env=plain_environment()
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     if done.returncode:

@@ -17,21 +17,22 @@ class Group(NamedTuple):
     resources: Resources
 
 
-def group_jobs(
-    jobs: Sequence[Job], resources_of: Callable[[Job], Resources], held: Collection[str], array_size: int
-) -> list[Group]:
-    """Jobs of equal resources and parents together, ``array_size`` at most; the groups of parents come first.
-
-    Parameters
-    ----------
-    held
-        Ids of jobs that the scheduler has already. A parent that is neither there nor among ``jobs`` is done.
-    """
-    together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
-    here = {job.id for job in jobs}
+def with_parents(jobs: Sequence[Job], held: Collection[str]) -> list[Job]:
+    """Those whose parents are all among them or ``held`` by the scheduler, parents first."""
+    there = set(held)
+    found = []
     for job in _parents_first(jobs):
-        parents = tuple(parent for parent in job.parents if parent in here or parent in held)
-        together.setdefault((parents, resources_of(job)), []).append(job)
+        if there.issuperset(job.parents):
+            there.add(job.id)
+            found.append(job)
+    return found
+
+
+def group_jobs(jobs: Sequence[Job], resources_of: Callable[[Job], Resources], array_size: int) -> list[Group]:
+    """Jobs of equal resources and parents together, ``array_size`` at most; the groups of parents come first."""
+    together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
+    for job in _parents_first(jobs):
+        together.setdefault((job.parents, resources_of(job)), []).append(job)
     return [
         Group(tuple(group[start : start + array_size]), parents, resources)
         for (parents, resources), group in together.items()

@@ -63,6 +63,21 @@ class Ledger:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    @contextlib.contextmanager
+    def locked_if_free(self) -> Iterator[bool]:
+        """The same without waiting: False while another command submits."""
+        with (self._folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def unsettled(self) -> tuple[Submission, ...]:
+        """Batches of which nobody knows whether the scheduler has taken them."""
+        return tuple(each for each in self.submissions() if each.slurm_id is None and not each.refused)
+
     def intend(self, name: str, job_ids: Sequence[str]) -> None:
         """Note a batch that is about to be submitted."""
         self._append({"name": name, "job_ids": list(job_ids), "at": datetime.now(UTC).isoformat()})

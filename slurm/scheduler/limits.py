@@ -8,6 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
+from slurm.scheduler.commands import plain_environment
 from slurm.scheduler.profile import ClusterProfile
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
@@ -26,22 +27,32 @@ class Limits:
 def read_limits(profile: ClusterProfile) -> Limits:
     """What the profile sets, else what the cluster says, else SLURM's defaults."""
     array_size = profile.max_array_size
+    configuration = _output("scontrol", "show", "config")
     if array_size is None:
         # The largest index is one less than MaxArraySize, and indices start at 0.
-        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _output("scontrol", "show", "config"), re.MULTILINE)
+        found = re.search(r"^MaxArraySize\s*=\s*(\d+)", configuration, re.MULTILINE)
         array_size = max(int(found[1]), 1) if found else DEFAULT_MAX_ARRAY_SIZE
     submitted = profile.max_submitted_jobs
-    return Limits(array_size, _submitted_jobs(profile) if submitted is None else submitted)
+    return Limits(array_size, _submitted_jobs(profile, configuration) if submitted is None else submitted)
 
 
-def _submitted_jobs(profile: ClusterProfile) -> int | None:
-    """The strictest MaxSubmitJobs of this user's associations, and for each user of the QOS that jobs will have.
+def _submitted_jobs(profile: ClusterProfile, configuration: str) -> int | None:
+    """The strictest MaxSubmitJobs of this user's associations with the cluster and partitions that jobs go to, and for
+    each user of the QOS that they will have.
 
     What a partition's QOS or a group allows is not read; ``sbatch`` says so when it is reached.
     """
     which = [f"user={getpass.getuser()}", *([f"account={profile.account}"] if profile.account else [])]
-    associations = _accounts("association", *which, columns="MaxSubmit,DefaultQOS")
-    asked = {profile.qos, *(stage.qos for stage in profile.stages.values())} - {None}
+    if cluster := re.search(r"^ClusterName\s*=\s*(\S+)", configuration, re.MULTILINE):
+        which.append(f"cluster={cluster[1]}")
+    stages = (profile, *profile.stages.values())
+    partitions = {"", *(stage.partition for stage in stages)}
+    associations = [
+        (number, qos)
+        for number, qos, partition in _accounts("association", *which, columns="MaxSubmit,DefaultQOS,Partition")
+        if partition in partitions
+    ]
+    asked = {stage.qos for stage in stages} - {None}
     named = asked or {qos for _, qos in associations if qos} or {SLURMS_DEFAULT_QOS}
     numbers = [number for number, _ in associations]
     numbers += [number for name, number in _accounts("qos", columns="Name,MaxSubmitPU") if name in named]
@@ -55,5 +66,7 @@ def _accounts(what: str, *which: str, columns: str) -> list[list[str]]:
 
 def _output(*command: str) -> str:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=True, env=plain_environment()
+        ).stdout
     return ""

@@ -1,7 +1,8 @@
 """The scheduler's own word on jobs: one ``squeue`` and at most one ``sacct``, whatever the number of jobs.
 
 Answers are kept for a while in a file beside the ledger, longer where the controller is slow or does not answer, so
-that no number of commands and watchers adds up to a burden. What ended is asked for once.
+that no number of commands and watchers adds up to a burden. The accounts are asked once about what ended; the queue
+may have it back, since an administrator can requeue what failed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Queue:
             return {}
         kept = self._read()
         ended: dict[str, list[str]] = kept.get("ended", {})
-        open_entries = [entry for entry in entries.values() if _ended_view(entry, ended) is None]
+        open_entries = [entry for entry in entries.values() if not _has_succeeded(entry, ended)]
         is_recent = 0 <= time.time() - kept.get("at", 0) < kept.get("seconds_kept", 0)
         covers = {entry.name for entry in open_entries} <= set(kept.get("asked", ()))
         if open_entries and (fresh or not is_recent or not covers):
@@ -56,7 +57,7 @@ class Queue:
         found = {}
         for entry in entries.values():
             view = _ended_view(entry, ended) or shown.get(_key(entry.name, entry.slurm_id))
-            found[entry.job_id] = view or _missing_view(entry, kept)
+            found[entry.job_id] = replace(view or _missing_view(entry, kept), asked_at=kept.get("at", 0.0))
         return found
 
     def forget_answers(self) -> None:
@@ -68,7 +69,8 @@ class Queue:
         names = {entry.name for entry in entries}
         queued = squeue()
         rows = _by_key(queued or (), names)
-        left = [entry for entry in entries if _key(entry.name, entry.slurm_id) not in rows and entry.slurm_id]
+        known = {**rows, **ended}
+        left = [entry for entry in entries if _key(entry.name, entry.slurm_id) not in known and entry.slurm_id]
         accounts: tuple[Row, ...] | None = ()
         if queued is not None and left:
             accounts = sacct({str(entry.slurm_id).partition("_")[0] for entry in left})
@@ -76,6 +78,7 @@ class Queue:
         seconds = time.monotonic() - started
         views = {key: row.view() for key, row in rows.items()}
         over = {key: [v.standing.value, v.detail, v.slurm_id] for key, v in views.items() if v.standing.is_over}
+        back = {key for key, view in views.items() if view.standing.is_active}
         answered = queued is not None and accounts is not None
         kept = {
             "at": time.time(),
@@ -85,8 +88,8 @@ class Queue:
             "answered": answered,
             "asked": sorted(names),
             "known": sorted({row.name for row in rows.values()}),
-            "views": [[key, *asdict(view).values()] for key, view in views.items()],
-            "ended": {**ended, **over},
+            "views": [[key, view.standing.value, view.detail, view.slurm_id] for key, view in views.items()],
+            "ended": {key: view for key, view in {**ended, **over}.items() if key not in back},
         }
         self._write(kept)
         return kept
@@ -135,6 +138,11 @@ def _is_credible(row: Row) -> bool:
 def _ended_view(entry: Entry, ended: Mapping[str, list[str]]) -> View | None:
     known = ended.get(_key(entry.name, entry.slurm_id))
     return View(Standing(known[0]), known[1], known[2]) if known else None
+
+
+def _has_succeeded(entry: Entry, ended: Mapping[str, list[str]]) -> bool:
+    view = _ended_view(entry, ended)
+    return view is not None and view.standing is Standing.SUCCEEDED
 
 
 def _missing_view(entry: Entry, kept: Mapping[str, Any]) -> View:

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slurm.errors import InputError
+from slurm.scheduler.commands import OF_THE_CLIENTS
 from slurm.scheduler.profile import ClusterProfile, Resources
 
-OF_THE_CLIENTS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
-"""Variables that tell SLURM's commands which cluster to talk to, and as whom."""
-KILLED = 137
-"""The exit status of ``srun`` when its tasks were killed."""
+KILLED, TERMINATED, WARNED = 137, 143, 140
+"""Exit statuses of ``srun`` when ``SIGKILL``, ``SIGTERM`` or ``SIGUSR2`` ended its tasks."""
 SECONDS_TO_MISS_A_NODE = 330
 """SlurmdTimeout is 300 by default."""
+SECONDS_TO_THE_KILL = 600
+"""How long a job that is told to stop waits to be killed. KillWait and GraceTime of clusters are shorter."""
 ANY_NUMBER_OF_TIMEOUTS = 1_000_000
 """submitit counts time-outs down and gives up; a run goes on as often as its work takes."""
 
@@ -51,15 +51,7 @@ class Batch:
 
 
 def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
-    """What submitit's ``SlurmExecutor.update_parameters`` is told about a batch.
-
-    Raises
-    ------
-    InputError
-        A path in which SLURM would read a pattern of its own.
-    """
-    if any(character in str(batch.folder) for character in "%\\\n"):
-        raise InputError(f"{batch.folder}: SLURM gives %, \\ and line breaks in paths a meaning; choose another --runs")
+    """What submitit's ``SlurmExecutor.update_parameters`` is told about a batch."""
     wanted = batch.resources
     additional: dict[str, Any] = {"kill-on-invalid-dep": "yes", **dict(wanted.sbatch)}
     additional |= {"requeue": True} if profile.requeue else {"no-requeue": True}
@@ -102,7 +94,8 @@ def script_text(batch: Batch, profile: ClusterProfile) -> str:
     told = parameters(batch, profile)
     if batch.size > 1:
         told["map_count"] = batch.size
-    return slurm._make_sbatch_string(command, batch.folder, **told)
+    with without_the_shells_flags(batch.resources):
+        return slurm._make_sbatch_string(command, batch.folder, **told)
 
 
 def _memory(gibibytes: float | None) -> str | None:
@@ -127,34 +120,41 @@ def failure_mark(folder: Path, job_number: str) -> Path:
 
 
 def _patience(batch: Batch) -> list[str]:
-    """Lines that put off the end of a job of several nodes whose step was cut off.
+    """Lines that put off the end of a job whose step was cut off, until SLURM says what becomes of it.
 
-    ``srun`` may miss a node long before slurmctld does. That requeues a job whose node is lost, but only one that is
-    still there; one that has ended has failed.
+    It requeues a job that is preempted or whose node is lost, but only one that is still there; one that has ended has
+    failed. A process that does not yet catch signals ends with the first; and of several nodes ``srun`` may miss one
+    long before slurmctld does.
     """
-    if batch.resources.nodes == 1:
-        return []
+    cases = [f"    {TERMINATED} | {WARNED}) sleep {SECONDS_TO_THE_KILL} ;;"]
+    if batch.resources.nodes > 1:
+        cases.append(f"    {KILLED}) sleep {SECONDS_TO_MISS_A_NODE} ;;")
     mark = shlex.quote(str(failure_mark(batch.folder, "")))
     return [
-        "wait_for_a_lost_node() {",
+        "wait_for_slurms_word() {",
         "  code=$?",
-        f'  if [ $code -eq {KILLED} ] && [ ! -e {mark}"$SLURM_JOB_ID" ]; then sleep {SECONDS_TO_MISS_A_NODE}; fi',
+        f'  [ -e {mark}"$SLURM_JOB_ID" ] || case $code in',
+        *cases,
+        "  esac",
         "  exit $code",
         "}",
-        "trap wait_for_a_lost_node EXIT",
+        "trap wait_for_slurms_word EXIT",
     ]
 
 
 @contextlib.contextmanager
 def without_the_shells_flags(wanted: Resources) -> Iterator[None]:
-    """sbatch lets ``SBATCH_…`` of the environment overrule a script, and hands ``SLURM_…`` of a job on to its ``srun``.
+    """sbatch lets ``SBATCH_…`` of the environment overrule a script, and hands ``SLURM_…`` of a job on to its ``srun``;
+    ``SUBMITIT_…`` changes the script.
 
     What runs is to be what was shown, wherever it is submitted from. Only whom to charge and where to queue, if the
     profile leaves that open, is the environment's to say: sites set it for their users.
     """
     left_open = [f"SBATCH_{key.upper()}" for key in ("account", "partition", "qos") if getattr(wanted, key) is None]
     kept_there = (*OF_THE_CLIENTS, *left_open)
-    names = [name for name in os.environ if name.startswith(("SBATCH_", "SLURM_")) and name not in kept_there]
+    names = [
+        name for name in os.environ if name.startswith(("SBATCH_", "SLURM_", "SUBMITIT_")) and name not in kept_there
+    ]
     kept = {name: os.environ.pop(name) for name in names}
     try:
         yield

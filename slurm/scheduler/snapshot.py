@@ -42,7 +42,10 @@ def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -
         for name, path in sources.items():
             target = copying / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, target)
+            try:
+                shutil.copy2(path, target)
+            except OSError as error:  # which names the file that is copied, and not the one that is written
+                raise OSError(error.errno, error.strerror, str(target)) from error
         for name, text in extra.items():
             (copying / name).write_text(text, encoding="utf-8")
         copying.chmod(0o755)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import cast
 
 from slurm.errors import InputError
-from slurm.scheduler.commands import squeue
+from slurm.scheduler.commands import slurm_ids_by_name, squeue
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile
+from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
 from slurm.scheduler.task import Task
 
@@ -55,6 +56,32 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
         number = found
     ledger.accepted(batch.name, number)
     return number
+
+
+def settle_intents(folder: Path) -> None:
+    """Find out about batches whose submission was cut off between the intent and the answer. The ledger is locked.
+
+    Raises
+    ------
+    InputError
+        There are some, and the scheduler does not answer.
+    """
+    ledger = Ledger(folder)
+    unsettled = ledger.unsettled()
+    if not unsettled:
+        return
+    try:
+        found = slurm_ids_by_name(submission.name for submission in unsettled)
+    except ConnectionError as error:
+        raise InputError(f"an earlier submission was cut off, and {error}; try again when it does") from error
+    for submission in unsettled:
+        name = submission.name
+        if name in found:
+            give_pickles_their_numbers(folder / name, found[name], submission.job_ids)
+            ledger.accepted(name, found[name])
+        else:
+            ledger.refused(name)
+    Queue(folder).forget_answers()
 
 
 def element_numbers(number: str, size: int) -> list[str]:

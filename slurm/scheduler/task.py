@@ -1,9 +1,8 @@
 """What happens in each process of a SLURM job: join the others, catch signals, call the function, or go on later.
 
-A job is told to stop twice over. ``SIGUSR2`` comes from ``--signal``, some time before the time limit (and before
-preemption, where the site sends it): the job saves its state and puts itself back into the queue. ``SIGTERM`` comes
-when SLURM is about to kill: at preemption, ``scontrol requeue``, the time limit and ``scancel``. Whether the job comes
-back is then SLURM's decision; the job saves its state and waits for the end.
+A job is told to stop twice over (``slurm.scheduler.signals``). After ``SIGUSR2`` it saves its state and puts itself
+back into the queue, or, where the profile forbids that, waits for an end that SLURM calls by its name. After
+``SIGTERM`` whether the job comes back is SLURM's decision; the job saves its state and waits for the end.
 """
 
 from __future__ import annotations
@@ -15,17 +14,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from slurm import stop
 from slurm._call import call
 from slurm._child import redirect_to
-from slurm.scheduler.script import failure_mark
+from slurm.scheduler.script import SECONDS_TO_THE_KILL, failure_mark
+from slurm.scheduler.signals import catch_signals, ignore_signals
 
 SECONDS_BETWEEN_REQUESTS = 5
-SECONDS_TO_THE_KILL = 600
-"""How long a stopped job waits to be killed. KillWait and GraceTime of clusters are shorter."""
 
 
 @dataclass
@@ -46,16 +43,13 @@ class Task:
         redirect_to(_log_of(Path(self.log_path), group.rank))
         job = JobEnvironment()
         print(f"SLURM job {job.job_id}, process {group.rank} of {group.world_size} on {_node()}", flush=True)
-        told = _catch_signals()
+        told = catch_signals()
         try:
             call(self.function, self.arguments)
         except stop.Stopped as stopped:
             print(stopped, flush=True)
-            if signal.SIGTERM not in told:
-                if not self.requeue:
-                    raise
-                if group.rank == 0:
-                    _requeue(job.job_id)
+            if signal.SIGTERM not in told and self.requeue and group.rank == 0:
+                _requeue(job.job_id)
             _wait_for_the_kill()
         except stop.PeerLost as lost:
             # A peer that failed ends this process with it, and one whose node was lost has the job requeued. An end
@@ -66,32 +60,13 @@ class Task:
         except Exception:
             failure_mark(job.paths.folder, os.environ["SLURM_JOB_ID"]).touch()
             raise
-        _ignore_signals()
+        ignore_signals()
 
     def checkpoint(self) -> Any:
         """What submitit submits again when the signal comes before this task has begun: the same."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def _catch_signals() -> set[signal.Signals]:
-    """Turn the scheduler's signals into a wish to stop; the set fills with those that came."""
-    told: set[signal.Signals] = set()
-
-    def note(number: int, _: FrameType | None) -> None:
-        told.add(signal.Signals(number))
-        stop.request_stop()
-
-    for number in (signal.SIGUSR2, signal.SIGTERM):
-        signal.signal(number, note)
-    return told
-
-
-def _ignore_signals() -> None:
-    """Python gives signals back their defaults as it ends: a warning that comes then would kill a job that is done."""
-    for number in (signal.SIGUSR2, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _requeue(job_id: str) -> None:

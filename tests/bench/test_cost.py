@@ -127,7 +127,7 @@ def test_without_a_rate_the_profile_is_taken(tmp_path: Path) -> None:
     found = cost(tmp_path, pretraining(), GPU_CLUSTER)
     assert (found.left, found.seconds_left, found.unit) == (2 * 8 * 10, 36_000, Unit.GPU)
     assert found.basis is not None
-    assert found.basis.value == "the profile's time limits"
+    assert found.basis.value == "the profile's time limits, one attempt each"
     assert cost(tmp_path, evaluation(pretraining(), "knn"), GPU_CLUSTER).left == 8 * 0.5
     found = cost(tmp_path, pretraining(), PROCESSOR_CLUSTER)
     assert (found.left, found.unit) == (8.0, Unit.PROCESSOR)
@@ -228,9 +228,37 @@ def test_plan_says_where_hours_come_from(tmp_path: Path, capsys: pytest.CaptureF
     print_planned_hours(read_costs(found, tmp_path, GPU_CLUSTER, NOW))
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["stage", "to", "run", "GPU-hours", "from"],
-        ["pretrain", "2", "240.0", "measured", "rates", "and", "the", "profile's", "time", "limits"],
-        ["knn", "1", "4.00", "the", "profile's", "time", "limits"],
-        ["total", "3", "244.0", "measured", "rates", "and", "the", "profile's", "time", "limits"],
+        [
+            "pretrain",
+            "2",
+            "240.0",
+            "measured",
+            "rates",
+            "and",
+            "the",
+            "profile's",
+            "time",
+            "limits,",
+            "one",
+            "attempt",
+            "each",
+        ],
+        ["knn", "1", "4.00", "the", "profile's", "time", "limits,", "one", "attempt", "each"],
+        [
+            "total",
+            "3",
+            "244.0",
+            "measured",
+            "rates",
+            "and",
+            "the",
+            "profile's",
+            "time",
+            "limits,",
+            "one",
+            "attempt",
+            "each",
+        ],
     ]
 
 
@@ -251,7 +279,18 @@ def test_the_commands_take_the_profile_that_is_named(
     assert "GPU-hours" not in command("plan", sweep, "--runs", runs).out, "nothing is known"
     # 4 pretrainings × 4 nodes × 8 GPUs × 48 h, and 4 probes × 8 GPUs × 24 h.
     shown = command("plan", sweep, "--runs", runs, "--cluster", "a100-multinode").out.splitlines()
-    assert shown[-2].split() == ["total", "8", "6,912.0", "the", "profile's", "time", "limits"]
+    assert shown[-2].split() == [
+        "total",
+        "8",
+        "6,912.0",
+        "the",
+        "profile's",
+        "time",
+        "limits,",
+        "one",
+        "attempt",
+        "each",
+    ]
     named = write_sweep(SWEEP + "cluster: {name: mine, gpus_per_node: 2, hours: 3}\n")
     jobs = json.loads(command("status", named, "--runs", runs, "--format", "json").out)["jobs"]
     assert jobs == json.loads(command("plan", named, "--runs", runs, "--format", "json").out)["jobs"]
@@ -260,7 +299,7 @@ def test_the_commands_take_the_profile_that_is_named(
         "hours_used": 0.0,
         "hours_left": 6.0,
         "hours_unit": "GPU-hours",
-        "hours_left_from": "the profile's time limits",
+        "hours_left_from": "the profile's time limits, one attempt each",
     }
     assert ["total", "4", "4", "48.0"] in [
         line.split() for line in command("status", named, "--runs", runs).out.splitlines()

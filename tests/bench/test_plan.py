@@ -64,8 +64,10 @@ def test_a_setting_that_is_a_list_keeps_its_list(planned: Callable[..., Plan]) -
     )
     (config,) = pretrainings(planned(sweep_of(one)))
     assert [view["crop_scale"][0] for view in config["views"]] == [0.1, 0.2]
-    two = one.replace("views: [", "views: [[").replace("]}]}", "]}], [{crop_scale: [0.3, 1]}]]}")
-    assert [len(config["views"]) for config in pretrainings(planned(sweep_of(two)))] == [2, 1]
+    other = "[{crop_scale: [0.3, 1]}, {crop_scale: [0.4, 1]}]"
+    two = one.replace("views: [", "views: [[").replace("]}]}", f"]}}], {other}]}}")
+    both = [[view["crop_scale"][0] for view in config["views"]] for config in pretrainings(planned(sweep_of(two)))]
+    assert both == [[0.1, 0.2], [0.3, 0.4]]
     probes = "[{probe: {crop_scale: [0.1, 0.9], epochs: [1, 2]}}]"
     runs = planned(sweep_of("{method: opera, backbone: tiny_vit, dataset: digits}", probes)).runs[1:]
     assert [(r.config["evaluator"]["crop_scale"], r.config["evaluator"]["epochs"]) for r in runs] == [

@@ -40,6 +40,22 @@ def test_a_heartbeat_does_not_outlive_the_job_that_the_scheduler_saw_end(
     assert own_standing(run, View(standing, "", "7_0"))[0] is state
 
 
+def test_a_job_that_was_sent_back_since_it_began_waits(tmp_path: Path) -> None:
+    run = started(tmp_path, "elsewhere", "7_0")
+    began_at = run.attempts.stat().st_mtime
+    assert own_standing(run, View(Standing.PENDING, "BeginTime", "7_0", began_at + 1))[0] is RunState.WAITING
+    assert own_standing(run, View(Standing.PENDING, "Priority", "7_0", began_at - 1))[0] is RunState.RUNNING
+
+
+def test_a_failed_run_whose_job_is_back_in_the_queue_waits(tmp_path: Path) -> None:
+    run = started(tmp_path, "elsewhere", "7_0")
+    run.failure.write_text('{"error": "lost"}')
+    failed_at = run.failure.stat().st_mtime
+    assert own_standing(run, View(Standing.PENDING, "BeginTime", "7_0", failed_at + 1))[0] is RunState.WAITING
+    assert own_standing(run, View(Standing.PENDING, "Priority", "7_0", failed_at - 1))[0] is RunState.FAILED
+    assert own_standing(run, View(Standing.RUNNING, "", "7_0", failed_at + 1))[0] is RunState.FAILED
+
+
 def test_on_this_host_the_lock_is_believed(tmp_path: Path) -> None:
     run = started(tmp_path, socket.gethostname(), "7_0")
     with run.claim() as free:

@@ -148,6 +148,15 @@ def uninterrupted(folder: Path, sweep: Sweep) -> Sweep:
     return calm
 
 
+def shim(folder: Path, name: str, script: str) -> dict[str, str]:
+    """The environment in which ``script`` comes before one of SLURM's commands."""
+    place = folder / "shims"
+    place.mkdir()
+    (place / name).write_text(f"#!/bin/sh\n{script}\n")
+    (place / name).chmod(0o755)
+    return {"PATH": f"{place}:{os.environ['PATH']}"}
+
+
 def one_pretraining(epochs: int, *, cluster: str = "test", evaluate: str = "[knn]") -> str:
     """A sweep of one pretraining, ``STEPS_PER_EPOCH`` steps an epoch, and its evaluations."""
     return f"""\

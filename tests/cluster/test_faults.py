@@ -29,17 +29,21 @@ def test_a_process_that_is_killed_fails_its_run_and_retry_goes_on(tmp_path: Path
     assert_done_in(sweep, attempts=2)
 
 
+def test_a_job_that_failed_and_is_requeued_by_hand_is_not_submitted_again(tmp_path: Path) -> None:
+    sweep = under_way(tmp_path, one_pretraining(LONG))
+    (number, *_) = sweep.slurm_ids()
+    os.kill(int(sweep.directory("pretrain").read_attempts()[-1]["pid"]), signal.SIGKILL)
+    sweep.wait(lambda states: states == {"failed": 2}, "the run and the one that waits for it have failed")
+    ask("scontrol", "requeue", number)
+    sweep.wait(lambda states: "failed" not in states, "the job is in the queue again, or runs")
+    sweep("retry", "--executor", "slurm", "--yes")
+    assert_done_in(sweep, attempts=2)
+    assert sorted(sweep.submitted().values()) == [1, 2], "the evaluation was dropped, and only that is submitted again"
+
+
 def test_an_administrator_requeues_the_job(tmp_path: Path) -> None:
     sweep = under_way(tmp_path, one_pretraining(LONG))
     ask("scontrol", "requeue", sweep.slurm_ids()[0])
-    assert_done_in(sweep, attempts=2)
-
-
-def test_a_job_that_is_preempted_comes_back(tmp_path: Path) -> None:
-    preemptible = "{name: p, partition: preemptible, nodes: 1, memory_gb_per_node: 2, sbatch: {nodelist: n2}}"
-    sweep = under_way(tmp_path, one_pretraining(LONG, cluster=preemptible))
-    urgent = ["--partition=urgent", "--nodelist=n2", "--exclusive", "--mem=0", f"--output={tmp_path}/urgent.log"]
-    ask("sbatch", *urgent, "--wrap=sleep 2")
     assert_done_in(sweep, attempts=2)
 
 
@@ -189,87 +193,3 @@ def test_a_full_disk_is_a_clear_failure_and_nothing_is_corrupt(tmp_path: Path) -
         sweep.wait_until_done()
     finally:
         subprocess.run(["umount", "--lazy", str(sweep.runs)], check=False)
-
-
-def test_a_cancellation_that_failed_can_be_repeated(tmp_path: Path) -> None:
-    text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
-    shims = shim(tmp_path, "scancel", "echo Socket timed out >&2; exit 1")
-    sweep = Sweep(tmp_path, text)
-    sweep.submit()
-    process = Sweep(tmp_path, text, shims).start("cancel", "--yes")
-    assert "scancel failed: Socket timed out" in process.communicate(timeout=120)[1]
-    assert process.returncode == 2
-    assert sweep.states() == {"waiting": 2}
-    note = RunDirectory(sweep.directory("pretrain").path).cancelled
-    note.write_text("{}")  # as a command leaves it that was killed before it reached scancel
-    assert "2 runs cancelled" in sweep("cancel", "--yes")
-    assert sweep.states() == {"cancelled": 2}
-
-
-def test_cancelling_one_run_names_who_wants_it_and_what_waits_for_it(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}"))
-    sweep.submit()
-    run_id = sweep.directory("pretrain").path.name
-    said = sweep("cancel", "--yes", of=run_id)
-    assert f"will stop: {run_id}, which faults asked for" in said
-    assert f"will not start, since it waits for that: {sweep.directory('knn').path.name}" in said
-
-
-def test_what_sbatch_took_without_saying_so_is_known(tmp_path: Path) -> None:
-    text = one_pretraining(1, evaluate="[knn, {linear: {epochs: 1}}]")
-    real = ask("which", "sbatch")
-    shims = shim(tmp_path, "sbatch", f'{real} "$@"; echo "sbatch: error: Socket timed out" >&2; exit 1')
-    assert "3 runs are with SLURM" in Sweep(tmp_path, text, shims).submit()
-    sweep = Sweep(tmp_path, text)
-    assert "starting 0 jobs" in sweep.submit()
-    assert_done_in(sweep, attempts=1)
-    assert set(sweep.submitted().values()) == {1}
-
-
-def test_a_command_that_is_killed_while_sbatch_answers_has_submitted_all_the_same(tmp_path: Path) -> None:
-    """The next one finds out by name, before jobs that have started give up waiting."""
-    text = one_pretraining(1, evaluate="[]").replace("method: opera", "method: [opera, moco_v3]")
-    real = ask("which", "sbatch")
-    shims = shim(tmp_path, "sbatch", f'{real} "$@"; kill -9 $PPID')
-    assert Sweep(tmp_path, text, shims).start("run", "--executor", "slurm", "--yes").wait(timeout=120) == -9
-    sweep = Sweep(tmp_path, text)
-    assert "starting 0 jobs" in sweep.submit()
-    sweep.wait_until_done()
-    assert set(sweep.submitted().values()) == {1}
-
-
-def test_submitting_from_within_a_job_with_variables_of_its_own_changes_nothing(tmp_path: Path) -> None:
-    foreign = {"SBATCH_TIMELIMIT": "1", "SBATCH_NO_REQUEUE": "1", "SLURM_MEM_PER_CPU": "100", "SLURM_NTASKS": "7"}
-    sweep = Sweep(tmp_path, one_pretraining(1, cluster="{name: m, memory_gb_per_node: 2, hours: 2}"), foreign)
-    sweep.submit()
-    job = ask("scontrol", "show", "job", sweep.slurm_ids()[0])
-    assert "TimeLimit=02:00:00" in job
-    assert "Requeue=1" in job
-    assert_done_in(sweep, attempts=1)
-
-
-def shim(folder: Path, name: str, script: str) -> dict[str, str]:
-    """The environment in which ``script`` comes before one of SLURM's commands."""
-    place = folder / "shims"
-    place.mkdir()
-    (place / name).write_text(f"#!/bin/sh\n{script}\n")
-    (place / name).chmod(0o755)
-    return {"PATH": f"{place}:{os.environ['PATH']}"}
-
-
-def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> None:
-    text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
-    ours = Sweep(tmp_path, text)
-    ours.submit()
-    theirs = Sweep(tmp_path, text.replace("name: faults", "name: other").replace("[knn]", "[{linear: {epochs: 1}}]"))
-    theirs.submit()
-    said = ours("cancel", "--yes")
-    assert "another sweep wants it: pretrain-" in said
-    assert "will stop: knn-" in said
-    assert "will stop: pretrain-" not in said
-    assert ours.states() == {"waiting": 1, "cancelled": 1}
-    late = Sweep(tmp_path, theirs.text.replace("name: other", "name: late"))
-    assert "starting 0 jobs" in late.submit()
-    assert "nothing else is running or queued" in theirs("cancel", "--yes"), "the late one wants them all"
-    late("cancel", "--yes")
-    assert late.states() == {"cancelled": 2}, "the last who wanted them has cancelled them"

@@ -14,7 +14,7 @@ import pytest
 from slurm.job import Job, JobState
 from slurm.scheduler.profile import ClusterProfile
 from slurm.slurm import CodeToRun, SlurmExecutor
-from tests.cluster.scheduler import ask
+from tests.cluster.scheduler import ask, wait_until
 from tests.cluster.sweeps import Sweep
 
 pytestmark = pytest.mark.usefixtures("slurm_cluster")
@@ -147,6 +147,9 @@ def test_scripts_are_shown_with_the_clusters_limits_and_parents_that_are_queued(
 
 
 def held_now() -> int:
+    """Jobs in the queue, when those that ran have left it."""
+    running = ("squeue", "--me", "--noheader", "--states=RUNNING,COMPLETING")
+    wait_until(lambda: not ask(*running), 60, "what ran before has ended")
     return len(ask("squeue", "--me", "--noheader", "--array", "--format=%i").split())
 
 

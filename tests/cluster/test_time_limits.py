@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.scheduler import ask, service
+from tests.cluster.scheduler import ask, service, wait_until
 from tests.cluster.sweeps import LONG, Sweep, assert_done_in, one_pretraining, under_way, uninterrupted
 
 pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
@@ -56,3 +56,18 @@ def test_a_limit_of_one_minute_takes_several_attempts_to_the_same_numbers(tmp_pa
     log = (sweep.directory("pretrain").logs / "job.log").read_text()
     assert log.count("back into the queue") == attempts - 1
     assert sweep.metrics() == calm.metrics()
+
+
+def test_without_requeueing_the_end_is_called_a_time_limit(tmp_path: Path) -> None:
+    profile = "{name: once, memory_gb_per_node: 2, hours: 1, requeue: false}"
+    sweep = under_way(tmp_path, one_pretraining(LONG, cluster=profile))
+    (number,) = sweep.slurm_ids()[:1]
+    log = sweep.directory("pretrain").logs / "job.log"
+    ask("scancel", "--signal=USR2", number)
+    wait_until(lambda: "the training state is saved" in log.read_text(), 60, "the warning was heeded")
+    ask("scontrol", "update", f"JobId={number}", "TimeLimit=1")
+    sweep.wait(lambda states: states == {"failed": 2}, "SLURM has ended the job at its limit")
+    reasons = [str(job["reason"]) for job in sweep.jobs()]
+    assert reasons[0] == f"SLURM job {number}: TIMEOUT"
+    sweep("retry", "--executor", "slurm", "--yes")
+    assert_done_in(sweep, attempts=2)

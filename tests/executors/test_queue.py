@@ -27,11 +27,34 @@ OURS, THEIRS = os.getuid(), os.getuid() + 1
 def test_what_only_the_accounts_take_for_running_is_somebody_elses_or_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, state: str, standing: Standing
 ) -> None:
-    for name, script in (("squeue", "true"), ("sacct", f"echo '7|{state}|{user}|first'")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    ledger = Ledger(tmp_path)
+    stand_in(tmp_path, squeue="true", sacct=f"echo '7|{state}|{user}|first'")
+    submitted(tmp_path)
+    assert Queue(tmp_path).views()["a"].standing is standing
+
+
+def test_the_queue_may_have_back_what_had_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    submitted(tmp_path)
+    asked = tmp_path / "asked"
+    stand_in(tmp_path, squeue="true", sacct=f"echo >>'{asked}'; echo '7|FAILED|{OURS}|first'")
+    assert Queue(tmp_path).views()["a"].standing is Standing.FAILED
+    assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.FAILED
+    assert len(asked.read_text().splitlines()) == 1, "the accounts are asked once"
+    stand_in(tmp_path, squeue="echo '7|PENDING|BeginTime|first'", sacct="exit 1")
+    assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.PENDING
+    stand_in(tmp_path, squeue="true", sacct=f"echo '7|COMPLETED|{OURS}|first'")
+    assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.SUCCEEDED
+
+
+def submitted(folder: Path) -> None:
+    ledger = Ledger(folder)
     ledger.intend("first", ["a"])
     ledger.accepted("first", "7")
-    assert Queue(tmp_path).views()["a"].standing is standing
+
+
+def stand_in(folder: Path, **commands: str) -> None:
+    """Shell scripts in the place of SLURM's commands."""
+    for name, script in commands.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)

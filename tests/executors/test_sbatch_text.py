@@ -61,6 +61,16 @@ def test_a_dry_run_prints_the_same_scripts_and_leaves_nothing(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "sweep.yaml"]
 
 
+@pytest.mark.parametrize("name", ["100%", "run 23:59"])
+def test_a_path_that_jobs_would_read_otherwise_is_refused_before_anything_is_written(name: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(SWEEP, encoding="utf-8")
+    call = [sys.executable, "-m", "bench.cli", "run", str(tmp_path / "sweep.yaml"), "--runs", f"{tmp_path}/{name}"]
+    done = subprocess.run([*call, "--executor", "slurm"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "have a meaning; choose another --runs" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
+
+
 @pytest.mark.parametrize("number", range(1, 6))
 def test_bash_accepts_every_script(number: int, tmp_path: Path) -> None:
     text = GOLDEN.read_text(encoding="utf-8").split(f"# ---- sbatch {number} of 5\n")[1].split("# ---- sbatch")[0]

@@ -228,7 +228,9 @@ def test_the_summary_says_what_the_runs_it_saves_would_have_taken() -> None:
     limits = {True: Estimate(36_000, 8, Unit.GPU, Basis.PROFILE), False: Estimate(1_800, 1, Unit.GPU, Basis.PROFILE)}
     estimates = {run.run_id: limits[run.stage == "pretrain"] for run in paper.runs}
     hours = 80 * saved[True] + 0.5 * saved[False]
-    assert summary(paper, estimates).endswith(f": up to {hours:,.1f} GPU-hours by the profile's time limits")
+    assert summary(paper, estimates).endswith(
+        f": {hours:,.1f} GPU-hours by the profile's time limits, one attempt each"
+    )
 
     # One shared pretraining was measured, on processors; of one nothing is known.
     shared = [run.run_id for run in paper.runs if run.stage == "pretrain" and asked[run.run_id] > 1]
@@ -236,7 +238,7 @@ def test_the_summary_says_what_the_runs_it_saves_would_have_taken() -> None:
     del estimates[shared[1]]
     hours -= 80 * (asked[shared[0]] + asked[shared[1]] - 2)
     processors = 6 * (asked[shared[0]] - 1)
-    bases = "measured rates and the profile's time limits"
+    bases = "measured rates and the profile's time limits, one attempt each"
     end = f": more than {hours:,.1f} GPU-hours and {processors:,.1f} processor-hours by {bases}"
     assert summary(paper, estimates).endswith(end)
 
