@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/opera-bench run digits --runs demo --yes
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -81,17 +81,22 @@ def _choose_run(run_id: str, runs_directory: Path) -> Cancellation:
 
 def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[PlannedRun]:
     """Those that run or wait, and those of which a command that was cut off noted only that they should stop."""
-    views = scheduler_views(runs_directory, fresh=True)
-    if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in runs):
-        raise InputError(
-            "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
-        )
+    views = _views_of(runs, runs_directory)
     return [
         status.run
         for status in statuses(runs, runs_directory)
         if status.own_state in _UNFINISHED
         or (status.own_state is RunState.CANCELLED and _is_held(views.get(status.run.run_id)))
     ]
+
+
+def _views_of(runs: Sequence[PlannedRun], runs_directory: Path) -> dict[str, View]:
+    views = scheduler_views(runs_directory, fresh=True)
+    if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in runs):
+        raise InputError(
+            "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
+        )
+    return views
 
 
 def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int:
@@ -119,9 +124,12 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
         return 0
     with submissions_held_up(runs_directory):
-        _stop(chosen.stop, runs_directory)
+        # Somebody may have asked for some of them meanwhile.
+        others = {} if chosen.sweep is None else sweeps_by_run(runs_directory, but=chosen.sweep)
+        stop = [run for run in chosen.stop if run.run_id not in others]
+        _stop(stop, runs_directory)
     _withdraw(chosen, runs_directory)
-    say(f"{len(chosen.stop)} runs cancelled")
+    say(f"{len(stop)} runs cancelled")
     return 0
 
 
@@ -133,7 +141,7 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     InputError
         As of ``cancel_runs``.
     """
-    views = scheduler_views(runs_directory, fresh=True)
+    views = _views_of(runs, runs_directory)
     held = {run.run_id: views[run.run_id] for run in runs if _is_held(views.get(run.run_id))}
     others = [RunDirectory(runs_directory / run.run_id) for run in runs if run.run_id not in held]
     here = [run for run in others if run.state() is RunState.RUNNING]

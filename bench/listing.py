@@ -197,7 +197,8 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
         first = own_failures[0].run.run_id
         return f"see why: opera-bench logs {first}{place}\ntry again: opera-bench retry {start}"
     queued = any(status.own_state is RunState.WAITING for status in found)
-    if left := queued and sum(status.own_state is RunState.PLANNED for status in found):
+    planned = (status for status in found if status.own_state is RunState.PLANNED)
+    if left := queued and sum(status.state is not RunState.FAILED for status in planned):
         return f"{left} runs are not with SLURM yet; hand over what there is room for: opera-bench run {start}"
     running = any(status.state is RunState.RUNNING for status in found)
     if running or queued:

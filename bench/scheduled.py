@@ -21,6 +21,7 @@ FOLDER = ".slurm"
 """Below the runs directory: ledger, scripts, code snapshots."""
 _UNTOLD = {RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN}
 """States in which a run's directory does not tell how it stands with the scheduler."""
+_NO_SUCCESS = (Standing.FAILED, Standing.CANCELLED, Standing.NEVER)
 
 
 def scheduler_views(runs_directory: Path, *, fresh: bool = False) -> dict[str, View]:
@@ -39,7 +40,7 @@ def scheduler_views(runs_directory: Path, *, fresh: bool = False) -> dict[str, V
         # Of a command that was cut off; of one that submits at this moment, it keeps the lock.
         with contextlib.suppress(InputError, OSError), ledger.locked_if_free() as free:
             if free:
-                settle_intents(folder)
+                settle_intents(folder, give_up=False)
     return Queue(folder).views(fresh=fresh)
 
 
@@ -69,12 +70,12 @@ def submitted_runs(runs_directory: Path) -> dict[str, Entry]:
 def was_dropped(run_id: str, parents: Iterable[str], submitted: Mapping[str, Entry], views: Mapping[str, View]) -> bool:
     """Whether a job that was cancelled was so by the scheduler itself, since one that it waited for did not succeed.
 
-    That one may have been submitted again since, by another sweep that wants it too.
+    That one may have been submitted again since, by another sweep that wants it too, or be back in the queue.
     """
     own = submitted.get(run_id)
     for parent in parents:
         view, entry = views.get(parent), submitted.get(parent)
-        if view is not None and view.standing in (Standing.FAILED, Standing.CANCELLED, Standing.NEVER):
+        if view is not None and (view.had_failed or view.standing in _NO_SUCCESS):
             return True
         if own is not None and entry is not None and entry.submitted_at > own.submitted_at:
             return True

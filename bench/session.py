@@ -87,6 +87,8 @@ def run_sweep(
         return 0
     if chosen and ask and not confirmed("Start?"):
         return 0
+    if chosen and ask and on_cluster:
+        before = statuses(plan.runs, launch.runs_directory)  # a parent may have ended while the person thought
     # What another sweep has computed at this moment, this one wants all the same.
     if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
         write_configs(plan.runs, launch.runs_directory)

@@ -29,7 +29,8 @@ class Sweep:
     parts
         The included sweeps.
 
-    ``asked_as`` stands for what was typed, file, assignments and all: two sweeps may have one name.
+    ``asked_as`` stands for what was typed, file, assignments and all: two sweeps may have one name. ``path`` is the
+    file, None for a sweep that comes with the package.
     """
 
     def __init__(self, file: SweepFile, source: Source, parts: tuple[Sweep, ...] = ()) -> None:
@@ -37,6 +38,7 @@ class Sweep:
         self.source = source
         self.parts = parts
         self.asked_as = ""
+        self.path: str | None = None
 
     @property
     def name(self) -> str:
@@ -72,8 +74,8 @@ def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool
         from bench.tiny import shrink_sweep
 
         sweep = shrink_sweep(sweep)
-    place = str(Path(name_or_path).resolve()) if Path(name_or_path).is_file() else name_or_path
-    typed = json.dumps([sweep.name, place, sorted(overrides), tiny])
+    sweep.path = str(Path(name_or_path).resolve()) if Path(name_or_path).is_file() else None
+    typed = json.dumps([sweep.name, sweep.path, sorted(overrides), tiny])
     sweep.asked_as = hashlib.sha256(typed.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return sweep
 

@@ -17,7 +17,8 @@ def remember_sweep(sweep: Sweep, run_ids: Iterable[str], runs_directory: Path) -
     """Note that a sweep wants these runs, so that cancelling another sweep leaves them alone."""
     path = _note(sweep, runs_directory)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps({"sweep": sweep.name, "run_ids": sorted(run_ids)}) + "\n")
+    note = {"sweep": sweep.name, "file": sweep.path, "run_ids": sorted(run_ids)}
+    write_atomically(path, json.dumps(note) + "\n")
 
 
 def forget_sweep(sweep: Sweep, runs_directory: Path) -> None:
@@ -34,7 +35,10 @@ def sweeps_by_run(runs_directory: Path, but: Sweep | None = None) -> dict[str, s
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
             name, run_ids = str(note["sweep"]), [str(run_id) for run_id in note["run_ids"]]
+            is_gone = note["file"] is not None and not Path(note["file"]).exists()
         except (OSError, ValueError, TypeError, KeyError):
+            continue
+        if is_gone:  # renamed or thrown away: nobody can cancel that sweep any more
             continue
         for run_id in run_ids:
             wanted.setdefault(run_id, set()).add(name)

@@ -82,7 +82,13 @@ def execute(
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     where = _device(device)
     with process_group(torch.device(where)), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
-        if agreed(run.record.exists(), torch.device(where)):
+        try:
+            done = agreed(run.record.exists(), torch.device(where))
+        except Exception as error:
+            if is_loss_of_a_peer(error):  # it was stopped while it waited for the run
+                raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
+            raise
+        if done:
             return
         resources = Resources(where, num_workers, None, ComputeOptions(**(compute or {})), stop_requested)
         _attempt(run, resources, data_roots, source)
@@ -99,7 +105,7 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
             write_atomically(run.record, record.model_dump_json(indent=2) + "\n")
             discard_training_state(run.path)
     except StoppedEarly as stopped:
-        raise Stopped(f"{run.run_id}: {stopped}") from stopped
+        raise Stopped(f"{run.run_id}: {stopped}", progressed=stopped.progressed) from stopped
     except Exception as error:
         if is_loss_of_a_peer(error):
             raise PeerLost(f"{run.run_id}: another process went away: {error}") from error

@@ -12,7 +12,14 @@ _requested = threading.Event()
 
 
 class Stopped(Exception):  # noqa: N818
-    """The job ended early because it was asked to, and can be started again to go on from what it saved."""
+    """The job ended early because it was asked to, and can be started again to go on from what it saved.
+
+    ``progressed`` is whether it saved anything; one that did not would end at the same place again.
+    """
+
+    def __init__(self, message: str, *, progressed: bool = True) -> None:
+        super().__init__(message)
+        self.progressed = progressed
 
 
 class PeerLost(Exception):  # noqa: N818

@@ -68,6 +68,10 @@ class StopHook(Hook):
         self.should_stop = should_stop
         self.device = device
         self.directory = directory
+        self.began_at = 0
+
+    def before_train(self, runner: Any) -> None:
+        self.began_at = runner.iter
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
@@ -77,26 +81,37 @@ class StopHook(Hook):
         done = runner.iter + 1
         if by_iteration:
             self._save(runner, f"{_STOPPED}{done}.pth")
-        raise StoppedEarly(f"stopped in training, at iteration {done} of {runner.max_iters}")
+        has_saved = by_iteration or runner.iter - batch_idx > self.began_at
+        raise StoppedEarly(f"stopped in training, at iteration {done} of {runner.max_iters}", progressed=has_saved)
 
     def after_train_epoch(self, runner: Any) -> None:
         if agreed(self.should_stop(), self.device):
             raise StoppedEarly(f"stopped in training, after iteration {runner.iter} of {runner.max_iters}")
 
+    def after_train(self, runner: Any) -> None:
+        """The library has its last checkpoint by now."""
+        note = self.directory / LAST_CHECKPOINT
+        if runner.rank == 0 and note.exists():
+            self._remove_but(note.read_text(encoding="utf-8"))
+
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if agreed(self.should_stop(), self.device):
-            raise StoppedEarly(f"stopped in the test, after batch {batch_idx + 1}")
+            has_trained = runner.iter > self.began_at
+            raise StoppedEarly(f"stopped in the test, after batch {batch_idx + 1}", progressed=has_trained)
 
     def _save(self, runner: Any, name: str) -> None:
-        """As the library does between its intervals, and without the one of an earlier stop."""
+        """As the library does at its intervals."""
         runner.save_checkpoint(str(self.directory), name, by_epoch=False)
         if runner.rank == 0:
-            path = self.directory / name
             note = self.directory / ".last_checkpoint.tmp"
-            note.write_text(str(path), encoding="utf-8")
+            note.write_text(str(self.directory / name), encoding="utf-8")
             note.replace(self.directory / LAST_CHECKPOINT)
-            for earlier in set(self.directory.glob(f"{_STOPPED}*.pth")) - {path}:
-                earlier.unlink()
+            self._remove_but(name)
+
+    def _remove_but(self, noted: str) -> None:
+        for path in self.directory.glob(f"{_STOPPED}*.pth"):
+            if path.name != Path(noted).name:
+                path.unlink()
 
 
 class KeepExamples(Hook):

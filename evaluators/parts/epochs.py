@@ -64,7 +64,11 @@ def run_epochs(
         for name, part in state.items():
             part.load_state_dict(saved[name])
     for epoch in range(first, epochs):
-        train_loss = train_epoch(epoch)
+        try:
+            train_loss = train_epoch(epoch)
+        except StoppedEarly as stopped:
+            stopped.progressed = epoch > first
+            raise
         judged = judge()
         best = max(judged["top1"], metrics.get("best_top1", 0.0))
         metrics = {**judged, "best_top1": best, "train_loss": train_loss}

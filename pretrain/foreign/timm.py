@@ -50,10 +50,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
     backbone = {name: tensor for name, tensor in state.items() if name not in _CLASSIFIER}
     left_out = tuple(name for name in _CLASSIFIER if name in state)
     geometry = vit.checked_geometry(backbone, "timm ViT")
-    for name, actual in sizes(geometry).items():
-        said = facts.sizes.get(name, actual)
-        if said not in (actual, [actual, actual]):
-            raise InputError(f"config.json: {name} is {said}, and the weights are of {name} {actual:g}")
+    _refuse_other_sizes(facts, geometry)
     return Imported(backbone, _num_heads(backbone, facts, geometry, bool(left_out)), left_out=left_out)
 
 
@@ -89,6 +86,17 @@ def sizes(geometry: vit.VitGeometry) -> dict[str, int | float]:
         "depth": geometry.depth,
         "mlp_ratio": geometry.mlp_width / geometry.width,
     }
+
+
+def _refuse_other_sizes(facts: Facts, geometry: vit.VitGeometry) -> None:
+    for name, actual in sizes(geometry).items():
+        said = facts.sizes.get(name)
+        if name == "mlp_ratio" and isinstance(said, int | float):
+            agrees = int(geometry.width * said) == geometry.mlp_width  # as timm rounds it
+        else:
+            agrees = said in (None, actual, [actual, actual])
+        if not agrees:
+            raise InputError(f"config.json: {name} is {said}, and the weights are of {name} {actual:g}")
 
 
 def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeometry, has_classifier: bool) -> int:

@@ -46,13 +46,15 @@ class Standing(enum.StrEnum):
 class View:
     """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words.
 
-    ``asked_at`` is when, in seconds since the epoch.
+    ``asked_at`` is when it was asked, in seconds since the epoch; ``had_failed`` whether the job is back after an end
+    that was none of success.
     """
 
     standing: Standing
     detail: str = ""
     slurm_id: str | None = None
     asked_at: float = 0.0
+    had_failed: bool = False
 
 
 _STANDINGS = {
@@ -161,7 +163,8 @@ def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
 
 
 def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
-    return _accounts(f"--name={','.join(sorted(names))}", "--starttime=now-7days")
+    """Whoever submitted them: several people may share a runs directory."""
+    return _accounts(f"--name={','.join(sorted(names))}", "--starttime=now-7days", "--allusers")
 
 
 def _accounts(*selection: str) -> tuple[Row, ...] | None:

@@ -46,12 +46,9 @@ def _submitted_jobs(profile: ClusterProfile, configuration: str) -> int | None:
     if cluster := re.search(r"^ClusterName\s*=\s*(\S+)", configuration, re.MULTILINE):
         which.append(f"cluster={cluster[1]}")
     stages = (profile, *profile.stages.values())
-    partitions = {"", *(stage.partition for stage in stages)}
-    associations = [
-        (number, qos)
-        for number, qos, partition in _accounts("association", *which, columns="MaxSubmit,DefaultQOS,Partition")
-        if partition in partitions
-    ]
+    partitions = {name for stage in stages for name in (stage.partition or "").split(",")} | {""}
+    rows = _accounts("association", *which, columns="MaxSubmit,DefaultQOS,Partition")
+    associations = [(row[0], row[1]) for row in rows if len(row) == 3 and row[2] in partitions]
     asked = {stage.qos for stage in stages} - {None}
     named = asked or {qos for _, qos in associations if qos} or {SLURMS_DEFAULT_QOS}
     numbers = [number for number, _ in associations]

@@ -51,21 +51,25 @@ class Queue:
         is_recent = 0 <= time.time() - kept.get("at", 0) < kept.get("seconds_kept", 0)
         covers = {entry.name for entry in open_entries} <= set(kept.get("asked", ()))
         if open_entries and (fresh or not is_recent or not covers):
-            kept = self._ask(open_entries, ended)
+            kept = self._ask(open_entries, ended, set(kept.get("had_failed", ())))
             ended = kept["ended"]
         shown = {key: View(Standing(word), *rest) for key, word, *rest in kept.get("views", ())}
         found = {}
         for entry in entries.values():
             view = _ended_view(entry, ended) or shown.get(_key(entry.name, entry.slurm_id))
-            found[entry.job_id] = replace(view or _missing_view(entry, kept), asked_at=kept.get("at", 0.0))
+            found[entry.job_id] = replace(
+                view or _missing_view(entry, kept),
+                asked_at=kept.get("asked_at", 0.0),
+                had_failed=_key(entry.name, entry.slurm_id) in kept.get("had_failed", ()),
+            )
         return found
 
     def forget_answers(self) -> None:
         """Ask anew next time; what ended is asked for again as well."""
         self._file.unlink(missing_ok=True)
 
-    def _ask(self, entries: list[Entry], ended: dict[str, list[str]]) -> dict[str, Any]:
-        started = time.monotonic()
+    def _ask(self, entries: list[Entry], ended: dict[str, list[str]], had_failed: set[str]) -> dict[str, Any]:
+        asked_at, started = time.time(), time.monotonic()
         names = {entry.name for entry in entries}
         queued = squeue()
         rows = _by_key(queued or (), names)
@@ -82,6 +86,7 @@ class Queue:
         answered = queued is not None and accounts is not None
         kept = {
             "at": time.time(),
+            "asked_at": asked_at,
             "seconds_kept": min(
                 max(SECONDS_KEPT, SLOW_FACTOR * seconds), LONGEST_KEPT_SECONDS if answered else LONGEST_SILENCE_SECONDS
             ),
@@ -90,6 +95,7 @@ class Queue:
             "known": sorted({row.name for row in rows.values()}),
             "views": [[key, view.standing.value, view.detail, view.slurm_id] for key, view in views.items()],
             "ended": {key: view for key, view in {**ended, **over}.items() if key not in back},
+            "had_failed": sorted(had_failed | (back & ended.keys())),
         }
         self._write(kept)
         return kept

@@ -20,6 +20,8 @@ SECONDS_TO_MISS_A_NODE = 330
 """SlurmdTimeout is 300 by default."""
 SECONDS_TO_THE_KILL = 600
 """How long a job that is told to stop waits to be killed. KillWait and GraceTime of clusters are shorter."""
+SECONDS_OF_DOUBT = 120
+"""The same where one process that failed by itself may have ended the others: ``srun`` tells of the signal alone."""
 ANY_NUMBER_OF_TIMEOUTS = 1_000_000
 """submitit counts time-outs down and gives up; a run goes on as often as its work takes."""
 
@@ -74,8 +76,9 @@ def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
         "signal_delay_s": profile.seconds_before_limit,
         "stderr_to_stdout": True,
         "setup": [*wanted.setup, *_environment(batch), *(_patience(batch) if profile.requeue else [])],
-        # One process that ends badly must not leave the others waiting for it.
-        "srun_args": ["--kill-on-bad-exit=1"],
+        # One process that ends badly must not leave the others waiting for it. Since SLURM 22.05 srun does not take the
+        # processors of a task over from sbatch, and binds each process to one.
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={wanted.cpus_per_process}"],
         "additional_parameters": additional,
     }
     return {name: value for name, value in told.items() if value is not None}
@@ -126,16 +129,20 @@ def _patience(batch: Batch) -> list[str]:
     failed. A process that does not yet catch signals ends with the first; and of several nodes ``srun`` may miss one
     long before slurmctld does.
     """
-    cases = [f"    {TERMINATED} | {WARNED}) sleep {SECONDS_TO_THE_KILL} ;;"]
+    seconds = SECONDS_TO_THE_KILL if batch.resources.processes == 1 else SECONDS_OF_DOUBT
+    cases = [f"    {TERMINATED} | {WARNED}) sleep {seconds} ;;"]
     if batch.resources.nodes > 1:
         cases.append(f"    {KILLED}) sleep {SECONDS_TO_MISS_A_NODE} ;;")
-    mark = shlex.quote(str(failure_mark(batch.folder, "")))
+    mark = f'{shlex.quote(str(failure_mark(batch.folder, "")))}"$SLURM_JOB_ID"'
     return [
+        f"rm -f {mark}",
+        "trap_of_the_setup=$(trap -p EXIT)",
         "wait_for_slurms_word() {",
         "  code=$?",
-        f'  [ -e {mark}"$SLURM_JOB_ID" ] || case $code in',
+        f"  [ -e {mark} ] || case $code in",
         *cases,
         "  esac",
+        '  if [ -n "$trap_of_the_setup" ]; then eval "set -- $trap_of_the_setup"; eval "$3"; fi',
         "  exit $code",
         "}",
         "trap wait_for_slurms_word EXIT",

@@ -25,12 +25,7 @@ def catch_signals() -> set[signal.Signals]:
 
     for number in (signal.SIGUSR2, signal.SIGTERM):
         signal.signal(number, note)
-    # Held back around a fork, so that the worker begins with it.
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
-        after_in_child=_end_with_the_parent_only,
-    )
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_end_with_the_parent_only)
     return told
 
 
@@ -38,6 +33,18 @@ def ignore_signals() -> None:
     """Python gives signals back their defaults as it ends: a warning that comes then would kill a job that is done."""
     for number in (signal.SIGUSR2, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+_mask_of_thread = threading.local()
+
+
+def _hold() -> None:
+    """Hold ``SIGTERM`` back around a fork, so that the worker begins with that."""
+    _mask_of_thread.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _release() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _mask_of_thread.before)
 
 
 def _end_with_the_parent_only() -> None:

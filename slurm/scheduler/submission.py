@@ -58,8 +58,14 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
     return number
 
 
-def settle_intents(folder: Path) -> None:
+def settle_intents(folder: Path, *, give_up: bool = True) -> None:
     """Find out about batches whose submission was cut off between the intent and the answer. The ledger is locked.
+
+    Parameters
+    ----------
+    give_up
+        What the scheduler does not know, it has not taken: said by a command that submits or cancels. A look is too
+        early for that, while a slow ``sbatch`` outlives the command that called it.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def settle_intents(folder: Path) -> None:
         if name in found:
             give_pickles_their_numbers(folder / name, found[name], submission.job_ids)
             ledger.accepted(name, found[name])
-        else:
+        elif give_up:
             ledger.refused(name)
     Queue(folder).forget_answers()
 

@@ -1,7 +1,8 @@
 """What happens in each process of a SLURM job: join the others, catch signals, call the function, or go on later.
 
 A job is told to stop twice over (``slurm.scheduler.signals``). After ``SIGUSR2`` it saves its state and puts itself
-back into the queue, or, where the profile forbids that, waits for an end that SLURM calls by its name. After
+back into the queue, or, where the profile forbids that or there was nothing to save, waits for an end that SLURM calls
+by its name. After
 ``SIGTERM`` whether the job comes back is SLURM's decision; the job saves its state and waits for the end.
 """
 
@@ -48,9 +49,13 @@ class Task:
             call(self.function, self.arguments)
         except stop.Stopped as stopped:
             print(stopped, flush=True)
-            if signal.SIGTERM not in told and self.requeue and group.rank == 0:
+            near_the_limit = signal.SIGTERM not in told
+            goes_on = self.requeue and stopped.progressed
+            if near_the_limit and goes_on and group.rank == 0:
                 _requeue(job.job_id)
-            _wait_for_the_kill()
+            elif near_the_limit and not stopped.progressed:
+                print("nothing was saved since it began, so it would end here again: give it more hours", flush=True)
+            _wait_for_the_kill(patient=near_the_limit and not goes_on)
         except stop.PeerLost as lost:
             # A peer that failed ends this process with it, and one whose node was lost has the job requeued. An end
             # of its own would come before that, and count as the job's failure.
@@ -86,9 +91,17 @@ def _requeue(job_id: str) -> None:
         time.sleep(SECONDS_BETWEEN_REQUESTS)
 
 
-def _wait_for_the_kill() -> None:
-    """An end of its own would count as success or failure; SLURM, which ends this job, knows better."""
+def _wait_for_the_kill(*, patient: bool) -> None:
+    """An end of its own would count as success or failure; SLURM, which ends this job, knows better.
+
+    Parameters
+    ----------
+    patient
+        It ends the job at the time limit, however long before that it has warned.
+    """
     time.sleep(SECONDS_TO_THE_KILL)
+    while patient:
+        time.sleep(SECONDS_TO_THE_KILL)
     sys.exit(1)
 
 

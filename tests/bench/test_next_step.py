@@ -23,6 +23,7 @@ RUNNING, WAITING, PLANNED, DONE = RunState.RUNNING, RunState.WAITING, RunState.P
             "2 runs are not with SLURM yet; hand over what there is room for: opera-bench run s --executor slurm",
         ),
         ([WAITING, WAITING], [WAITING, WAITING], "queued; follow with: opera-bench status s --watch"),
+        ([WAITING, PLANNED], [WAITING, RunState.FAILED], "queued; follow with: opera-bench status s --watch"),
         ([DONE, PLANNED], [DONE, PLANNED], "next: opera-bench run s --executor slurm"),
     ],
 )

@@ -28,3 +28,5 @@ def test_two_files_of_one_name_and_two_assignments_to_one_file_are_four_sweeps(
     (tmp_path / "a.yaml").write_text(SWEEP + "evaluate: [knn]\n")
     forget_sweep(load_sweep(str(tmp_path / "a.yaml")), tmp_path)
     assert set(sweeps_by_run(tmp_path)) == {"run-0", "run-2", "run-3", "shared"}
+    (tmp_path / "b.yaml").rename(tmp_path / "c.yaml")
+    assert set(sweeps_by_run(tmp_path)) == {"run-0", "shared"}, "nobody can cancel by a name that is gone"

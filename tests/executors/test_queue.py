@@ -42,9 +42,11 @@ def test_the_queue_may_have_back_what_had_failed(tmp_path: Path, monkeypatch: py
     assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.FAILED
     assert len(asked.read_text().splitlines()) == 1, "the accounts are asked once"
     stand_in(tmp_path, squeue="echo '7|PENDING|BeginTime|first'", sacct="exit 1")
-    assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.PENDING
+    view = Queue(tmp_path).views(fresh=True)["a"]
+    assert (view.standing, view.had_failed) == (Standing.PENDING, True)
     stand_in(tmp_path, squeue="true", sacct=f"echo '7|COMPLETED|{OURS}|first'")
-    assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.SUCCEEDED
+    view = Queue(tmp_path).views(fresh=True)["a"]
+    assert (view.standing, view.had_failed) == (Standing.SUCCEEDED, True), "what waited for it had been dropped"
 
 
 def submitted(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from slurm.stop import Stopped
+from tests.cluster.scheduler import wait_until
+
 ROOT = Path(__file__).resolve().parent.parent.parent
+JOB = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "1"}
 RUN_TASK = "import sys; from slurm.scheduler.task import Task; Task('job', *sys.argv[1:], requeue=True)()"
 
 
@@ -29,7 +34,7 @@ def run_as_task(folder: Path, function: Callable[..., None], arguments: str) -> 
     return subprocess.run(
         [sys.executable, "-c", RUN_TASK, f"{__name__}:{function.__name__}", arguments, str(folder / "job.log")],
         cwd=ROOT,
-        env={**os.environ, "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "1"},
+        env={**os.environ, **JOB},
         start_new_session=True,
         timeout=60,
     )
@@ -42,6 +47,35 @@ def test_a_signal_in_the_last_moments_of_a_process_leaves_its_success_alone(
     pytest.importorskip("submitit")
     done = run_as_task(tmp_path, send_oneself_at_the_very_end, f'{{"number": {number.value}}}')
     assert done.returncode == 0, (tmp_path / "job.log").read_text()
+
+
+def stop_at_the_limit(progressed: bool) -> None:
+    os.kill(os.getpid(), signal.SIGUSR2)
+    raise Stopped("stopped", progressed=progressed)
+
+
+@pytest.mark.parametrize("progressed", [True, False])
+def test_only_what_gets_further_goes_back_into_the_queue(tmp_path: Path, progressed: bool) -> None:
+    """Else it would end at the same place for ever; SLURM ends it at the limit, and says so."""
+    pytest.importorskip("submitit")
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\necho \"$@\" >'{tmp_path}/asked'\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    function = f"{__name__}:{stop_at_the_limit.__name__}"
+    log, asked = tmp_path / "job.log", tmp_path / "asked"
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN_TASK, function, json.dumps({"progressed": progressed}), str(log)],
+        cwd=ROOT,
+        env={**os.environ, **JOB, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    try:
+        expected = "back into the queue" if progressed else "give it more hours"
+        wait_until(lambda: log.exists() and expected in log.read_text(), 60, "it says what follows")
+        wait_until(lambda: asked.exists() or not progressed, 10, "it has asked")
+        assert process.poll() is None, "it waits for the kill"
+    finally:
+        process.kill()
+        process.wait()
+    assert asked.exists() == progressed
 
 
 def load_while_a_stranger_ends_the_worker() -> None:

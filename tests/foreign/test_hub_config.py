@@ -62,6 +62,7 @@ def test_a_network_that_is_none_of_ours_is_refused(
 
 def test_what_leaves_the_network_as_it_is_may_stand_there(folder: Path) -> None:
     reconfigure(folder, {"img_size": [16, 16], "in_chans": 3, "num_classes": 10, "drop_path_rate": 0.1})
+    reconfigure(folder, {"mlp_ratio": 4.001, "depth": None})
     assert read_checkpoint(folder).header.backbone == "tiny_vit"
 
 

@@ -113,6 +113,7 @@ KILLED = {
         ("segmentation", 62, r"in the test, after batch 1$", 60),
         ("detection", 13, r"in training, at iteration 13 of 30", 10),
         ("detection", 10, r"in training, after iteration 10 of 30", 10),
+        ("detection", 4, r"in training, at iteration 4 of 30", 0),
     ],
 )
 @needs("mmseg")
@@ -123,8 +124,9 @@ def test_a_training_that_is_asked_to_stop_continues(
     checkpoint = make_checkpoint("tiny_resnet")
     case = KILLED[name]
     left = iter(range(looks - 1))
-    with pytest.raises(StoppedEarly, match=where):
+    with pytest.raises(StoppedEarly, match=where) as stopped:
         evaluate(name, checkpoint, tmp_path / "run", should_stop=lambda: next(left, None) is None, **case.options)
+    assert stopped.value.progressed == (goes_on_after > 0)
     asked: list[int] = []
     for _ in range(2):  # the second time there is nothing left to train
         asked.append(0)
@@ -136,6 +138,7 @@ def test_a_training_that_is_asked_to_stop_continues(
         metrics = evaluate(name, checkpoint, tmp_path / "run", should_stop=count, **case.options)
         assert set(metrics) == case.metrics
     assert asked[0] - asked[1] == case.iterations - goes_on_after
+    assert not list((tmp_path / "run" / "checkpoints").rglob("stopped_*"))
 
 
 @pytest.mark.slow
