@@ -10,9 +10,16 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadFileScheduling
 
+CLUSTER = "tests/cluster/"
+
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their children with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the cluster come first: they take longest, and all but them can be shared out."""
+    items.sort(key=lambda item: not item.nodeid.startswith(CLUSTER))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -26,7 +33,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
     class OneCluster(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            cluster = "tests/cluster/"
-            return cluster if nodeid.startswith(cluster) else super()._split_scope(nodeid)
+            return CLUSTER if nodeid.startswith(CLUSTER) else super()._split_scope(nodeid)
 
     return OneCluster(config, log) if config.getvalue("dist") == "loadfile" else None

@@ -69,5 +69,3 @@ def test_without_requeueing_the_end_is_called_a_time_limit(tmp_path: Path) -> No
     sweep.wait(lambda states: states == {"failed": 2}, "SLURM has ended the job at its limit")
     reasons = [str(job["reason"]) for job in sweep.jobs()]
     assert reasons[0] == f"SLURM job {number}: TIMEOUT"
-    sweep("retry", "--executor", "slurm", "--yes")
-    assert_done_in(sweep, attempts=2)
