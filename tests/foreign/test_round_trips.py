@@ -139,9 +139,11 @@ def built_by_mmseg(usage: str) -> Any:
 
     ensure_operators()  # before anything imports mmcv: what came without operators stays without them
     import mmseg.models.backbones  # noqa: F401  (registers)
+    from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
-    model = MODELS.build(eval(f"dict({usage})")["backbone"])
+    with DefaultScope.overwrite_default_scope("mmseg"):  # a test before may have left that of mmdet
+        model = MODELS.build(eval(f"dict({usage})")["backbone"])
     model.init_weights()
     model.eval()  # a ResNet of OpenMMLab returns nothing from it
     return model
