@@ -21,6 +21,7 @@ from slurm.scheduler.profile import ClusterProfile
 from tests.bench.conftest import SWEEP, Ended
 from tests.results.synthetic import evaluation, make_record, pretraining, run_id_of, write_run
 
+BY_LIMITS = ["the", "profile's", "time", "limits,", "one", "attempt", "each"]
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 A100 = "NVIDIA A100-SXM4-80GB"
 EPYC = "AMD EPYC 7763 64-Core Processor"
@@ -228,37 +229,9 @@ def test_plan_says_where_hours_come_from(tmp_path: Path, capsys: pytest.CaptureF
     print_planned_hours(read_costs(found, tmp_path, GPU_CLUSTER, NOW))
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["stage", "to", "run", "GPU-hours", "from"],
-        [
-            "pretrain",
-            "2",
-            "240.0",
-            "measured",
-            "rates",
-            "and",
-            "the",
-            "profile's",
-            "time",
-            "limits,",
-            "one",
-            "attempt",
-            "each",
-        ],
-        ["knn", "1", "4.00", "the", "profile's", "time", "limits,", "one", "attempt", "each"],
-        [
-            "total",
-            "3",
-            "244.0",
-            "measured",
-            "rates",
-            "and",
-            "the",
-            "profile's",
-            "time",
-            "limits,",
-            "one",
-            "attempt",
-            "each",
-        ],
+        ["pretrain", "2", "240.0", "measured", "rates", "and", *BY_LIMITS],
+        ["knn", "1", "4.00", *BY_LIMITS],
+        ["total", "3", "244.0", "measured", "rates", "and", *BY_LIMITS],
     ]
 
 
@@ -279,18 +252,7 @@ def test_the_commands_take_the_profile_that_is_named(
     assert "GPU-hours" not in command("plan", sweep, "--runs", runs).out, "nothing is known"
     # 4 pretrainings × 4 nodes × 8 GPUs × 48 h, and 4 probes × 8 GPUs × 24 h.
     shown = command("plan", sweep, "--runs", runs, "--cluster", "a100-multinode").out.splitlines()
-    assert shown[-2].split() == [
-        "total",
-        "8",
-        "6,912.0",
-        "the",
-        "profile's",
-        "time",
-        "limits,",
-        "one",
-        "attempt",
-        "each",
-    ]
+    assert shown[-2].split() == ["total", "8", "6,912.0", *BY_LIMITS]
     named = write_sweep(SWEEP + "cluster: {name: mine, gpus_per_node: 2, hours: 3}\n")
     jobs = json.loads(command("status", named, "--runs", runs, "--format", "json").out)["jobs"]
     assert jobs == json.loads(command("plan", named, "--runs", runs, "--format", "json").out)["jobs"]
