@@ -11,14 +11,11 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
+from evaluators.dense.checkpoints import remove_stopped, save_stopped
 from evaluators.interface import ReportProgress
 from pretrain.distributed import agreed
 from pretrain.engine import NonFiniteLossError
 from pretrain.errors import StoppedEarly
-
-LAST_CHECKPOINT = "last_checkpoint"
-"""The library's note of its last checkpoint's name."""
-_STOPPED = "stopped_"
 
 
 class ReportHook(Hook):
@@ -80,7 +77,7 @@ class StopHook(Hook):
             return
         done = runner.iter + 1
         if by_iteration:
-            self._save(runner, f"{_STOPPED}{done}.pth")
+            save_stopped(runner, self.directory)
         has_saved = by_iteration or runner.iter - batch_idx > self.began_at
         raise StoppedEarly(f"stopped in training, at iteration {done} of {runner.max_iters}", progressed=has_saved)
 
@@ -90,28 +87,13 @@ class StopHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         """The library has its last checkpoint by now."""
-        note = self.directory / LAST_CHECKPOINT
-        if runner.rank == 0 and note.exists():
-            self._remove_but(note.read_text(encoding="utf-8"))
+        if runner.rank == 0:
+            remove_stopped(self.directory)
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if agreed(self.should_stop(), self.device):
             has_trained = runner.iter > self.began_at
             raise StoppedEarly(f"stopped in the test, after batch {batch_idx + 1}", progressed=has_trained)
-
-    def _save(self, runner: Any, name: str) -> None:
-        """As the library does at its intervals."""
-        runner.save_checkpoint(str(self.directory), name, by_epoch=False)
-        if runner.rank == 0:
-            note = self.directory / ".last_checkpoint.tmp"
-            note.write_text(str(self.directory / name), encoding="utf-8")
-            note.replace(self.directory / LAST_CHECKPOINT)
-            self._remove_but(name)
-
-    def _remove_but(self, noted: str) -> None:
-        for path in self.directory.glob(f"{_STOPPED}*.pth"):
-            if path.name != Path(noted).name:
-                path.unlink()
 
 
 class KeepExamples(Hook):

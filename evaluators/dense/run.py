@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from evaluators.dense.checkpoints import latest_checkpoint
 from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
 from evaluators.dense.library import TITLES, Library, versions
 from evaluators.dense.operators import ensure_operators
@@ -129,19 +130,6 @@ def synchronising_runner(device: torch.device) -> Any:
             return synchronise_batch_norm(super().build_model(model), device)
 
     return SynchronisingRunner
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The last checkpoint that was written whole, wherever the run directory has been moved to since.
-
-    The library notes a checkpoint's name in ``last_checkpoint`` once it is written.
-    """
-    try:
-        name = Path((directory / "last_checkpoint").read_text(encoding="utf-8")).name
-    except FileNotFoundError:
-        return None
-    path = directory / name
-    return path if name and path.is_file() else None
 
 
 def _use_device(device: torch.device) -> None:
