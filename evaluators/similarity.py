@@ -124,10 +124,10 @@ def _method(checkpoint: Path, splits: Splits) -> nn.Module:
     InputError
         The configuration can't be read, or the weights are of another method.
     """
-    from pretrain.backbones.lookup import find_backbone
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
     from pretrain.config import PretrainConfig
-    from pretrain.methods.lookup import find_method
+    from pretrain.methods.interface import RunFacts
+    from pretrain.methods.lookup import build_method
 
     weights = checkpoint.parent / METHOD_FILE
     state, header = load_state(weights)
@@ -136,11 +136,11 @@ def _method(checkpoint: Path, splits: Splits) -> nn.Module:
         config = PretrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["config"]["pretrain"])
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not the configuration of the run that wrote {weights.name}") from error
-    family, module = find_backbone(header.backbone), find_method(config.method)
-    method: nn.Module = module.build(
-        module.Config.model_validate(config.method_options),
-        backbone=family.build(header.image_size),
-        feature_dimension=family.INFO.width,
+    method = build_method(
+        config.method,
+        config.method_options,
+        backbone=header.backbone,
+        run=RunFacts(config.epochs, config.global_batch_size, header.image_size),
         num_classes=_class_count(state) or splits.num_classes,
     )
     load_exactly(method, state, what=str(weights))

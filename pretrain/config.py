@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -86,7 +87,12 @@ class RecipeReference(Strict):
 
 
 class OptimizerConfig(Strict):
-    """``base_learning_rate`` is per ``base_batch_size`` images; the rate scales linearly with the global batch."""
+    """Optimiser, learning rate and weight decay of a pretraining.
+
+    The peak rate is ``base_learning_rate`` times the global batch over ``base_batch_size`` (``linear``), or its square
+    root (``sqrt``), or ``base_learning_rate`` itself (``none``). It is reached over the warm-up and then follows
+    ``schedule``.
+    """
 
     name: Literal["lars", "adamw", "sgd"]
     base_learning_rate: float = Field(gt=0)
@@ -99,8 +105,28 @@ class OptimizerConfig(Strict):
         default=True,
         description="AdamW and SGD: whether biases, normalisations and what the backbone exempts decay (LARS: never)",
     )
+    learning_rate_scaling: Literal["linear", "sqrt", "none"] = "linear"
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
     warmup_epochs: float = Field(ge=0)
     final_learning_rate: float = Field(default=0.0, ge=0, description="the floor of the cosine, not scaled")
+    decay_epochs: tuple[float, ...] = Field(default=(), description="steps: epochs from which the rate is multiplied")
+    decay_factor: float = Field(default=0.1, gt=0, lt=1, description="steps: what it is multiplied with at each")
+    final_weight_decay: float | None = Field(
+        default=None, ge=0, description="reached at the end on half a cosine; None keeps weight_decay"
+    )
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of all gradients together")
+
+    @model_validator(mode="after")
+    def _steps_have_epochs(self) -> Self:
+        if bool(self.decay_epochs) != (self.schedule == "steps"):
+            raise ValueError("schedule: steps needs decay_epochs, and decay_epochs needs schedule: steps")
+        return self
+
+    def peak_learning_rate(self, global_batch_size: int) -> float:
+        """The rate at the end of the warm-up."""
+        ratio = global_batch_size / self.base_batch_size
+        scales: dict[str, float] = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}
+        return self.base_learning_rate * scales[self.learning_rate_scaling]
 
 
 class ViewConfig(Sparse):

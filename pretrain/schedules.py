@@ -1,17 +1,17 @@
-"""Learning rate and target momentum as functions of training progress.
-
-Source: MoCo-v3's official pretraining loop, which sets both at every iteration.
-"""
+"""Learning rate, weight decay and target momentum as functions of training progress. Imports no torch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 
 def warmup_cosine(epoch: float, *, total_epochs: float, warmup_epochs: float, peak: float, floor: float = 0.0) -> float:
     """Linear from 0 to ``peak`` over the warm-up, then half a cosine down to ``floor`` at ``total_epochs``.
 
-    ``epoch`` is fractional: at iteration i of epoch e it is e + i / iterations_per_epoch.
+    ``epoch`` is fractional: at iteration i of epoch e it is e + i / iterations_per_epoch. Source: MoCo-v3's official
+    pretraining loop, which sets the rate at every iteration.
     """
     if epoch < warmup_epochs:
         return peak * epoch / warmup_epochs
@@ -19,6 +19,28 @@ def warmup_cosine(epoch: float, *, total_epochs: float, warmup_epochs: float, pe
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def target_momentum(progress: float, base: float) -> float:
-    """Half a cosine from ``base`` at progress 0 up to 1 at progress 1."""
-    return 1 - (1 - base) * 0.5 * (1 + math.cos(math.pi * progress))
+def warmup_steps(
+    epoch: float, *, warmup_epochs: float, peak: float, decay_epochs: Sequence[float], decay_factor: float
+) -> float:
+    """Linear from 0 to ``peak`` over the warm-up, then times ``decay_factor`` from each of ``decay_epochs`` on.
+
+    With no ``decay_epochs`` the rate stays at ``peak``. Source: MoCo's official ``main_moco.py``.
+    """
+    if epoch < warmup_epochs:
+        return peak * epoch / warmup_epochs
+    return peak * decay_factor ** sum(epoch >= at for at in decay_epochs)
+
+
+def cosine(progress: float, first: float, last: float) -> float:
+    """Half a cosine from ``first`` at progress 0 to ``last`` at progress 1."""
+    return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+MomentumSchedule = Literal["cosine", "linear", "constant"]
+
+
+def target_momentum(progress: float, base: float, schedule: MomentumSchedule = "cosine") -> float:
+    """A target's momentum: ``base`` at progress 0, rising to 1 at progress 1 unless the schedule is constant."""
+    if schedule == "constant":
+        return base
+    return cosine(progress, base, 1.0) if schedule == "cosine" else base + (1 - base) * progress

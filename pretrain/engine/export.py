@@ -15,7 +15,7 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import BACKBONE_FILE, METHOD_FILE, CheckpointHeader, header_path, save_checkpoint
 from pretrain.compute import ComputeOptions
 from pretrain.config import PretrainConfig
-from pretrain.methods.interface import Method
+from pretrain.method import Method
 
 _EPOCH_FILE = re.compile(r"backbone-epoch(\d+)\.safetensors")
 

@@ -69,7 +69,7 @@ class MicroBatchedStep:
             # A context each time: autocast remembers cast weights until it ends, and those cast here have no graph.
             with self.precision.autocast():
                 online.append(self._online(images, place, micro_batch, seed))
-                target.append(self.method.target_features(images))
+                target.append(self.method.target_features(images, place))
         return [_joined(online) for online, _ in parts], [_joined(target) for _, target in parts]
 
     def _heads(

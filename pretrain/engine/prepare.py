@@ -17,7 +17,7 @@ from pretrain.engine.memory import ImagesOfAStep, fitting_micro_batch_size
 from pretrain.engine.microbatch import MicroBatchedStep, normalises_over_the_batch
 from pretrain.engine.step import ComputeGradients, PlainStep, Precision
 from pretrain.errors import InputError
-from pretrain.methods.interface import Method
+from pretrain.method import Method
 
 _PROTOCOL = ("features", "target_features", "loss_from_features")
 

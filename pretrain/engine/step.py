@@ -14,7 +14,7 @@ from pretrain.batch import Batch
 from pretrain.config import PretrainConfig
 from pretrain.distributed import get_world_size
 from pretrain.engine.augmented import AugmentedBatch
-from pretrain.methods.interface import Method
+from pretrain.method import Method
 
 _LOW_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

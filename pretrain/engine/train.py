@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from pretrain.backbones.lookup import find_backbone
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.datasets import open_split
@@ -29,9 +28,10 @@ from pretrain.engine.state import load_training_state, save_training_state
 from pretrain.engine.step import ComputeGradients, Precision
 from pretrain.engine.validation import validate
 from pretrain.errors import InputError, StoppedEarly
-from pretrain.methods.interface import Method
-from pretrain.methods.lookup import find_method
-from pretrain.optim import build_optimizer, set_learning_rate
+from pretrain.method import Method, Step
+from pretrain.methods.interface import RunFacts
+from pretrain.methods.lookup import build_method
+from pretrain.optim import build_optimizer, set_rates
 from pretrain.randomness import STEP, derive_seed
 
 MINUTES_BETWEEN_STATES = 10
@@ -112,19 +112,18 @@ class _Training:
         self.method = self._build()
         self.precision = Precision.of(config, device)
 
-    def _build(self) -> nn.Module:
+    def _build(self) -> Method:
         config = self.config
         torch.manual_seed(config.seed)
-        backbone = find_backbone(config.backbone)
-        module = find_method(config.method)
-        method = module.build(
-            module.Config.model_validate(config.method_options),
-            backbone=backbone.build(config.image_size),
-            feature_dimension=backbone.INFO.width,
+        built = build_method(
+            config.method,
+            config.method_options,
+            backbone=config.backbone,
+            run=RunFacts(config.epochs, config.global_batch_size, config.image_size),
             num_classes=self.images.num_classes,
         )
-        method = synchronise_batch_norm(method, self.device).to(self.device).train()
-        return method.to(memory_format=torch.channels_last) if self.device.type == "cuda" else method
+        method = synchronise_batch_norm(built, self.device).to(self.device).train()
+        return cast(Method, method.to(memory_format=torch.channels_last) if self.device.type == "cuda" else method)
 
     def run(self) -> PretrainOutcome:
         metrics: dict[str, float] = {}
@@ -199,19 +198,26 @@ class _Training:
         return Monitor(every, self.images, val, self.config, self.device, self.num_workers, self.should_stop)
 
     def _monitor(self, monitor: Monitor, epoch: int) -> None:
-        if epoch % monitor.every_epochs == 0 and (seen := monitor.look(cast(Method, self.method).backbone)):
+        if epoch % monitor.every_epochs == 0 and (seen := monitor.look(self.method.backbone)):
             self.report(epoch=epoch, total_epochs=self.config.epochs, values=seen)
 
     def _step(self, raw: RawBatch, optimizer: Optimizer, gradients: ComputeGradients) -> dict[str, Tensor]:
-        config = self.config
-        cast(Method, self.method).on_step(raw.step / self.total_steps)
-        set_learning_rate(optimizer, config, epoch=raw.step / self.steps_per_epoch)
+        """One optimiser step, with every hook of the method in the order in which it is called."""
+        config, method, scaler = self.config, self.method, self.precision.scaler
+        step = Step(raw.step, self.total_steps, raw.step / self.steps_per_epoch, config.epochs)
+        method.before_step(step)
+        set_rates(optimizer, config, step)
         optimizer.zero_grad(set_to_none=True)
         batch = AugmentedBatch(raw, config, self.images.num_classes, self.rank, self.device)
         loss, logs = gradients(batch, derive_seed(config.seed, STEP, raw.step, self.rank))
         require_finite_loss(loss, raw, self.images, self.steps_per_epoch, self.rank, self.checkpoints)
-        self.precision.scaler.step(optimizer)
-        self.precision.scaler.update()
+        scaler.unscale_(optimizer)
+        method.after_backward(step)
+        if config.optimizer.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(method.parameters(), config.optimizer.clip_norm)
+        scaler.step(optimizer)
+        scaler.update()
+        method.after_step(step)
         return {"loss": loss, **logs}
 
     def _restore(self, state: dict[str, Any], optimizer: Optimizer) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.backbones.families.drop_path import draw_paths_at
+from pretrain.backbones.families.vit import freeze_patch_projection
 from pretrain.batch import Batch, Place
 from pretrain.distributed import gather, get_rank
 from pretrain.hierarchy.masking import MaskedPatches
@@ -22,6 +23,7 @@ from pretrain.hierarchy.spaces import (
     SpaceViews,
     represent,
 )
+from pretrain.method import Method, Step
 from pretrain.schedules import target_momentum
 
 
@@ -41,7 +43,7 @@ def build_head(head: Head, input_dimension: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class HierarchicalMethod(nn.Module):
+class HierarchicalMethod(Method):
     """A backbone, the heads of a hierarchy and, if an objective asks for keys, a momentum target of both.
 
     The target follows the online network's parameters before they are used in a step; its batch-normalisation
@@ -52,13 +54,18 @@ class HierarchicalMethod(nn.Module):
         super().__init__()
         self.hierarchy = hierarchy
         self.backbone = backbone
-        if not hierarchy.freeze_stem:
-            self.backbone.requires_grad_(True)
+        if hierarchy.freeze_patch_projection:
+            freeze_patch_projection(backbone)
         dimensions = {BACKBONE: feature_dimension, MASKED_PATCHES: feature_dimension}
         self.heads = nn.ModuleDict()
         for space in hierarchy.spaces:
             self.heads[space.name] = build_head(space.head, dimensions[space.below])
             dimensions[space.name] = space.head.output_dimension
+        self.objectives = nn.ModuleDict()
+        for space in hierarchy.spaces:
+            objective: object = space.objective
+            if isinstance(objective, nn.Module):
+                self.objectives[space.name] = objective
         self.masked_patches = MaskedPatches(feature_dimension, hierarchy.masking) if hierarchy.masking else None
         self.target_backbone: nn.Module | None = None
         if hierarchy.target_momentum is not None:
@@ -67,12 +74,12 @@ class HierarchicalMethod(nn.Module):
                 {space.name: copy.deepcopy(self.heads[space.name]) for space in hierarchy.target_spaces}
             ).requires_grad_(False)
 
-    def on_step(self, progress: float) -> None:
-        """Move the target towards the online network; ``progress`` in [0, 1] sets its momentum."""
+    def before_step(self, step: Step) -> None:
+        """Move the target towards the online network."""
         if self.target_backbone is None:
             return
         assert self.hierarchy.target_momentum is not None
-        momentum = target_momentum(progress, self.hierarchy.target_momentum)
+        momentum = target_momentum(step.progress, self.hierarchy.target_momentum, self.hierarchy.momentum_schedule)
         online: list[Tensor] = [*self.backbone.parameters()]
         target: list[Tensor] = [*self.target_backbone.parameters()]
         for name, head in self.target_heads.items():
@@ -82,10 +89,16 @@ class HierarchicalMethod(nn.Module):
             torch._foreach_mul_(target, momentum)
             torch._foreach_add_(target, [p.detach() for p in online], alpha=1 - momentum)
 
+    def after_step(self, step: Step) -> None:
+        """Tell the objectives that keep state."""
+        for objective in self.objectives.values():
+            if callable(after_step := getattr(objective, "after_step", None)):
+                after_step(step)
+
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
         online = [self.features(images, batch.place(view)) for view, images in enumerate(batch.views)]
-        target = [self.target_features(images) for images in batch.views]
+        target = [self.target_features(images, batch.place(view)) for view, images in enumerate(batch.views)]
         return self.loss_from_features(online, target, batch.labels)
 
     def features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
@@ -104,16 +117,19 @@ class HierarchicalMethod(nn.Module):
         return found
 
     @torch.no_grad()
-    def target_features(self, images: Tensor) -> dict[str, Tensor]:
-        """The same of the target network; empty without one."""
-        return {BACKBONE: self.target_backbone(images)} if self.target_backbone else {}
+    def target_features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
+        """The same of the target network; empty without one, and for views that it does not see."""
+        seen = self.hierarchy.target_views
+        if self.target_backbone is None or (seen is not None and place.view not in seen):
+            return {}
+        return {BACKBONE: self.target_backbone(images)}
 
     def loss_from_features(
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What ``loss`` makes of the networks' features, given per view: heads, keys and objectives."""
         represented = [{**view, **self.represent(view[BACKBONE])} for view in online]
-        keys = [self._gathered_keys(view[BACKBONE]) for view in target] if self.target_backbone else []
+        keys = [self._gathered_keys(view[BACKBONE]) if view else {} for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
         for space in self.hierarchy.spaces:
@@ -124,6 +140,7 @@ class HierarchicalMethod(nn.Module):
                 target=keys,
                 labels=labels,
                 first_key=get_rank() * len(labels),
+                spaces=represented,
             )
             loss, scalars = space.objective.loss(views)
             total = total + space.objective.weight * loss

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pretrain.schedules import MomentumSchedule
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,10 +18,7 @@ CLASS = "class"
 """The space of class labels: its representations are logits."""
 
 MASKED_PATCHES = "masked patches"
-"""The same representation of a partly hidden image, one vector per patch: what Y^mask is seen by (eq. 35).
-
-A space on it is not kept patch by patch: each image's error is all that leaves it.
-"""
+"""Patch tokens of a masked image (eq. 35). Only the per-image loss is returned from spaces above it, not the tokens."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,8 @@ class SpaceViews:
     online
         Per view, this process's representations in the space, shape (B, D); its images' errors, (B,), if it lies
         on masked patches.
+    spaces
+        Per view and space name, this process's representations in every online space, shape (B, D).
     target
         Per view and space name, the target network's representations of all processes, shape (world·B, D).
     labels
@@ -78,10 +79,15 @@ class SpaceViews:
     target: Sequence[Mapping[str, Tensor]]
     labels: Tensor
     first_key: int
+    spaces: Sequence[Mapping[str, Tensor]] = ()
 
 
 class Objective(Protocol):
-    """A supervision on one space. ``weight`` multiplies the sum over the views."""
+    """A supervision on one space. ``weight`` multiplies the sum over the views.
+
+    One that is a torch module may hold state, such as a queue: it is registered with the method, saved and resumed. If
+    it has ``after_step(step)``, that is called after each optimiser step.
+    """
 
     @property
     def weight(self) -> float: ...
@@ -187,7 +193,11 @@ class Hierarchy:
     ----------
     target_momentum
         Base momentum of the target network; None when no objective needs one.
-    freeze_stem
+    momentum_schedule
+        How that momentum rises to 1 over the training.
+    target_views
+        Numbers of the views that the target network sees; None for all.
+    freeze_patch_projection
         Keep the patch projection of a ViT at its random initialisation (MoCo-v3, section 4.4).
     masking
         What is hidden from the spaces above ``MASKED_PATCHES``; None when there are none.
@@ -195,7 +205,9 @@ class Hierarchy:
 
     spaces: tuple[Space, ...]
     target_momentum: float | None = None
-    freeze_stem: bool = True
+    momentum_schedule: MomentumSchedule = "cosine"
+    target_views: tuple[int, ...] | None = None
+    freeze_patch_projection: bool = False
     masking: Masking | None = None
 
     def __post_init__(self) -> None:

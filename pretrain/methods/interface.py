@@ -1,8 +1,10 @@
-"""What the engine asks of a method."""
+"""The shape of a method's module, and what its method may offer beyond ``pretrain.method.Method``. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pretrain.config import Strict
@@ -10,29 +12,35 @@ from pretrain.config import Strict
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pretrain.batch import Batch, Place
+    from pretrain.batch import Place
 
 
-class Method(Protocol):
-    """A torch module that knows its loss. It has the attribute ``backbone``, whose weights are the result."""
+@dataclass(frozen=True)
+class RunFacts:
+    """What a method may need to know of the run it is built for.
 
-    backbone: nn.Module
+    Parameters
+    ----------
+    image_size
+        Side of the full-size views in pixels.
+    assets
+        Files by name that the method reads, such as a tokenizer; their SHA-256 is part of the run's id.
+    """
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The scalar to minimise, and detached scalars worth logging."""
-        ...
-
-    def on_step(self, progress: float) -> None:
-        """Called before every step with the fraction of training done, in [0, 1]."""
-        ...
+    epochs: int
+    global_batch_size: int
+    image_size: int
+    assets: Mapping[str, Path] = field(default_factory=dict)
 
 
-class GradientCachingMethod(Method, Protocol):
+class GradientCachingMethod(Protocol):
     """Optional: a method whose loss is a function of features that each image has by itself.
 
     It can be trained in micro-batches (``pretrain.engine.microbatch``) whose gradients are those of the whole batch.
     Features are tensors by name whose first dimension is the images': a feature vector, or a loss of the image's own.
     """
+
+    backbone: nn.Module
 
     def features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
         """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike.
@@ -42,8 +50,8 @@ class GradientCachingMethod(Method, Protocol):
         """
         ...
 
-    def target_features(self, images: Tensor) -> Mapping[str, Tensor]:
-        """What else the loss needs of the images, without gradient; empty if nothing."""
+    def target_features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
+        """What else the loss needs of the images, without gradient; empty if nothing, as for views it does not use."""
         ...
 
     def loss_from_features(
@@ -53,7 +61,7 @@ class GradientCachingMethod(Method, Protocol):
         ...
 
 
-class ClassifyingMethod(Method, Protocol):
+class ClassifyingMethod(Protocol):
     """Optional: a method that also trains a classifier, whose accuracy on ``val`` belongs to the run's record."""
 
     def class_logits(self, images: Tensor) -> Tensor | None:
@@ -70,4 +78,8 @@ class MethodModule(Protocol):
 
     Config: type[Strict]
 
-    def build(self, config: Any, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module: ...
+    def build(
+        self, config: Any, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts
+    ) -> nn.Module:
+        """The method, a ``pretrain.method.Method``, around a freshly initialised backbone."""
+        ...

@@ -17,6 +17,8 @@ from pretrain.hierarchy import BACKBONE, Head, Hierarchy, InstanceContrast, Spac
 if TYPE_CHECKING:
     from torch import nn
 
+    from pretrain.methods.interface import RunFacts
+
 
 class Config(Strict):
     """Heads, temperature and target of MoCo-v3; the defaults are its ViT recipe."""
@@ -44,7 +46,8 @@ def instance_spaces(config: Config, *, weight: float, scale: float) -> tuple[Spa
 
 
 def hierarchy(config: Config) -> Hierarchy:
-    return Hierarchy(instance_spaces(config, weight=1.0, scale=2 * config.temperature), config.target_momentum)
+    spaces = instance_spaces(config, weight=1.0, scale=2 * config.temperature)
+    return Hierarchy(spaces, config.target_momentum, freeze_patch_projection=True)
 
 
 def check(config: PretrainConfig) -> None:
@@ -59,7 +62,7 @@ def check(config: PretrainConfig) -> None:
         raise InputError(f"views: contrasting needs two of them, not {len(config.views)}")
 
 
-def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:
     from pretrain.hierarchy.module import HierarchicalMethod
 
     return HierarchicalMethod(backbone, feature_dimension, hierarchy(config))

@@ -25,6 +25,8 @@ from pretrain.methods import moco_v3
 if TYPE_CHECKING:
     from torch import nn
 
+    from pretrain.methods.interface import RunFacts
+
 check = moco_v3.check
 
 CLASS_SPACE_LIES_ON = {"A": BACKBONE, "B": "projection", "C": "instance"}
@@ -49,10 +51,10 @@ def hierarchy(config: Config, num_classes: int) -> Hierarchy:
     class_head = Head(config.mlp_layers, config.hidden_dimension, num_classes)
     class_space = Space("class", CLASS_SPACE_LIES_ON[config.arrangement], class_head, ClassLabels(config.class_weight))
     instance = moco_v3.instance_spaces(config, weight=config.instance_weight, scale=scale)
-    return Hierarchy((*instance, class_space), config.target_momentum)
+    return Hierarchy((*instance, class_space), config.target_momentum, freeze_patch_projection=True)
 
 
-def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:
     from pretrain.hierarchy.module import HierarchicalMethod
 
     return HierarchicalMethod(backbone, feature_dimension, hierarchy(config, num_classes))

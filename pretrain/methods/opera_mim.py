@@ -28,6 +28,8 @@ from pretrain.methods import opera
 if TYPE_CHECKING:
     from torch import nn
 
+    from pretrain.methods.interface import RunFacts
+
 
 class Config(opera.Config):
     """OPERA's options and those of the masked-image space."""
@@ -65,7 +67,7 @@ def hierarchy(config: Config, num_classes: int, patch_size: int) -> Hierarchy:
     return replace(above, spaces=(masked, *above.spaces), masking=Masking(config.mask_ratio, config.mask_square))
 
 
-def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:
     from pretrain.backbones.families.vit import patch_size
     from pretrain.hierarchy.module import HierarchicalMethod
 

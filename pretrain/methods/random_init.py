@@ -10,12 +10,14 @@ from pretrain.hierarchy import Hierarchy
 if TYPE_CHECKING:
     from torch import nn
 
+    from pretrain.methods.interface import RunFacts
+
 
 class Config(Strict):
     """There is nothing to set."""
 
 
-def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:
     from pretrain.hierarchy.module import HierarchicalMethod
 
     return HierarchicalMethod(backbone, feature_dimension, Hierarchy(()))

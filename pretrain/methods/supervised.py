@@ -16,6 +16,8 @@ from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 if TYPE_CHECKING:
     from torch import nn
 
+    from pretrain.methods.interface import RunFacts
+
 
 class Config(Sparse):
     UNWRITTEN: ClassVar[tuple[str, ...]] = ("drop_path_rate",)
@@ -27,12 +29,13 @@ class Config(Sparse):
 def hierarchy(config: Config, num_classes: int) -> Hierarchy:
     classifier = Head(1, num_classes, num_classes, bias=True)
     labels = ClassLabels(weight=1.0, label_smoothing=config.label_smoothing)
-    return Hierarchy((Space("class", BACKBONE, classifier, labels),), freeze_stem=False)
+    return Hierarchy((Space("class", BACKBONE, classifier, labels),))
 
 
-def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int) -> nn.Module:
+def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:
     from pretrain.backbones.families.drop_path import set_drop_path
     from pretrain.hierarchy.module import HierarchicalMethod
 
+    backbone.requires_grad_(True)  # the position embedding too, which MoCo-v3's ViT keeps fixed
     set_drop_path(backbone, config.drop_path_rate)
     return HierarchicalMethod(backbone, feature_dimension, hierarchy(config, num_classes))

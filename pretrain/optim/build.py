@@ -1,54 +1,109 @@
-"""From an optimiser's configuration to the optimiser."""
+"""From an optimiser's configuration to the optimiser, and its rates and decays at each step."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
 from pretrain.config import OptimizerConfig, PretrainConfig
+from pretrain.method import Method, Step
 from pretrain.optim.lars import LARS
-from pretrain.schedules import warmup_cosine
+from pretrain.schedules import cosine, warmup_cosine, warmup_steps
+
+FACTOR, CONSTANT, DECAYS = "learning_rate_factor", "constant_learning_rate", "decays_as_configured"
+"""Keys of the optimiser's groups: ``ParameterGroup``'s, and whether the configured weight decay applies."""
 
 
-def build_optimizer(config: OptimizerConfig, model: nn.Module, device: torch.device) -> Optimizer:
-    """The optimiser over the model's trainable parameters; its rate is set anew before every step."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def build_optimizer(config: OptimizerConfig, method: Method, device: torch.device) -> Optimizer:
+    """The optimiser over the method's trainable parameters; its rates are set anew before every step."""
+    groups = _groups(config, method)
     if config.name == "lars":
         return LARS(
-            trainable,
+            groups,
             lr=0.0,
             weight_decay=config.weight_decay,
             momentum=config.momentum,
             trust_coefficient=config.trust_coefficient,
         )
-    groups = [{"params": trainable, "weight_decay": config.weight_decay}]
-    if not config.decay_one_dimensional:
-        exempt = {id(p) for p in trainable if p.ndim <= 1} | _exempted_by_backbone(model)
-        groups = [
-            {"params": [p for p in trainable if id(p) not in exempt], "weight_decay": config.weight_decay},
-            {"params": [p for p in trainable if id(p) in exempt], "weight_decay": 0.0},
-        ]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, fused=device.type == "cuda")
     return torch.optim.SGD(groups, lr=0.0, momentum=config.momentum)
 
 
-def set_learning_rate(optimizer: Optimizer, config: PretrainConfig, *, epoch: float) -> None:
-    """The rate of the step at the fractional ``epoch``, scaled with the global batch."""
-    rate = config.optimizer
+def set_rates(optimizer: Optimizer, config: PretrainConfig, step: Step) -> None:
+    """Set each group's learning rate and weight decay for the step."""
+    settings = config.optimizer
+    peak = settings.peak_learning_rate(config.global_batch_size)
+    rate = learning_rate(settings, step, peak)
+    decay = settings.weight_decay
+    if settings.final_weight_decay is not None:
+        decay = cosine(step.progress, decay, settings.final_weight_decay)
     for group in optimizer.param_groups:
-        group["lr"] = warmup_cosine(
-            epoch,
-            total_epochs=config.epochs,
-            warmup_epochs=rate.warmup_epochs,
-            peak=rate.base_learning_rate * config.global_batch_size / rate.base_batch_size,
-            floor=rate.final_learning_rate,
+        group["lr"] = group[FACTOR] * (peak if group[CONSTANT] else rate)
+        if group[DECAYS]:
+            group["weight_decay"] = decay
+
+
+def learning_rate(config: OptimizerConfig, step: Step, peak: float) -> float:
+    """The scheduled rate of the step, before a group's factor."""
+    if config.schedule == "cosine":
+        return warmup_cosine(
+            step.epoch,
+            total_epochs=step.epochs,
+            warmup_epochs=config.warmup_epochs,
+            peak=peak,
+            floor=config.final_learning_rate,
         )
+    return warmup_steps(
+        step.epoch,
+        warmup_epochs=config.warmup_epochs,
+        peak=peak,
+        decay_epochs=config.decay_epochs,
+        decay_factor=config.decay_factor,
+    )
 
 
-def _exempted_by_backbone(model: nn.Module) -> set[int]:
-    """Identities of the parameters that the backbone names: class token and position embedding of a ViT."""
-    backbone = getattr(model, "backbone", None)
-    names: set[str] = getattr(backbone, "no_weight_decay", set)()
-    return {id(parameter) for name, parameter in model.named_parameters() if name.removeprefix("backbone.") in names}
+def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
+    """torch's parameter groups: those that the method asks for, split by decay, then all other parameters."""
+    exempt = set() if config.decay_one_dimensional or config.name == "lars" else _exempt_from_decay(method)
+    groups: list[dict[str, Any]] = []
+    taken: set[int] = set()
+    asked = method.parameter_groups()
+    for group in asked:
+        parameters = [parameter for parameter in group.parameters if parameter.requires_grad]
+        if taken & {id(parameter) for parameter in parameters}:
+            raise ValueError(f"{type(method).__name__}.parameter_groups: a parameter is in two groups")
+        taken |= {id(parameter) for parameter in parameters}
+        kind = {FACTOR: group.learning_rate_factor, CONSTANT: group.constant_learning_rate}
+        if group.weight_decay is not None:
+            groups.append({"params": parameters, "weight_decay": group.weight_decay, DECAYS: False, **kind})
+        else:
+            groups += _split(parameters, exempt, config.weight_decay, kind)
+    others = [p for p in method.parameters() if p.requires_grad and id(p) not in taken]
+    groups += _split(others, exempt, config.weight_decay, {FACTOR: 1.0, CONSTANT: False})
+    return groups
+
+
+def _split(
+    parameters: list[torch.nn.Parameter], exempt: set[int], weight_decay: float, kind: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A group of the parameters that decay and one of those that are exempt; no empty ones."""
+    decayed = [p for p in parameters if id(p) not in exempt]
+    undecayed = [p for p in parameters if id(p) in exempt]
+    split = [
+        {"params": decayed, "weight_decay": weight_decay, DECAYS: True, **kind},
+        {"params": undecayed, "weight_decay": 0.0, DECAYS: False, **kind},
+    ]
+    return [group for group in split if group["params"]]
+
+
+def _exempt_from_decay(method: Method) -> set[int]:
+    """Identities of biases, normalisations, and what the backbone names: a ViT's class token and position embedding."""
+    names: set[str] = getattr(method.backbone, "no_weight_decay", set)()
+    return {
+        id(parameter)
+        for name, parameter in method.named_parameters()
+        if parameter.ndim <= 1 or name.removeprefix("backbone.") in names
+    }

@@ -15,8 +15,11 @@ from evaluators.similarity import ARTIFACT, KINDS, _cosines, _pairs, evaluate
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import BACKBONE_FILE, METHOD_FILE, save_checkpoint
 from pretrain.errors import InputError
+from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from tests.evaluators.conftest import DIGITS, IMAGE_SIZE, context, resolved, subject
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 OPTIONS = {"mlp_dimension": 32, "embedding_dimension": 16, "hidden_dimension": 16}
 
@@ -27,7 +30,7 @@ def trained(directory: Path, method: str = "opera", options: dict[str, Any] | No
     family, module = find_backbone("tiny_vit"), find_method(method)
     config = module.Config.model_validate(OPTIONS if options is None else options)
     model: Any = module.build(
-        config, backbone=family.build(IMAGE_SIZE), feature_dimension=family.INFO.width, num_classes=10
+        config, backbone=family.build(IMAGE_SIZE), feature_dimension=family.INFO.width, num_classes=10, run=RUN
     )
     header = {
         "backbone": "tiny_vit",

@@ -16,6 +16,8 @@ from pretrain.batch import Batch
 from pretrain.checkpoint import load_backbone, load_exactly, load_state
 from pretrain.foreign.parts.conversion import import_file, write_ours
 from pretrain.foreign.parts.reading import read_foreign
+from pretrain.method import Step
+from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from tests.foreign.layouts import Official, OfficialResNet, OfficialViT, randomise, save_official
 
@@ -48,6 +50,7 @@ def imported(path: Path, folder: Path) -> tuple[nn.Module, Any]:
         backbone=find_backbone(header.backbone).build(header.image_size),
         feature_dimension=find_backbone(header.backbone).INFO.width,
         num_classes=checkpoint.method.num_classes,
+        run=RunFacts(epochs=1, global_batch_size=64, image_size=header.image_size),
     )
     load_exactly(method, state, what="method.safetensors")
     return method.train(), checkpoint
@@ -74,7 +77,7 @@ def test_loss_and_gradients_are_the_layouts_own(
     labels = torch.randint(max(classes, 1), (12,))
     expected = official.train().loss(first, second, labels, MOMENTUM)
     expected.backward()
-    ours.on_step(0.0)
+    ours.before_step(Step(0, 1, 0.0, 1))
     loss, _ = ours.loss(Batch((first, second), labels, torch.arange(12)))
     loss.backward()
 

@@ -14,8 +14,11 @@ from pretrain.config import PretrainConfig
 from pretrain.engine import pretrain
 from pretrain.engine.augmented import AugmentedBatch
 from pretrain.engine.loader import RawBatch
+from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from tests.pretrain.test_engine import tiny_config
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 CPU = torch.device("cpu")
 GLOBAL_BATCH = 64
@@ -34,6 +37,7 @@ def built(config: PretrainConfig, backbone: nn.Module | None = None) -> nn.Modul
         backbone=backbone or info.build(config.image_size),
         feature_dimension=info.INFO.width,
         num_classes=10,
+        run=RUN,
     ).train()
 
 

@@ -13,7 +13,11 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.batch import Batch
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, InstanceContrast, Space
 from pretrain.hierarchy.module import HierarchicalMethod, build_head
+from pretrain.method import Step
 from pretrain.methods import moco_v3, opera, supervised, supervised_mlp
+from pretrain.methods.interface import RunFacts
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 
 def shapes(module: nn.Module) -> list[str]:
@@ -61,7 +65,7 @@ def shapes(module: nn.Module) -> list[str]:
 )
 def test_opera_heads(options: dict[str, object], width: int, expected: dict[str, list[str]]) -> None:
     config = opera.Config.model_validate(options)
-    built = opera.build(config, backbone=nn.Identity(), feature_dimension=width, num_classes=1000)
+    built = opera.build(config, backbone=nn.Identity(), feature_dimension=width, num_classes=1000, run=RUN)
     for name, layers in expected.items():
         assert shapes(built.heads[name]) == layers
     assert list(built.target_heads) == ["projection"], "keys come from the projector, without predictor"
@@ -70,7 +74,7 @@ def test_opera_heads(options: dict[str, object], width: int, expected: dict[str,
 def test_opera_parameter_count_of_vit_small() -> None:
     """ViT-S, a 3-layer projector, a 2-layer predictor and the class head, counted from their shapes."""
     module = find_backbone("vit_small")
-    built = opera.build(opera.Config(), backbone=module.build(224), feature_dimension=384, num_classes=1000)
+    built = opera.build(opera.Config(), backbone=module.build(224), feature_dimension=384, num_classes=1000, run=RUN)
     projector = 384 * 4096 + 2 * 4096 + 4096 * 4096 + 2 * 4096 + 4096 * 256
     predictor = 256 * 4096 + 2 * 4096 + 4096 * 256
     class_head = 256 * 256 + 2 * 256 + 256 * 1000
@@ -90,7 +94,7 @@ def test_opera_loss_written_out(arrangement: str, preset: str) -> None:
         arrangement=arrangement, preset=preset, mlp_dimension=16, embedding_dimension=8, temperature=tau
     )
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
-    method = opera.build(config, backbone=backbone, feature_dimension=10, num_classes=5)
+    method = opera.build(config, backbone=backbone, feature_dimension=10, num_classes=5, run=RUN)
     x1, x2 = torch.randn(7, 3, 2, 2), torch.randn(7, 3, 2, 2)
     labels = torch.tensor([0, 1, 2, 3, 4, 0, 1])
     online, projector, predictor, head = (
@@ -124,7 +128,7 @@ def test_moco_loss_is_the_unweighted_contrast() -> None:
     images = (torch.randn(6, 3, 2, 2), torch.randn(6, 3, 2, 2))
     batch = Batch(images, torch.zeros(6, dtype=torch.long), torch.arange(6))
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
-    built = moco_v3.build(moco_v3.Config(**options), backbone=backbone, feature_dimension=10, num_classes=5)
+    built = moco_v3.build(moco_v3.Config(**options), backbone=backbone, feature_dimension=10, num_classes=5, run=RUN)
     loss, logs = built.loss(batch)
     torch.testing.assert_close(loss.detach(), logs["contrastive_loss"])
 
@@ -132,17 +136,17 @@ def test_moco_loss_is_the_unweighted_contrast() -> None:
 def test_target_moves_before_use_and_by_its_momentum() -> None:
     config = moco_v3.Config(mlp_dimension=16, embedding_dimension=8, target_momentum=0.9)
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(12, 10))
-    method = moco_v3.build(config, backbone=backbone, feature_dimension=10, num_classes=5)
+    method = moco_v3.build(config, backbone=backbone, feature_dimension=10, num_classes=5, run=RUN)
     before = [p.clone() for p in method.target_backbone.parameters()]
     with torch.no_grad():
         for parameter in method.backbone.parameters():
             parameter.add_(1.0)
-    method.on_step(0.0)
+    method.before_step(Step(0, 1, 0.0, 1))
     for old, new, online in zip(before, method.target_backbone.parameters(), method.backbone.parameters(), strict=True):
         torch.testing.assert_close(new, 0.9 * old + 0.1 * online)
         assert not new.requires_grad
     held = [p.clone() for p in method.target_backbone.parameters()]
-    method.on_step(1.0)
+    method.before_step(Step(1, 1, 1.0, 1))
     for old, new in zip(held, method.target_backbone.parameters(), strict=True):
         torch.testing.assert_close(new, old)
 
@@ -158,7 +162,7 @@ def test_supervised_hierarchies() -> None:
 def test_supervised_trains_the_patch_projection_and_opera_does_not() -> None:
     tiny = find_backbone("tiny_vit")
     for module, trains in ((supervised, True), (opera, False)):
-        method = module.build(module.Config(), backbone=tiny.build(16), feature_dimension=64, num_classes=10)
+        method = module.build(module.Config(), backbone=tiny.build(16), feature_dimension=64, num_classes=10, run=RUN)
         assert method.backbone.patch_embed.proj.weight.requires_grad is trains
 
 

@@ -22,10 +22,13 @@ from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, MASKED_PATCHES, ClassLabels, Head, Hierarchy, MaskedPixels, Masking, Space
 from pretrain.hierarchy.masking import draw_masks
 from pretrain.methods import opera_mim
+from pretrain.methods.interface import RunFacts
 from pretrain.objectives import masked_absolute_errors
 from pretrain.resolve import resolve_pretraining
 from tests.pretrain.test_engine import run, same_bits, tiny_config
 from tests.processes import running
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 OPTIONS = {"mlp_dimension": 32, "embedding_dimension": 16, "hidden_dimension": 16, "mask_square": 4}
 
@@ -39,7 +42,7 @@ def build() -> nn.Module:
     tiny = find_backbone("tiny_vit")
     torch.manual_seed(0)
     config = opera_mim.Config.model_validate(OPTIONS)
-    return opera_mim.build(config, backbone=tiny.build(16), feature_dimension=tiny.INFO.width, num_classes=10)
+    return opera_mim.build(config, backbone=tiny.build(16), feature_dimension=tiny.INFO.width, num_classes=10, run=RUN)
 
 
 def random_batch(count: int = 6, **where: int) -> Batch:
@@ -149,6 +152,7 @@ def test_the_objective_is_eq_36() -> None:
         backbone=copy.deepcopy(method.backbone),
         feature_dimension=64,
         num_classes=10,
+        run=RUN,
     )
     plain.load_state_dict({key: value for key, value in method.state_dict().items() if key in plain.state_dict()})
     of_views = []

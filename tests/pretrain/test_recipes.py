@@ -15,10 +15,14 @@ from pretrain.checkpoint import load_state
 from pretrain.config import PretrainConfig
 from pretrain.datasets import open_split
 from pretrain.engine import pretrain as run_pretraining
+from pretrain.method import Step
+from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from pretrain.optim import build_optimizer
 from pretrain.recipes import load_recipes
 from pretrain.resolve import resolve_pretraining
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 TINY = {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"}
 CASES = [
@@ -191,11 +195,12 @@ def test_full_size_opera_steps_once(backbone: str) -> None:
         backbone=found.build(config.image_size),
         feature_dimension=found.INFO.width,
         num_classes=1000,
+        run=RUN,
     )
     optimizer = build_optimizer(config.optimizer, method, torch.device("cpu"))
     for group in optimizer.param_groups:
         group["lr"] = 1e-3
-    method.train().on_step(0.0)
+    method.train().before_step(Step(0, 1, 0.0, 1))
     before = [parameter.detach().clone() for parameter in method.parameters()]
     loss, logs = method.loss(
         Batch((torch.randn(4, 3, 224, 224), torch.randn(4, 3, 224, 224)), torch.arange(4), torch.arange(4))

@@ -18,10 +18,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from pretrain.method import Step
+from pretrain.methods.interface import RunFacts
 from results.index import INDEX
 from tests.results.paper_runs import TINY, write_paper_runs
 from tests.speed import index, microbatch
 from tests.speed.pair import Pair, seconds
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 
 def views() -> Pair:
@@ -134,13 +138,13 @@ def step() -> Pair:
 
     tiny = find_backbone("tiny_vit")
     config = opera.Config(mlp_dimension=256, embedding_dimension=64)
-    method = opera.build(config, backbone=tiny.build(16), feature_dimension=tiny.INFO.width, num_classes=10)
+    method = opera.build(config, backbone=tiny.build(16), feature_dimension=tiny.INFO.width, num_classes=10, run=RUN)
     bare = tiny.build(16)
     images = torch.randn(2, 64, 3, 16, 16)
     batch = Batch(tuple(images), torch.randint(0, 10, (64,)), torch.arange(64))
 
     def ours() -> None:
-        method.on_step(0.5)
+        method.before_step(Step(1, 2, 0.5, 1))
         method.loss(batch)[0].backward()
 
     def reference() -> None:

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pretrain.methods.interface import RunFacts
+
+RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -66,7 +70,7 @@ def _child(case: Case, batch: int, micro_batch: int, repeats: int) -> dict[str, 
     device, module = torch.device("cpu"), find_backbone(case.backbone)
     options = opera.Config(mlp_dimension=case.mlp_dimension)
     method = opera.build(
-        options, backbone=module.build(case.image_size), feature_dimension=module.INFO.width, num_classes=1000
+        options, backbone=module.build(case.image_size), feature_dimension=module.INFO.width, num_classes=1000, run=RUN
     )
     view = {
         "crop_scale": (0.2, 1.0),

@@ -1,8 +1,8 @@
 """Vision transformers as MoCo-v3 defines them, on timm's blocks.
 
 Source: MoCo-v3 (arXiv 2104.02057), section 4 "Vision transformers" and the official ``vits.py``: a fixed 2-D sin-cos
-position embedding, a random patch projection that never trains, xavier-uniform linear layers with query, key and
-value each initialised on its own, and a class token drawn from N(0, 1e-6).
+position embedding, xavier-uniform linear layers with query, key and value each initialised on its own, and a class
+token drawn from N(0, 1e-6). A method that wants MoCo-v3's frozen random patch projection freezes it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_h
     _initialise(model, width=width, patch_size=patch_size)
     rows, columns = model.patch_embed.grid_size
     model.pos_embed = nn.Parameter(sincos_position_embedding(rows, columns, width), requires_grad=False)
-    model.patch_embed.proj.requires_grad_(False)
     return model
+
+
+def freeze_patch_projection(model: nn.Module) -> None:
+    """Keep a ViT's patch projection as it is (MoCo-v3, section 4.4); nothing happens to other backbones."""
+    if isinstance(model, VisionTransformer):
+        model.patch_embed.proj.requires_grad_(False)
 
 
 def patch_size(model: nn.Module) -> int:

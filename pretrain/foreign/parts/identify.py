@@ -57,6 +57,7 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
     """Every key of the method that ``parts`` belong to, on this backbone, and its shape."""
     import torch
 
+    from pretrain.methods.interface import RunFacts
     from pretrain.methods.lookup import find_method
 
     module = find_method(parts.name)
@@ -66,6 +67,7 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
             backbone=_on_meta(backbone, image_size),
             feature_dimension=find_backbone(backbone).INFO.width,
             num_classes=parts.num_classes,
+            run=RunFacts(epochs=1, global_batch_size=2, image_size=image_size),
         )
     return _shapes(method)
 

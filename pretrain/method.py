@@ -1,0 +1,87 @@
+"""The base class of every method: a backbone, a loss, and hooks around each step that do nothing by default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pretrain.batch import Batch
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step.
+
+    Parameters
+    ----------
+    index
+        Steps done before this one, in [0, total).
+    epoch
+        Epochs done before this step, fractional: 1.5 is the middle of the second epoch.
+    """
+
+    index: int
+    total: int
+    epoch: float
+    epochs: int
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.index / self.total
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that the optimiser treats otherwise than the configuration says.
+
+    Parameters
+    ----------
+    learning_rate_factor
+        Multiplies the scheduled rate, as layer decay does.
+    constant_learning_rate
+        Keep the peak rate during the whole training, as SimSiam's predictor does.
+    weight_decay
+        Instead of the configuration's; None keeps that.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    learning_rate_factor: float = 1.0
+    constant_learning_rate: bool = False
+    weight_decay: float | None = None
+
+
+class Method(nn.Module):
+    """A torch module that knows its loss. ``backbone``'s weights are what a pretraining leaves.
+
+    One rule holds for every method: loss, gradients and logged numbers do not depend on the number of processes, on
+    micro-batches or on a restart. ``pretrain.testing.check_method`` checks it.
+
+    State that a restart needs is held in parameters and buffers. A step calls, in this order: ``before_step``, the
+    forward and backward passes, ``after_backward``, the optimiser, ``after_step``.
+    """
+
+    backbone: nn.Module
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The scalar to minimise and detached scalars worth logging, each a mean over this process's share.
+
+        The engine averages loss and gradients over the processes. A loss that couples images (negatives, batch
+        statistics) gathers those of all processes (``pretrain.methods.parts.gather``).
+        """
+        raise NotImplementedError
+
+    def before_step(self, step: Step) -> None:
+        """Move a momentum target, set temperatures."""
+
+    def after_backward(self, step: Step) -> None:
+        """Look at or change gradients, which are averaged over the processes and unscaled, before they are clipped."""
+
+    def after_step(self, step: Step) -> None:
+        """Fill a queue, move a centre."""
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Groups with their own rates or decays; all other parameters that train follow the configuration."""
+        return []

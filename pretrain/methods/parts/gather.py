@@ -1,0 +1,37 @@
+"""Rows of all processes, for losses that couple the images of a global batch."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pretrain.distributed import gather, get_rank, get_world_size
+
+__all__ = ["gather", "gather_with_gradient"]
+
+
+def gather_with_gradient(local: Tensor) -> Tensor:
+    """Rows of all processes in rank order: (B, …) on each becomes (world·B, …), with gradient to each process's rows.
+
+    Every process's loss depends on every row, so a row's gradient is the sum of what all processes send back.
+    """
+    return local if get_world_size() == 1 else cast(Tensor, _Gather.apply(local))
+
+
+class _Gather(torch.autograd.Function):
+    """torch's own differentiable gather is deprecated since 2.14, and what replaces it is a private module."""
+
+    @staticmethod
+    def forward(context: Any, local: Tensor) -> Tensor:
+        context.rows = len(local)
+        return gather(local)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        first = get_rank() * context.rows
+        return total[first : first + context.rows]
