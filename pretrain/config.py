@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
 from pydantic import Strict as StrictMarker
+from pydantic_core import CoreSchema
 
 Range = tuple[float, float]
 Jitter = tuple[float, float, float, float]
@@ -45,6 +48,10 @@ def _color_jitter(strengths: Jitter) -> Jitter:
 
 Integer = Annotated[int, StrictMarker()]
 """A whole number written as one: 3, not 3.0, "3" or true."""
+LARGEST_BATCH = 2**20
+MOST_EPOCHS = 100_000
+LARGEST_IMAGE = 8192
+"""Pixels of a side. The three limits are far above every published setting, and below what no machine can hold."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[Range, AfterValidator(_decays)]
 PositiveNumber = Annotated[float, Field(gt=0)]
@@ -54,10 +61,34 @@ BlurSigma = Annotated[Range, AfterValidator(_positive_range)]
 ColorJitter = Annotated[Jitter, AfterValidator(_color_jitter)]
 
 
+_WRITTEN_AS_MEANT = ("int", "float", "bool", "str")
+
+
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping inside a schema of pydantic's, outermost first."""
+    if isinstance(schema, dict):
+        yield cast("dict[str, Any]", schema)
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ()
+    for part in inner:
+        yield from _parts(part)
+
+
 class Strict(BaseModel):
-    """Base of every configuration: unknown keys are refused, values never change after loading."""
+    """Base of every configuration: unknown keys are refused, values never change after loading.
+
+    Numbers, switches and words are taken as they are written: no field of a subclass, a plugin's included, makes a
+    number of ``true`` or ``"3"``. A whole number may stand for a float.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        for part in _parts(schema):
+            if part.get("type") in _WRITTEN_AS_MEANT:
+                part["strict"] = True
+        return schema
 
 
 class Sparse(Strict):
@@ -153,13 +184,16 @@ class PretrainConfig(Sparse):
     backbone: str
     dataset: str
     dataset_version: str
-    image_size: Integer = Field(gt=0, description="pixels, square")
-    global_batch_size: Integer = Field(gt=1)
-    epochs: Integer = Field(ge=0)
+    image_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
+    global_batch_size: Integer = Field(gt=1, le=LARGEST_BATCH)
+    epochs: Integer = Field(ge=0, le=MOST_EPOCHS)
     optimizer: OptimizerConfig
     views: tuple[ViewConfig, ...] = Field(min_length=1)
     repeated_augmentations: Integer = Field(
-        default=1, ge=1, description="copies of an image in a batch, each augmented anew; an epoch stays as long"
+        default=1,
+        ge=1,
+        le=1000,
+        description="copies of an image in a batch, each augmented anew; an epoch stays as long",
     )
     mixing: MixingConfig | None = None
     normalisation: Normalisation
@@ -195,8 +229,8 @@ class ImportedPretraining(Strict):
     backbone: str
     dataset: str
     dataset_version: str
-    global_batch_size: Integer = Field(gt=0)
-    epochs: Integer = Field(ge=0)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    epochs: Integer = Field(ge=0, le=MOST_EPOCHS)
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32, description="of the evaluations")
     source: ImportSource

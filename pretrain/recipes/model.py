@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-import yaml
 from pydantic import Field
 
 from pretrain.config import RecipeReference, Strict
 from pretrain.errors import InputError
 from pretrain.plugins import plugin_entry_points, suggest
+from pretrain.yaml_reader import parse
 
 
 class EpochSettings(Strict):
@@ -56,7 +56,7 @@ def load_recipes(package: str) -> tuple[Recipe, ...]:
     """
     packages = [package, *(point.value for point in plugin_entry_points(f"opera_bench.{package}").values())]
     found = (
-        Recipe.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        Recipe.model_validate(parse(file.read_text(encoding="utf-8"), file.name).data)
         for source in packages
         for file in files(source).iterdir()
         if file.name.endswith(".yaml")
