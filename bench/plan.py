@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.expand import Evaluation, expand_evaluations, expand_pretraining
+from bench.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
 from bench.identity import run_id
 from bench.sweep import Sweep
 from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, Subject
@@ -50,11 +50,14 @@ class Plan:
     ----------
     parts
         The plans of the included sweeps; what several of them need stands in ``runs`` once.
+    notes
+        Sentences for the user about filters that match nothing.
     """
 
     name: str
     runs: tuple[PlannedRun, ...]
     parts: tuple[Plan, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -74,7 +77,8 @@ def plan_sweep(sweep: Sweep) -> Plan:
     evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
     parts = tuple(plan_sweep(part) for part in sweep.parts)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
-    return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts)
+    notes = tuple(unmatched_filters(sweep, subjects))
+    return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 
 def plan_pretraining(config: PretrainConfig) -> PlannedRun:

@@ -64,6 +64,8 @@ def run_sweep(
         The exit status: 0 all well, 1 some runs failed, 130 interrupted.
     """
     plan = plan_sweep(sweep)
+    for note in plan.notes:
+        say(note)
     executor = find_launch_executor(launch)
     on_cluster = launch.profile is not None
     if isinstance(executor, Scripted) and not dry_run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -74,7 +75,7 @@ def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool
         from bench.tiny import shrink_sweep
 
         sweep = shrink_sweep(sweep)
-    sweep.path = str(Path(name_or_path).resolve()) if Path(name_or_path).is_file() else None
+    sweep.path = str(Path(name_or_path).resolve()) if os.path.isfile(name_or_path) else None  # noqa: PTH113
     typed = json.dumps([sweep.name, sweep.path, sorted(overrides), tiny])
     sweep.asked_as = hashlib.sha256(typed.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return sweep
@@ -89,8 +90,8 @@ def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
         No such sweep, or no YAML.
     """
     path = beside / name_or_path
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):  # noqa: PTH113 (takes names of any length and NUL)
+        if not os.path.lexists(path):
             raise InputError(f"{name_or_path}: no such sweep file")
         return load_yaml(path), path.parent
     if name_or_path in shipped_sweeps():

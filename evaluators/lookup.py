@@ -14,7 +14,7 @@ from pretrain.datasets import dataset_names, find_dataset
 from pretrain.errors import InputError
 from pretrain.plugins import load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
-from pretrain.resolve import describe_validation_error
+from pretrain.resolve import refusal
 
 RECIPES = "evaluators.recipes"
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
@@ -56,7 +56,8 @@ def resolve_evaluation(
         fitting = [name for name in dataset_names() if find_dataset(name).INFO.kind == config_class.KIND]
         raise InputError(
             f"dataset: {dataset} is for {info.kind}, evaluator {name} needs one for {config_class.KIND}; "
-            f"{suggest(dataset, fitting)}"
+            f"{suggest(dataset, fitting)}",
+            key=("dataset",),
         )
     allowed = [key for key in config_class.model_fields if key not in _NOT_OPTIONS]
     for key in asked:
@@ -85,7 +86,7 @@ def resolve_evaluation(
     try:
         config, recipe_alone = resolved(asked), resolved({})
     except ValidationError as error:
-        raise InputError(f"{name}: {describe_validation_error(error, config_class)}") from error
+        raise refusal(error, config_class, f"{name}: ") from error
     config.require_fits(backbone)
     changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
     return config.model_copy(update={"recipe": chosen.reference(changed)})

@@ -29,7 +29,7 @@ from evaluators.dense.config import DenseOptimizerConfig
 from evaluators.dense.library import require, why_unavailable
 from evaluators.interface import Context, EvaluatorConfig
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import Integer, Probability
+from pretrain.config import LARGEST_BATCH, LARGEST_IMAGE, WIDEST, Integer, Probability
 from pretrain.datasets import Kind
 from pretrain.errors import InputError
 
@@ -46,11 +46,11 @@ class Config(EvaluatorConfig):
     preset: Literal["paper", "zoo"] = "paper"
     head: Literal["fcn", "upernet"]
     out_indices: tuple[Integer, Integer, Integer, Integer] = Field(description="stages or blocks, from 0")
-    head_channels: Integer = Field(gt=0)
-    auxiliary_channels: Integer = Field(gt=0)
-    iterations: Integer = Field(gt=0)
-    global_batch_size: Integer = Field(gt=0)
-    crop_size: Integer = Field(gt=0, description="pixels, square")
+    head_channels: Integer = Field(gt=0, le=WIDEST)
+    auxiliary_channels: Integer = Field(gt=0, le=WIDEST)
+    iterations: Integer = Field(gt=0, le=10**8)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    crop_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
     resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
     resize_ratio: tuple[float, float] = Field(description="of that scale, drawn for each training image")
     flip_probability: Probability

@@ -44,10 +44,12 @@ VIEWS = 20
 class Config(EvaluatorConfig):
     """How many images, and what a view of them is. Image size and normalisation are the checkpoint's."""
 
-    images: Integer = Field(gt=1, description="of the validation split, drawn from the seed; all when it has fewer")
+    images: Integer = Field(
+        gt=1, le=10**7, description="of the validation split, drawn from the seed; all when it has fewer"
+    )
     crop_scale: CropScale
     flip_probability: Probability
-    bins: Integer = Field(gt=0, description="of the histogram over [-1, 1]")
+    bins: Integer = Field(gt=0, le=10**6, description="of the histogram over [-1, 1]")
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:

@@ -51,7 +51,13 @@ Integer = Annotated[int, StrictMarker()]
 LARGEST_BATCH = 2**20
 MOST_EPOCHS = 100_000
 LARGEST_IMAGE = 8192
-"""Pixels of a side. The three limits are far above every published setting, and below what no machine can hold."""
+"""Pixels of a side."""
+WIDEST = 2**16
+DEEPEST = 64
+"""Units of a layer and layers of a head.
+
+The five limits are far above every published setting. What is larger fits no machine.
+"""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[Range, AfterValidator(_decays)]
 PositiveNumber = Annotated[float, Field(gt=0)]

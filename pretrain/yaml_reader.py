@@ -202,7 +202,7 @@ class _Builder:
             if isinstance(event, ScalarEvent):
                 self._refuse_tag(event)
                 key = self._scalar(event)
-            if not isinstance(key, str) or event.anchor:
+            if not isinstance(key, str) or getattr(event, "anchor", None):
                 raise InputError(f"{self._at(event)}: a key must be a word")
             inner = (*path, key)
             if key in pairs:

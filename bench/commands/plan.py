@@ -39,6 +39,8 @@ def plan(
     check_format(format_, PLAN_FORMATS)
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     planned = plan_sweep(checked)
+    for note in planned.notes:
+        print(note, file=sys.stderr)
     found = statuses(planned.runs, runs)
     if format_ == "sbatch":
         launch = Launch(runs, "slurm", profile=choose_profile(checked, cluster), label=checked.name)

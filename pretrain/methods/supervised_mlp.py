@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from pretrain.config import Integer, Probability, Sparse
+from pretrain.config import WIDEST, Integer, Probability, Sparse
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ class Config(Sparse):
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_path_rate: Probability = Field(default=0.0, description="of the last block, rising linearly from 0; ViTs only")
-    mlp_dimension: Integer = Field(default=4096, gt=0, description="hidden width of the MLP")
-    embedding_dimension: Integer = Field(default=256, gt=0, description="output of the MLP")
+    mlp_dimension: Integer = Field(default=4096, gt=0, le=WIDEST, description="hidden width of the MLP")
+    embedding_dimension: Integer = Field(default=256, gt=0, le=WIDEST, description="output of the MLP")
 
 
 def hierarchy(config: Config, num_classes: int) -> Hierarchy:

@@ -77,7 +77,9 @@ def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None 
         for recipe in recipes:
             if recipe.id == recipe_id:
                 return recipe
-        raise InputError(f"unknown recipe {recipe_id!r}; {suggest(recipe_id, [r.id for r in recipes])}")
+        raise InputError(
+            f"unknown recipe {recipe_id!r}; {suggest(recipe_id, [r.id for r in recipes])}", key=("recipe",)
+        )
     applying = [recipe for recipe in recipes if recipe.applies(facts)]
     if len(applying) == 1:
         return applying[0]
