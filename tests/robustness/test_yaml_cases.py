@@ -15,7 +15,7 @@ from bench.sweep import load_sweep
 
 CASES = Path(__file__).parents[1] / "cases" / "sweeps"
 REASONS = {
-    "bomb7.yaml": ("bomb7.yaml:6: ", "more than"),
+    "bomb7.yaml": ("bomb7.yaml:5: ", "more than"),
     "ctrl.yaml": ("ctrl.yaml:1: ", "control character"),
     "nul.yaml": ("nul.yaml:1: ", "control character"),
     "deep_flow.yaml": ("deep_flow.yaml:2: ", "nested more than"),
