@@ -13,12 +13,12 @@ _CHUNK_BYTES = 1 << 24
 
 def archive_fault(path: Path) -> str | None:
     """What is wrong with a file's zip archive, if anything; a file that is no archive has no checksums to differ."""
-    if not zipfile.is_zipfile(path):
-        return None
-    # zipfile makes an object of each entry of the directory, as many as the file says.
-    if _count_entries(path) > MEMBERS:
-        return f"refused, its zip archive has more than {MEMBERS:,} members"
     try:
+        if not zipfile.is_zipfile(path):
+            return None
+        # zipfile makes an object of each entry of the directory, as many as the file says.
+        if _count_entries(path) > MEMBERS:
+            return f"refused, its zip archive has more than {MEMBERS:,} members"
         with zipfile.ZipFile(path) as archive:
             if fault := _foreign_trait(archive, path.stat().st_size):
                 return f"refused, its zip archive {fault}, and torch.save writes none like that"
