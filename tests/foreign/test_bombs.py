@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pretrain.errors import InputError
+from pretrain.foreign.parts.conversion import read_checkpoint
 from pretrain.foreign.parts.printable import printable
 from pretrain.foreign.parts.reading import read_foreign
 from tests.foreign.bombs import BOMBS, CASES
@@ -53,8 +54,6 @@ def test_the_command_refuses_it_in_500_megabytes(name: str, tmp_path: Path) -> N
 
 def test_what_a_file_says_reaches_no_terminal(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"begin a\\x1b\[31m<script>") as refusal:
-        from pretrain.foreign.parts.conversion import read_checkpoint
-
         read_checkpoint(CASES / "esckey.pth")
     assert str(refusal.value).isprintable()
     evil = "\x1b[2J\r\n\u202e\x00\x9b\ud800é"

@@ -51,10 +51,11 @@ def judge(path: Path, what: str) -> dict[str, Tensor] | None:
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     try:
         found = read_checkpoint(path).backbone
+        message = ""
     except InputError as refusal:
-        found = None
-        assert str(refusal).isprintable(), what
-        assert len(str(refusal)) < 5000, what
+        found, message = None, str(refusal)
+    assert not message or message.isprintable(), what
+    assert len(message) < 5000, what
     assert time.process_time() - started < SECONDS, what
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024, what
     return found

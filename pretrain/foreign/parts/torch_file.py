@@ -47,8 +47,8 @@ def open_torch_file(path: Path) -> TorchFile:
         raise InputError(f"{path}: {error}") from error
     except DamagedPickleError as error:
         raise InputError(f"{path}: truncated or no checkpoint that torch reads ({error})") from error
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: truncated or altered ({error})") from error
+    except Exception as error:  # a damaged length can be any number, and seek, struct and zipfile raise what they like
+        raise InputError(f"{path}: truncated or altered, it can't be read ({type(error).__name__})") from error
 
 
 def _open_archive(path: Path) -> TorchFile:
@@ -127,7 +127,8 @@ def _run(pickled: bytes | io.BytesIO, storages: dict[str, Storage] | None = None
     if machine.needed:
         raise InputError(
             f"refused, it needs {listed(sorted(machine.needed), 3)} to be loaded, and only tensors are; if you "
-            'trust its author, load it where that is safe and save its tensors alone: torch.save({"state_dict": …}, "new.pth")'
+            "trust its author, load it where that is safe and save its tensors alone: "
+            'torch.save({"state_dict": …}, "new.pth")'
         )
     if storages is not None:
         storages |= machine.storages
