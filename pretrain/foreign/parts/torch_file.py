@@ -14,6 +14,7 @@ from pretrain.archives import archive_fault
 from pretrain.errors import InputError
 from pretrain.foreign.parts.differences import listed
 from pretrain.foreign.parts.pickle_machine import DamagedPickleError, Machine
+from pretrain.foreign.parts.printable import printable_name
 from pretrain.foreign.parts.references import Storage
 
 PICKLE_BYTES = 1 << 24
@@ -46,7 +47,7 @@ def open_torch_file(path: Path) -> TorchFile:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except DamagedPickleError as error:
-        raise InputError(f"{path}: truncated or no checkpoint that torch reads ({error})") from error
+        raise InputError(f"{path}: truncated or no checkpoint that torch reads ({printable_name(error)})") from error
     except Exception as error:  # a damaged length can be any number, and seek, struct and zipfile raise what they like
         raise InputError(f"{path}: truncated or altered, it can't be read ({type(error).__name__})") from error
 
