@@ -17,7 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrain.datasets._images import decode_rgb_bytes
+from pretrain.datasets._images import decode_rgb_bytes, inspect_bytes
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,8 +49,15 @@ class ArrowImages:
         return len(self.labels)
 
     def image(self, index: int) -> Image:
+        return decode_rgb_bytes(self._content(index), self.describe(index))
+
+    def inspect(self, index: int) -> None:
+        inspect_bytes(self._content(index), self.describe(index))
+
+    def _content(self, index: int) -> bytes:
         file, row = self._place(index)
-        return decode_rgb_bytes(_encoded_images(file)[row].as_py(), self.describe(index))
+        content: bytes = _encoded_images(file)[row].as_py()
+        return content
 
     def label(self, index: int) -> int:
         return self.labels[index]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pretrain.datasets._files import PackedPaths
 from pretrain.datasets._folder import IMAGE_EXTENSIONS
-from pretrain.datasets._images import decode_rgb_bytes
+from pretrain.datasets._images import decode_rgb_bytes, inspect_bytes
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,14 +68,19 @@ class TarImages:
         return len(self.labels)
 
     def image(self, index: int) -> Image:
+        return decode_rgb_bytes(self._content(index), self.describe(index))
+
+    def inspect(self, index: int) -> None:
+        inspect_bytes(self._content(index), self.describe(index))
+
+    def _content(self, index: int) -> bytes:
         shard = self.shards[self.shard_of[index]]
         try:
             # Opened for every image, as a file of its own would be: no descriptor is shared between processes.
             with shard.open("rb", buffering=0) as file:
-                content = os.pread(file.fileno(), self.sizes[index], self.offsets[index])
+                return os.pread(file.fileno(), self.sizes[index], self.offsets[index])
         except OSError as error:
             raise InputError(f"{shard}: can't be read ({error.strerror})") from error
-        return decode_rgb_bytes(content, self.describe(index))
 
     def label(self, index: int) -> int:
         return self.labels[index]
