@@ -120,7 +120,13 @@ def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[
     info = find_format(entry.format).INFO
     name = Path(entry.checkpoint).name
     try:
-        source = ImportSource(checkpoint=name, format=entry.format, sha256=entry.sha256, path=entry.checkpoint)
+        source = ImportSource(
+            checkpoint=name,
+            format=entry.format,
+            sha256=entry.sha256,
+            weights=entry.weights,
+            path=entry.checkpoint,
+        )
     except ValidationError as error:
         where = sweep.where("pretrain", position, "sha256")
         raise InputError(f"{where}: sha256: write 64 hexadecimal digits in lower case, not {entry.sha256!r}") from error

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,37 @@ REPORTS = "report"
 STAMP = "made-from.txt"
 TABLE_FORMATS = ("md", "tex", "csv")
 FIGURE_FORMATS = ("png", "svg")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which runs a command shows, and the tables and figures that their sweep names.
+
+    ``run_ids`` is None for all runs; ``tables`` and ``figures`` are then empty.
+    """
+
+    run_ids: tuple[str, ...] | None = None
+    tables: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+
+
+def select_runs(sweep: str | None, overrides: tuple[str, ...], *, tiny: bool) -> Selection:
+    """Read the sweep, if one is named, and select its runs.
+
+    Raises
+    ------
+    InputError
+        The sweep can't be read, or ``--set`` or ``--tiny`` is given without one.
+    """
+    if sweep is None:
+        if overrides or tiny:
+            raise InputError("--set and --tiny change a sweep; name it with --sweep SWEEP")
+        return Selection()
+    from bench.plan import plan_sweep
+    from bench.sweep import load_sweep
+
+    loaded = load_sweep(sweep, overrides, tiny=tiny)
+    return Selection(plan_sweep(loaded).run_ids, loaded.file.tables, loaded.file.figures)
 
 
 def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:

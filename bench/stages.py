@@ -83,12 +83,13 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     """
     from pretrain.foreign.parts.conversion import import_file, write_ours
     from pretrain.foreign.parts.declared import refuse_contradictions
+    from pretrain.foreign.parts.printable import printable
     from pretrain.foreign.parts.reading import read_foreign
 
     declared = config["import"]
     if source is None:
         raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
-    file = read_foreign(Path(source))
+    file = read_foreign(Path(source), declared.get("weights"))
     if declared["sha256"] not in (None, file.sha256):
         raise InputError(f"{source}: its SHA-256 is {file.sha256} and the sweep says {declared['sha256']}")
     checkpoint = import_file(file, declared["format"])
@@ -97,12 +98,16 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         refuse_contradictions(checkpoint, facts)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+    for note in checkpoint.notes:
+        print(f"{printable(source)}: {note}", flush=True)
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
     written = [
         CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
         for role, header in headers.items()
     ]
-    original = CheckpointReference(role="source", path=declared["checkpoint"], sha256=file.sha256)
+    original = CheckpointReference(
+        role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
+    )
     return Outcome(metrics={}, checkpoints=(*written, original))
 
 

@@ -119,6 +119,7 @@ class ImportEntry(_Part):
     checkpoint: str = Field(min_length=1)
     format: str
     sha256: str | None = None
+    weights: str | None = None
     as_: ImportDeclaration = Field(alias="as")
 
 

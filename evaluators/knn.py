@@ -2,8 +2,9 @@
 
 Protocol
     Features of the centre crop (resized bicubically), cosine similarity s, the k = 20 nearest training images vote
-    with weight exp(s / 0.07). Beside it recall@1: whether the nearest *other validation* embedding has the same
-    label, which the OPERA release watches while pretraining.
+    with weight exp(s / 0.07). Beside it recall@1: whether the nearest *other validation* feature has the same label.
+    Both are of the backbone's features. The OPERA release also watches a recall@1 while it pretrains, of another
+    embedding (backbone and projector, 256 numbers, bilinear crops): the two are not comparable.
 Source
     Wu et al. 2018 (InstDisc, arXiv 1805.01978), section 3.4; facebookresearch/dino ``eval_knn.py``.
 Command

@@ -215,15 +215,18 @@ class PretrainConfig(Sparse):
         return self
 
 
-class ImportSource(Strict):
+class ImportSource(Sparse):
     """A checkpoint trained elsewhere.
 
     ``checkpoint`` is the file's name alone, and ``path``, where it lies, is never written down: it changes nothing.
     """
 
+    UNWRITTEN: ClassVar[tuple[str, ...]] = ("weights",)
+
     checkpoint: str
     format: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="refuses any other file")
+    weights: str | None = Field(default=None, description="ema, raw, or the name of one of the file's sets of weights")
     path: str = Field(default="", exclude=True)
 
 

@@ -47,7 +47,7 @@ def weighted_knn_top1(
 def recall_at_1(features: Tensor, labels: Tensor) -> float:
     """Share, in percent, of embeddings whose nearest other embedding by cosine has their label.
 
-    As the OPERA release watches its validation embeddings.
+    The OPERA release watches this measure too, of another embedding: its projector's output on bilinear crops.
 
     Parameters
     ----------

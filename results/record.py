@@ -47,12 +47,14 @@ class DatasetReference(_Part):
 class CheckpointReference(_Part):
     """A checkpoint this run wrote; ``path`` is relative to the run directory.
 
-    An import also names the file it read, as role ``source``, by its name alone.
+    An import also names the file it read, as role ``source``, by its name alone, and in ``weights`` which of the
+    file's sets of weights it read.
     """
 
     role: str
     path: str
     sha256: str
+    weights: str | None = None
 
 
 class Timing(_Part):

@@ -7,23 +7,29 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, RunsOption
+from bench.commands.options import RUNS, OnlySweep, RunsOption, SetOption, TinyOption
 
 
 def figures(
-    names: Annotated[list[str] | None, typer.Argument(metavar="FIGURE", help="All figures without it.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="FIGURE", help="All figures, or all of the sweep's, without it.")
+    ] = None,
     runs: RunsOption = RUNS,
+    sweep: OnlySweep = None,
+    set_: SetOption = None,
+    tiny: TinyOption = False,
     format_: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("figures"),
 ) -> None:
     """Write figures, each with its numbers as CSV."""
-    from bench.outputs import warn, write_figures
+    from bench.outputs import select_runs, warn, write_figures
     from bench.scheduled import load_with_scheduler
     from results.figures import figure_names, find_figure
 
     for name in names or ():
         find_figure(name)
-    store = load_with_scheduler(runs)
+    chosen = select_runs(sweep, tuple(set_ or ()), tiny=tiny)
+    store = load_with_scheduler(runs, chosen.run_ids)
     warn(store.problems)
-    for path in write_figures(names or figure_names(), store, out, (format_,)):
+    for path in write_figures(names or chosen.figures or figure_names(), store, out, (format_,)):
         print(path)

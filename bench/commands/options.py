@@ -13,6 +13,9 @@ SweepArgument = Annotated[str, typer.Argument(metavar="SWEEP", help="A sweep fil
 OptionalSweep = Annotated[
     str | None, typer.Argument(metavar="SWEEP", help="Only the runs of this sweep; all runs without it.")
 ]
+OnlySweep = Annotated[
+    str | None, typer.Option("--sweep", metavar="SWEEP", help="Only the runs of this sweep; all runs without it.")
+]
 RunsOption = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where runs are kept.")]
 SetOption = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""``opera-bench tables``: ours beside the paper's."""
+"""``opera-bench tables``: our numbers beside the paper's."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, RunsOption
+from bench.commands.options import RUNS, OnlySweep, RunsOption, SetOption, TinyOption
 
 
 def tables(
-    names: Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="All tables without it.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="TABLE", help="All tables, or all of the sweep's, without it.")
+    ] = None,
     runs: RunsOption = RUNS,
+    sweep: OnlySweep = None,
+    set_: SetOption = None,
+    tiny: TinyOption = False,
     format_: Annotated[
         str | None, typer.Option("--format", help="md, tex, csv, html or json; without it, for the eye.")
     ] = None,
@@ -20,23 +25,23 @@ def tables(
     paper: Annotated[bool, typer.Option("--paper", help="The published numbers alone.")] = False,
 ) -> None:
     """Print tables: our numbers beside the published ones."""
-    from bench.outputs import print_table, warn, write_tables
+    from bench.outputs import print_table, select_runs, warn, write_tables
     from results.declarations import published_table_names, table_names
     from results.render import render_table
     from results.tables import build_table, paper_table
 
-    wanted = names or list(published_table_names() if paper else table_names())
+    chosen = select_runs(sweep, tuple(set_ or ()), tiny=tiny)
     if paper:
-        built = [paper_table(name) for name in wanted]
+        built = [paper_table(name) for name in names or published_table_names()]
     else:
         from bench.scheduled import told_by_scheduler
         from results.index import load_rows
         from results.tables import RunRows
 
-        rows, problems = load_rows(runs)
+        rows, problems = load_rows(runs, chosen.run_ids)
         warn(problems)
         made_ready = RunRows(told_by_scheduler(rows, runs))
-        built = [build_table(name, made_ready) for name in wanted]
+        built = [build_table(name, made_ready) for name in names or chosen.tables or table_names()]
     if out is not None:
         for path in write_tables(built, out, (format_ or "md",)):
             print(path)

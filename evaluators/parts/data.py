@@ -28,8 +28,8 @@ from pretrain.views.timm_train import build_train_transform, seed_everything_for
 
 T = TypeVar("T")
 
-# Purposes of random draws; those of pretraining are below 10.
-CROP, FLIP, REPEAT = 10, 11, 12
+# Purposes of random draws; pretraining's are below 10, the head's is 13.
+CROP, FLIP, REPEAT, MIX = 10, 11, 12, 14
 EVALUATION_BATCH_SIZE = 256
 KEPT_IN_MEMORY_BYTES = 256 * 1024**2
 
@@ -117,7 +117,7 @@ class TrainingBatches:
 
     @cached_property
     def images_per_epoch(self) -> int:
-        """Before a partial batch is dropped; timm shows a multiple of 256 of repeated ones."""
+        """Samples per epoch before drop_last. With repeated augmentation, timm rounds down to a multiple of 256."""
         return len(self.order(0))
 
     @property

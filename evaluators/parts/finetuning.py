@@ -20,16 +20,18 @@ from evaluators.interface import Context
 from evaluators.parts.accuracy import accuracies
 from evaluators.parts.classifier import Classifier
 from evaluators.parts.config import FinetuneConfig, mixes
-from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
+from evaluators.parts.data import MIX, CentreCropBatches, TrainingBatches, open_splits
 from evaluators.parts.epochs import require_finite, run_epochs, stop_within
 from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
-from pretrain.backbones.families.drop_path import set_drop_path
+from pretrain.backbones.families.drop_path import set_drop_path, set_rows
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import load_backbone
 from pretrain.distributed import get_rank, get_world_size, mean_over_processes, process_group, synchronise_batch_norm
 from pretrain.errors import InputError
+from pretrain.views.crop import sample_rng
 from pretrain.views.evaluation import normalise
-from pretrain.views.timm_train import build_mixup, seed_everything_for_step
+from pretrain.views.mixing import draw_mixing, mix_images, mix_labels, swap_halves
+from pretrain.views.timm_train import seed_everything_for_step
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -93,6 +95,7 @@ def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device
         world_size=world_size,
     )
     set_drop_path(backbone, config.drop_path_rate)
+    set_rows(backbone, get_rank(), world_size)
     classifier = Classifier(backbone, find_backbone(header.backbone).INFO.width, splits.num_classes, config.seed)
     classifier = cast(Classifier, synchronise_batch_norm(classifier, device).to(device))
     model: nn.Module = classifier
@@ -101,8 +104,6 @@ def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device
     optimizer = build_optimizer(config.optimizer, classifier, config.global_batch_size)
     set_learning_rate = learning_rate_by_epoch(optimizer, config.optimizer, config.epochs)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16" and device.type == "cuda")
-    mixup = build_mixup(config.mixup, splits.num_classes)
-    smoothing = config.mixup.label_smoothing if mixup is None else 0.0  # mixing smooths the labels itself
 
     def autocast() -> AbstractContextManager[None]:
         if config.precision == "fp32":
@@ -114,11 +115,15 @@ def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device
         model.train()
         total = torch.zeros((), device=device)
         for batch in train.epoch(epoch):
-            seed_everything_for_step(config.seed, batch.step, get_rank())
-            images, targets = mixup(batch.images, batch.labels) if mixup else (batch.images, batch.labels)
+            seed_everything_for_step(config.seed, batch.step)
+            images, targets = batch.images, batch.labels
+            if mixes(config):
+                mixing = draw_mixing(config.mixup, header.image_size, sample_rng(config.seed, MIX, batch.step))
+                images = mix_images(images, mixing, swap_halves)
+                targets = mix_labels(targets, splits.num_classes, mixing, swap_halves)
             optimizer.zero_grad(set_to_none=True)
             with autocast():
-                loss = F.cross_entropy(model(images), targets, label_smoothing=smoothing)
+                loss = F.cross_entropy(model(images), targets, label_smoothing=config.mixup.label_smoothing)
             require_finite(loss, batch, epoch, splits.train)
             scaler.scale(loss).backward()
             scaler.step(optimizer)

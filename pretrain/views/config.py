@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pretrain.config import CropRatio, CropScale, Probability, Strict
+from pretrain.config import CropRatio, CropScale, MixingConfig, Probability, Strict
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -28,13 +28,9 @@ class TrainAugmentationConfig(Strict):
     random_erasing_mode: Literal["const", "rand", "pixel"] = "pixel"
 
 
-class MixupConfig(Strict):
-    """Mixup and CutMix of a batch; an alpha of 0 turns that one off.
-
-    ``label_smoothing`` belongs to the loss when both are off.
-    """
+class MixupConfig(MixingConfig):
+    """Mixup and CutMix of a batch, and the label smoothing that goes with them; an alpha of 0 turns that one off."""
 
     mixup_alpha: float = Field(default=0.0, ge=0)
     cutmix_alpha: float = Field(default=0.0, ge=0)
-    switch_probability: Probability = Field(default=0.5, description="of CutMix where both are on")
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)

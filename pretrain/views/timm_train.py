@@ -1,9 +1,9 @@
 """The training transform of supervised training and finetuning: DeiT's, from timm's parts.
 
 timm draws from Python's, numpy's and torch's global generators. To make a draw depend only on where it is
-used, the loader's workers call ``seed_everything_for_sample`` before each image, and the training loop
-``seed_everything_for_step`` before each batch's mixup and forward pass. The second also undoes what the first
-leaves behind when images are loaded in the training process itself: the number of workers changes nothing.
+used, the loader's workers call ``seed_everything_for_sample`` before each image, and the training loop calls
+``seed_everything_for_step`` before each forward pass. The second also undoes what the first leaves behind when
+images are loaded in the training process itself: the number of workers changes nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import torch
 
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
-from pretrain.views.config import Interpolation, MixupConfig, TrainAugmentationConfig
+from pretrain.views.config import Interpolation, TrainAugmentationConfig
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from timm.data.mixup import Mixup
 
 _SAMPLE, _STEP = range(2)
 
@@ -91,26 +90,6 @@ def _posterize(image: Image, bits_to_keep: int, **ignored: object) -> Image:
     return image if bits_to_keep >= 8 else ImageOps.posterize(image, bits_to_keep)
 
 
-def build_mixup(config: MixupConfig, num_classes: int) -> Mixup | None:
-    """timm's mixup of a batch ``(images, labels) → (images, soft labels)``; None when both alphas are 0.
-
-    One draw a batch, as in DeiT, from numpy's global generator. Images are mixed in place. The batch must
-    have an even number of samples: the loader drops a last partial one.
-    """
-    if config.mixup_alpha == 0 and config.cutmix_alpha == 0:
-        return None
-    from timm.data.mixup import Mixup
-
-    return Mixup(
-        mixup_alpha=config.mixup_alpha,
-        cutmix_alpha=config.cutmix_alpha,
-        switch_prob=config.switch_probability,
-        mode="batch",
-        label_smoothing=config.label_smoothing,
-        num_classes=num_classes,
-    )
-
-
 def seed_everything_for_sample(seed: int, epoch: int, index: int) -> None:
     """Seed Python's, numpy's and torch's global CPU generators as a function of the arguments alone.
 
@@ -119,9 +98,9 @@ def seed_everything_for_sample(seed: int, epoch: int, index: int) -> None:
     _seed_everything(seed, _SAMPLE, epoch, index)
 
 
-def seed_everything_for_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed the same generators, and the GPUs', for what a training step draws: mixup, drop path, dropout."""
-    torch.cuda.manual_seed_all(_seed_everything(seed, _STEP, step, rank))
+def seed_everything_for_step(seed: int, step: int) -> None:
+    """Seed the same generators, and the GPUs', for what a training step draws, on every process alike."""
+    torch.cuda.manual_seed_all(_seed_everything(seed, _STEP, step))
 
 
 def _seed_everything(seed: int, *where: int) -> int:

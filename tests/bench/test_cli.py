@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from results.record import read_record
+from results.runs import append_json_line
 from tests.bench.conftest import SWEEP, Ended, Engine
 
 HEAVY = ("torch", "torchvision", "timm", "torchmetrics", "sklearn", "pandas", "matplotlib", "scipy")
@@ -226,6 +227,26 @@ def test_an_unknown_executor_is_bad_input_and_writes_nothing(command, runs, writ
     ended = command("run", write_sweep(SWEEP), "--runs", runs, "--executor", "locl", "--yes")
     assert (ended.status, "did you mean 'local'" in ended.err) == (2, True)
     assert not runs.exists()
+
+
+def test_tables_and_figures_take_a_sweep(command, finished, runs, write_sweep, engine, tmp_path) -> None:
+    other = write_sweep(SWEEP.replace("seed: [0, 1]", "seed: [2, 3, 4]"), "other.yaml")
+    assert command("run", other, "--runs", runs, "--executor", "inline", "--yes").status == 0
+    for run in runs.glob("pretrain-*"):
+        for epoch in (1, 2):
+            append_json_line(run / "progress.jsonl", {"epoch": epoch, "total_epochs": 2, "loss": 1 / epoch})
+    shown = {}
+    for option in ((), ("--sweep", finished), ("--sweep", other)):
+        out = tmp_path / f"figures{len(shown)}"
+        ended = command("figures", "curves", *option, "--runs", runs, "--out", out)
+        assert ended.status == 0, ended.err
+        with (out / "curves.csv").open(encoding="utf-8", newline="") as file:
+            shown[option[-1:]] = {row["run_id"].split("-s")[1][0] for row in csv.DictReader(file)}
+    assert shown == {(): set("01234"), (finished,): set("01"), (other,): set("234")}
+    assert command("tables", "--sweep", finished, "--runs", runs).out.startswith("**Digits")
+    assert command("tables", "--runs", runs).out.count("| --- |") > 5
+    ended = command("tables", "digits", "--runs", runs, "--tiny")
+    assert (ended.status, ended.err) == (2, "error: --set and --tiny change a sweep; name it with --sweep SWEEP\n")
 
 
 def test_data_and_doctor(command, runs) -> None:

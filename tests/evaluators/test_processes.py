@@ -38,6 +38,41 @@ def few(name: str, root: Path | None, split: str) -> Few:
     return Few(open_split(name, root, split), FEW[split])
 
 
+MIXED = {
+    "epochs": 2,
+    "global_batch_size": 40,
+    "drop_path_rate": 0.5,
+    "mixup": {"mixup_alpha": 0.8, "cutmix_alpha": 1.0, "label_smoothing": 0.1},
+    "optimizer": {"warmup_epochs": 0, "base_learning_rate": 0.02},
+}
+
+
+def finetune_mixed(checkpoint: Path, directory: Path) -> Any:
+    torch.set_num_threads(1)
+    curves = Curves()
+    config = resolved("finetune", backbone=checkpoint.stem, **MIXED)
+    return find_evaluator("finetune").evaluate(checkpoint, config, context(directory, curves))
+
+
+def mixing_worker(rank: int, checkpoint: Path, directory: Path) -> None:
+    data.open_split = few  # type: ignore[attr-defined]
+    torch.save(finetune_mixed(checkpoint, directory / "run"), directory / f"mixed-{rank}.pt")
+
+
+@pytest.mark.slow
+def test_mixing_and_drop_path_do_not_depend_on_the_number_of_processes(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn for the global batch: a draw of each process's own moves the loss by several per cent."""
+    monkeypatch.setattr(data, "open_split", few)
+    checkpoint = make_checkpoint("tiny_vit")
+    with running(2, mixing_worker, checkpoint, tmp_path):
+        alone = finetune_mixed(checkpoint, tmp_path / "alone")
+    for rank in range(2):
+        found = torch.load(tmp_path / f"mixed-{rank}.pt", weights_only=True)
+        assert found["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)
+
+
 @pytest.mark.slow
 def test_two_processes_judge_like_one(
     make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -81,6 +81,10 @@ def pretraining(
     }
 
 
+def _judged_on(protocol: str, pretrained_on: str) -> str:
+    return "mnist5k" if (protocol, pretrained_on) == ("transfer", "digits") else pretrained_on
+
+
 def evaluation(
     subject: Config,
     protocol: str = "linear",
@@ -92,7 +96,7 @@ def evaluation(
     changed: Sequence[str] = (),
     **options: Any,
 ) -> Config:
-    """``{evaluator: …, pretrain: …}``; the dataset is the subject's unless given.
+    """``{evaluator: …, pretrain: …}``. The dataset is the subject's, or ``mnist5k`` for transfer from digits.
 
     The protocol's name travels as the key ``protocol`` beside the two, for ``write_run``, and is not written.
     """
@@ -100,7 +104,7 @@ def evaluation(
     return {
         "protocol": protocol,
         "evaluator": {
-            "dataset": dataset or pretrain["dataset"],
+            "dataset": dataset or _judged_on(protocol, pretrain["dataset"]),
             "dataset_version": "1",
             "epochs": epochs,
             "recipe": recipe(recipe_id or f"{protocol}-tiny", version, changed),

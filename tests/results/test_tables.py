@@ -190,3 +190,12 @@ def test_supervised_training_itself_fills_table_2(tmp_path: Path) -> None:
 
 def test_the_builder_of_synthetic_runs_names_runs_alike() -> None:
     assert make_record(pretraining(), {}).run_id == run_id_of(pretraining())
+
+
+def test_the_digits_table_takes_no_run_on_other_data(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(pretraining("opera"), "linear"), metrics={"top1": 90.0})
+    write_run(tmp_path, evaluation(pretraining("opera", dataset="mnist5k", seed=1), "linear"), metrics={"top1": 10.0})
+    write_run(tmp_path, evaluation(pretraining("opera"), "linear", dataset="mnist5k"), metrics={"top1": 20.0})
+    table = build_table("digits", results.load(tmp_path))
+    (row,) = [row for row in table.rows if row.labels == ("Tiny ViT", "OPERA")]
+    assert (row.cells[0].mean, row.cells[0].n) == (90.0, 1)

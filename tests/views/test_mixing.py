@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
-from timm.data.mixup import Mixup, cutmix_bbox_and_lam
+from timm.data.mixup import Mixup
 from timm.data.random_erasing import RandomErasing
 
 from pretrain.config import MixingConfig, Normalisation, ViewConfig
 from pretrain.views.augment import augment, draw_parameters
 from pretrain.views.crop import Box
-from pretrain.views.mixing import Mixing, draw_mixing, mix_images, mix_labels
+from pretrain.views.mixing import Mixing, Swap, draw_mixing, mix_images, mix_labels, swap_halves, swap_neighbours
 
 IDENTITY = Normalisation(mean=(0, 0, 0), std=(1, 1, 1))
 DEIT = MixingConfig(mixup_alpha=0.8, cutmix_alpha=1.0)
@@ -49,9 +49,27 @@ def test_a_box_comes_from_the_neighbour() -> None:
 
 
 @pytest.mark.parametrize("mixing", [Mixing(0.3), Mixing(0.75, Box(0, 3, 8, 8))])
-def test_a_process_mixes_its_rows_as_the_whole_batch_is_mixed(mixing: Mixing) -> None:
-    whole = mix_images(batch(12), mixing)
-    assert torch.equal(torch.cat([mix_images(batch(12)[rows], mixing) for rows in (slice(0, 8), slice(8, 12))]), whole)
+@pytest.mark.parametrize(
+    ("swap", "shares"),
+    [
+        (swap_neighbours, [range(8), range(8, 12)]),
+        (swap_halves, [range(0, 12, 2), range(1, 12, 2)]),
+        (swap_halves, [range(rank, 12, 3) for rank in range(3)]),
+    ],
+)
+def test_a_process_mixes_its_rows_as_the_whole_batch_is_mixed(mixing: Mixing, swap: Swap, shares: list[range]) -> None:
+    whole = mix_images(batch(12), mixing, swap)
+    labels = torch.arange(12) % 5
+    targets = mix_labels(labels, 5, mixing, swap)
+    for share in shares:
+        rows = list(share)
+        assert torch.equal(mix_images(batch(12)[rows], mixing, swap), whole[rows])
+        assert torch.equal(mix_labels(labels[rows], 5, mixing, swap), targets[rows])
+
+
+def test_copies_of_an_image_never_mix_with_each_other() -> None:
+    copies = torch.arange(6).repeat_interleave(3)[:16]
+    assert not (swap_halves(copies) == copies).any()
 
 
 def test_shares_are_distributed_as_timms() -> None:
@@ -61,10 +79,28 @@ def test_shares_are_distributed_as_timms() -> None:
     cuts = [mixing.kept for mixing in drawn if mixing.box]
     assert abs(len(cuts) / len(drawn) - 0.5) < 0.04
     assert kstest(blends, "beta", args=(0.8, 0.8)).pvalue > 1e-3
-    np.random.seed(0)
-    theirs = [cutmix_bbox_and_lam((1, 3, 224, 224), float(lam))[1] for lam in np.random.beta(1, 1, 4000)]
+    theirs = [deits_box(224, lam, rng)[1] for lam in rng.beta(1, 1, 4000)]
     assert kstest(cuts, theirs).pvalue > 1e-3
     assert draw_mixing(MixingConfig(mixup_alpha=0, cutmix_alpha=0), 224, rng) == Mixing(1.0)
+
+
+def deits_box(size: int, lam: float, rng: np.random.Generator) -> tuple[tuple[int, int, int, int], float]:
+    """``rand_bbox`` of timm 0.3.2, which DeiT used, and the share of the image that it leaves."""
+    cut = int(size * np.sqrt(1 - lam))
+    centre_y, centre_x = rng.integers(0, size), rng.integers(0, size)
+    top, bottom = (int(np.clip(centre_y + sign * (cut // 2), 0, size)) for sign in (-1, 1))
+    left, right = (int(np.clip(centre_x + sign * (cut // 2), 0, size)) for sign in (-1, 1))
+    return (top, bottom, left, right), 1 - (bottom - top) * (right - left) / size**2
+
+
+def test_cutmix_cuts_the_box_that_deit_cut() -> None:
+    """timm 1.0.31 cuts one pixel more where the side is odd; every draw here equals the old form's."""
+    alone = MixingConfig(mixup_alpha=0, cutmix_alpha=1.0)
+    for seed in range(300):
+        mixing = draw_mixing(alone, 33, np.random.default_rng(seed))
+        same = np.random.default_rng(seed)
+        (top, bottom, left, right), kept = deits_box(33, float(same.beta(1.0, 1.0)), same)
+        assert mixing == Mixing(pytest.approx(kept), Box(top, left, bottom - top, right - left))
 
 
 def test_erased_boxes_are_distributed_as_timms() -> None:

@@ -20,7 +20,9 @@ class DropPathByRow(DropPath):
     """
 
     first_row = 0
-    """Row of the first image of the next forward passes."""
+    """Row, in the global batch, of the first image of the next forward passes."""
+    row_stride = 1
+    """Rows from one image of a forward pass to the next: n where a process holds every n-th row."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.drop_prob == 0 or not self.training:
@@ -35,7 +37,8 @@ class DropPathByRow(DropPath):
         generator = np.random.PCG64(int(torch.randint(2**62, ())))
         # Every number takes one step of the generator, so that the rows before need not be drawn.
         generator.advance(self.first_row)
-        return torch.from_numpy(np.random.Generator(generator).random(rows) >= self.drop_prob)
+        drawn = np.random.Generator(generator).random(rows * self.row_stride)[:: self.row_stride]
+        return torch.from_numpy(drawn >= self.drop_prob)
 
 
 def set_drop_path(backbone: nn.Module, rate: float) -> None:
@@ -57,9 +60,14 @@ def set_drop_path(backbone: nn.Module, rate: float) -> None:
 
 
 def draw_paths_at(backbone: nn.Module, place: Place) -> None:
-    """The next forward pass is of the images at ``place``: its draws follow from that alone."""
+    """Make the next forward pass, which is of the images at ``place``, draw its paths from that alone."""
+    if set_rows(backbone, place.first_row):
+        torch.manual_seed(derive_seed(place.draw_seed, place.view))
+
+
+def set_rows(backbone: nn.Module, first_row: int, row_stride: int = 1) -> bool:
+    """Tell every drop path which rows of the global batch this process holds; False if the backbone has none."""
     paths = [module for module in backbone.modules() if isinstance(module, DropPathByRow)]
     for path in paths:
-        path.first_row = place.first_row
-    if paths:
-        torch.manual_seed(derive_seed(place.draw_seed, place.view))
+        path.first_row, path.row_stride = first_row, row_stride
+    return bool(paths)

@@ -35,6 +35,27 @@ GOLDEN_CONFIGS = {
 }
 
 
+@needs("mmdet")
+def test_the_zoos_vit_decays_what_mmsegmentation_decays() -> None:
+    """By role, since the names differ: the zoo's key ``norm`` matches none of MMSegmentation's."""
+    from mmseg.models.backbones import VisionTransformer
+
+    from evaluators.dense.common import base_config
+    from evaluators.dense.library import config_file
+    from evaluators.dense.segmenter import BASES
+    from pretrain.backbones.lookup import find_backbone
+    from pretrain.foreign.mmseg_vit import our_name
+
+    keys = base_config(config_file("mmseg", BASES["upernet"]))["optim_wrapper"]["paramwise_cfg"]["custom_keys"]
+    theirs = VisionTransformer(img_size=32, embed_dims=24, num_layers=2, num_heads=2, patch_bias=True, final_norm=True)
+    undecayed = {our_name(name) for name, _ in theirs.named_parameters() if any(key in name for key in keys)}
+    config = resolve_evaluation(
+        "segmentation", subject=subject("vit_small", dataset="imagenet"), options={"preset": "zoo"}
+    )
+    ours = [name for name, _ in find_backbone("vit_small").build(32).named_parameters()]
+    assert {name for name in ours if any(key in name for key in config.optimizer.undecayed)} == undecayed
+
+
 def golden_text(name: str) -> str:
     from evaluators.dense.operators import ensure_operators
     from evaluators.dense.place import Place, config_text
