@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import Field
 
 from evaluators.interface import Context, EvaluatorConfig
@@ -130,13 +129,14 @@ def _method(checkpoint: Path, splits: Splits) -> nn.Module:
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
     from pretrain.config import PretrainConfig
     from pretrain.methods.lookup import find_method
+    from pretrain.yaml_reader import parse, read_text
 
     weights = checkpoint.parent / METHOD_FILE
     state, header = load_state(weights)
     path = _config_path(checkpoint)
     try:
-        config = PretrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["config"]["pretrain"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        config = PretrainConfig.model_validate(parse(read_text(path), str(path)).data["config"]["pretrain"])
+    except (InputError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the configuration of the run that wrote {weights.name}") from error
     family, module = find_backbone(header.backbone), find_method(config.method)
     method: nn.Module = module.build(
