@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 from pydantic import Strict as StrictMarker
@@ -60,22 +58,6 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Sparse(Strict):
-    """A configuration some of whose settings are written only where they are set.
-
-    A setting that changes nothing at its default then changes no run's id either.
-    """
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_unused_settings(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        settings: dict[str, Any] = serialise(self)
-        fields = type(self).model_fields
-        unused = {key for key in self.UNWRITTEN if getattr(self, key) == fields[key].default}
-        return {key: value for key, value in settings.items() if key not in unused}
-
-
 class RecipeReference(Strict):
     """Where the hyper-parameters come from; ``changed`` lists the keys the user set differently."""
 
@@ -103,10 +85,8 @@ class OptimizerConfig(Strict):
     final_learning_rate: float = Field(default=0.0, ge=0, description="the floor of the cosine, not scaled")
 
 
-class ViewConfig(Sparse):
+class ViewConfig(Strict):
     """One random view of an image; strengths are torchvision's, probabilities are per image."""
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("interpolation", "auto_augment", "random_erasing_probability")
 
     crop_scale: CropScale = Field(description="share of the image's area")
     crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
@@ -143,10 +123,8 @@ class BatchNormApproximation(Strict):
     per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
 
 
-class PretrainConfig(Sparse):
+class PretrainConfig(Strict):
     """A pretraining run. Where it runs (device, workers, paths, micro-batches) is no part of it."""
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("repeated_augmentations", "mixing", "batch_norm")
 
     method: str
     method_options: dict[str, Any]
