@@ -59,7 +59,7 @@ class Site:
         """The ids of the runs that a sweep plans."""
         done = self("plan", "SWEEP", "--format", "json", sweep=sweep)
         assert done.returncode == 0, done.stderr
-        runs: list[dict[str, Any]] = json.loads(done.stdout)["runs"]
+        runs: list[dict[str, Any]] = json.loads(done.stdout)["jobs"]
         return [run["run_id"] for run in runs]
 
     def edit(self, name: str, old: str, new: str) -> None:
