@@ -11,9 +11,8 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution
+from importlib.metadata import distribution as find_distribution
 from pathlib import Path
-
-from pretrain.plugins import title_of
 
 OURS = {"bench", "pretrain", "evaluators", "results", "slurm"}
 _CODE = ".py"
@@ -26,14 +25,15 @@ def describe_plugin(distribution: Distribution) -> dict[str, str]:
 
     The version alone would not do: an editable installation, or one that was repeated, changes its code and keeps it.
     """
-    return {"version": str(distribution.version), "source_sha256": _source_sha256(title_of(distribution), distribution)}
+    return {"version": str(distribution.version), "source_sha256": _source_sha256(distribution.name)}
 
 
 @functools.cache
-def _source_sha256(title: str, distribution: Distribution) -> str:
+def _source_sha256(name_of_distribution: str) -> str:
     """SHA-256 over the code of the packages that its entry points name, and of what these import of its own or from
     source: modules that no distribution has installed."""
-    digest = hashlib.sha256(title.encode())
+    distribution = find_distribution(name_of_distribution)
+    digest = hashlib.sha256()
     owned = {file.parts[0].removesuffix(_CODE) for file in distribution.files or () if file.suffix == _CODE}
     points = [point for point in distribution.entry_points if point.group.startswith("opera_bench.")]
     waiting = sorted({name for point in points if (name := _importable(point.value))})

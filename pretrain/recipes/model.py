@@ -86,7 +86,8 @@ def recipe_distribution(package: str, recipe_id: str) -> Distribution | None:
 
 @functools.cache
 def _find_recipes(package: str) -> _Found:
-    recipes = {recipe.id: recipe for file in _yaml_files(package) if (recipe := _read_recipe(file))}
+    shipped = [_read_recipe(file) for file in _yaml_files(package)]
+    recipes = {recipe.id: recipe for recipe in shipped}
     titles = dict.fromkeys(recipes, "opera-bench itself")
     offered: dict[str, Distribution] = {}
     refused: dict[str, str] = {}

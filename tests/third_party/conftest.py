@@ -21,7 +21,13 @@ PIP = ("install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", 
 SWEEP = """\
 name: strangers
 pretrain:
-  - {method: simsiam, backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive, epochs: 1}
+  - method: simsiam
+    backbone: tiny_vit
+    dataset: digits
+    recipe: shapes-contrastive
+    epochs: 1
+    image_size: 8
+    global_batch_size: 512
 evaluate:
   - knn_sweep: {ks: [1, 5]}
 """
@@ -45,8 +51,11 @@ class Site:
         file = self.work / "sweep.yaml"
         file.write_text(sweep, encoding="utf-8")
         arguments = [str(file) if word == "SWEEP" else word for word in command]
+        return self.python("from bench.cli import main; main()", *arguments)
+
+    def python(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", "from bench.cli import main; main()", *arguments],
+            [sys.executable, "-c", program, *arguments],
             env={**os.environ, "PYTHONPATH": f"{self.path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"},
             cwd=self.work,
             capture_output=True,

@@ -124,38 +124,27 @@ def test_listings_show_a_broken_dataset_and_the_others(site: Site) -> None:
     assert "dataset 'shapes' of shapes-ssl 0.0.1 can't be used" in listed.stdout + listed.stderr
 
 
-def test_code_that_changed_after_planning_is_not_computed_under_the_old_id(site: Site) -> None:
-    done = site("run", "SWEEP", "--executor", "inline", "--runs", "runs", sweep=SWEEP.replace("simsiam", "none_such"))
-    assert done.returncode == 2
-    program = """\
+ONLY_PLAN = """\
 import sys
 from pathlib import Path
-from bench.plan import plan_sweep
 from bench.launch import write_configs
+from bench.plan import plan_sweep
 from bench.sweep import load_sweep
 write_configs(plan_sweep(load_sweep(sys.argv[1])).runs, Path("runs"))
 """
-    (site.work / "only_plan.py").write_text(program)
-    ids = site.planned()
-    import os
-    import subprocess
-    import sys
+ONLY_WORK = """\
+import sys
+from bench.worker import execute
+execute(sys.argv[1], "cpu", 0, {})
+"""
 
-    environment = {**os.environ, "PYTHONPATH": f"{site.path}{os.pathsep}{Path.cwd()}", "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "only_plan.py", "sweep.yaml"], cwd=site.work, env=environment, check=True)
+
+def test_code_that_changed_after_planning_is_not_computed_under_the_old_id(site: Site) -> None:
+    ids = site.planned()
+    assert site.python(ONLY_PLAN, "sweep.yaml").returncode == 0
     site.edit("simsiam.py", "/ 2\n", "/ 3\n")
-    (site.work / "work.py").write_text(
-        "import sys\nfrom bench.worker import execute\nexecute(sys.argv[1], 'cpu', 0, {})\n"
-    )
-    pretraining = next(run_id for run_id in ids if run_id.startswith("pretrain"))
-    ended = subprocess.run(
-        [sys.executable, "work.py", f"runs/{pretraining}"],
-        cwd=site.work,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 1
-    failure = json.loads((site.work / "runs" / pretraining / "failure.json").read_text())
+    pretraining = site.work / "runs" / next(run_id for run_id in ids if run_id.startswith("pretrain"))
+    assert site.python(ONLY_WORK, str(pretraining)).returncode == 1
+    failure = json.loads((pretraining / "failure.json").read_text())
     assert "was planned with shapes-ssl 0.0.1 (source " in failure["error"]
-    assert not (site.work / "runs" / pretraining / "record.json").exists()
+    assert not (pretraining / "record.json").exists()
