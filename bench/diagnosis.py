@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bench.distributions import refusals
 from bench.launch_options import available_cpus
 from bench.provenance import PACKAGES, device_name
 from bench.yaml_source import VARIABLE
@@ -30,7 +31,7 @@ class Finding:
 
 def diagnose(runs: Path, data: Mapping[str, str]) -> list[Finding]:
     """Everything there is to say about this machine, the installation, the runs directory and the data."""
-    return [*_versions(), *_packages(), *_devices(), _write_access(runs), *_data(data), _slurm()]
+    return [*_versions(), *_packages(), *_plugins(), *_devices(), _write_access(runs), *_data(data), _slurm()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -50,6 +51,12 @@ def _packages() -> Iterator[Finding]:
         place = Path(spec.origin).resolve().parent if spec and spec.origin else None
         ours = place == home / name
         yield Finding(f"package {name}", ours, str(place) if ours else f"shadowed by {place}; ours is {home / name}")
+
+
+def _plugins() -> Iterator[Finding]:
+    """What other distributions offer and can't be used."""
+    for sentence in refusals():
+        yield Finding("plugin", False, sentence)
 
 
 def _devices() -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,9 +14,6 @@ from bench.plan import IMPORT, PRETRAIN, PlannedRun
 from results.errors import InputError
 from results.record import Record, read_record
 from slurm.scheduler.profile import ClusterProfile
-
-_GPU = re.compile(r"NVIDIA|GeForce|Quadro|Tesla|TITAN|[AHV]\d+\b|AMD (Instinct|Radeon)", re.IGNORECASE)
-"""How drivers begin the names of GPUs; the kernel's names of processors begin otherwise."""
 
 
 class Unit(StrEnum):
@@ -82,8 +78,8 @@ class Work:
 
 
 def unit_of(record: Record) -> Unit:
-    """Whose hours a finished run took, by the name of its device."""
-    return Unit.GPU if _GPU.match(record.machine.device) else Unit.PROCESSOR
+    """Whose hours a finished run took."""
+    return Unit.GPU if record.machine.device_kind == "cuda" else Unit.PROCESSOR
 
 
 def profile_estimate(stage: str, profile: ClusterProfile) -> Estimate:

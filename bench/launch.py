@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
-
 from bench.cluster import slurm_executor
 from bench.computing import fitting_compute
 from bench.display import show_progress
 from bench.errors import InputError
 from bench.launch_options import Launch, available_cpus
 from bench.plan import IMPORT, PRETRAIN, PlannedRun
+from bench.run_configs import config_text
 from bench.states import RunStatus
 from bench.yaml_source import VARIABLE
 from evaluators.lookup import why_unavailable
@@ -128,12 +127,6 @@ def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{directory}: can't write runs here ({reason}); choose another with --runs DIR") from error
-
-
-def config_text(run: PlannedRun) -> str:
-    """The text of ``config.yaml``."""
-    content = {"run_id": run.run_id, "stage": run.stage, "parents": list(run.parents), "config": run.config}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def build_jobs(

@@ -22,6 +22,7 @@ from bench.launch import (
 from bench.launch_options import Launch
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
+from bench.run_configs import check_configs
 from bench.states import RunStatus, statuses
 from bench.sweep import Sweep
 from bench.wanted import remember_sweep
@@ -72,6 +73,8 @@ def run_sweep(
         executor.settle()
     start_again = command + launch.flags
     before = statuses(plan.runs, launch.runs_directory)
+    for line in check_configs(before, launch.runs_directory):
+        say(line)
     chosen = select(before, retry, on_cluster=on_cluster)
     require_software(chosen, launch.profile)
     for line in check_compute(chosen, launch.compute):

@@ -10,6 +10,7 @@ from bench.errors import InputError
 from bench.launch import build_jobs, data_roots, find_launch_executor, require_software, write_configs
 from bench.launch_options import Launch
 from bench.plan import PlannedRun
+from bench.run_configs import check_configs
 from bench.session import say, start
 from bench.states import statuses
 from pretrain.compute import PLAIN, ComputeOptions
@@ -30,6 +31,8 @@ def run_single(
     processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
+    for line in check_configs([status], runs_directory):
+        say(line)
     # Of several processes the others may be ahead of this one; what they find, the worker lets them agree on.
     if status.own_state is RunState.RUNNING and processes == 1:
         say(f"{run.run_id} is running in another process; its numbers are there when it is done")

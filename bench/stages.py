@@ -11,7 +11,7 @@ from typing import Any
 
 from evaluators.interface import Context, ReportProgress
 from evaluators.lookup import find_evaluator
-from pretrain.checkpoint import BACKBONE_FILE, file_sha256
+from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, header_path
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
@@ -59,13 +59,9 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
             compute=resources.compute,
             should_stop=resources.should_stop,
         )
-    checkpoints = tuple(
-        CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
-        for role, header in done.checkpoints.items()
-    )
     return Outcome(
         metrics=_finite(done.metrics),
-        checkpoints=checkpoints,
+        checkpoints=_written(run, done.checkpoints),
         images_per_second=done.images_per_second,
         world_size=done.world_size,
         micro_batch_size=done.micro_batch_size,
@@ -101,14 +97,24 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     for note in checkpoint.notes:
         print(f"{printable(source)}: {note}", flush=True)
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
-    written = [
-        CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
-        for role, header in headers.items()
-    ]
     original = CheckpointReference(
         role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
     )
-    return Outcome(metrics={}, checkpoints=(*written, original))
+    return Outcome(metrics={}, checkpoints=(*_written(run, headers), original))
+
+
+def _written(run: RunDirectory, headers: Mapping[str, CheckpointHeader]) -> tuple[CheckpointReference, ...]:
+    """The checkpoints that a run left, by role, with the checksums of weights and headers."""
+    paths = {role: run.checkpoints / f"{role}.safetensors" for role in headers}
+    return tuple(
+        CheckpointReference(
+            role=role,
+            path=str(paths[role].relative_to(run.path)),
+            sha256=header.sha256,
+            header_sha256=file_sha256(header_path(paths[role])),
+        )
+        for role, header in headers.items()
+    )
 
 
 def run_evaluation(
@@ -138,30 +144,49 @@ def run_evaluation(
             num_workers=resources.num_workers,
             report=report,
             should_stop=resources.should_stop,
+            subject=None if "import" in config else PretrainConfig.model_validate(config["pretrain"]),
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
     return Outcome(metrics=_finite(metrics), parents=(parent,), world_size=get_world_size())
 
 
 def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
-    """The backbone a finished pretraining left, after its SHA-256 was compared with the record's.
+    """The backbone a finished pretraining left, after all its checkpoints were compared with its record.
 
     Raises
     ------
     InputError
-        No record, no checkpoint, or one that differs.
+        No record, no checkpoint, or weights or a header that differ from those that were written.
     """
     if not parent.record.exists():
         raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is judged")
-    recorded = {reference.path: reference.sha256 for reference in read_record(parent.record).checkpoints}
+    written = {parent.path / reference.path: reference for reference in read_record(parent.record).checkpoints}
     path = parent.checkpoints / BACKBONE_FILE
-    expected = recorded.get(str(path.relative_to(parent.path)))
-    if expected is None or not path.is_file():
-        raise InputError(f"{path}: the backbone that {parent.run_id} should have left is missing")
-    found = file_sha256(path)
-    if found != expected:
-        raise InputError(f"{path}: SHA-256 {found} is not the recorded {expected}; delete {parent.record}")
-    return path, ParentReference(run_id=parent.run_id, checkpoint_sha256=found)
+    if path not in written or not path.is_file():
+        raise InputError(
+            f"{path}: the backbone that {parent.run_id} should have left is missing; "
+            f"delete {parent.record} to pretrain again"
+        )
+    for weights, reference in written.items():
+        # An import's source lies elsewhere, and the whole method may have been deleted to save space.
+        if reference.header_sha256 is not None and weights.is_file():
+            _require_unchanged(weights, reference.sha256, parent)
+            _require_unchanged(header_path(weights), reference.header_sha256, parent)
+    header_sha256 = written[path].header_sha256
+    if header_sha256 is None:
+        raise InputError(f"{parent.record}: names no header of {path.name}; delete {parent.record} to pretrain again")
+    return path, ParentReference(
+        run_id=parent.run_id, checkpoint_sha256=written[path].sha256, header_sha256=header_sha256
+    )
+
+
+def _require_unchanged(file: Path, recorded: str, run: RunDirectory) -> None:
+    found = file_sha256(file) if file.is_file() else "that of no file"
+    if found != recorded:
+        raise InputError(
+            f"{file}: its SHA-256 {found} is not the recorded {recorded}; put the file back as it was written, or "
+            f"delete {run.record} to pretrain again"
+        )
 
 
 @contextlib.contextmanager

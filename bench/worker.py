@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
+from bench.distributions import require_same_plugins
 from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import (
     artifact_hashes,
@@ -36,7 +37,7 @@ from pretrain.datasets import opening_once
 from pretrain.distributed import agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
-from results.record import DatasetReference, RecipeReference, Record, Software, Timing
+from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
 from results.runs import RunDirectory, write_atomically
 from slurm.stop import PeerLost, Stopped, stop_requested
 
@@ -102,7 +103,7 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
             computed = _compute(run, resources, data_roots, source)
         if attempt is not None:
             record = _record(run, attempt, computed, resources)
-            write_atomically(run.record, record.model_dump_json(indent=2) + "\n")
+            write_atomically(run.record, record_text(record))
             discard_training_state(run.path)
     except StoppedEarly as stopped:
         raise Stopped(f"{run.run_id}: {stopped}", progressed=stopped.progressed) from stopped
@@ -153,6 +154,7 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     planned = run.read_config()
     stage: str = planned["stage"]
     config: dict[str, Any] = planned["config"]
+    require_same_plugins(run.run_id, stage, config)
     settings = config[PRETRAIN] if stage in (PRETRAIN, IMPORT) else config["evaluator"]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)

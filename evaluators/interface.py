@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import Field
 
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import Integer, RecipeReference, Strict
+from pretrain.config import Integer, PretrainConfig, RecipeReference, Strict
 from pretrain.datasets import Kind
 
 PER_CLASS_FILE = "per_class.json"
@@ -74,6 +74,8 @@ class Context:
         A torch device, e.g. ``cpu`` or ``cuda:0``.
     should_stop
         Whether to save what there is and raise ``pretrain.errors.StoppedEarly``; asked where an evaluation can.
+    subject
+        The pretraining that left the checkpoint; None for a checkpoint trained elsewhere.
     """
 
     data_root: Path | None
@@ -82,6 +84,7 @@ class Context:
     num_workers: int
     report: ReportProgress
     should_stop: Callable[[], bool] = lambda: False
+    subject: PretrainConfig | None = None
 
 
 class EvaluatorModule(Protocol):

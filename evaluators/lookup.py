@@ -10,22 +10,24 @@ from pydantic import ValidationError
 from evaluators.interface import EvaluatorConfig, EvaluatorModule
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
-from pretrain.datasets import dataset_names, find_dataset
+from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
-from pretrain.plugins import load_plugin, plugin_names, suggest
+from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.resolve import refusal
 
 RECIPES = "evaluators.recipes"
+PACKAGE, KIND = "evaluators", "evaluator"
+OFFERS: Offers = {"Config": EvaluatorConfig, "evaluate": None}
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
 
 
 def evaluator_names() -> tuple[str, ...]:
-    return plugin_names("evaluators")
+    return plugin_names(PACKAGE)
 
 
 def find_evaluator(name: str) -> EvaluatorModule:
-    return cast(EvaluatorModule, load_plugin("evaluators", name, "evaluator"))
+    return cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def why_unavailable(name: str) -> str | None:
@@ -53,7 +55,7 @@ def resolve_evaluation(
     dataset = str(asked.pop("dataset", config_class.DEFAULT_DATASET or subject.dataset))
     info = find_dataset(dataset).INFO
     if info.kind != config_class.KIND:
-        fitting = [name for name in dataset_names() if find_dataset(name).INFO.kind == config_class.KIND]
+        fitting = [other.name for other in describe_datasets() if other.kind == config_class.KIND]
         raise InputError(
             f"dataset: {dataset} is for {info.kind}, evaluator {name} needs one for {config_class.KIND}; "
             f"{suggest(dataset, fitting)}",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import CropScale, Integer, Probability
+from pretrain.config import CropScale, Integer, PretrainConfig, Probability
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     backbone, header = load_backbone(checkpoint)
     splits = open_splits(config, context)
     device = torch.device(context.device)
-    method = _method(checkpoint, splits) if _has_method(checkpoint) else None
+    method = _method(checkpoint, context.subject, splits) if context.subject else None
     represent = getattr(method, "represent", lambda features: {"backbone": features})
     for model in (backbone, method):
         if model is not None:
@@ -106,38 +106,20 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     return metrics
 
 
-def _has_method(checkpoint: Path) -> bool:
-    from pretrain.checkpoint import METHOD_FILE
-
-    return (checkpoint.parent / METHOD_FILE).is_file() and _config_path(checkpoint).is_file()
-
-
-def _config_path(checkpoint: Path) -> Path:
-    """The configuration of the run that wrote the checkpoint: ``runs/<run_id>/config.yaml``."""
-    return checkpoint.parent.parent / "config.yaml"
-
-
-def _method(checkpoint: Path, splits: Splits) -> nn.Module:
+def _method(checkpoint: Path, config: PretrainConfig, splits: Splits) -> nn.Module:
     """The whole trained method, rebuilt from its run's configuration; one that is a hierarchy can ``represent``.
 
     Raises
     ------
     InputError
-        The configuration can't be read, or the weights are of another method.
+        The weights are missing, altered or of another method.
     """
     from pretrain.backbones.lookup import find_backbone
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
-    from pretrain.config import PretrainConfig
     from pretrain.methods.lookup import find_method
-    from pretrain.yaml_reader import parse, read_text
 
     weights = checkpoint.parent / METHOD_FILE
     state, header = load_state(weights)
-    path = _config_path(checkpoint)
-    try:
-        config = PretrainConfig.model_validate(parse(read_text(path), str(path)).data["config"]["pretrain"])
-    except (InputError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the configuration of the run that wrote {weights.name}") from error
     family, module = find_backbone(header.backbone), find_method(config.method)
     method: nn.Module = module.build(
         module.Config.model_validate(config.method_options),

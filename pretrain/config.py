@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -11,8 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
-    SerializerFunctionWrapHandler,
-    model_serializer,
     model_validator,
 )
 from pydantic import Strict as StrictMarker
@@ -97,22 +95,6 @@ class Strict(BaseModel):
         return schema
 
 
-class Sparse(Strict):
-    """A configuration some of whose settings are written only where they are set.
-
-    A setting that changes nothing at its default then changes no run's id either.
-    """
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_unused_settings(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        settings: dict[str, Any] = serialise(self)
-        fields = type(self).model_fields
-        unused = {key for key in self.UNWRITTEN if getattr(self, key) == fields[key].default}
-        return {key: value for key, value in settings.items() if key not in unused}
-
-
 class RecipeReference(Strict):
     """Where the hyper-parameters come from; ``changed`` lists the keys the user set differently."""
 
@@ -140,10 +122,8 @@ class OptimizerConfig(Strict):
     final_learning_rate: float = Field(default=0.0, ge=0, description="the floor of the cosine, not scaled")
 
 
-class ViewConfig(Sparse):
+class ViewConfig(Strict):
     """One random view of an image; strengths are torchvision's, probabilities are per image."""
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("interpolation", "auto_augment", "random_erasing_probability")
 
     crop_scale: CropScale = Field(description="share of the image's area")
     crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
@@ -180,10 +160,8 @@ class BatchNormApproximation(Strict):
     per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
 
 
-class PretrainConfig(Sparse):
+class PretrainConfig(Strict):
     """A pretraining run. Where it runs (device, workers, paths, micro-batches) is no part of it."""
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("repeated_augmentations", "mixing", "batch_norm")
 
     method: str
     method_options: dict[str, Any]
@@ -215,13 +193,12 @@ class PretrainConfig(Sparse):
         return self
 
 
-class ImportSource(Sparse):
+class ImportSource(Strict):
     """A checkpoint trained elsewhere.
 
     ``checkpoint`` is the file's name alone, and ``path``, where it lies, is never written down: it changes nothing.
     """
 
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("weights",)
 
     checkpoint: str
     format: str

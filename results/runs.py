@@ -24,9 +24,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
+
+import yaml
 
 from results import safe_yaml
+from results.errors import InputError
+from results.identity import require_own_id
 
 HEARTBEAT_SECONDS = 10
 STALE_AFTER_SECONDS = 120
@@ -104,8 +108,29 @@ class RunDirectory:
         return self.path / "logs"
 
     def read_config(self) -> dict[str, Any]:
-        loaded = safe_yaml.load(self.config.read_text(encoding="utf-8"))
-        return loaded if isinstance(loaded, dict) else {}
+        """``{run_id, stage, parents, config}`` as planned.
+
+        Raises
+        ------
+        InputError
+            The file is no run's configuration, or its content is not that of this directory's run.
+        OSError
+            The file can't be read.
+        """
+        remedy = f"delete the directory {self.path} to compute the run again"
+        try:
+            loaded = safe_yaml.load(self.config.read_text(encoding="utf-8"))
+            run_id, stage, parents, config = (loaded[key] for key in ("run_id", "stage", "parents", "config"))
+        except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+            expected = "not a run's configuration (stage, config and parents are expected)"
+            raise InputError(f"{self.config}: {expected}; {remedy}") from error
+        try:
+            if run_id != self.run_id:
+                raise InputError(f"{self.config}: its run_id is {run_id}, its directory's name is {self.run_id}")
+            require_own_id(self.run_id, stage, config, parents, where=str(self.config))
+        except InputError as error:
+            raise InputError(f"{error}; {remedy}") from error
+        return cast("dict[str, Any]", loaded)
 
     def read_attempts(self) -> list[dict[str, Any]]:
         return read_json_lines(self.attempts)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from results.errors import InputError
 from results.record import Record, read_record
 from results.runs import RunDirectory, RunState
@@ -85,19 +83,17 @@ def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
     if directory.record.exists():
         try:
             return _from_record(directory)
-        except (InputError, OSError, UnicodeDecodeError) as error:
+        except (InputError, OSError) as error:
             unreadable = str(error)
             problems.append(unreadable)
     try:
         planned = directory.read_config()
-        stage, config, parents = planned["stage"], planned["config"], tuple(planned["parents"])
-        if not (isinstance(stage, str) and isinstance(config, dict)):
-            raise TypeError
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        problems.append(f"{directory.config}: not a run's configuration (stage, config and parents are expected)")
+    except (InputError, OSError) as error:
+        problems.append(str(error))
         return None
+    stage, config, parents = planned["stage"], planned["config"], tuple(planned["parents"])
     state = RunState.UNKNOWN if unreadable else directory.state()
     reason = unreadable or reason_for(directory, state)
     return Run(directory.run_id, stage, state, config, parents, None, reason, directory.path)
@@ -105,8 +101,6 @@ def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
 
 def _from_record(directory: RunDirectory) -> Run:
     record = read_record(directory.record)
-    if record.run_id != directory.run_id:
-        raise InputError(f"{directory.record}: the record of another run, {record.run_id}")
     parents = tuple(parent.run_id for parent in record.parents)
     return Run(record.run_id, record.stage, RunState.DONE, record.config, parents, record, None, directory.path)
 

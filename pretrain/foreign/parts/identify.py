@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.backbones.lookup import backbone_names, find_backbone
+from pretrain.backbones.lookup import find_backbone, usable_backbones
 from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
 from pretrain.foreign.parts import resnet, vit
@@ -90,7 +90,7 @@ def _identify_resnet(state: State, what: str) -> BackboneInfo:
 
 
 def _infos(family: str) -> list[BackboneInfo]:
-    infos = (find_backbone(name).INFO for name in backbone_names())
+    infos = (module.INFO for module in usable_backbones())
     return [info for info in infos if info.family == family]
 
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from pretrain.checkpoint import CheckpointHeader, file_sha256
+from pretrain.checkpoint import BACKBONE_FILE, file_sha256, parse_header
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
 from pretrain.foreign.parts.hub_config import CONFIG, WEIGHTS, folder_facts, folder_weights
@@ -168,9 +166,9 @@ def _header_facts(path: Path, text: Any) -> Facts:
     if text is None:
         return Facts()
     try:
-        header = CheckpointHeader.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(f"{path}: its {HEADER_KEY} is unreadable ({error.errors()[0]['msg']})") from error
+        header = parse_header(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: its {HEADER_KEY} is unreadable ({error})") from error
     return Facts(header.num_heads, header.image_size, header.normalisation, header.method, header.epochs)
 
 
