@@ -18,12 +18,16 @@ def figures(
 ) -> None:
     """Write figures, each with its numbers as CSV."""
     from bench.outputs import warn, write_figures
-    from bench.scheduled import load_with_scheduler
+    from bench.states import load_with_executors
     from results.figures import figure_names, find_figure
 
     for name in names or ():
         find_figure(name)
-    store = load_with_scheduler(runs)
+    store = load_with_executors(runs)
     warn(store.problems)
-    for path in write_figures(names or figure_names(), store, out, (format_,)):
+    written = write_figures(names or figure_names(), store, out, (format_,))
+    for path in written:
         print(path)
+    made = {path.stem for path in written}
+    if not made or any(name not in made for name in names or ()):
+        raise typer.Exit(1)  # the notes say which could not be made, and why

@@ -29,13 +29,13 @@ def tables(
     if paper:
         built = [paper_table(name) for name in wanted]
     else:
-        from bench.scheduled import told_by_scheduler
+        from bench.states import ask_executors
         from results.index import load_rows
         from results.tables import RunRows
 
-        rows, problems = load_rows(runs)
+        rows, problems = load_rows(runs, told=ask_executors(runs))
         warn(problems)
-        made_ready = RunRows(told_by_scheduler(rows, runs))
+        made_ready = RunRows(rows)
         built = [build_table(name, made_ready) for name in wanted]
     if out is not None:
         for path in write_tables(built, out, (format_ or "md",)):
