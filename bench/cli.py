@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from collections.abc import Callable
 
@@ -50,7 +51,7 @@ def build_app() -> typer.Typer:
     return app
 
 
-_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 """What a disk or a directory refuses, wherever in a command it does."""
 
 
@@ -58,6 +59,9 @@ def main() -> None:
     """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
     from bench.errors import INPUT_ERRORS
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no · shows it as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         build_app()()
     except INPUT_ERRORS as error:

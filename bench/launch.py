@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.cluster import slurm_executor
 from bench.computing import fitting_compute
 from bench.display import show_progress
+from bench.ends import note_lost_job
 from bench.errors import InputError
 from bench.launch_options import Launch, available_cpus
 from bench.plan import IMPORT, PRETRAIN, PlannedRun
@@ -19,7 +20,7 @@ from bench.yaml_source import VARIABLE
 from evaluators.lookup import why_unavailable
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
-from slurm import Executor, Handle, Job, find_executor
+from slurm import Executor, Handle, Job, JobState, find_executor
 from slurm.scheduler.profile import ClusterProfile
 
 WORKER = "bench.worker"
@@ -180,6 +181,16 @@ def find_launch_executor(launch: Launch) -> Executor:
 def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Handle]:
     """Submit and wait, showing progress; ``KeyboardInterrupt`` passes through, with nothing left running."""
     handles = executor.submit(jobs)
-    with show_progress(len(jobs), launch.runs_directory, live=launch.executor != "inline") as on_change:
+    begun: set[str] = set()
+
+    with show_progress(len(jobs), launch.runs_directory, live=launch.executor != "inline") as show:
+
+        def on_change(handle: Handle) -> None:
+            if handle.state is JobState.RUNNING:
+                begun.add(handle.job.id)
+            elif handle.job.id in begun:  # one that did not begin has the state of its parents
+                note_lost_job(handle, launch.runs_directory)
+            show(handle)
+
         executor.wait(handles, on_change)
     return handles

@@ -32,6 +32,7 @@ _STYLES = {
     RunState.FAILED: "red",
     RunState.CANCELLED: "yellow",
     RunState.UNKNOWN: "yellow",
+    RunState.DAMAGED: "red",
 }
 
 
@@ -141,8 +142,10 @@ def print_status(
         if status.state is RunState.RUNNING and row:
             line = f"running {status.run.run_id}: epoch {row['epoch']:.1f} of {round(row['total_epochs'], 1):g}"
             console.print(Text(line, style="cyan"))
-        elif status.state in (RunState.FAILED, RunState.UNKNOWN):
+        elif status.state in (RunState.FAILED, RunState.UNKNOWN, RunState.DAMAGED):
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
+        elif status.state is RunState.PLANNED and status.reason:
+            console.print(Text(f"{status.run.run_id}: {status.reason}", style="yellow"))
     pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
@@ -190,7 +193,7 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     """
     name = sweep or f"SWEEP{place}"
     start = name + flags
-    own_failures = [status for status in found if status.own_state is RunState.FAILED]
+    own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
     if not found:
         return f"no runs yet: opera-bench run SWEEP{place}"
     if own_failures:
@@ -203,8 +206,11 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     running = any(status.state is RunState.RUNNING for status in found)
     if running or queued:
         return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"
-    if any(status.own_state is RunState.CANCELLED for status in found):
-        return f"start cancelled runs again: opera-bench retry {start}"
+    if any(status.state is RunState.PLANNED for status in found):
+        return f"next: opera-bench run {start}"
+    for state, word in ((RunState.CANCELLED, "cancelled"), (RunState.UNKNOWN, "lost")):
+        if any(status.own_state is state for status in found):
+            return f"start {word} runs again: opera-bench retry {start}"
     if all(status.state is RunState.DONE for status in found):
         return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
     return f"next: opera-bench run {start}"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from bench.computing import check_compute
+from bench.ends import set_aside
 from bench.errors import InputError
 from bench.launch import build_jobs, data_roots, find_launch_executor, require_software, write_configs
 from bench.launch_options import Launch
@@ -31,7 +32,10 @@ def run_single(
     processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
-    for line in check_configs([status], runs_directory):
+    if status.own_state is RunState.DAMAGED and rank == 0:
+        for line in set_aside([run], runs_directory):
+            say(line)
+    for line in check_configs([] if status.own_state is RunState.DAMAGED else [status], runs_directory):
         say(line)
     # Of several processes the others may be ahead of this one; what they find, the worker lets them agree on.
     if status.own_state is RunState.RUNNING and processes == 1:

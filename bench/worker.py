@@ -7,7 +7,6 @@ tensor operation at import: a forked process must not inherit torch's threads.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import traceback
@@ -22,6 +21,7 @@ import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
 from bench.distributions import require_same_plugins
+from bench.ends import is_disk_error, note_failure
 from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import (
     artifact_hashes,
@@ -110,12 +110,10 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     except Exception as error:
         if is_loss_of_a_peer(error):
             raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
-        failure = {
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": traceback.format_exc(),
-            "attempt": len(run.read_attempts()),
-        }
-        write_atomically(run.failure, json.dumps(failure, indent=2) + "\n")
+        text, is_interrupted = f"{type(error).__name__}: {error}", is_disk_error(error)
+        note_failure(run, text, traceback.format_exc(), is_interrupted=is_interrupted)
+        if is_interrupted:
+            print(f"{run.run_id}: interrupted; when the disk is well again, the same command goes on", flush=True)
         raise
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from results.errors import InputError
 from results.frame import COLUMNS, OF_THE_MOMENT, Row, describe, expand
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
-from results.store import Run, read_run, reason_for, resolve
+from results.state import OnDisk, Told
+from results.store import NOTHING_TOLD, Run, read_run, resolve, unrecorded
 
 INDEX = ".index.json"
 _FORMAT = [2, *COLUMNS]
@@ -39,8 +40,15 @@ class _Entry:
     metrics: dict[str, float]
 
 
-def load_rows(runs_directory: Path, run_ids: Iterable[str] | None = None) -> tuple[list[Row], tuple[str, ...]]:
+def load_rows(
+    runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
+) -> tuple[list[Row], tuple[str, ...]]:
     """Rows as of ``results.frame.to_rows(load_runs(…).runs)``, and the problems met on the way.
+
+    Parameters
+    ----------
+    told
+        What executors say of the runs, as of ``load_runs``.
 
     Raises
     ------
@@ -77,7 +85,7 @@ def load_rows(runs_directory: Path, run_ids: Iterable[str] | None = None) -> tup
             known[name] = entry
     if any(known.get(name) is not entry for name, entry in entries.items()) or len(entries) != len(known):
         _write_index(runs_directory, entries)
-    resolved = resolve(runs)
+    resolved = resolve(runs, told)
     wanted = sorted(resolved) if run_ids is None else sorted(set(run_ids) & set(resolved))
     rows: list[Row] = []
     for name in wanted:
@@ -102,12 +110,10 @@ def _sign(directory: str) -> list[Any] | None:
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
     """The run without its configuration, record and place, which rows have no use for."""
-    state, reason = RunState.DONE, None
-    if entry.sign[0] != "record.json":
-        directory = RunDirectory(runs_directory / name)
-        state = directory.state()
-        reason = reason_for(directory, state)
-    return Run(name, entry.stage, state, {}, tuple(entry.parents), None, reason, runs_directory)
+    parents = tuple(entry.parents)
+    is_done = entry.sign[0] == "record.json"
+    on_disk = OnDisk(parents, RunState.DONE) if is_done else unrecorded(RunDirectory(runs_directory / name), parents)
+    return Run(name, entry.stage, on_disk.state, {}, parents, None, on_disk.reason, runs_directory, on_disk)
 
 
 def _read_index(runs_directory: Path) -> dict[str, _Entry]:
@@ -119,7 +125,7 @@ def _read_index(runs_directory: Path) -> dict[str, _Entry]:
         if loaded.get("format") != _FORMAT:
             return {}
         return {name: _Entry(*fields) for name, fields in loaded["runs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -17,11 +17,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, cast
@@ -37,7 +40,11 @@ STALE_AFTER_SECONDS = 120
 
 
 class RunState(StrEnum):
-    """The states every listing uses. ``PLANNED`` would run now; ``WAITING`` has unfinished parents."""
+    """The states every listing uses.
+
+    ``PLANNED`` would run now; ``WAITING`` has unfinished parents; ``DAMAGED`` has a record or a configuration that
+    can't be trusted, and counts as not done.
+    """
 
     PLANNED = "planned"
     WAITING = "waiting"
@@ -46,6 +53,7 @@ class RunState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+    DAMAGED = "damaged"
 
 
 _held: set[IO[str]] = set()
@@ -133,15 +141,32 @@ class RunDirectory:
         return cast("dict[str, Any]", loaded)
 
     def read_attempts(self) -> list[dict[str, Any]]:
-        return read_json_lines(self.attempts)
+        """The attempts in order, each with a ``host``, ``started_at`` and ``seconds_before``.
+
+        A damaged line is repaired: an attempt whose start can't be read started when the file was last written.
+        """
+        return [self._repaired(row) for row in read_json_lines(self.attempts)]
+
+    def _repaired(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            start = datetime.fromisoformat(row["started_at"])
+            readable = start.tzinfo is not None
+        except (KeyError, TypeError, ValueError):
+            readable = False
+        if not readable:
+            row = {**row, "started_at": datetime.fromtimestamp(modified_at(self.attempts), UTC).isoformat()}
+        before = row.get("seconds_before")
+        is_number = isinstance(before, int | float) and math.isfinite(before) and before >= 0
+        return {**row, "host": str(row.get("host")), "seconds_before": float(before) if is_number else 0.0}
 
     def read_progress(self) -> list[dict[str, Any]]:
         return read_json_lines(self.progress)
 
     def read_failure(self) -> dict[str, Any]:
+        """What ``failure.json`` says; empty where it is missing or damaged."""
         try:
             loaded = json.loads(self.failure.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return loaded if isinstance(loaded, dict) else {}
 
@@ -164,30 +189,29 @@ class RunDirectory:
             finally:
                 _held.discard(lock)
 
-    def state(self) -> RunState:
-        """The state the disk alone tells; parents and the scheduler are not asked.
+    def unrecorded_state(self) -> RunState:
+        """The state of a run without a record, as its directory tells it.
 
         A run whose last attempt started on this host is running exactly while it holds its lock. On another host
         the heartbeat decides: fresh is running, stale is unknown, since unknown is not dead.
         """
-        if self.record.exists():
-            return RunState.DONE
         if self.failure.exists():
-            return RunState.FAILED
+            # A full disk is nothing that the run did: the same command goes on.
+            return RunState.PLANNED if self.read_failure().get("interrupted") is True else RunState.FAILED
         if self.cancelled.exists():
             return RunState.CANCELLED
         attempts = self.read_attempts()
         if not attempts:
-            return RunState.PLANNED
+            return RunState.RUNNING if self.attempts.exists() and self.is_claimed() else RunState.PLANNED
         if attempts[-1].get("host") == socket.gethostname():
-            return RunState.RUNNING if self._is_claimed() else RunState.PLANNED
+            return RunState.RUNNING if self.is_claimed() else RunState.PLANNED
         return RunState.RUNNING if self._heartbeat_age_seconds() < STALE_AFTER_SECONDS else RunState.UNKNOWN
 
-    def _is_claimed(self) -> bool:
+    def is_claimed(self) -> bool:
         """Whether a process of this host holds the run. A shared lock asks, so that askers don't see each other."""
         try:
             lock = (self.path / "lock").open("rb")
-        except FileNotFoundError:
+        except OSError:
             return False
         with lock:
             try:
@@ -197,8 +221,28 @@ class RunDirectory:
             return False
 
     def _heartbeat_age_seconds(self) -> float:
-        newest = max((p.stat().st_mtime for p in (self.progress, self.attempts) if p.exists()), default=0.0)
-        return time.time() - newest
+        newest = max(modified_at(self.progress), modified_at(self.attempts))
+        return file_system_seconds(self.path) - newest
+
+
+def modified_at(path: Path) -> float:
+    """When a file was last written, in seconds by the file server's clock; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def file_system_seconds(directory: Path) -> float:
+    """Now, by the clock that dates the files in ``directory``; this host's clock where nothing can be written there.
+
+    The clock of a file server, or of the host that wrote a file, may differ from this host's by an hour.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -233,14 +277,14 @@ def append_json_line(path: Path, row: dict[str, Any]) -> None:
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON-lines file; a half-written last line is what a kill leaves, and is skipped."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return []
     rows = []
     for line in text.splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)

@@ -5,7 +5,7 @@ Knows nothing of what a job computes. Adding an executor is adding a module here
 """
 
 from slurm.errors import InputError
-from slurm.job import Executor, Handle, Job, JobState, OnChange
+from slurm.job import Executor, Handle, Job, JobState, OnChange, Told
 from slurm.lookup import executor_names, find_executor
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Job",
     "JobState",
     "OnChange",
+    "Told",
     "executor_names",
     "find_executor",
 ]

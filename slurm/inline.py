@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from slurm._call import call, describe
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange, Told
 
 
 class InlineExecutor:
@@ -33,6 +33,10 @@ class InlineExecutor:
         with self._graph.watched(handles, on_change):
             while not all_final(handles) and (handle := self._graph.next_ready()) is not None:
                 self._run(handle)
+
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        return self._graph.states(ids)
 
     def cancel(self, handles: Sequence[Handle]) -> None:
         """Drop what waits. A job that runs can't be ended from within its own process: it runs on, its end is void."""

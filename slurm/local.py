@@ -7,7 +7,7 @@ import importlib.util
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
@@ -17,7 +17,7 @@ from slurm._forkserver import ServerSettings, start_child
 from slurm._interrupts import Interrupts
 from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange, Told
 
 GRACE_SECONDS = 5.0
 """How long a job that is told to end (SIGTERM) may take before it is killed."""
@@ -94,6 +94,10 @@ class LocalExecutor:
             except BaseException:
                 self._end(list(self._children), "interrupted")
                 raise
+
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        return self._graph.states(ids)
 
     def cancel(self, handles: Sequence[Handle]) -> None:
         """Drop what waits; end what runs: SIGTERM, a grace period, SIGKILL."""
@@ -179,8 +183,9 @@ def _outcome(child: _Child) -> tuple[JobState, str | None]:
 def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"ended with exit status {code}"
+    cause = ", perhaps out of memory" if -code == signal.SIGKILL else ""
     try:
-        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"killed by signal {-code} ({signal.Signals(-code).name}){cause}"
     except ValueError:
         return f"killed by signal {-code}"
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+WITHOUT_RUNS = ("not planned", "cited", "published")
+"""States of cells that no run belongs to."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One number with its spread, or the reason why there is none.
@@ -86,3 +90,8 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     published_only: bool = False
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether any run belongs to the table, whatever its state."""
+        return any(cell.state not in WITHOUT_RUNS for row in self.rows for cell in row.cells)

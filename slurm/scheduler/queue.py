@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -69,7 +70,7 @@ class Queue:
         self._file.unlink(missing_ok=True)
 
     def _ask(self, entries: list[Entry], ended: dict[str, list[str]], had_failed: set[str]) -> dict[str, Any]:
-        asked_at, started = time.time(), time.monotonic()
+        asked_at, started = self._file_system_seconds(), time.monotonic()
         names = {entry.name for entry in entries}
         queued = squeue()
         rows = _by_key(queued or (), names)
@@ -99,6 +100,14 @@ class Queue:
         }
         self._write(kept)
         return kept
+
+    def _file_system_seconds(self) -> float:
+        """Now, by the clock that dates the files beside the ledger: another host's clock may differ from this one's."""
+        try:
+            with tempfile.TemporaryFile(dir=self._file.parent) as file:
+                return os.fstat(file.fileno()).st_mtime
+        except OSError:
+            return time.time()
 
     def _read(self) -> dict[str, Any]:
         try:

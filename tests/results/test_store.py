@@ -88,11 +88,11 @@ def test_a_damaged_record_is_a_problem_and_not_an_error(tmp_path: Path) -> None:
     record = tmp_path / bad / "record.json"
     record.write_text(record.read_text()[:200])
     store = load_runs(tmp_path)
-    assert [(run.run_id, run.state) for run in store.runs] == sorted([(good, RunState.DONE), (bad, RunState.UNKNOWN)])
+    assert [(run.run_id, run.state) for run in store.runs] == sorted([(good, RunState.DONE), (bad, RunState.DAMAGED)])
     assert len(store.problems) == 1
     assert str(record) in store.problems[0]
     with pytest.warns(UserWarning, match="damaged"):
-        assert set(results.load(tmp_path)["state"]) == {"done", "unknown"}
+        assert set(results.load(tmp_path)["state"]) == {"done", "damaged"}
 
 
 def test_a_record_of_a_newer_schema_says_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrain.checkpoint import BACKBONE_FILE, file_sha256, parse_header
+from pretrain.checkpoint import file_sha256, parse_header
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
 from pretrain.foreign.parts.hub_config import CONFIG, WEIGHTS, folder_facts, folder_weights
