@@ -35,7 +35,7 @@ class _Entry:
     stage: str
     parents: list[str]
     values: list[Any]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 def load_rows(runs_directory: Path, run_ids: Iterable[str] | None = None) -> tuple[list[Row], tuple[str, ...]]:
