@@ -124,7 +124,7 @@ def run_id_of(config: Config, parents: Sequence[str] = ()) -> str:
 
 def make_record(
     config: Config,
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float | None],
     *,
     parents: Sequence[str] = (),
     fingerprint: str = FINGERPRINT,
@@ -164,7 +164,7 @@ def write_run(
     config: Config,
     *,
     state: str = "done",
-    metrics: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float | None] | None = None,
     parents: Sequence[str] = (),
     error: str = "loss is nan at step 7",
     progress: Sequence[Mapping[str, float]] = (),
