@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,7 +73,7 @@ def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[s
             if mask.size != expected:
                 return f"{mask_path}: has {_size(mask.size)} pixels, but its image has {_size(expected)}", False
             _decode(mask)
-            _, largest = mask.getextrema()
+            largest = cast("tuple[int, int]", mask.getextrema())[1]
             if largest > num_classes:
                 allowed = f"0 for unlabelled pixels, 1 to {num_classes} for the classes"
                 hint = "; if 255 marks unlabelled pixels, add 1 to every value and write 0 for 255"
