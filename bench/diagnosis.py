@@ -15,6 +15,8 @@ from bench.distributions import refusals
 from bench.launch_options import available_cpus
 from bench.provenance import PACKAGES, device_name
 from bench.yaml_source import VARIABLE
+from evaluators.dense import library
+from evaluators.parts.availability import ask_availability
 from pretrain.datasets.lookup import describe_datasets, find_dataset
 
 OUR_PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
@@ -31,7 +33,8 @@ class Finding:
 
 def diagnose(runs: Path, data: Mapping[str, str]) -> list[Finding]:
     """Everything there is to say about this machine, the installation, the runs directory and the data."""
-    return [*_versions(), *_packages(), *_plugins(), *_devices(), _write_access(runs), *_data(data), _slurm()]
+    found = [*_versions(), *_openmmlab(), *_packages(), *_plugins(), *_devices()]
+    return [*found, _write_access(runs), *_data(data), _slurm()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -41,6 +44,20 @@ def _versions() -> Iterator[Finding]:
             yield Finding(name, True, version(name))
         except PackageNotFoundError:
             yield Finding(name, False, "not installed")
+
+
+def _openmmlab() -> Iterator[Finding]:
+    """Versions, whether mmcv's operators are compiled, and whether each evaluator's library can be imported."""
+    for module in library.MODULES:
+        found = library.distribution(module)
+        yield Finding(module, None if found is None else True, "not installed" if found is None else " ".join(found))
+    if (compiled := library.has_compiled_operators()) is not None:
+        detail = "compiled" if compiled else "not compiled; NMS and RoIAlign come from torchvision"
+        yield Finding("mmcv operators", True, detail)
+    for evaluator, name in (("segmentation", "mmseg"), ("detection", "mmdet")):
+        if library.distribution(name) is not None:
+            answer = ask_availability(evaluator)
+            yield Finding(f"import of {name}", answer.can_run, answer.reason or "works")
 
 
 def _packages() -> Iterator[Finding]:

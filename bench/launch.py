@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from bench.plan import IMPORT, PRETRAIN, PlannedRun
 from bench.run_configs import config_text
 from bench.states import RunStatus
 from bench.yaml_source import VARIABLE
-from evaluators.lookup import why_unavailable
+from evaluators.parts.availability import Availability, ask_availability
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm import Executor, Handle, Job, JobState, find_executor
@@ -49,26 +50,47 @@ def select(
     return list(chosen.values())
 
 
-def missing_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> list[str]:
-    """A line for each evaluator of these runs that needs a library which this Python lacks.
+def ask_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> dict[str, Availability]:
+    """Evaluator → whether the Python that will run it can; those that can are left out.
 
-    A stage that a cluster runs with another Python is that Python's to answer for.
+    A Python of a cluster's profile is asked here. What it can't import here it may find there, where the profile's
+    ``setup`` lines come first, so with such lines only its success is believed.
     """
-    stages = {run.stage for run in runs} - {PRETRAIN, IMPORT}
-    own = sorted(stage for stage in stages if profile is None or profile.resources(stage).python is None)
-    return [f"{stage}: {reason}" for stage in own if (reason := why_unavailable(stage))]
+
+    def ask(stage: str) -> Availability:
+        resources = None if profile is None else profile.resources(stage)
+        if resources is None or resources.python is None:
+            return ask_availability(stage)
+        answer = ask_availability(stage, resources.python)
+        if answer.can_run is False and resources.setup:
+            return Availability(None, f"{resources.python} can't run it without the profile's setup lines")
+        return answer
+
+    stages = sorted({run.stage for run in runs} - {PRETRAIN, IMPORT})
+    with ThreadPoolExecutor() as pool:
+        answers = dict(zip(stages, pool.map(ask, stages), strict=True))
+    return {stage: answer for stage, answer in answers.items() if not answer.can_run}
 
 
-def require_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> None:
-    """Ask before anything is computed.
+def require_software(
+    runs: Sequence[PlannedRun], profile: ClusterProfile | None, announce: Callable[[str], None] = lambda _: None
+) -> None:
+    """Import what evaluators need, in child processes, before anything is computed.
+
+    Parameters
+    ----------
+    announce
+        Called with a line about each evaluator whose Python can't be asked here.
 
     Raises
     ------
     InputError
-        Something is missing.
+        Something is missing or can't be imported.
     """
-    for line in missing_software(runs, profile):
-        raise InputError(line)
+    for stage, answer in ask_software(runs, profile).items():
+        if answer.can_run is False:
+            raise InputError(f"{stage}: {answer.reason}")
+        announce(f"{stage}: not checked: {answer.reason}")
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:

@@ -23,6 +23,7 @@ from bench.launch import (
 from bench.launch_options import Launch
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
+from bench.preflight import require_sound_data
 from bench.run_configs import check_configs
 from bench.states import RunStatus, statuses
 from bench.sweep import Sweep
@@ -83,10 +84,12 @@ def run_sweep(
     for line in check_configs([s for s in before if s.run not in damaged], launch.runs_directory):
         say(line)
     chosen = select(before, retry, on_cluster=on_cluster)
-    require_software(chosen, launch.profile)
+    require_software(chosen, launch.profile, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
+    if not dry_run:
+        require_sound_data(chosen, roots, announce=say)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
     if failed_earlier:

@@ -11,10 +11,12 @@ from bench.errors import InputError
 from bench.launch import build_jobs, data_roots, find_launch_executor, require_software, write_configs
 from bench.launch_options import Launch
 from bench.plan import PlannedRun
+from bench.preflight import require_sound_data
 from bench.run_configs import check_configs
 from bench.session import say, start
 from bench.states import statuses
 from pretrain.compute import PLAIN, ComputeOptions
+from results.metrics import number_or_undefined
 from results.record import read_record
 from results.runs import RunDirectory, RunState
 
@@ -49,6 +51,8 @@ def run_single(
         require_software([run], None)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
+        if rank == 0:
+            require_sound_data([run], roots, announce=say)
         write_configs([run], runs_directory)
         ended = start(build_jobs([run], [], launch, roots), find_launch_executor(launch), launch)
         if ended:
@@ -57,7 +61,7 @@ def run_single(
         return 0
     print(run.run_id)
     for name, value in read_record(place.record).metrics.items():
-        print(f"{name}: {value:g}")
+        print(f"{name}: {number_or_undefined(value, 'g')}")
     return 0
 
 

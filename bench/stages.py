@@ -36,7 +36,7 @@ class Resources:
 class Outcome:
     """What a run computed; ``micro_batch_size`` as of ``PretrainOutcome``."""
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float | None]
     parents: tuple[ParentReference, ...] = ()
     checkpoints: tuple[CheckpointReference, ...] = ()
     images_per_second: float | None = None
@@ -147,7 +147,7 @@ def run_evaluation(
             subject=None if "import" in config else PretrainConfig.model_validate(config["pretrain"]),
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
-    return Outcome(metrics=_finite(metrics), parents=(parent,), world_size=get_world_size())
+    return Outcome(metrics=_defined(metrics), parents=(parent,), world_size=get_world_size())
 
 
 def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
@@ -204,8 +204,17 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
         yield report
 
 
+def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """An evaluation's metrics with None for NaN, which is what a mean over no class gives; says so in the log."""
+    undefined = [name for name, value in metrics.items() if value is None or math.isnan(value)]
+    if undefined:
+        print(f"not defined on this data: {', '.join(undefined)}", flush=True)
+    defined = {name: value for name, value in metrics.items() if value is not None and name not in undefined}
+    return {name: _finite(defined).get(name) for name in metrics}
+
+
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics as plain floats; a record never holds a NaN, which JSON can't say."""
+    """The metrics as plain floats; raises ArithmeticError for a NaN or an infinity, which a record can't hold."""
     values = {name: float(value) for name, value in metrics.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:

@@ -83,11 +83,11 @@ class Config(EvaluatorConfig):
 
 
 def unavailable() -> str | None:
-    """Why this Python can't run it, in one sentence, or None."""
+    """Why this Python can't run it, in one sentence, or None; imports the library."""
     return why_unavailable("mmdet")
 
 
-def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
     """``box_AP``, ``box_AP50``, ``box_AP75`` and the same of masks in percent; per class in ``artifacts/``.
 
     Raises

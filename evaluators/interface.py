@@ -4,10 +4,12 @@ An evaluator module offers
 
 ``Config``
     a pydantic class (a subclass of ``EvaluatorConfig``) of everything that changes the result;
-``evaluate(checkpoint, config, context) -> dict[str, float]``
-    metric names to values, see ``results.metrics`` for units;
+``evaluate(checkpoint, config, context) -> dict[str, float | None]``
+    metric names to values, see ``results.metrics`` for units; None for a metric that is not defined on the data, such
+    as an average precision where there is no object;
 ``unavailable() -> str | None``
-    optional: one sentence on why this Python can't run it, such as a library to install, without importing it.
+    optional: one sentence on why this Python can't run it, such as a library to install. It is called in a process of
+    its own, where it may import the library.
 
 What it leaves in ``artifacts/`` below ``context.work_directory`` is hashed in the record; ``per_class.json`` there,
 class to metric to a number or null, becomes part of it.
@@ -92,4 +94,4 @@ class EvaluatorModule(Protocol):
 
     Config: type[EvaluatorConfig]
 
-    def evaluate(self, checkpoint: Path, config: Any, context: Context) -> dict[str, float]: ...
+    def evaluate(self, checkpoint: Path, config: Any, context: Context) -> Mapping[str, float | None]: ...

@@ -30,12 +30,6 @@ def find_evaluator(name: str) -> EvaluatorModule:
     return cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
-def why_unavailable(name: str) -> str | None:
-    """Why this Python can't run an evaluator, in one sentence, or None. Imports none of what it looks for."""
-    reason = getattr(find_evaluator(name), "unavailable", None)
-    return None if reason is None else cast("str | None", reason())
-
-
 def resolve_evaluation(
     name: str, *, subject: Subject, options: Mapping[str, Any], recipe: str | None = None
 ) -> EvaluatorConfig:

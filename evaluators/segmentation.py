@@ -89,18 +89,19 @@ class Config(EvaluatorConfig):
         """Refuse ``out_indices`` that a backbone of ``count`` stages or blocks can't give in their order."""
         indices = self.out_indices
         if list(indices) != sorted(set(indices) & set(range(count))):
+            parts = "stages" if self.head == "fcn" else "blocks"
             raise InputError(
-                f"out_indices: {', '.join(map(str, indices))} can't be had of {backbone}; allowed: four ascending "
-                f"numbers of 0…{count - 1}"
+                f"out_indices: {backbone} has {count} {parts}; give four ascending numbers from 0 to {count - 1}, got "
+                f"{', '.join(map(str, indices))}"
             )
 
 
 def unavailable() -> str | None:
-    """Why this Python can't run it, in one sentence, or None."""
+    """Why this Python can't run it, in one sentence, or None; imports the library."""
     return why_unavailable("mmseg")
 
 
-def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
     """``mIoU``, ``mAcc`` and ``aAcc`` in percent; per class in ``artifacts/per_class.json``.
 
     Raises

@@ -37,7 +37,7 @@ class _Entry:
     stage: str
     parents: list[str]
     values: list[Any]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 def load_rows(

@@ -110,7 +110,7 @@ class Record(_Part):
     recipe: RecipeReference
     parents: tuple[ParentReference, ...] = ()
     dataset: DatasetReference
-    metrics: dict[str, FiniteFloat]
+    metrics: dict[str, FiniteFloat | None] = Field(description="None for a metric that is not defined on this data")
     seed: int
     attempts: int = Field(ge=1)
     timing: Timing

@@ -49,7 +49,10 @@ def prepare(name: NameArgument, root: RootArgument = None) -> None:
 @app.command()
 def check(name: NameArgument, root: RootArgument = None) -> None:
     """Verify a dataset; every problem is a line, and exit status 1."""
-    problems = _dataset(name, root).check(root)
+    from bench.preflight import check_data
+
+    _dataset(name, root)
+    problems = check_data(name, root)
     for problem in problems:
         print(problem)
     if problems:

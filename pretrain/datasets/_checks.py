@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pretrain.datasets._files import FileImages
-from pretrain.datasets.interface import DatasetInfo, LabelledImages
+from pretrain.datasets.interface import DatasetInfo, LabelledImages, NotPublished
 from pretrain.errors import InputError
 
 _DECODED_SAMPLE = 32
@@ -63,9 +63,7 @@ def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], Label
 
 def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[str]:
     """What ``check_split`` looks at, of a split that is open."""
-    problems = []
-    if len(images) != info.sizes[split]:
-        problems.append(f"{info.name} {split}: {len(images):,} images, the published split has {info.sizes[split]:,}")
+    problems = size_problems(info, split, len(images))
     missing = _missing_files(images) if isinstance(images, FileImages) else []
     if missing:
         named = ", ".join(map(str, missing[:_NAMED_FILES])) + (", …" if len(missing) > _NAMED_FILES else "")
@@ -75,6 +73,14 @@ def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[
         with ThreadPoolExecutor(_INSPECTING_THREADS) as pool:
             problems += filter(None, pool.map(lambda index: _problem(images.inspect, index), range(len(images))))
     return list(dict.fromkeys(problems + _undecodable(images)))
+
+
+def size_problems(info: DatasetInfo, split: str, count: int) -> list[str]:
+    """One sentence if the split has another number of images than the published one."""
+    published = info.sizes[split]
+    if count == published:
+        return []
+    return [NotPublished(f"{info.name} {split}: {count:,} images, the published split has {published:,}")]
 
 
 def checksum_problems(path: Path, published_md5: str) -> list[str]:

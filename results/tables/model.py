@@ -17,6 +17,7 @@ class Cell:
     ----------
     state
         ``done``; ``mixed`` (runs that must not be averaged); ``missing`` (done, but without this metric);
+        ``not defined`` (done, but the metric has no value on this data, such as an AP without objects);
         ``running``, ``waiting``, ``planned``, ``unknown``, ``failed``, ``cancelled`` as of the runs; ``not planned``;
         ``cited`` (a method the paper cites and this suite does not run); ``published`` (of the paper alone).
     mean, standard_error

@@ -55,8 +55,9 @@ def test_the_shipped_evaluators_are_found() -> None:
 @pytest.mark.parametrize("name", [*METRICS, "segmentation", "detection"])
 def test_planning_imports_no_tensor_library(name: str) -> None:
     script = (
-        "import sys; from evaluators.lookup import find_evaluator, why_unavailable; "
-        f"find_evaluator({name!r}).Config.model_json_schema(); why_unavailable({name!r}); "
+        "import sys; from evaluators.lookup import find_evaluator; "
+        "from evaluators.parts.availability import ask_availability; "
+        f"find_evaluator({name!r}).Config.model_json_schema(); ask_availability({name!r}); "
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

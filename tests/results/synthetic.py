@@ -129,7 +129,7 @@ def without_protocol(config: Config) -> Config:
 
 def make_record(
     config: Config,
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float | None],
     *,
     parents: Sequence[str] = (),
     fingerprint: str = FINGERPRINT,
@@ -171,7 +171,7 @@ def write_run(
     config: Config,
     *,
     state: str = "done",
-    metrics: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float | None] | None = None,
     parents: Sequence[str] = (),
     error: str = "loss is nan at step 7",
     progress: Sequence[Mapping[str, float]] = (),
