@@ -49,7 +49,8 @@ def test_a_job_that_reaches_the_queue_after_its_submission_was_given_up_is_cance
     submitted = sweep.submit()
     assert f"cancelled SLURM job {number}, " in submitted
     assert state(number) == "CANCELLED"
-    assert_done_in(sweep, attempts=1)
+    sweep.wait_until_done()
+    assert sweep.record("pretrain").attempts == 1
     assert len(sweep.slurm_ids()) == 1
 
 
