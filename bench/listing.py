@@ -27,7 +27,7 @@ WIDE = 250
 SHOWN_HOURS = 0.005
 """Fewer would be shown as 0.00."""
 _HEADINGS = {"used": "computing", "left": "left"}
-"""Of hours. A scheduler charges more than a run has computed: from a job's start to its end, and whole nodes at some."""
+"""Of hours. A scheduler charges more than a run has computed: from the start of its job to the end, or whole nodes."""
 _STYLES = {
     RunState.DONE: "green",
     RunState.RUNNING: "cyan",

@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
 
 _BUCKET_NUMBERS = 8_000_000
 """Numbers per all-reduce of gradients: 32 MB of float32."""
@@ -72,11 +75,13 @@ def process_group(device: torch.device, name: str = "") -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _open_store(rank: int) -> dist.Store:
+def _open_store(rank: int) -> Store:
     """The store in which the processes find each other. Rank 0 hosts it, unless torchrun does."""
+    from torch._C._distributed_c10d import PrefixStore, TCPStore
+
     is_hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     descriptor = os.environ.pop("MASTER_LISTEN_FD", None)
-    store = dist.TCPStore(
+    store = TCPStore(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
         is_master=rank == 0 and not is_hosted,
@@ -85,10 +90,10 @@ def _open_store(rank: int) -> dist.Store:
         master_listen_fd=None if descriptor is None else int(descriptor),
     )
     # The store of torchrun outlives the processes that it starts again.
-    return dist.PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    return PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
-def require_same_name(store: dist.Store, rank: int, size: int, name: str, address: str) -> None:
+def require_same_name(store: Store, rank: int, size: int, name: str, address: str) -> None:
     """Return once all processes of a group have come and said the same name.
 
     Each process claims its rank in the store before it joins the group: two processes of one rank, of which a group
@@ -112,7 +117,7 @@ def require_same_name(store: dist.Store, rank: int, size: int, name: str, addres
             )
 
 
-def _let_others_read(store: dist.Store, rank: int, size: int) -> None:
+def _let_others_read(store: Store, rank: int, size: int) -> None:
     """Keep the store, which ends with rank 0's process, until the others have found the difference too."""
     give_up = time.monotonic() + _SECONDS_TO_READ
     left = store.add("left", 1)

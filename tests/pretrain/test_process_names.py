@@ -7,6 +7,7 @@ import os
 import socket
 from datetime import timedelta
 from multiprocessing.connection import Connection
+from typing import Any
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def all_that_came(*processes: tuple[int, int, str]) -> list[str]:
     listening = socket.create_server(("", 0))
     port = listening.getsockname()[1]
     context = multiprocessing.get_context("fork")
-    started = []
+    started: list[tuple[Any, Connection]] = []
     for rank, size, name in processes:
         ours, theirs = context.Pipe()
         descriptor = None if started else listening.fileno()
