@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.scheduler import ask
 from tests.cluster.sweeps import STEPS_PER_EPOCH, Sweep, copy_of_the_code, one_pretraining, uninterrupted
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
 
 TWO_NODES_OF_TWO = "{name: pair, nodes: 2, processes_per_node: 2, memory_gb_per_node: 2}"
 SHARED_PORT = "setup: ['export MASTER_PORT=29512 MASTER_ADDR=n2'], sbatch: {nodelist: n2, hold: true}"
