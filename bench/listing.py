@@ -26,6 +26,8 @@ PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 SHOWN_HOURS = 0.005
 """Fewer would be shown as 0.00."""
+_HEADINGS = {"used": "computing", "left": "left"}
+"""Of hours. A scheduler charges more than a run has computed: from the start of its job to the end, or whole nodes."""
 _STYLES = {
     RunState.DONE: "green",
     RunState.RUNNING: "cyan",
@@ -124,7 +126,7 @@ def print_status(
     for state in states:
         table.add_column(Text(state.value, style=_STYLES.get(state, "")), justify="right")
     for unit, what in columns:
-        table.add_column(f"{unit.value} {what}", justify="right")
+        table.add_column(f"{unit.value} {_HEADINGS[what]}", justify="right")
     counts = Counter((status.run.stage, status.state) for status in found)
     counts.update(("total", status.state) for status in found)
     for name, part in _by_stage(costs):

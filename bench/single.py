@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.computing import check_compute
 from bench.ends import set_aside
 from bench.errors import InputError
-from bench.launch import build_jobs, data_roots, find_launch_executor, require_software, write_configs
+from bench.launch import build_jobs, data_roots, require_software, write_configs
 from bench.launch_options import Launch
 from bench.plan import PlannedRun
 from bench.preflight import require_sound_data
@@ -19,6 +19,7 @@ from pretrain.compute import PLAIN, ComputeOptions
 from results.metrics import number_or_undefined
 from results.record import read_record
 from results.runs import RunDirectory, RunState
+from slurm import find_executor
 
 
 def run_single(
@@ -54,7 +55,8 @@ def run_single(
         if rank == 0:
             require_sound_data([run], roots, announce=say)
         write_configs([run], runs_directory)
-        ended = start(build_jobs([run], [], launch, roots), find_launch_executor(launch), launch)
+        executor = find_executor(launch.executor)(is_one_of_several=processes > 1)
+        ended = start(build_jobs([run], [], launch, roots), executor, launch)
         if ended:
             return ended
     if rank:
@@ -71,8 +73,11 @@ def _processes() -> tuple[int, int, int]:
     if count == "1":
         return 1, 0, 1
     try:
-        return int(count), int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            return int(count), int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     except (KeyError, ValueError):
-        raise InputError(
-            f"WORLD_SIZE is {count} without a RANK and a LOCAL_WORLD_SIZE: start several processes with torchrun"
-        ) from None
+        pass
+    raise InputError(
+        f"WORLD_SIZE is {count}, and torchrun has not started this process: start several processes with torchrun, or"
+        " unset WORLD_SIZE to compute in one"
+    )

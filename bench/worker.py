@@ -34,7 +34,7 @@ from bench.provenance import (
 from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
 from pretrain.datasets import opening_once
-from pretrain.distributed import agreed, get_rank, is_loss_of_a_peer, process_group
+from pretrain.distributed import ForeignProcessError, agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
@@ -82,7 +82,7 @@ def execute(
     run = RunDirectory(Path(run_directory))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     where = _device(device)
-    with process_group(torch.device(where)), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
+    with _group(run, where), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
         try:
             done = agreed(run.record.exists(), torch.device(where))
         except Exception as error:
@@ -93,6 +93,27 @@ def execute(
             return
         resources = Resources(where, num_workers, None, ComputeOptions(**(compute or {})), stop_requested)
         _attempt(run, resources, data_roots, source)
+
+
+@contextlib.contextmanager
+def _group(run: RunDirectory, device: str) -> Iterator[None]:
+    """Join the processes of the run's job; why that is impossible is the run's failure."""
+    group = process_group(torch.device(device), f"{run.run_id}, {_launch_name()}")
+    try:
+        group.__enter__()
+    except (ForeignProcessError, TimeoutError) as error:
+        note_failure(run, f"{type(error).__name__}: {error}", traceback.format_exc(), is_interrupted=False)
+        raise
+    with contextlib.ExitStack() as stack:
+        stack.push(group)
+        yield
+
+
+def _launch_name() -> str:
+    """What tells the processes that were started together from any others: SLURM's job, or torchrun's group."""
+    names = ("PROCESS_GROUP_NAME", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+    slurm_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
+    return slurm_name or f"torchrun {torchrun_id}, start {restarts}"
 
 
 def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:

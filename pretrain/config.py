@@ -199,7 +199,6 @@ class ImportSource(Strict):
     ``checkpoint`` is the file's name alone, and ``path``, where it lies, is never written down: it changes nothing.
     """
 
-
     checkpoint: str
     format: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="refuses any other file")

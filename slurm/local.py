@@ -14,6 +14,7 @@ from multiprocessing.context import ForkServerProcess
 
 from slurm._child import Order
 from slurm._forkserver import ServerSettings, start_child
+from slurm._group import without_group
 from slurm._interrupts import Interrupts
 from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
@@ -40,7 +41,8 @@ class LocalExecutor:
 
     Jobs start during ``wait``; as soon as one ends, the next ready one starts, in the order of submission. Whatever a
     job started ends with it. If the submitting process dies, even by kill -9, so do its jobs. A job runs in the
-    submitting process's working directory, environment and ``sys.path`` as they are when it starts.
+    submitting process's working directory, environment and ``sys.path`` as they are when it starts, but for variables
+    such as ``RANK`` and ``MASTER_PORT``, which would have it join a group of processes that it is no part of.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ class LocalExecutor:
     def _start_ready(self) -> None:
         while len(self._children) < self._workers and (handle := self._graph.next_ready()) is not None:
             job = handle.job
-            environment = {**os.environ, **dict(self._settings.variables)}
+            environment = {**without_group(os.environ), **dict(self._settings.variables)}
             process, connection = start_child(self._settings)
             child = _Child(handle, process, connection)
             self._children.append(child)

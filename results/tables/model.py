@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 WITHOUT_RUNS = ("not planned", "cited", "published")
 """States of cells that no run belongs to."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,12 @@ _STANDINGS = {
 """SLURM's job states; those that are not here are ways to fail."""
 
 
+_SAID_BY_THE_STATE = {"", "None", "NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown"}
+"""Reasons that add nothing to the state of a job that failed."""
+_NUMBER = re.compile(r"\d+(\+\d+)?(_(\d+|\[.*\]))?")
+"""A job's number, of an array's element or elements, of a part of a heterogeneous job."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One job in the queue or the accounts; only the accounts name its user, by number."""
@@ -93,7 +100,11 @@ class Row:
         standing = _STANDINGS.get(word, Standing.FAILED)
         if standing is Standing.PENDING and self.reason == "DependencyNeverSatisfied":
             return View(Standing.NEVER, self.reason, self.slurm_id)
-        detail = self.reason if standing is Standing.PENDING and self.reason not in ("", "None") else word
+        detail = word
+        if standing is Standing.PENDING and self.reason not in ("", "None"):
+            detail = self.reason
+        elif standing is Standing.FAILED and self.reason not in _SAID_BY_THE_STATE:
+            detail = f"{word} ({self.reason})"
         return View(standing, detail, self.slurm_id)
 
 
@@ -136,9 +147,7 @@ def cancel_jobs(views: Sequence[View]) -> None:
     for start in range(0, len(wanted), IDS_PER_CALL):
         command = ["scancel", *wanted[start : start + IDS_PER_CALL]]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=120, check=False, env=plain_environment()
-            )
+            done = run_client(command, timeout_seconds=120)
         except subprocess.TimeoutExpired as error:
             raise InputError("scancel has not answered for two minutes; try again later") from error
         if done.returncode:
@@ -148,10 +157,7 @@ def cancel_jobs(views: Sequence[View]) -> None:
 def squeue() -> tuple[Row, ...] | None:
     """This user's jobs, those that ended lately too; None when the controller does not answer."""
     text = _answer("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%r|%j")
-    if text is None:
-        return None
-    fields = (line.split("|", 3) for line in text.splitlines())
-    return tuple(Row(each[0], each[3], each[1], each[2]) for each in fields if len(each) == 4)
+    return None if text is None else tuple(Row(i, name, state, reason) for i, state, reason, name in _rows(text))
 
 
 def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
@@ -170,10 +176,16 @@ def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
 def _accounts(*selection: str) -> tuple[Row, ...] | None:
     flags = ("--allocations", "--parsable2", "--noheader", "--format=JobID,State,UID,JobName")
     text = _answer("sacct", *selection, *flags, unless="accounting storage is disabled")
-    if text is None:
-        return None
-    fields = (line.split("|", 3) for line in text.splitlines())
-    return tuple(Row(each[0], each[3], each[1], user_id=each[2]) for each in fields if len(each) == 4)
+    return None if text is None else tuple(Row(i, name, state, user_id=user) for i, state, user, name in _rows(text))
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The lines of four columns that begin with a job's number; a job's name, which comes last, may hold anything.
+
+    Only a line feed ends a line: ``str.splitlines`` would also split at control characters within a name.
+    """
+    lines = (line.split("|", 3) for line in text.split("\n"))
+    return [columns for columns in lines if len(columns) == 4 and _NUMBER.fullmatch(columns[0])]
 
 
 def plain_environment() -> dict[str, str]:
@@ -185,11 +197,22 @@ def plain_environment() -> dict[str, str]:
 def _answer(*command: str, unless: str | None = None) -> str | None:
     """What a command prints; nothing if it fails with the words ``unless``, None if it fails with others."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, env=plain_environment()
-        )
+        done = run_client(command, TIMEOUT_SECONDS)
     except (OSError, subprocess.SubprocessError):
         return None
     if done.returncode:
         return "" if unless is not None and unless in done.stderr else None
     return done.stdout
+
+
+def run_client(command: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run one of SLURM's commands to its end. Bytes of its output that are no UTF-8, in job names say, are replaced."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=timeout_seconds,
+        check=False,
+        env=plain_environment(),
+    )

@@ -12,9 +12,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+TIME_TO_APPEAR = timedelta(days=1)
+"""How long after its submission was given up a job may still reach the queue, through a slow ``sbatch`` or network."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,11 @@ class Ledger:
     def unsettled(self) -> tuple[Submission, ...]:
         """Batches of which nobody knows whether the scheduler has taken them."""
         return tuple(each for each in self.submissions() if each.slurm_id is None and not each.refused)
+
+    def given_up(self) -> set[str]:
+        """Names of the batches that lately counted as not taken: the scheduler may have one all the same, later."""
+        since = datetime.now(UTC) - TIME_TO_APPEAR
+        return {each.name for each in self.submissions() if each.refused and each.submitted_at > since}
 
     def intend(self, name: str, job_ids: Sequence[str]) -> None:
         """Note a batch that is about to be submitted."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slurm.scheduler.commands import Row, Standing, View, sacct, squeue
+from slurm.errors import InputError
+from slurm.scheduler.commands import Row, Standing, View, cancel_jobs, sacct, squeue
 from slurm.scheduler.ledger import Entry, Ledger
 
 SECONDS_KEPT = 10.0
@@ -44,15 +46,16 @@ class Queue:
             Ask now, however recent the last answer is.
         """
         entries = self._ledger.latest()
-        if not entries:
+        given_up = self._ledger.given_up()
+        if not entries and not given_up:
             return {}
         kept = self._read()
         ended: dict[str, list[str]] = kept.get("ended", {})
         open_entries = [entry for entry in entries.values() if not _has_succeeded(entry, ended)]
         is_recent = 0 <= time.time() - kept.get("at", 0) < kept.get("seconds_kept", 0)
         covers = {entry.name for entry in open_entries} <= set(kept.get("asked", ()))
-        if open_entries and (fresh or not is_recent or not covers):
-            kept = self._ask(open_entries, ended, set(kept.get("had_failed", ())))
+        if (open_entries or given_up) and (fresh or not is_recent or not covers):
+            kept = self._ask(open_entries, ended, set(kept.get("had_failed", ())), given_up)
             ended = kept["ended"]
         shown = {key: View(Standing(word), *rest) for key, word, *rest in kept.get("views", ())}
         found = {}
@@ -69,10 +72,13 @@ class Queue:
         """Ask anew next time; what ended is asked for again as well."""
         self._file.unlink(missing_ok=True)
 
-    def _ask(self, entries: list[Entry], ended: dict[str, list[str]], had_failed: set[str]) -> dict[str, Any]:
+    def _ask(
+        self, entries: list[Entry], ended: dict[str, list[str]], had_failed: set[str], given_up: set[str]
+    ) -> dict[str, Any]:
         asked_at, started = self._file_system_seconds(), time.monotonic()
         names = {entry.name for entry in entries}
         queued = squeue()
+        _cancel_late_jobs(queued or (), given_up)
         rows = _by_key(queued or (), names)
         known = {**rows, **ended}
         left = [entry for entry in entries if _key(entry.name, entry.slurm_id) not in known and entry.slurm_id]
@@ -122,6 +128,18 @@ class Queue:
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(kept), encoding="utf-8")
             temporary.replace(self._file)
+
+
+def _cancel_late_jobs(rows: Iterable[Row], given_up: set[str]) -> None:
+    """End jobs that reached the queue after their submission was given up: their runs may be submitted again since."""
+    late = [row for row in rows if row.name in given_up and row.view().standing.is_active]
+    try:
+        cancel_jobs([row.view() for row in late])
+    except InputError as error:
+        print(f"a job whose submission had been given up is in the queue: {error}", file=sys.stderr)
+        return
+    for row in late:
+        print(f"cancelled SLURM job {row.slurm_id}, {row.name}: its submission had been given up", file=sys.stderr)
 
 
 def _is_whole(kept: Any) -> bool:

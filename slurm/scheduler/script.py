@@ -14,6 +14,8 @@ from typing import Any
 from slurm.scheduler.commands import OF_THE_CLIENTS
 from slurm.scheduler.profile import ClusterProfile, Resources
 
+ATTEMPT = "OPERA_BENCH_ATTEMPT"
+"""The variable that names one start of a job in all its processes."""
 KILLED, TERMINATED, WARNED = 137, 143, 140
 """Exit statuses of ``srun`` when ``SIGKILL``, ``SIGTERM`` or ``SIGUSR2`` ended its tasks."""
 SECONDS_TO_MISS_A_NODE = 330
@@ -109,7 +111,10 @@ def _environment(batch: Batch) -> list[str]:
     wanted = batch.resources
     # With a GPU per process the processors belong to the loader's workers; without, to the tensor operations.
     threads = 1 if wanted.gpus_per_node else wanted.cpus_per_process
+    # Another one each time the job starts, requeued or not: see slurm.scheduler.meeting.
+    attempt = [f"export {ATTEMPT}=$(</proc/sys/kernel/random/uuid)"] if wanted.processes > 1 else []
     return [
+        *attempt,
         f"export PYTHONPATH={shlex.quote(str(batch.code))}${{PYTHONPATH:+:$PYTHONPATH}}",
         # Else the directory that sbatch was typed in would come before the code that was submitted.
         "export PYTHONSAFEPATH=1",

@@ -32,11 +32,12 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
     NoRoomError
         It takes no more for now.
     """
-    from submitit import SlurmExecutor as Submitit
     from submitit.core.utils import FailedJobError
 
+    from slurm.scheduler.submitter import Submitter
+
     told = parameters(batch, profile)
-    submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(batch.resources))
+    submitit = Submitter(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(batch.resources))
     submitit.update_parameters(**told)
     job_ids = [task.job_id for task in tasks]
     ledger.intend(batch.name, job_ids)
@@ -44,7 +45,7 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
         with without_the_shells_flags(batch.resources), submitit.batch():
             submitted = [submitit.submit(task) for task in tasks]
         number = str(submitted[0].job_id).partition("_")[0]
-    except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
+    except (FailedJobError, subprocess.SubprocessError, RuntimeError, UnicodeDecodeError) as error:
         found = _number_in_the_queue(batch.name, error)
         if found is None:
             ledger.refused(batch.name)

@@ -38,20 +38,22 @@ class Task:
 
     def __call__(self) -> None:
         from submitit import JobEnvironment
-        from submitit.helpers import TorchDistributedEnvironment
 
-        group = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-        redirect_to(_log_of(Path(self.log_path), group.rank))
+        from slurm.scheduler.meeting import join_group
+
         job = JobEnvironment()
-        print(f"SLURM job {job.job_id}, process {group.rank} of {group.world_size} on {_node()}", flush=True)
+        rank = job.global_rank
+        redirect_to(_log_of(Path(self.log_path), rank))
+        print(f"SLURM job {job.job_id}, process {rank} of {job.num_tasks} on {_node()}", flush=True)
         told = catch_signals()
         try:
-            call(self.function, self.arguments)
+            with join_group(job):
+                call(self.function, self.arguments)
         except stop.Stopped as stopped:
             print(stopped, flush=True)
             near_the_limit = signal.SIGTERM not in told
             goes_on = self.requeue and stopped.progressed
-            if near_the_limit and goes_on and group.rank == 0:
+            if near_the_limit and goes_on and rank == 0:
                 _requeue(job.job_id)
             elif near_the_limit and not stopped.progressed:
                 print("nothing was saved since it began, so it would end here again: give it more hours", flush=True)

@@ -208,7 +208,7 @@ def test_status_shows_hours_by_stage_and_in_all(tmp_path: Path, capsys: pytest.C
     ]
     print_status(found, costs, None, tmp_path, NOW)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0][4:] == ["GPU-hours", "used", "GPU-hours", "left", "processor-hours", "left"]
+    assert lines[0][4:] == ["GPU-hours", "computing", "GPU-hours", "left", "processor-hours", "left"]
     assert lines[1:4] == [
         ["pretrain", "1", "1", "1", "1,236.5", ">8.00", "–"],
         ["knn", "1", "–", "–", "–", "–", "0.25"],

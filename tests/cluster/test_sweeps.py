@@ -111,6 +111,7 @@ def test_a_thousand_evaluations_behind_twenty_pretrainings_take_few_calls(tmp_pa
         executor.cancel(handles)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_arrays_are_split_and_what_finds_no_room_is_topped_up(tmp_path: Path) -> None:
     executor = held_executor(tmp_path, max_array_size=4, max_submitted_jobs=held_now() + 10)
     wanted = jobs(tmp_path, parents=1, children=12)
