@@ -50,7 +50,7 @@ def build_app() -> typer.Typer:
     return app
 
 
-_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EIO)
 """What a disk or a directory refuses, wherever in a command it does."""
 
 

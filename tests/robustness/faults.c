@@ -19,6 +19,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define FEW_BYTES 10
+
 enum mode { COUNT, KILL, KILL_HALF_WRITTEN, DISK_FULL, IO_ERROR };
 
 struct shared {
@@ -207,7 +209,15 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
 
 #define COPY(name, offset_type) \
     ssize_t name(int into, int from, offset_type *offset, size_t count) { \
-        return judge_fd("write", into, 1) == FAIL ? -1 : REAL(name)(into, from, offset, count); \
+        switch (judge_fd("write", into, count)) { \
+        case FAIL: return -1; \
+        case CUT: { \
+            ssize_t written = REAL(name)(into, from, offset, FEW_BYTES); /* count may exceed the file's length */ \
+            die_if_killed(); \
+            return written; \
+        } \
+        default: return REAL(name)(into, from, offset, count); \
+        } \
     }
 ssize_t sendfile(int, int, off_t *, size_t);
 ssize_t sendfile64(int, int, off64_t *, size_t);

@@ -19,7 +19,7 @@ from typing import Any
 
 PRELOADED = (
     *("bench.cli", "bench.worker", "bench.session", "bench.outputs"),
-    *("evaluators.knn", "evaluators.linear", "pretrain.engine", "slurm.inline"),
+    *("evaluators.knn", "evaluators.linear", "pretrain.engine", "slurm.inline", "slurm.slurm", "submitit"),
     *("results.tables", "results.figures", "results.report", "results.render", "matplotlib.figure", "jinja2"),
 )
 

@@ -49,9 +49,7 @@ class Undisturbed:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    server: CommandServer, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Undisturbed]:
+def undisturbed(server: CommandServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Undisturbed]:
     """Each command's undisturbed end, with what it started from; made when first asked for."""
     folder = tmp_path_factory.mktemp("commands")
     data = write_images(folder / "images")
@@ -129,9 +127,7 @@ def test_the_same_command_after_a_fault_leaves_what_it_leaves_without_one(
     assert not wrong.lines, "\n".join(wrong.lines)
 
 
-def _check_between(
-    wrong: Wrong, point: int, struck: Ended, fault: Fault, right: Undisturbed, runs: Path
-) -> None:
+def _check_between(wrong: Wrong, point: int, struck: Ended, fault: Fault, right: Undisturbed, runs: Path) -> None:
     """What the struck command says, and that what it leaves as done is right."""
     if struck.status is None:
         wrong.note(point, struck, "hung")
