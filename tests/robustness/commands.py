@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from tests.required import missing
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_FINISH = 120
 
@@ -104,7 +106,8 @@ def build_faults(folder: Path) -> Path:
     """The compiled ``faults.c``."""
     library = folder / "faults.so"
     compiler = shutil.which("cc") or shutil.which("gcc")
-    assert compiler, "no C compiler: the crash points need one (on Debian: apt-get install gcc libc6-dev)"
+    if compiler is None:
+        missing("cc", "no C compiler: the crash points need one (on Debian: apt-get install gcc libc6-dev)")
     source = Path(__file__).with_name("faults.c")
     subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
     return library

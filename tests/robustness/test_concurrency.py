@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,20 +17,13 @@ from results.record import read_record
 from results.runs import STALE_AFTER_SECONDS, RunDirectory, RunState
 from tests.robustness.commands import ROOT
 from tests.robustness.conftest import Tally
-from tests.robustness.scenarios import (
-    EVALUATION,
-    PRETRAINING,
-    contents,
-    held_locks,
-    run_directories,
-    write_images,
-)
+from tests.robustness.scenarios import contents, held_locks, run_directories, write_images
 
 RANDOM_WEIGHTS = """\
 name: {name}
 data: {{imagenet: {data}}}
 pretrain:
-  - {{method: random_init, backbone: tiny_vit, dataset: imagenet, image_size: 16}}
+  - {{method: random_init, backbone: tiny_vit, dataset: imagenet, recipe: digits-random-init}}
 evaluate:
   - knn: {{recipe: knn-digits}}
 """
@@ -131,8 +125,6 @@ def test_a_clock_that_is_off_loses_no_run_and_repeats_none(
 ) -> None:
     """On this host the lock decides and not the clock; a run that is done stays done, whatever its files' times."""
     sweep, runs, evaluation = interrupted
-    import socket
-
     leave_dead_attempt(evaluation, host=socket.gethostname(), seconds_ago=seconds_ago)
     for path in runs.rglob("*"):
         os.utime(path, (time.time() - seconds_ago,) * 2)
