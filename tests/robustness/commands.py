@@ -88,7 +88,8 @@ class CommandServer:
     def _read(self, expected: str | None = None) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
-        assert line and (expected is None or line == expected), f"the server of commands ended, or said {line!r}"
+        assert line, "the server of commands ended"
+        assert expected in (None, line), f"the server of commands said {line!r}"
         return line
 
     def __enter__(self) -> CommandServer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,14 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+def tally(request: pytest.FixtureRequest) -> Tally:
     """Counts cases: ``tally("crash points killed", 1)``."""
     counts = request.config.stash[_COUNTS]
 
     def add(kind: str, cases: int) -> None:
         counts[kind] += cases
 
-    yield add
+    return add
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
