@@ -51,8 +51,8 @@ def build_app() -> typer.Typer:
     return app
 
 
-_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
-"""What a disk or a directory refuses, wherever in a command it does."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+"""Error numbers of a full, failing or unwritable disk or directory. Each ends a command with one sentence."""
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
         sys.stdout = None
         sys.exit(0)
     except OSError as error:
-        if error.errno not in _OF_THE_PLACE:
+        if error.errno not in DISK_ERRORS:
             raise
         print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         sys.exit(BAD_INPUT)

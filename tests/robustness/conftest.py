@@ -1,0 +1,64 @@
+"""How many cases each kind of test has tried, in one line at the end; how many it shall try."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+CRASH_POINTS_VARIABLE = "OPERA_BENCH_CRASH_POINTS"
+"""Points per command and fault: a number, or ``all``."""
+FUZZ_CASES_VARIABLE = "OPERA_BENCH_FUZZ_CASES"
+"""Cases of each file of fuzzed inputs."""
+_COUNTS = pytest.StashKey[Counter[str]]()
+
+Tally = Callable[[str, int], None]
+
+
+def chosen_points(points: list[int], seed: int) -> list[int]:
+    """All points, or a few that lie evenly among them; ``seed`` shifts them."""
+    asked = os.environ.get(CRASH_POINTS_VARIABLE, "1")
+    if asked == "all" or int(asked) >= len(points):
+        return points
+    stride = len(points) / int(asked)
+    return [points[int(index * stride + seed % max(int(stride), 1))] for index in range(int(asked))]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_COUNTS] = Counter()
+
+
+@pytest.fixture(scope="session")
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Counts cases: ``tally("crash points killed", 1)``."""
+    counts = request.config.stash[_COUNTS]
+
+    def add(kind: str, cases: int) -> None:
+        counts[kind] += cases
+
+    return add
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:  # a process of xdist hands its counts to the one that reports
+        output["robustness"] = dict(session.config.stash[_COUNTS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    counts = getattr(node, "workeroutput", {}).get("robustness", {})
+    node.config.stash[_COUNTS].update(counts)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    counts = config.stash[_COUNTS]
+    if counts:
+        terminalreporter.section("robustness")
+        for kind in sorted(counts):
+            terminalreporter.write_line(f"{kind:<48}{counts[kind]:>9,}")
+        failed = len(terminalreporter.stats.get("failed", [])) + len(terminalreporter.stats.get("error", []))
+        terminalreporter.write_line(f"{'failed tests (of all)':<48}{failed:>9,}")
