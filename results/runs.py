@@ -156,8 +156,8 @@ class RunDirectory:
         if not readable:
             row = {**row, "started_at": datetime.fromtimestamp(modified_at(self.attempts), UTC).isoformat()}
         before = row.get("seconds_before")
-        is_number = isinstance(before, int | float) and math.isfinite(before) and before >= 0
-        return {**row, "host": str(row.get("host")), "seconds_before": float(before) if is_number else 0.0}
+        is_seconds = isinstance(before, int | float) and math.isfinite(before) and before >= 0
+        return {**row, "host": str(row.get("host")), "seconds_before": before if is_seconds else 0.0}
 
     def read_progress(self) -> list[dict[str, Any]]:
         return read_json_lines(self.progress)

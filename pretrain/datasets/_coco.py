@@ -181,7 +181,7 @@ def _annotation_problems(
             continue
         degenerate[fault.kind] += fault.degenerate
         by_kind.setdefault(fault.kind, []).append(f"{path}: {_called(number, entry)} {fault.words}")
-    problems = []
+    problems: list[str] = []
     for kind, lines in by_kind.items():
         if not degenerate[kind] or not tolerated(degenerate.total(), len(annotations)):
             problems += _shortened(path, lines)

@@ -16,6 +16,7 @@ from PIL import Image
 from pretrain.checkpoint import file_sha256
 from results.record import read_record
 from results.runs import RunDirectory, RunState
+from results.store import look_at
 
 PRETRAINING = """\
 name: {name}
@@ -73,7 +74,7 @@ def contents(runs: Path) -> dict[str, Any]:
     """What must not depend on a fault: each finished run's record but for times, its weights, tables and figures."""
     found: dict[str, Any] = {}
     for run in run_directories(runs):
-        if run.state() is RunState.DONE:
+        if run.record.exists():
             found[run.run_id] = finished_run(run)
     for path in sorted((runs / "report").rglob("*")):
         if path.is_file() and path.suffix in (".md", ".tex", ".csv", ".svg", ".png"):
@@ -113,3 +114,8 @@ def held_locks(runs: Path) -> list[str]:
             except BlockingIOError:
                 held.append(str(path.relative_to(runs)))
     return held
+
+
+def state_of(run: RunDirectory) -> RunState:
+    """Where a run stands by its own directory, as every listing of the suite sees it."""
+    return look_at(run, ()).state

@@ -17,7 +17,7 @@ from results.record import read_record
 from results.runs import STALE_AFTER_SECONDS, RunDirectory, RunState
 from tests.robustness.commands import ROOT
 from tests.robustness.conftest import Tally
-from tests.robustness.scenarios import contents, held_locks, run_directories, write_images
+from tests.robustness.scenarios import contents, held_locks, run_directories, state_of, write_images
 
 RANDOM_WEIGHTS = """\
 name: {name}
@@ -63,7 +63,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 def test_commands_on_one_runs_directory_compute_each_run_once(commands: int, tmp_path: Path, tally: Tally) -> None:
     sweep, runs = write(tmp_path, "one", RANDOM_WEIGHTS), tmp_path / "runs"
     finish([start("run", sweep, runs, "--yes") for _ in range(commands)])
-    assert [run.state() for run in run_directories(runs)] == [RunState.DONE] * 2
+    assert [state_of(run) for run in run_directories(runs)] == [RunState.DONE] * 2
     assert [len(run.read_attempts()) for run in run_directories(runs)] == [1, 1]
     assert held_locks(runs) == []
     alone = tmp_path / "alone"
@@ -111,9 +111,9 @@ def test_a_run_of_a_dead_host_is_unknown_until_retry_starts_it(
 ) -> None:
     sweep, runs, evaluation = interrupted
     leave_dead_attempt(evaluation, host="another-host", seconds_ago=STALE_AFTER_SECONDS + 5)
-    assert evaluation.state() is RunState.UNKNOWN
+    assert state_of(evaluation) is RunState.UNKNOWN
     finish([start("retry", sweep, runs, "--yes")])
-    assert evaluation.state() is RunState.DONE
+    assert state_of(evaluation) is RunState.DONE
     assert read_record(evaluation.record).attempts == 2
     tally("heartbeats of dead hosts", 1)
 
@@ -128,7 +128,7 @@ def test_a_clock_that_is_off_loses_no_run_and_repeats_none(
     leave_dead_attempt(evaluation, host=socket.gethostname(), seconds_ago=seconds_ago)
     for path in runs.rglob("*"):
         os.utime(path, (time.time() - seconds_ago,) * 2)
-    assert evaluation.state() is RunState.PLANNED
+    assert state_of(evaluation) is RunState.PLANNED
     finish([start("run", sweep, runs, "--yes")])
     record = read_record(evaluation.record)
     assert record.attempts == 2
