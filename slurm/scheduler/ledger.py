@@ -164,9 +164,9 @@ def _is_row(row: Any) -> bool:
         return False
     if "job_ids" not in row:
         return True
-    ids = row["job_ids"]
+    ids, at = row["job_ids"], row.get("at")
     try:
-        datetime.fromisoformat(row.get("at"))
-    except (TypeError, ValueError):
+        is_dated = isinstance(at, str) and bool(datetime.fromisoformat(at))
+    except ValueError:
         return False
-    return isinstance(ids, list) and all(isinstance(job_id, str) for job_id in ids)
+    return is_dated and isinstance(ids, list) and all(isinstance(job_id, str) for job_id in ids)
