@@ -12,6 +12,11 @@ Hours = tuple[float, float]
 """Of GPUs, and of processors of allocations without GPUs. The queue's file holds them as a list."""
 
 
+def is_hours(value: object) -> bool:
+    """Whether this is ``Hours`` as the queue's file holds them."""
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(part, float) for part in value)
+
+
 def charged_hours(rows: Iterable[Row]) -> Hours | None:
     """The hours of these allocations together; None if a row does not say its own."""
     of_gpus = of_processors = 0.0

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm.errors import InputError
-from slurm.scheduler.charges import read_charges, total_charges, without_charge
+from slurm.scheduler.charges import is_hours, read_charges, total_charges, without_charge
 from slurm.scheduler.commands import Row, Standing, View, cancel_jobs, sacct, squeue
 from slurm.scheduler.ledger import Entry, Ledger, job_key
 
@@ -156,6 +156,8 @@ def _cancel_late_jobs(rows: Iterable[Row], given_up: set[str]) -> None:
 def _is_whole(kept: Any) -> bool:
     """Whether this is what ``_ask`` keeps; a file that somebody touched is asked for anew."""
     if not isinstance(kept, dict) or not all(isinstance(kept.get(name), dict) for name in ("ended", "charges")):
+        return False
+    if not all(hours is None or is_hours(hours) for hours in kept["charges"].values()):
         return False
     lists = all(isinstance(kept.get(name), list) for name in ("asked", "known", "views"))
     return lists and all(isinstance(kept.get(name), float | int) for name in ("at", "seconds_kept", "answered"))

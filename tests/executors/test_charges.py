@@ -125,3 +125,13 @@ def test_accounts_that_do_not_answer_change_no_state(folder: Path) -> None:
     assert charges(folder) == {"a": None, "b": None}
     account(folder, row("7_0", "COMPLETED", 1, 3600), row("7_1", "FAILED", 1, 3600), squeue=queue)
     assert charges(folder)["a"] == Charge(1.0, True, frozenset({"7_0"}))
+
+
+@pytest.mark.parametrize("damage", ["1", '"x"', "[1.0]", '["x", 0.0]', "{}"])
+def test_damaged_hours_are_asked_for_anew(folder: Path, damage: str) -> None:
+    account(folder, row("7_0", "COMPLETED", 1, 3600), row("7_1", "COMPLETED", 1, 3600))
+    charged = charges(folder)
+    file = folder / "queue.json"
+    assert "[1.0, 0.0]" in file.read_text()
+    file.write_text(file.read_text().replace("[1.0, 0.0]", damage))
+    assert charges(folder) == charged
