@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm import Charge
+from slurm import Charge, JobState
 from slurm.scheduler.charges import charged_hours
 from slurm.scheduler.commands import Row
 from slurm.scheduler.ledger import Ledger
@@ -71,6 +71,7 @@ def test_a_requeued_job_is_charged_for_each_time_it_ran(folder: Path) -> None:
     """``sacct`` gives the later row first."""
     account(folder, row("7_0", "COMPLETED", 3, 3600), row("7_0", "PREEMPTED", 1, 1800), row("7_1", "RUNNING", 1, 99))
     assert charges(folder) == {"a": Charge(1.5, True, frozenset({"7_0"})), "b": None}
+    assert read_states(folder)["a"].state is JobState.DONE
 
 
 def test_accounts_are_asked_once_about_jobs_that_the_queue_saw_end(folder: Path) -> None:
