@@ -50,7 +50,11 @@ def select(
     return list(chosen.values())
 
 
-def ask_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> dict[str, Availability]:
+def ask_software(
+    runs: Sequence[PlannedRun],
+    profile: ClusterProfile | None,
+    ask_about: Callable[[str, str | None], Availability] = ask_availability,
+) -> dict[str, Availability]:
     """Evaluator → whether the Python that will run it can; those that can are left out.
 
     A Python of a cluster's profile is asked here. What it can't import here it may find there, where the profile's
@@ -60,8 +64,8 @@ def ask_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> 
     def ask(stage: str) -> Availability:
         resources = None if profile is None else profile.resources(stage)
         if resources is None or resources.python is None:
-            return ask_availability(stage)
-        answer = ask_availability(stage, resources.python)
+            return ask_about(stage, None)
+        answer = ask_about(stage, resources.python)
         if answer.can_run is False and resources.setup:
             return Availability(None, f"{resources.python} can't run it without the profile's setup lines")
         return answer

@@ -35,6 +35,7 @@ def plan(
     from bench.sharing import summary
     from bench.states import statuses
     from bench.sweep import load_sweep
+    from evaluators.parts.availability import recall_availability
 
     check_format(format_, PLAN_FORMATS)
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
@@ -61,7 +62,7 @@ def plan(
     start = spelt(sweep, runs, tiny=tiny, overrides=set_)
     if profile is not None:
         start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")
-    for stage, answer in ask_software(planned.runs, profile).items():
+    for stage, answer in ask_software(planned.runs, profile, recall_availability).items():
         what = "not checked" if answer.can_run is None else "can't run here yet"
         print(f"{what}: {stage}: {answer.reason}", file=sys.stderr)
     would_start = select(found, on_cluster=profile is not None)

@@ -6,18 +6,24 @@ asks.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 
 from evaluators.lookup import find_evaluator
 
 TIMEOUT_SECONDS = 300
 """Importing torch and the libraries takes 10 seconds, and minutes from a network disk that has not read them yet."""
+_LIBRARIES = ("torch", "numpy", "cv2", "pycocotools", "mmengine", "mmcv", "mmseg", "mmdet")
+"""Modules whose place and age tell one installation from another."""
 _HOME = Path(__file__).resolve().parents[2]
 _ANSWER = "opera-bench availability: "
 _SHOWN_CHARACTERS = 300
@@ -38,6 +44,23 @@ class Availability:
 
 
 AVAILABLE = Availability(True)
+
+
+def recall_availability(evaluator: str, python: str | None = None) -> Availability:
+    """As ``ask_availability``, but a success is remembered between commands: an import costs ten seconds.
+
+    What is remembered holds for this interpreter, its search path and the versions of all that is installed. A library
+    whose own files are edited is noticed by ``ask_availability`` alone, so whatever computes calls that.
+    """
+    memory = None if python else _memory(evaluator)
+    if memory is not None and memory.is_file():
+        return AVAILABLE
+    answer = ask_availability(evaluator, python)
+    if memory is not None and answer == AVAILABLE and hasattr(find_evaluator(evaluator), "unavailable"):
+        with contextlib.suppress(OSError):  # without a cache the next command asks again
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            memory.touch()
+    return answer
 
 
 @functools.cache
@@ -74,6 +97,21 @@ def ask_availability(evaluator: str, python: str | None = None) -> Availability:
     last = (asked.stderr.strip().splitlines() or ["no message"])[-1][:_SHOWN_CHARACTERS]
     end = f"signal {-asked.returncode}" if asked.returncode < 0 else f"exit status {asked.returncode}"
     return Availability(False, f"importing its library ended a child process with {end}: {last}")
+
+
+def _memory(evaluator: str) -> Path:
+    """The empty file that says that the evaluator's imports have worked in this Python as it is."""
+    installed = sorted(f"{found.name} {found.version}" for found in distributions())
+    origins = []
+    for module in _LIBRARIES:
+        spec = find_spec(module)
+        if spec is not None and spec.origin is not None:
+            status = Path(spec.origin).stat()
+            origins.append((spec.origin, status.st_mtime_ns, status.st_size))
+    decides = json.dumps([sys.executable, sys.version, _search_path(None), installed, origins])
+    key = hashlib.sha256(f"{evaluator} {decides}".encode("utf-8", "surrogateescape")).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "opera-bench" / "available" / key
 
 
 def _search_path(python: str | None) -> str:
