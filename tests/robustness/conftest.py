@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 CRASH_POINTS_VARIABLE = "OPERA_BENCH_CRASH_POINTS"
 """Points per command and fault: a number, or ``all``."""
 FUZZ_CASES_VARIABLE = "OPERA_BENCH_FUZZ_CASES"
-"""Cases of each file of fuzzed inputs."""
+"""Cases that each file of fuzzed inputs tries, over all its tests."""
 _COUNTS = pytest.StashKey[Counter[str]]()
 
 Tally = Callable[[str, int], None]
@@ -25,6 +26,12 @@ def chosen_points(points: list[int], seed: int) -> list[int]:
         return points
     stride = len(points) / int(asked)
     return [points[int(index * stride + seed % max(int(stride), 1))] for index in range(int(asked))]
+
+
+def fuzz_cases(sample: int, tests: float) -> int:
+    """Cases of one test: ``sample``, or an equal share of what is asked of a file that has so many ``tests``."""
+    asked = os.environ.get(FUZZ_CASES_VARIABLE)
+    return sample if asked is None else math.ceil(int(asked) / tests)
 
 
 def pytest_configure(config: pytest.Config) -> None:
