@@ -34,12 +34,13 @@ class Ended:
     """How a command ended.
 
     ``status`` is negative for a signal and None for a command that hung; ``operations`` counts its file operations
-    beneath the watched directory; ``what`` is the operation that was struck.
+    beneath the watched directory; ``kinds`` has the first letter of each, ``w`` for a write; ``what`` is the operation
+    that was struck.
     """
 
     status: int | None
     operations: int
-    writes: int
+    kinds: str
     is_struck: bool
     what: str
     output: str

@@ -26,8 +26,8 @@ PRELOADED = (
 
 def main() -> None:
     library = ctypes.CDLL(None)
-    library.fault_operations.restype = library.fault_writes.restype = library.fault_struck.restype = ctypes.c_long
-    library.fault_what.restype = ctypes.c_char_p
+    library.fault_operations.restype = library.fault_struck.restype = ctypes.c_long
+    library.fault_what.restype = library.fault_kinds.restype = ctypes.c_char_p
     _take_one_processor()
     for name in PRELOADED:
         import_module(name)
@@ -61,7 +61,7 @@ def _serve(library: Any, request: dict[str, Any]) -> dict[str, Any]:
     return {
         "status": os.waitstatus_to_exitcode(status) if ended else None,
         "operations": library.fault_operations(),
-        "writes": library.fault_writes(),
+        "kinds": os.fsdecode(library.fault_kinds()),
         "is_struck": bool(library.fault_struck()),
         "what": os.fsdecode(library.fault_what()),
     }
