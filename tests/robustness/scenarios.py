@@ -59,6 +59,7 @@ class Scenario:
     operand: str
     start: Path | None
     options: tuple[str, ...] = ("--executor", "inline", "--yes")
+    status: int = 0
 
     def arguments(self, runs: Path) -> list[str]:
         return [self.verb, self.operand, "--runs", str(runs), *self.options]
