@@ -92,7 +92,7 @@ def last_progress(run: RunDirectory) -> dict[str, Any] | None:
     except OSError:
         return None
     for line in reversed(lines):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict) and {"epoch", "total_epochs"} <= row.keys():
                 return row

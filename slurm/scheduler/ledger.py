@@ -137,9 +137,9 @@ class Ledger:
         except FileNotFoundError:
             return
         for line in text.splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 row = json.loads(line)
-                if isinstance(row, dict) and "name" in row:
+                if _is_row(row):
                     yield row
 
     def _append(self, row: dict[str, Any]) -> None:
@@ -154,3 +154,19 @@ class Ledger:
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a line is one that this file writes; a damaged one is skipped, so that it hides no other."""
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        return False
+    if not isinstance(row.get("slurm_id"), str | None) or not isinstance(row.get("refused", False), bool):
+        return False
+    if "job_ids" not in row:
+        return True
+    ids, at = row["job_ids"], row.get("at")
+    try:
+        is_dated = isinstance(at, str) and bool(datetime.fromisoformat(at))
+    except ValueError:
+        return False
+    return is_dated and isinstance(ids, list) and all(isinstance(job_id, str) for job_id in ids)

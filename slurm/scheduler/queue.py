@@ -118,7 +118,7 @@ class Queue:
     def _read(self) -> dict[str, Any]:
         try:
             loaded = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return loaded if _is_whole(loaded) else {}
 
