@@ -36,7 +36,7 @@ def worthwhile_points(kinds: str) -> list[int]:
     points, in_a_row = [], 0
     for number, kind in enumerate(kinds, start=1):
         in_a_row = in_a_row + 1 if kind == "w" else 0
-        if in_a_row % WRITES_PER_POINT in (0, 1):
+        if kind != "w" or in_a_row % WRITES_PER_POINT == 1:
             points.append(number)
     return points
 
