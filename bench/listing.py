@@ -26,8 +26,8 @@ PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 SHOWN_HOURS = 0.005
 """Fewer would be shown as 0.00."""
-_HEADINGS = {"used": "computing", "left": "left"}
-"""Of hours. A scheduler charges more than a run has computed: from the start of its job to the end, or whole nodes."""
+_HOURS = ("charged", "computing", "left")
+"""Attributes of a cost, and headings. A scheduler charges more than a run computes: from a job's start to its end."""
 _STYLES = {
     RunState.DONE: "green",
     RunState.RUNNING: "cyan",
@@ -126,7 +126,7 @@ def print_status(
     for state in states:
         table.add_column(Text(state.value, style=_STYLES.get(state, "")), justify="right")
     for unit, what in columns:
-        table.add_column(f"{unit.value} {_HEADINGS[what]}", justify="right")
+        table.add_column(f"{unit.value} {what}", justify="right")
     counts = Counter((status.run.stage, status.state) for status in found)
     counts.update(("total", status.state) for status in found)
     for name, part in _by_stage(costs):
@@ -164,8 +164,8 @@ def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]
 
 
 def _hour_columns(costs: Sequence[RunCost]) -> list[tuple[Unit, str]]:
-    """The units of hours, used and left, of which there are any to speak of."""
-    return [(unit, what) for unit in Unit for what in ("used", "left") if _sum(costs, unit, what) >= SHOWN_HOURS]
+    """The units of hours, charged, computing and left, of which there are any to speak of."""
+    return [(unit, what) for unit in Unit for what in _HOURS if _sum(costs, unit, what) >= SHOWN_HOURS]
 
 
 def _sum(costs: Sequence[RunCost], unit: Unit, what: str) -> float:

@@ -13,18 +13,23 @@ from bench.scheduled import FOLDER
 from results.runs import RunDirectory, RunState
 from results.state import standing
 from results.store import Store, load_runs, look_at
-from slurm import Told
+from slurm import Charge, Told
 from slurm.scheduler.told import read_states
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """``own_state`` leaves parents out, ``state`` is what a reader should be told; see ``results.state.Standing``."""
+    """Where one run stands.
+
+    ``own_state`` leaves parents out, ``state`` is what a reader should be told; see ``results.state.Standing``.
+    ``charge`` is what the scheduler charged for all of the run's jobs, if it says so.
+    """
 
     run: PlannedRun
     own_state: RunState
     state: RunState
     reason: str | None = None
+    charge: Charge | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The stable form of ``plan --format json`` and ``status --format json``."""
@@ -67,7 +72,12 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
     told = ask_executors(directory)
     on_disk = {run.run_id: look_at(RunDirectory(directory / run.run_id), run.parents) for run in runs}
     found = standing(on_disk, told)
-    return [RunStatus(run, each.own_state, each.state, each.reason) for run in runs for each in [found[run.run_id]]]
+    charges = {run_id: each.charge for run_id, each in told.items()}
+    return [
+        RunStatus(run, each.own_state, each.state, each.reason, charges.get(run.run_id))
+        for run in runs
+        for each in [found[run.run_id]]
+    ]
 
 
 def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import json
 import os
@@ -90,6 +91,7 @@ def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
         No such sweep, or no YAML.
     """
     path = beside / name_or_path
+    _refuse_long_name(path, name_or_path)
     if path.suffix in (".yaml", ".yml") or os.path.isfile(path):  # noqa: PTH113 (takes names of any length and NUL)
         if not os.path.lexists(path):
             raise InputError(f"{name_or_path}: no such sweep file")
@@ -99,6 +101,16 @@ def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
         return parse_yaml(text, f"{name_or_path}.yaml"), beside
     known = suggest(name_or_path, shipped_sweeps())
     raise InputError(f"no sweep {name_or_path!r}: neither a YAML file nor a shipped sweep; {known}")
+
+
+def _refuse_long_name(path: Path, typed: str) -> None:
+    try:
+        os.lstat(path)
+    except ValueError:
+        return
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{typed}: can't be read ({error.strerror})") from error
 
 
 def check_sweep(source: Source) -> Sweep:

@@ -72,6 +72,18 @@ class Handle:
 
 
 @dataclass(frozen=True)
+class Charge:
+    """Hours that accounting charged for jobs that have ended: of GPUs, or of processors if the jobs had no GPUs.
+
+    ``numbers`` are the executor's own ids of these jobs.
+    """
+
+    hours: float
+    is_of_gpus: bool
+    numbers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Told:
     """What an executor says of the last job that was submitted under an id.
 
@@ -89,6 +101,8 @@ class Told:
         The job did not succeed once, and is back in the queue.
     is_forgotten
         The executor took the job and has no account of it any more.
+    charge
+        For all jobs that were submitted under the id; None while one has not ended or accounting has no answer.
     """
 
     state: JobState
@@ -98,6 +112,7 @@ class Told:
     submission: int = 0
     had_failed: bool = False
     is_forgotten: bool = False
+    charge: Charge | None = None
 
 
 OnChange = Callable[[Handle], None]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slurm.errors import InputError
+from slurm.job import Charge
 
 OF_THE_CLIENTS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 """Variables that tell SLURM's commands which cluster to talk to, and as whom."""
@@ -48,7 +49,7 @@ class View:
     """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words.
 
     ``asked_at`` is when it was asked, in seconds since the epoch; ``had_failed`` whether the job is back after an end
-    that was none of success.
+    that was none of success. ``charge`` is for every job that was submitted for the same work, if all have ended.
     """
 
     standing: Standing
@@ -56,6 +57,7 @@ class View:
     slurm_id: str | None = None
     asked_at: float = 0.0
     had_failed: bool = False
+    charge: Charge | None = None
 
 
 _STANDINGS = {
@@ -87,13 +89,20 @@ _NUMBER = re.compile(r"\d+(\+\d+)?(_(\d+|\[.*\]))?")
 
 @dataclass(frozen=True)
 class Row:
-    """One job in the queue or the accounts; only the accounts name its user, by number."""
+    """One job in the queue or the accounts.
+
+    Only the accounts have the user's number, the time of submission, how long the job held its allocation, and what it
+    held: ``billing=8,cpu=8,gres/gpu=4,mem=64G,node=1``. A job that was requeued has one row for each time it started.
+    """
 
     slurm_id: str
     name: str
     state: str
     reason: str = ""
     user_id: str = ""
+    submitted: str = ""
+    elapsed_seconds: str = ""
+    allocated: str = ""
 
     def view(self) -> View:
         word = self.state.split()[0].rstrip("+") if self.state else ""
@@ -157,12 +166,13 @@ def cancel_jobs(views: Sequence[View]) -> None:
 def squeue() -> tuple[Row, ...] | None:
     """This user's jobs, those that ended lately too; None when the controller does not answer."""
     text = _answer("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%r|%j")
-    return None if text is None else tuple(Row(i, name, state, reason) for i, state, reason, name in _rows(text))
+    return None if text is None else tuple(Row(i, name, state, reason) for i, state, reason, name in _rows(text, 4))
 
 
 def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
     """What the accounts say of these jobs and their array elements; None when accounting does not answer.
 
+    Rows of one job follow each other in the order in which it was queued: the last says how it stands.
     A cluster without accounting knows nothing of jobs that have left the queue, which is an answer.
     """
     return _accounts(f"--jobs={','.join(sorted(numbers))}")
@@ -174,18 +184,22 @@ def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
 
 
 def _accounts(*selection: str) -> tuple[Row, ...] | None:
-    flags = ("--allocations", "--parsable2", "--noheader", "--format=JobID,State,UID,JobName")
-    text = _answer("sacct", *selection, *flags, unless="accounting storage is disabled")
-    return None if text is None else tuple(Row(i, name, state, user_id=user) for i, state, user, name in _rows(text))
+    flags = ("--allocations", "--duplicates", "--parsable2", "--noheader")
+    columns = "--format=JobID,State,UID,Submit,ElapsedRaw,AllocTRES,JobName"
+    text = _answer("sacct", *selection, *flags, columns, unless="accounting storage is disabled")
+    if text is None:
+        return None
+    rows = (Row(number, name, state, "", *rest) for number, state, *rest, name in _rows(text, 7))
+    return tuple(sorted(rows, key=lambda row: row.submitted))
 
 
-def _rows(text: str) -> list[list[str]]:
-    """The lines of four columns that begin with a job's number; a job's name, which comes last, may hold anything.
+def _rows(text: str, width: int) -> list[list[str]]:
+    """The lines of ``width`` columns that begin with a job's number; a job's name, the last column, may hold anything.
 
     Only a line feed ends a line: ``str.splitlines`` would also split at control characters within a name.
     """
-    lines = (line.split("|", 3) for line in text.split("\n"))
-    return [columns for columns in lines if len(columns) == 4 and _NUMBER.fullmatch(columns[0])]
+    lines = (line.split("|", width - 1) for line in text.split("\n"))
+    return [columns for columns in lines if len(columns) == width and _NUMBER.fullmatch(columns[0])]
 
 
 def plain_environment() -> dict[str, str]:

@@ -43,12 +43,21 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entry:
-    """The latest submission of one job; ``slurm_id`` is that of its array element, or None when unknown."""
+    """One submission of one job; ``slurm_id`` is that of its array element, or None when unknown."""
 
     job_id: str
     name: str
     slurm_id: str | None
     submitted_at: datetime
+
+    @property
+    def key(self) -> str:
+        return job_key(self.name, self.slurm_id)
+
+
+def job_key(name: str, slurm_id: str | None) -> str:
+    """What stands for a job: its number alone may be that of an older or newer job."""
+    return f"{name} {slurm_id}"
 
 
 class Ledger:
@@ -119,7 +128,10 @@ class Ledger:
 
     def latest(self) -> dict[str, Entry]:
         """The last submission of each job that was not refused."""
-        entries: dict[str, Entry] = {}
+        return {entry.job_id: entry for entry in self.entries()}
+
+    def entries(self) -> Iterator[Entry]:
+        """Every submission of every job that was not refused, in order."""
         for submission in self.submissions():
             if submission.refused:
                 continue
@@ -128,8 +140,7 @@ class Ledger:
                 slurm_id = submission.slurm_id
                 if slurm_id is not None and not single:
                     slurm_id = f"{slurm_id}_{index}"
-                entries[job_id] = Entry(job_id, submission.name, slurm_id, submission.submitted_at)
-        return entries
+                yield Entry(job_id, submission.name, slurm_id, submission.submitted_at)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         try:

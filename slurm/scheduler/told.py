@@ -59,6 +59,7 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
             order[latest[job_id].name] if job_id in latest else 0,
             view.had_failed,
             view.standing is Standing.GONE,
+            view.charge,
         )
         for job_id, view in views.items()
     }

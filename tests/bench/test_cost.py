@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.cost import RunCost, expected_end, read_costs
+from bench.cost import RunCost, charged_cost, expected_end, read_costs
 from bench.estimates import Unit, read_estimates, unit_of
 from bench.listing import print_planned_hours, print_status
 from bench.plan import PlannedRun
 from bench.states import RunStatus, statuses
 from results.record import read_record, record_text
 from results.runs import RunDirectory, RunState
+from slurm import Charge
 from slurm.scheduler.profile import ClusterProfile
 from tests.bench.conftest import SWEEP, Ended
 from tests.results.synthetic import evaluation, make_record, pretraining, run_id_of, write_run
@@ -196,23 +198,54 @@ def test_the_end_follows_from_what_runs_at_a_time() -> None:
     assert expected_end(found[2:], costs[:3], NOW) is None, "nothing runs"
 
 
+@pytest.mark.parametrize(
+    ("state", "charge", "attempts", "unit", "shown"),
+    [
+        (RunState.DONE, Charge(5.0, True, frozenset({"7", "9"})), ["7", "9"], Unit.GPU, (5.0, Unit.GPU, True)),
+        (RunState.FAILED, Charge(5.0, False, frozenset({"7"})), [], None, (5.0, Unit.PROCESSOR, True)),
+        (RunState.DONE, Charge(5.0, False, frozenset({"7"})), ["7"], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.DONE, Charge(5.0, True, frozenset({"7"})), ["7", None], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.DONE, Charge(5.0, True, frozenset({"7"})), ["6", "7"], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.RUNNING, Charge(5.0, True, frozenset({"7"})), ["7"], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.DONE, None, ["7"], Unit.GPU, (1.0, Unit.GPU, False)),
+    ],
+    ids=["all", "before it began", "no GPUs counted", "also elsewhere", "also another job", "not ended", "no answer"],
+)
+def test_hours_are_charged_where_the_scheduler_says_all_of_them(
+    state: RunState,
+    charge: Charge | None,
+    attempts: list[str | None],
+    unit: Unit | None,
+    shown: tuple[float, Unit, bool],
+) -> None:
+    computed = RunCost("pretrain", unit, 1.0, 0.0, 0.0)
+    found = charged_cost(
+        computed, replace(in_state(state, 0), charge=charge), [{"scheduler_job_id": number} for number in attempts]
+    )
+    assert (found.used, found.unit, found.is_charged) == shown
+    assert found.as_json()["hours_used_are"] == ("charged" if shown[2] else "computing")
+
+
 def test_status_shows_hours_by_stage_and_in_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     states = [RunState.DONE, RunState.RUNNING, RunState.WAITING]
     found = [in_state(state, number) for number, state in enumerate(states)]
     found.append(RunStatus(PlannedRun("knn-0", "knn", (), pretraining()), RunState.WAITING, RunState.WAITING))
     costs = [
-        RunCost("pretrain", Unit.GPU, 1234.5, 0.0, 0.0),
+        RunCost("pretrain", Unit.GPU, 1234.5, 0.0, 0.0, is_charged=True),
         RunCost("pretrain", Unit.GPU, 2.0, 8.0, 3600.0),
         RunCost("pretrain", used=0.0),
         RunCost("knn", Unit.PROCESSOR, 0.0, 0.25, 900.0),
     ]
     print_status(found, costs, None, tmp_path, NOW)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0][4:] == ["GPU-hours", "computing", "GPU-hours", "left", "processor-hours", "left"]
+    assert lines[0][4:] == [
+        *("GPU-hours", "charged", "GPU-hours", "computing"),
+        *("GPU-hours", "left", "processor-hours", "left"),
+    ]
     assert lines[1:4] == [
-        ["pretrain", "1", "1", "1", "1,236.5", ">8.00", "–"],
-        ["knn", "1", "–", "–", "–", "–", "0.25"],
-        ["total", "2", "1", "1", "1,236.5", ">8.00", ">0.25"],
+        ["pretrain", "1", "1", "1", "1,234.5", "2.00", ">8.00", "–"],
+        ["knn", "1", "–", "–", "–", "–", "–", "0.25"],
+        ["total", "2", "1", "1", "1,234.5", "2.00", ">8.00", ">0.25"],
     ]
     assert not any("expected" in line for line in lines), "one run is of unknown length"
 
@@ -254,6 +287,7 @@ def test_the_commands_take_the_profile_that_is_named(
     hours = {key: value for key, value in jobs[0].items() if key.startswith("hours")}
     assert hours == {
         "hours_used": 0.0,
+        "hours_used_are": "computing",
         "hours_left": 6.0,
         "hours_unit": "GPU-hours",
         "hours_left_from": "the profile's time limits, one attempt each",

@@ -57,6 +57,28 @@ def test_a_sweep_gives_the_same_runs_and_numbers_as_on_this_machine(tmp_path: Pa
     assert {r.software.git_commit for r in found.values()} == {r.software.git_commit for r in expected.values()}
 
 
+def test_hours_are_those_of_the_accounts(tmp_path: Path) -> None:
+    """A pretraining and a probe, one allocation each; a call of sacct by hand says what each was charged."""
+    sweep = Sweep(tmp_path, SWEEP.replace("[knn, {linear: {epochs: 1}}]", "[knn]").replace("opera, moco_v3", "moco_v3"))
+    sweep.submit()
+    sweep.wait_until_done()
+
+    def are_charged() -> bool:
+        return {job["hours_used_are"] for job in sweep.jobs()} == {"charged"}
+
+    wait_until(are_charged, 90, "the ends of all jobs have reached the accounts, and status")
+    charged = {job["run_id"]: (job["hours_used"], job["hours_unit"]) for job in sweep.jobs()}
+    for run_id, record in sweep.records().items():
+        seconds, held = ask(
+            *("sacct", "--noheader", "--parsable2", "--allocations", "--format=ElapsedRaw,AllocTRES"),
+            f"--jobs={record.machine.scheduler_job_id}",
+        ).split("|")
+        (processors,) = re.findall(r"\bcpu=(\d+)", held)
+        hours = int(seconds) * int(processors) / 3600
+        assert charged[run_id] == (pytest.approx(hours, abs=1e-4), "processor-hours")
+    assert "processor-hours charged" in sweep("status")
+
+
 def test_two_terminals_submit_each_run_once(tmp_path: Path) -> None:
     """Both really submit at the same moment; everything is held, so that nothing ends in between."""
     sweep = Sweep(tmp_path, SWEEP.replace("cluster: test", "cluster: {name: held, sbatch: {hold: true}}"))

@@ -13,6 +13,8 @@ from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.queue import Queue
 
 OURS, THEIRS = os.getuid(), os.getuid() + 1
+CHARGED = "2026-01-01T00:00:00|1800|billing=2,cpu=2,mem=2G,node=1"
+"""Columns of sacct: when the job was submitted, the seconds it held its allocation, and what was in that."""
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_what_only_the_accounts_take_for_running_is_somebody_elses_or_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, state: str, standing: Standing
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    stand_in(tmp_path, squeue="true", sacct=f"echo '7|{state}|{user}|first'")
+    stand_in(tmp_path, squeue="true", sacct=f"echo '7|{state}|{user}|{CHARGED}|first'")
     submitted(tmp_path)
     assert Queue(tmp_path).views()["a"].standing is standing
 
@@ -38,14 +40,14 @@ def test_the_queue_may_have_back_what_had_failed(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     submitted(tmp_path)
     asked = tmp_path / "asked"
-    stand_in(tmp_path, squeue="true", sacct=f"echo >>'{asked}'; echo '7|FAILED|{OURS}|first'")
+    stand_in(tmp_path, squeue="true", sacct=f"echo >>'{asked}'; echo '7|FAILED|{OURS}|{CHARGED}|first'")
     assert Queue(tmp_path).views()["a"].standing is Standing.FAILED
     assert Queue(tmp_path).views(fresh=True)["a"].standing is Standing.FAILED
     assert len(asked.read_text().splitlines()) == 1, "the accounts are asked once"
     stand_in(tmp_path, squeue="echo '7|PENDING|BeginTime|first'", sacct="exit 1")
     view = Queue(tmp_path).views(fresh=True)["a"]
     assert (view.standing, view.had_failed) == (Standing.PENDING, True)
-    stand_in(tmp_path, squeue="true", sacct=f"echo '7|COMPLETED|{OURS}|first'")
+    stand_in(tmp_path, squeue="true", sacct=f"echo '7|COMPLETED|{OURS}|{CHARGED}|first'")
     view = Queue(tmp_path).views(fresh=True)["a"]
     assert (view.standing, view.had_failed) == (Standing.SUCCEEDED, True), "what waited for it had been dropped"
 
@@ -59,8 +61,9 @@ def test_a_name_of_another_job_disturbs_nothing(
 ) -> None:
     """``printf`` writes bytes that are no UTF-8, and characters at which Python, but not SLURM, ends a line."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    theirs = f"printf '8|PENDING|{OURS}|{name}\\n'"
-    ours = f"echo '7|COMPLETED|{OURS}|first'"
+    columns = f"{OURS}|{CHARGED}" if where == "sacct" else OURS
+    theirs = f"printf '8|PENDING|{columns}|{name}\\n'"
+    ours = f"echo '7|COMPLETED|{columns}|first'"
     stand_in(tmp_path, **{"squeue": "true", "sacct": "true", where: f"{theirs}; {ours}; {theirs}"})
     submitted(tmp_path)
     assert Queue(tmp_path).views()["a"].standing is Standing.SUCCEEDED
