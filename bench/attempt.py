@@ -60,9 +60,11 @@ def heartbeat(run: RunDirectory) -> Iterator[None]:
     stop = threading.Event()
 
     def beat() -> None:
-        run.progress.touch()
-        while not stop.wait(HEARTBEAT_SECONDS):
-            run.progress.touch()
+        while True:
+            with contextlib.suppress(OSError):  # a failing disk may take the next one
+                run.progress.touch()
+            if stop.wait(HEARTBEAT_SECONDS):
+                return
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.plan import PlannedRun
 from results.runs import RunDirectory, write_atomically
 from results.store import checked_record
+from results.temporaries import remove_temporaries
 from slurm import Handle, JobState
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -79,26 +80,19 @@ def set_aside(runs: Iterable[PlannedRun], runs_directory: Path) -> list[str]:
 
 
 def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
-    """Remove the temporary files of dead writers, and the training states of finished runs.
+    """Remove temporary files of dead writers in the runs directory, and the training states of these runs if finished.
 
     A run that some process holds is left alone. What can't be removed stays for the next command.
     """
+    remove_temporaries(runs_directory)
     for run in runs:
         place = RunDirectory(runs_directory / run.run_id)
-        if not any(_leftovers(place)):
+        states = [path for name in _STATE_FILES if (path := place.checkpoints / name).exists()]
+        if not states or not place.record.exists() or checked_record(place.record)[0] is None:
             continue
         with contextlib.suppress(OSError), place.claim() as free:
-            if free:
-                for path in list(_leftovers(place)):
-                    path.unlink(missing_ok=True)
-
-
-def _leftovers(place: RunDirectory) -> Iterator[Path]:
-    for folder in (place.path, place.checkpoints, place.artifacts):
-        with contextlib.suppress(OSError):
-            yield from (path for path in folder.iterdir() if path.name.startswith(".") and path.suffix == ".tmp")
-    if place.record.exists() and checked_record(place.record)[0] is not None:
-        yield from (path for name in _STATE_FILES if (path := place.checkpoints / name).exists())
+            for path in states if free else ():
+                path.unlink(missing_ok=True)
 
 
 def _is_sound(path: Path, place: RunDirectory) -> bool:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from bench.computing import check_compute
-from bench.ends import set_aside
+from bench.ends import remove_leftovers, set_aside
 from bench.errors import InputError
 from bench.launch import build_jobs, data_roots, require_software, write_configs
 from bench.launch_options import Launch
@@ -40,6 +40,8 @@ def run_single(
             say(line)
     for line in check_configs([] if status.own_state is RunState.DAMAGED else [status], runs_directory):
         say(line)
+    if rank == 0:
+        remove_leftovers([run], runs_directory)
     # Of several processes the others may be ahead of this one; what they find, the worker lets them agree on.
     if status.own_state is RunState.RUNNING and processes == 1:
         say(f"{run.run_id} is running in another process; its numbers are there when it is done")

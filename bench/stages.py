@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,7 +195,7 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
     """Writes curves twice: ``progress.jsonl``, which this suite reads, and TensorBoard scalars over epochs × 1000."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(run.path / TENSORBOARD)) as writer:
+    with _errors_of_threads(), SummaryWriter(str(run.path / TENSORBOARD)) as writer:
 
         def report(*, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None:
             append_json_line(run.progress, {"epoch": epoch, "total_epochs": total_epochs, **values})
@@ -202,6 +203,31 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
                 writer.add_scalar(name, value, round(epoch * 1000))
 
         yield report
+
+
+@contextlib.contextmanager
+def _errors_of_threads() -> Iterator[None]:
+    """Raises the first OSError of a thread at the end of the block.
+
+    TensorBoard writes in a thread of its own. An error there is printed with its traceback, and nobody learns of it
+    where no scalar follows.
+    """
+    found: list[BaseException] = []
+    before = threading.excepthook
+
+    def keep(failed: threading.ExceptHookArgs) -> None:
+        if isinstance(failed.exc_value, OSError):
+            found.append(failed.exc_value)
+        else:
+            before(failed)
+
+    threading.excepthook = keep
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if found:
+        raise found[0]
 
 
 def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -22,6 +22,7 @@ from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
 from results.state import OnDisk, Told
 from results.store import NOTHING_TOLD, Run, read_run, resolve, unrecorded
+from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
 _FORMAT = [2, *COLUMNS]
@@ -134,4 +135,5 @@ def _write_index(runs_directory: Path, entries: dict[str, _Entry]) -> None:
     document = json.dumps({"format": _FORMAT, "runs": runs}, ensure_ascii=False, separators=(",", ":"))
     # Someone else's directory may be read all the same, and one whose names are no UTF-8 is never kept.
     with contextlib.suppress(OSError, UnicodeEncodeError):
+        remove_temporaries_among(runs_directory.iterdir(), runs_directory)
         write_atomically(runs_directory / INDEX, seal(document))

@@ -34,6 +34,7 @@ import yaml
 from results import safe_yaml
 from results.errors import InputError
 from results.identity import require_own_id
+from results.temporaries import open_locked
 
 HEARTBEAT_SECONDS = 10
 STALE_AFTER_SECONDS = 120
@@ -246,14 +247,17 @@ def file_system_seconds(directory: Path) -> float:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that a reader sees the old file or the new one, whole, even across a power cut."""
+    """Write ``text`` so that a reader sees the old file or the new one, whole, even across a power cut.
+
+    The writer holds a lock on its temporary file, so that ``remove_temporaries`` spares it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with open_locked(temporary) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

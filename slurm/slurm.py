@@ -19,7 +19,7 @@ from slurm.scheduler.limits import read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import Batch, script_text
-from slurm.scheduler.snapshot import take_snapshot
+from slurm.scheduler.snapshot import SNAPSHOTS, take_snapshot
 from slurm.scheduler.submission import NoRoomError, element_numbers, settle_intents, submit_batch
 from slurm.scheduler.task import Task
 from slurm.scheduler.told import STATES, read_states
@@ -165,7 +165,7 @@ class SlurmExecutor:
 
     @property
     def _code_home(self) -> Path:
-        return self._folder / "code" / "snapshot"
+        return self._folder / SNAPSHOTS / "snapshot"
 
     def _resources(self, job: Job) -> Resources:
         return self._profile.resources(job.stage)
@@ -176,7 +176,7 @@ class SlurmExecutor:
         limits = read_limits(self._profile)
         most = limits.submitted_jobs
         room = len(jobs) if most is None else max(most - (active_jobs() or 0), 0)
-        code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / "code")
+        code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / SNAPSHOTS)
         known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
         for group, parents, resources in group_jobs(jobs, self._resources, limits.array_size):
             fitting = group[:room]

@@ -23,7 +23,7 @@ from pretrain.datasets._files import FileImages
 from pretrain.datasets._folder import class_folders, has_class_folders, index_class_folders, unread_files
 from pretrain.datasets._tar import TarImages, missing_shards
 from pretrain.datasets._tar_index import open_shards
-from pretrain.datasets.interface import DatasetInfo, LabelledImages
+from pretrain.datasets.interface import DatasetInfo, LabelledImages, NotPublished
 from pretrain.errors import InputError
 
 INFO = DatasetInfo(
@@ -76,7 +76,8 @@ def check(root: Path | None) -> list[str]:
         classes_of[split] = {images.label(index) for index in range(len(images))}
         count = len(classes_of[split])
         if count != INFO.num_classes:
-            problems.append(f"imagenet {split}: images of {count:,} classes, there should be {INFO.num_classes:,}")
+            sentence = f"imagenet {split}: images of {count:,} classes, there should be {INFO.num_classes:,}"
+            problems.append(NotPublished(sentence))
     if len(classes_of) == len(INFO.sizes):
         problems += _unequal_classes(root, classes_of)
     return list(dict.fromkeys(problems))

@@ -134,7 +134,7 @@ class Queue:
         return loaded if _is_whole(loaded) else {}
 
     def _write(self, kept: Mapping[str, Any]) -> None:
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
         # Nothing is lost when this can't be kept, but for the next question.
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(kept), encoding="utf-8")

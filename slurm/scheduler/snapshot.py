@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+SNAPSHOTS = "code"
+"""Folder of the copies, beside the ledger."""
 _LEFT_OUT = {"__pycache__"}
 _COPYING = ".copying-"
 """Begins the name of a copy that is not whole yet."""

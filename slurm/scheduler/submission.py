@@ -15,6 +15,7 @@ from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
+from slurm.scheduler.snapshot import SNAPSHOTS
 from slurm.scheduler.task import Task
 
 
@@ -75,6 +76,8 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
     """
     ledger = Ledger(folder)
     unsettled = ledger.unsettled()
+    if give_up and not unsettled:
+        _remove_folders_of_no_batch(folder)
     if not unsettled:
         return
     try:
@@ -88,7 +91,17 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
             ledger.accepted(name, found[name])
         elif give_up:
             ledger.refused(name)
+    if give_up:
+        _remove_folders_of_no_batch(folder)
     Queue(folder).forget_answers()
+
+
+def _remove_folders_of_no_batch(folder: Path) -> None:
+    """Remove scripts and pickles of batches that the scheduler did not take. The ledger is locked."""
+    taken = {submission.name for submission in Ledger(folder).submissions() if not submission.refused}
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in taken | {SNAPSHOTS}:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def element_numbers(number: str, size: int) -> list[str]:

@@ -34,12 +34,13 @@ class Ended:
     """How a command ended.
 
     ``status`` is negative for a signal and None for a command that hung; ``operations`` counts its file operations
-    beneath the watched directory; ``what`` is the operation that was struck.
+    beneath the watched directory; ``kinds`` has the first letter of each, ``w`` for a write; ``what`` is the operation
+    that was struck.
     """
 
     status: int | None
     operations: int
-    writes: int
+    kinds: str
     is_struck: bool
     what: str
     output: str
@@ -84,6 +85,32 @@ class CommandServer:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return Ended(**json.loads(self._read()), output=output.read_text(encoding="utf-8"))
+
+    def run_together(self, commands: Sequence[Sequence[str]], environment: Mapping[str, str] | None = None) -> str:
+        """Run several commands at once, each in a process of its own, and return what they printed.
+
+        Raises
+        ------
+        AssertionError
+            One of them ended with another status than 0.
+        """
+        outputs = [self.folder / f"output-{number}.txt" for number in range(len(commands))]
+        request = {
+            "together": [list(arguments) for arguments in commands],
+            "outputs": [str(output) for output in outputs],
+            "directory": "",
+            "point": 0,
+            "mode": int(Fault.NONE),
+            "seconds": SECONDS_TO_FINISH,
+            "environment": dict(environment or {}),
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        statuses = json.loads(self._read())
+        printed = "\n".join(output.read_text(encoding="utf-8") for output in outputs)
+        assert statuses == [0] * len(commands), f"{statuses}\n{printed}"
+        return printed
 
     def _read(self, expected: str | None = None) -> str:
         assert self._process.stdout is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +14,31 @@ import pytest
 CRASH_POINTS_VARIABLE = "OPERA_BENCH_CRASH_POINTS"
 """Points per command and fault: a number, or ``all``."""
 FUZZ_CASES_VARIABLE = "OPERA_BENCH_FUZZ_CASES"
-"""Cases of each file of fuzzed inputs."""
+"""Cases that each file of fuzzed inputs tries, over all its tests."""
 _COUNTS = pytest.StashKey[Counter[str]]()
 
 Tally = Callable[[str, int], None]
+
+
+WRITES_PER_POINT = 4
+"""Of writes that follow each other, one in so many is struck. Each strike costs seconds, and such writes fill one file:
+what a fault in the middle of it leaves does not depend on how much of it is written."""
+
+
+def worthwhile_points(kinds: str) -> list[int]:
+    """The operations, from 1, that can each leave something else: all but most writes that follow other writes.
+
+    Parameters
+    ----------
+    kinds
+        The first letter of each operation, in order; ``w`` for a write.
+    """
+    points, in_a_row = [], 0
+    for number, kind in enumerate(kinds, start=1):
+        in_a_row = in_a_row + 1 if kind == "w" else 0
+        if kind != "w" or in_a_row % WRITES_PER_POINT == 1:
+            points.append(number)
+    return points
 
 
 def chosen_points(points: list[int], seed: int) -> list[int]:
@@ -25,6 +48,20 @@ def chosen_points(points: list[int], seed: int) -> list[int]:
         return points
     stride = len(points) / int(asked)
     return [points[int(index * stride + seed % max(int(stride), 1))] for index in range(int(asked))]
+
+
+def fuzz_cases(sample: int, tests: float) -> int:
+    """Cases of one test: ``sample``, or an equal share of what is asked of a file that has so many ``tests``."""
+    asked = os.environ.get(FUZZ_CASES_VARIABLE)
+    return sample if asked is None else math.ceil(int(asked) / tests)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give a test as long as it takes where more than a sample is asked of it."""
+    if CRASH_POINTS_VARIABLE in os.environ or FUZZ_CASES_VARIABLE in os.environ:
+        for item in items:
+            if item.path.parent == Path(__file__).parent:
+                item.add_marker(pytest.mark.timeout(0))
 
 
 def pytest_configure(config: pytest.Config) -> None:

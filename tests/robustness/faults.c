@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define FEW_BYTES 10
+#define MOST_OPERATIONS (1 << 16)
 
 enum mode { COUNT, KILL, KILL_HALF_WRITTEN, DISK_FULL, IO_ERROR };
 
@@ -27,7 +28,7 @@ struct shared {
     atomic_long operations; /* operations seen since fault_arm() */
     atomic_long struck;     /* 1 once the fault has happened */
     char what[PATH_MAX + 32];
-    atomic_long writes;     /* of the operations, writes of more than one byte */
+    char kinds[MOST_OPERATIONS + 1]; /* first letter of each operation, in order; the rest is 0 */
 };
 
 static struct shared *shared;
@@ -49,7 +50,7 @@ void fault_arm(const char *directory, long at, int how) {
 }
 
 long fault_operations(void) { return atomic_load(&shared->operations); }
-long fault_writes(void) { return atomic_load(&shared->writes); }
+const char *fault_kinds(void) { return shared->kinds; }
 long fault_struck(void) { return atomic_load(&shared->struck); }
 const char *fault_what(void) { return shared->what; }
 
@@ -79,8 +80,8 @@ static enum verdict judge(const char *operation, const char *path, size_t bytes,
         return FAIL;
     }
     long number = atomic_fetch_add(&shared->operations, 1) + 1;
-    if (bytes > 1)
-        atomic_fetch_add(&shared->writes, 1);
+    if (number <= MOST_OPERATIONS)
+        shared->kinds[number - 1] = *operation;
     if (mode == COUNT || number != point)
         return GO_ON;
     snprintf(shared->what, sizeof shared->what, "%s %s", operation, path + strlen(root));

@@ -52,16 +52,17 @@ def write_images(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A command, in parts: ``opera-bench <verb> <sweep> --runs DIR <options>``, on a copy of ``start``."""
+    """A command, in parts: ``opera-bench <verb> <operand> --runs DIR <options>``, on a copy of ``start``."""
 
     name: str
     verb: str
-    sweep: Path
+    operand: str
     start: Path | None
     options: tuple[str, ...] = ("--executor", "inline", "--yes")
+    status: int = 0
 
     def arguments(self, runs: Path) -> list[str]:
-        return [self.verb, str(self.sweep), "--runs", str(runs), *self.options]
+        return [self.verb, self.operand, "--runs", str(runs), *self.options]
 
     def prepare(self, runs: Path) -> None:
         """Leave ``runs`` as the command finds it."""

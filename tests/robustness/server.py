@@ -26,14 +26,16 @@ PRELOADED = (
 
 def main() -> None:
     library = ctypes.CDLL(None)
-    library.fault_operations.restype = library.fault_writes.restype = library.fault_struck.restype = ctypes.c_long
-    library.fault_what.restype = ctypes.c_char_p
+    library.fault_operations.restype = library.fault_struck.restype = ctypes.c_long
+    library.fault_what.restype = library.fault_kinds.restype = ctypes.c_char_p
     _take_one_processor()
     for name in PRELOADED:
         import_module(name)
     print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(_serve(library, json.loads(line))), flush=True)
+        request = json.loads(line)
+        answer = _serve_together(library, request) if "together" in request else _serve(library, request)
+        print(json.dumps(answer), flush=True)
 
 
 def _take_one_processor() -> None:
@@ -43,28 +45,45 @@ def _take_one_processor() -> None:
     os.sched_setaffinity(0, {processors[int(worker) % len(processors)]})
 
 
+def _serve_together(library: Any, request: dict[str, Any]) -> list[int | None]:
+    """The exit status of each of several commands that run at once, None for one that hung; no fault strikes them."""
+    processes = []
+    for arguments, output in zip(request["together"], request["outputs"], strict=True):
+        processes.append(os.fork())
+        if processes[-1] == 0:
+            _become(library, {**request, "arguments": arguments, "output": output})
+    wait_until = time.monotonic() + request["seconds"]
+    ends = [_end(process, wait_until) for process in processes]
+    return [None if status is None else os.waitstatus_to_exitcode(status) for status in ends]
+
+
 def _serve(library: Any, request: dict[str, Any]) -> dict[str, Any]:
     process = os.fork()
     if process == 0:
         _become(library, request)
-    wait_until = time.monotonic() + request["seconds"]
+    status = _end(process, time.monotonic() + request["seconds"])
+    return {
+        "status": None if status is None else os.waitstatus_to_exitcode(status),
+        "operations": library.fault_operations(),
+        "kinds": os.fsdecode(library.fault_kinds()),
+        "is_struck": bool(library.fault_struck()),
+        "what": os.fsdecode(library.fault_what()),
+    }
+
+
+def _end(process: int, wait_until: float) -> int | None:
+    """The wait status of a process, None if it had to be killed; its loader workers are ended too."""
     while True:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended or time.monotonic() > wait_until:
             break
         time.sleep(0.005)
-    # The loader's workers, and a command that hangs, end here.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
     if not ended:
         os.waitpid(process, 0)
-    return {
-        "status": os.waitstatus_to_exitcode(status) if ended else None,
-        "operations": library.fault_operations(),
-        "writes": library.fault_writes(),
-        "is_struck": bool(library.fault_struck()),
-        "what": os.fsdecode(library.fault_what()),
-    }
+        return None
+    return status
 
 
 def _become(library: Any, request: dict[str, Any]) -> None:

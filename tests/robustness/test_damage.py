@@ -23,9 +23,10 @@ from results.record import CheckpointReference, DamagedRecord, OtherSchema, read
 from results.runs import RunDirectory
 from results.store import load_runs
 from tests.results.synthetic import evaluation, make_record, pretraining, write_run
+from tests.robustness.conftest import FUZZ_CASES_VARIABLE, Tally
 
 BLOCK_BYTES = 4096
-INDEX_SAMPLES = int(os.environ.get("OPERA_BENCH_FUZZ_CASES", "300"))
+INDEX_SAMPLES = int(os.environ.get(FUZZ_CASES_VARIABLE, "300"))
 
 
 def flipped(content: bytes, positions: Iterator[int] | range) -> Iterator[bytes]:
@@ -34,10 +35,11 @@ def flipped(content: bytes, positions: Iterator[int] | range) -> Iterator[bytes]
         yield content[:position] + bytes([content[position] ^ (1 << position % 8)]) + content[position + 1 :]
 
 
-def test_every_byte_of_a_record(tmp_path: Path) -> None:
+def test_every_byte_of_a_record(tmp_path: Path, tally: Tally) -> None:
     path = tmp_path / write_run(tmp_path, pretraining(), metrics={"loss": 1.5}) / "record.json"
     content = path.read_bytes()
     for damaged in flipped(content, range(len(content))):
+        tally("damaged bits, records", 1)
         path.write_bytes(damaged)
         with pytest.raises((DamagedRecord, OtherSchema)):
             read_record(path)
@@ -45,13 +47,14 @@ def test_every_byte_of_a_record(tmp_path: Path) -> None:
     assert read_record(path).metrics == {"loss": 1.5}
 
 
-def test_every_byte_of_a_configuration(tmp_path: Path) -> None:
+def test_every_byte_of_a_configuration(tmp_path: Path, tally: Tally) -> None:
     """A byte of the words that cite a recipe, or of a space, may change; nothing else."""
     run = RunDirectory(tmp_path / write_run(tmp_path, pretraining(changed=("epochs",)), state="planned"))
     content = run.config.read_bytes()
     planned = run.read_config()
     del planned["config"]["pretrain"]["recipe"]["source"]
     for damaged in flipped(content, range(len(content))):
+        tally("damaged bits, configurations", 1)
         run.config.write_bytes(damaged)
         try:
             found = run.read_config()
@@ -73,7 +76,7 @@ def test_an_edited_configuration_is_another_runs(tmp_path: Path, key: str) -> No
     assert "config.yaml" in problem
 
 
-def test_any_byte_of_the_index_changes_no_number(tmp_path: Path) -> None:
+def test_any_byte_of_the_index_changes_no_number(tmp_path: Path, tally: Tally) -> None:
     for seed in range(3):
         subject = pretraining(seed=seed)
         parent = write_run(tmp_path, subject)
@@ -83,6 +86,7 @@ def test_any_byte_of_the_index_changes_no_number(tmp_path: Path) -> None:
     index = tmp_path / INDEX
     content = index.read_bytes()
     for damaged in flipped(content, range(0, len(content), max(len(content) // INDEX_SAMPLES, 1))):
+        tally("damaged bits, the index", 1)
         index.write_bytes(damaged)
         assert load_rows(tmp_path)[0] == expected
 
@@ -135,10 +139,11 @@ def parent_of(checkpoint: Path) -> RunDirectory:
     return RunDirectory(checkpoint.parent.parent)
 
 
-def test_every_byte_of_a_header(checkpoint: Path) -> None:
+def test_every_byte_of_a_header(checkpoint: Path, tally: Tally) -> None:
     path = header_path(checkpoint)
     content, header = path.read_bytes(), read_header(checkpoint)
     for damaged in flipped(content, range(len(content))):
+        tally("damaged bits, headers", 1)
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="is not the recorded"):
             verified_checkpoint(parent_of(checkpoint))
@@ -175,10 +180,11 @@ def test_a_header_with_a_new_checksum_is_not_the_recorded_one(checkpoint: Path) 
         verified_checkpoint(parent_of(checkpoint))
 
 
-def test_every_block_of_the_weights(checkpoint: Path) -> None:
+def test_every_block_of_the_weights(checkpoint: Path, tally: Tally) -> None:
     content = checkpoint.read_bytes()
     blocks = [*range(0, len(content), BLOCK_BYTES), len(content) - 1]
     for damaged in flipped(content, iter(blocks)):
+        tally("damaged bits, weights", 1)
         checkpoint.write_bytes(damaged)
         with pytest.raises(InputError, match="truncated or altered"):
             load_backbone(checkpoint)
@@ -186,7 +192,7 @@ def test_every_block_of_the_weights(checkpoint: Path) -> None:
             verified_checkpoint(parent_of(checkpoint))
 
 
-def test_every_block_of_a_training_state(tmp_path: Path) -> None:
+def test_every_block_of_a_training_state(tmp_path: Path, tally: Tally) -> None:
     """A state that is damaged is refused; one that is read is what was written."""
     generator = torch.Generator().manual_seed(0)
     tensors = {f"weight{i}": torch.rand(40, 50, generator=generator) for i in range(6)}
@@ -195,6 +201,7 @@ def test_every_block_of_a_training_state(tmp_path: Path) -> None:
     content = path.read_bytes()
     positions = [*range(0, len(content), BLOCK_BYTES), *range(100, len(content), 997), len(content) - 1]
     for damaged in flipped(content, iter(positions)):
+        tally("damaged bits, training states", 1)
         path.write_bytes(damaged)
         try:
             state = load_training_state(tmp_path)

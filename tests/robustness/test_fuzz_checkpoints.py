@@ -1,11 +1,10 @@
 """Seeded damage to foreign checkpoints: each case is read as complete, or refused in one sentence within a second.
 
-``OPERA_BENCH_FUZZ_CASES`` says how many cases of each kind are drawn; 200 by default.
+``OPERA_BENCH_FUZZ_CASES`` says how many cases of all kinds are drawn together.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import time
@@ -22,8 +21,9 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint
 from tests.foreign.layouts import randomise
+from tests.robustness.conftest import Tally, fuzz_cases
 
-CASES = int(os.environ.get("OPERA_BENCH_FUZZ_CASES", "200"))
+CASES = fuzz_cases(200, tests=9)
 SECONDS = 1.0
 MEGABYTES = 500
 WRAPS: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
@@ -84,7 +84,7 @@ def damaged_bytes(draw: random.Random, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("ending", [".pth", ".old.pth", ".safetensors"])
-def test_damaged_bytes(ending: str, network: dict[str, Tensor], tmp_path: Path) -> None:
+def test_damaged_bytes(ending: str, network: dict[str, Tensor], tmp_path: Path, tally: Tally) -> None:
     draw = random.Random(f"{ending} {len(network)}")
     path = tmp_path / f"file{ending}"
     if ending == ".safetensors":
@@ -94,6 +94,7 @@ def test_damaged_bytes(ending: str, network: dict[str, Tensor], tmp_path: Path) 
     content = path.read_bytes()
     for case in range(CASES):
         path.write_bytes(damaged_bytes(draw, content))
+        tally("fuzz cases, checkpoints", 1)
         found = judge(path, f"{ending} case {case}")
         if found is not None:
             shapes = {
@@ -136,12 +137,15 @@ def damaged_state(draw: random.Random, state: dict[str, Any]) -> tuple[dict[str,
     return changed, f"{how} {key}"
 
 
-def test_a_state_dict_that_lacks_a_weight_is_never_read(network: dict[str, Tensor], tmp_path: Path) -> None:
+def test_a_state_dict_that_lacks_a_weight_is_never_read(
+    network: dict[str, Tensor], tmp_path: Path, tally: Tally
+) -> None:
     draw, path = random.Random(len(network)), tmp_path / "file.pth"
     for case in range(CASES):
         state, what = damaged_state(draw, dict(network))
         torch.save(draw.choice(WRAPS)(state), path)
         assert judge(path, f"case {case}: {what}") is None, f"case {case}: {what} was read as complete"
+        tally("fuzz cases, state dicts", 1)
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
@@ -152,7 +156,7 @@ def test_the_undamaged_file_is_read(wrap: Any, network: dict[str, Tensor], tmp_p
     assert all(found[name].equal(network[name]) for name in found)
 
 
-def test_random_structures_are_refused(tmp_path: Path) -> None:
+def test_random_structures_are_refused(tmp_path: Path, tally: Tally) -> None:
     draw, path = random.Random(0), tmp_path / "file.pth"
 
     def value(depth: int) -> Any:
@@ -180,3 +184,4 @@ def test_random_structures_are_refused(tmp_path: Path) -> None:
     for case in range(CASES):
         torch.save(value(5), path)
         assert judge(path, f"case {case}") is None
+        tally("fuzz cases, state dicts", 1)

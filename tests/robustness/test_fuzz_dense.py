@@ -1,6 +1,6 @@
 """Damaged COCO and ADE20K folders: the check answers with sentences, in less than a second and 500 MB.
 
-``OPERA_BENCH_FUZZ_CASES`` says how many cases of each kind; every case follows from its seed alone.
+``OPERA_BENCH_FUZZ_CASES`` says how many cases of all kinds together; every case follows from its seed alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 from pretrain.datasets import find_dataset
 from tests.evaluators.dense.variants import write_ade, write_coco
+from tests.robustness.conftest import Tally, fuzz_cases
 
-CASES = int(os.environ.get("OPERA_BENCH_FUZZ_CASES", "150"))
+CASES = fuzz_cases(150, tests=3.1)
 LIMIT_SECONDS = 1.0
 LIMIT_KB = 500_000
 
@@ -67,7 +68,7 @@ def mutate(value: Any, generator: random.Random) -> Any:
     return generator.choice(SCALARS)
 
 
-def test_coco_tables_with_a_wrong_value_anywhere(tmp_path: Path) -> None:
+def test_coco_tables_with_a_wrong_value_anywhere(tmp_path: Path, tally: Tally) -> None:
     path = write_coco(tmp_path) / "annotations" / "instances_val2017.json"
     tables = json.loads(path.read_text())
     for seed in range(CASES):
@@ -77,9 +78,10 @@ def test_coco_tables_with_a_wrong_value_anywhere(tmp_path: Path) -> None:
             damaged = mutate(damaged, generator)
         path.write_text(json.dumps(damaged))
         checked("coco", tmp_path, f"seed {seed}")
+        tally("fuzz cases, COCO files", 1)
 
 
-def test_annotation_files_that_are_no_tables(tmp_path: Path) -> None:
+def test_annotation_files_that_are_no_tables(tmp_path: Path, tally: Tally) -> None:
     path = write_coco(tmp_path) / "annotations" / "instances_val2017.json"
     whole = path.read_bytes()
     for number, text in enumerate(TEXTS):
@@ -92,9 +94,10 @@ def test_annotation_files_that_are_no_tables(tmp_path: Path) -> None:
             damaged[generator.randrange(len(damaged))] = generator.randrange(256)
         path.write_bytes(damaged[: generator.choice((len(whole), generator.randrange(len(whole))))])
         checked("coco", tmp_path, f"seed {seed}")
+        tally("fuzz cases, COCO files", 1)
 
 
-def test_masks_and_images_with_wrong_bytes(tmp_path: Path) -> None:
+def test_masks_and_images_with_wrong_bytes(tmp_path: Path, tally: Tally) -> None:
     folder = write_ade(tmp_path)
     files = [*sorted(folder.rglob("*.png")), *sorted(folder.rglob("*.jpg"))]
     for seed in range(CASES):
@@ -106,10 +109,11 @@ def test_masks_and_images_with_wrong_bytes(tmp_path: Path) -> None:
             damaged[generator.randrange(len(damaged))] = generator.randrange(256)
         path.write_bytes(damaged[: generator.choice((len(whole), generator.randrange(len(whole))))])
         checked("ade20k", tmp_path, f"seed {seed}")
+        tally("fuzz cases, ADE20K files", 1)
         path.write_bytes(whole)
 
 
-def test_folders_with_things_that_are_no_files(tmp_path: Path) -> None:
+def test_folders_with_things_that_are_no_files(tmp_path: Path, tally: Tally) -> None:
     folder = write_ade(tmp_path)
     for seed in range(CASES // 10):
         generator = random.Random(seed)
@@ -130,3 +134,4 @@ def test_folders_with_things_that_are_no_files(tmp_path: Path) -> None:
         elif kind != "missing":
             path.unlink()
         aside.rename(path)
+        tally("fuzz cases, ADE20K files", 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,9 @@ from results.errors import InputError
 from results.record import Record, read_record
 from results.seal import seal
 from tests.results.synthetic import evaluation, pretraining, write_run
+from tests.robustness.conftest import Tally, fuzz_cases
 
-CASES = int(os.environ.get("OPERA_BENCH_FUZZ_CASES", "300"))
+CASES = fuzz_cases(300, tests=5)
 ODD = (None, True, -1, 0, 1e308, "", "\x00", "é" * 50, [], {}, [[]], {"a": None}, 2**70, "nan", "99")
 
 
@@ -65,11 +65,14 @@ def reformat(draw: random.Random, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [flip, cut, replace_bytes, reformat])
-def test_no_damaged_bytes_are_accepted(path: Path, damage: Callable[[random.Random, bytes], bytes]) -> None:
+def test_no_damaged_bytes_are_accepted(
+    path: Path, damage: Callable[[random.Random, bytes], bytes], tally: Tally
+) -> None:
     original = path.read_bytes()
     for number in range(CASES):
         damaged = damage(random.Random(f"{damage.__name__} {number}"), original)
         assert damaged == original or accepted(path, damaged) is None, damaged
+        tally("fuzz cases, records", 1)
 
 
 def mutate(draw: random.Random, value: Any) -> Any:
@@ -88,12 +91,13 @@ def mutate(draw: random.Random, value: Any) -> Any:
     return draw.choice(ODD)
 
 
-def test_a_valid_seal_makes_no_record_of_anything(path: Path) -> None:
+def test_a_valid_seal_makes_no_record_of_anything(path: Path, tally: Tally) -> None:
     """Whoever seals other content gets it refused, or gets a record whose run is still the one it lies under."""
     original = json.loads(path.read_bytes())
     del original["sha256"]
     for number in range(CASES):
         content = mutate(random.Random(number), original)
+        tally("fuzz cases, records", 1)
         if not isinstance(content, dict) or not content:
             continue
         found = accepted(path, seal(json.dumps(content)).encode())

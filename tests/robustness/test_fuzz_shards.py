@@ -1,11 +1,10 @@
 """Mutated images, tar shards and Arrow folders end in InputError or are read, each within a second and 500 MB.
 
-``OPERA_BENCH_FUZZ_CASES`` sets the number of cases; a case's number is its seed.
+``OPERA_BENCH_FUZZ_CASES`` sets the number of cases of all kinds together; a case's number is its seed.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
@@ -23,8 +22,9 @@ from pretrain.datasets._images import decode_rgb, decode_rgb_bytes, inspect_file
 from pretrain.datasets._tar import read_members
 from pretrain.errors import InputError
 from tests.datasets.writers import write_imagenet, write_imagenet_arrow, write_imagenet_shards
+from tests.robustness.conftest import Tally, fuzz_cases
 
-CASES = int(os.environ.get("OPERA_BENCH_FUZZ_CASES", "200"))
+CASES = fuzz_cases(70, tests=3)
 SECONDS, MEGABYTES = 1.0, 500
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
@@ -104,16 +104,16 @@ def read_arrow(path: Path) -> None:
     images.fingerprint()
 
 
-KINDS: dict[str, tuple[str, Callable[[Path], None]]] = {
-    "image": ("image/*", read_image),
-    "tar": ("tar/*train*.tar", read_tar),
-    "arrow": ("arrow/train/*", read_arrow),
+KINDS: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "image": ("image/*", read_image, "images"),
+    "tar": ("tar/*train*.tar", read_tar, "shards"),
+    "arrow": ("arrow/train/*", read_arrow, "Arrow folders"),
 }
 
 
 def run_case(kind: str, source: Path, scratch: Path, seed: int) -> bool:
     """Mutate one file with a seed, or none with -1, and read it; whether it was refused."""
-    pattern, read = KINDS[kind]
+    pattern, read, _ = KINDS[kind]
     rng = random.Random(seed)
     origin = rng.choice(sorted(source.glob(pattern)))
     case = scratch / f"{kind}-{seed}"
@@ -134,20 +134,19 @@ def run_case(kind: str, source: Path, scratch: Path, seed: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_mutation_ends_in_a_traceback_a_hang_or_much_memory(kind: str, tmp_path: Path) -> None:
+def test_no_mutation_ends_in_a_traceback_a_hang_or_much_memory(kind: str, tmp_path: Path, tally: Tally) -> None:
     if kind == "arrow":
         pytest.importorskip("pyarrow")
     write_sources(tmp_path / "source")
     (tmp_path / "scratch").mkdir()
-    cases = max(1, CASES // len(KINDS))
-    command = [sys.executable, "-c", CHILD, kind, str(tmp_path / "source"), str(tmp_path / "scratch"), "0", str(cases)]
+    command = [sys.executable, "-c", CHILD, kind, str(tmp_path / "source"), str(tmp_path / "scratch"), "0", str(CASES)]
     # A child process: a crash of a decoder written in C is then a failure of one test, with the case's number.
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 2 * SECONDS * cases, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 2 * SECONDS * CASES, check=False)
     lines = done.stdout.splitlines()
     assert done.returncode == 0, f"{kind} {lines[-1:]}: {done.stderr[-2000:]}"
     refused = int(lines[-1].removeprefix("refused "))
-    print(f"{kind}: {cases} cases, {refused} refused")
-    assert refused > cases // 20
+    assert refused > CASES // 20
+    tally(f"fuzz cases, {KINDS[kind][2]}", CASES)
 
 
 def test_mutations_differ_by_seed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from importlib.resources import files
@@ -16,8 +15,9 @@ from bench.overrides import apply_overrides
 from bench.plan import plan_sweep
 from bench.sweep import check_sweep
 from bench.yaml_source import parse_yaml
+from tests.robustness.conftest import Tally, fuzz_cases
 
-CASES = int(os.environ.get("OPERA_BENCH_FUZZ_CASES", "300"))
+CASES = fuzz_cases(300, tests=3)
 SECONDS = 1.0
 SWEEPS = [item.read_text("utf-8") for item in sorted(files("bench").joinpath("sweeps").iterdir(), key=str)]
 PROFILES = [item.read_text("utf-8") for item in sorted(files("slurm").joinpath("clusters").iterdir(), key=str)]
@@ -70,13 +70,16 @@ def refusal(read: Callable[[], object]) -> str:
 
 @FUZZ
 @given(damaged(SWEEPS))
-def test_a_damaged_sweep_is_planned_or_refused(text: str) -> None:
+def test_a_damaged_sweep_is_planned_or_refused(tally: Tally, text: str) -> None:
+    tally("fuzz cases, sweeps", 1)
     assert "\n" not in refusal(lambda: plan_sweep(check_sweep(parse_yaml(text, "s.yaml"))))
 
 
 @FUZZ
 @given(damaged(PROFILES))
-def test_a_damaged_profile_is_read_or_refused(text: str) -> None:
+def test_a_damaged_profile_is_read_or_refused(tally: Tally, text: str) -> None:
+    tally("fuzz cases, profiles", 1)
+
     def read() -> None:
         source = parse_yaml(text, "c.yaml")
         _check(source.data, source, ())
@@ -86,6 +89,7 @@ def test_a_damaged_profile_is_read_or_refused(text: str) -> None:
 
 @FUZZ
 @given(damaged(["pretrain.0.epochs=3", "evaluate.linear.epochs=[1, 2]", "pretrain.*.seed=0", "name=x"]))
-def test_a_damaged_assignment_is_taken_or_refused(text: str) -> None:
+def test_a_damaged_assignment_is_taken_or_refused(tally: Tally, text: str) -> None:
+    tally("fuzz cases, assignments (--set)", 1)
     message = refusal(lambda: plan_sweep(check_sweep(apply_overrides(parse_yaml(SWEEPS[0], "s.yaml"), (text,)))))
     assert "\n" not in message.replace(text, "")

@@ -15,13 +15,14 @@ import pytest
 
 from slurm.scheduler.ledger import Ledger
 from tests.robustness.commands import CommandServer, Ended, Fault
-from tests.robustness.conftest import Tally, chosen_points
+from tests.robustness.conftest import Tally, chosen_points, worthwhile_points
 from tests.robustness.scenarios import EVALUATION, PRETRAINING, Scenario, held_locks, run_directories, write_images
 from tests.robustness.standin import StandIn
 
 FAULTS = (Fault.KILL, Fault.KILL_HALF_WRITTEN, Fault.DISK_FULL, Fault.IO_ERROR)
 RUNS = 3
-LAST = 60
+FIRST, LAST, COPIES_PER_POINT = 40, 60, 20
+"""Of the operations between the first and the last ones, one in so many is struck."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     sweep = folder / "submission.yaml"
     data = write_images(folder / "images")
     sweep.write_text(PRETRAINING.format(name="submission", data=data) + EVALUATION, encoding="utf-8")
-    return Scenario("submission", "run", sweep, None, ("--executor", "slurm", "--cluster", "test", "--yes"))
+    return Scenario("submission", "run", str(sweep), None, ("--executor", "slurm", "--cluster", "test", "--yes"))
 
 
 def submit(server: CommandServer, scenario: Scenario, slurm: StandIn, runs: Path, point: int, fault: Fault) -> Ended:
@@ -75,9 +76,10 @@ def test_each_run_reaches_slurm_once(
     assert whole.status == 0, whole.output
     assert problems(slurm, runs) == []
     wrong = []
-    points, seed = list(range(1, whole.operations + 1)), zlib.crc32(fault.name.encode())
-    # Most operations copy the code; the last ones deal with SLURM.
-    for point in sorted({*chosen_points(points, seed), *chosen_points(points[-LAST:], seed)}):
+    points, seed = worthwhile_points(whole.kinds), zlib.crc32(fault.name.encode())
+    # Most operations copy the code, one file like the other; the first and last ones deal with runs and with SLURM.
+    copies = points[FIRST:-LAST:COPIES_PER_POINT]
+    for point in chosen_points([*points[:FIRST], *copies, *points[-LAST:]], seed):
         scenario.prepare(runs)
         slurm.empty()
         struck = submit(server, scenario, slurm, runs, point, fault)
