@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InputError
 from bench.plan import PlannedRun
+from results.record import OtherSchema, read_record
 from results.runs import RunDirectory, write_atomically
 from results.store import checked_record
 from results.temporaries import remove_temporaries
@@ -97,7 +99,13 @@ def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
 
 def _is_sound(path: Path, place: RunDirectory) -> bool:
     if path == place.record:
-        return checked_record(path)[0] is not None
+        try:
+            read_record(path)
+        except OtherSchema as error:
+            raise InputError(str(error)) from error  # a good record, which another release of opera-bench wrote
+        except (ValueError, OSError):
+            return False
+        return True
     try:
         place.read_config()
     except (ValueError, OSError):

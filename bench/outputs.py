@@ -72,7 +72,8 @@ def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:
     out = runs_directory / REPORTS / sweep.name
     stamp = _stamp(plan.run_ids, runs_directory)
     stamp_file = out / STAMP
-    if not (stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == stamp):
+    is_made = stamp_file.is_file() and stamp_file.read_bytes() == stamp.encode() and (out / "report.html").is_file()
+    if not is_made:
         stamp_file.unlink(missing_ok=True)
         write_tables(tables, out / "tables")
         write_figures(sweep.file.figures, store, out / "figures")

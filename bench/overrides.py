@@ -86,7 +86,7 @@ def _select(items: list[Any], key: str, at: str, origin: str) -> list[int]:
     if key == "*":
         chosen = list(range(len(items)))
     elif key.isdecimal():
-        chosen = [int(key)] if int(key) < len(items) else []
+        chosen = [int(key)] if len(key) <= 9 and int(key) < len(items) else []
     else:
         chosen = [position for position, item in enumerate(items) if _name(item) == key]
     if not chosen:

@@ -1,4 +1,4 @@
-"""The check of data sets before anything is trained or submitted. ``opera-bench data check`` makes the same one.
+"""The check of data sets before anything is trained or submitted. ``opera-bench data check`` runs the same check.
 
 A check that finds nothing wrong is remembered in the user's cache, with a key over all that it depends on. A run that
 finds its key there does not check again. A memory that can't be read or written only costs the time of another check.
@@ -64,7 +64,10 @@ def require_sound_data(
 
 
 def _check(name: str, root: Path | None, key: str | None) -> list[str]:
-    """The sentences of the data set's module. ``key`` is from before the check, so a later change gives another."""
+    """The sentences of the data set's module.
+
+    ``key`` is computed before the check: a file that changes meanwhile gives another.
+    """
     try:
         problems = find_dataset(name).check(root)
     except INPUT_ERRORS as error:
@@ -89,7 +92,7 @@ def _key(name: str, root: Path) -> str | None:
             digest.update(files.fingerprint().encode())
             if isinstance(files, AnnotatedFiles):
                 digest.update(files.change_times().encode())
-    except Exception:  # whatever keeps it from being opened, the check says it in words
+    except Exception:  # the check reports why the data can't be opened
         return None
     return digest.hexdigest()
 

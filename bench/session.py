@@ -1,4 +1,4 @@
-"""One launch as a person lives it: a summary, a question, progress, tables, and where everything lies."""
+"""Runs a sweep from the command line: prints the plan, asks, submits, shows progress, writes tables."""
 
 from __future__ import annotations
 

@@ -169,7 +169,8 @@ def _describe(error: ValidationError, source: Source) -> str:
         return f"{source.where(path)}: {what} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict | list | tuple) else f", not {first['input']!r}"
-    return f"{source.where(path)}: {what}: {message[0].lower()}{message[1:]}{given}"
+    about = f"{what}: " if what else ""
+    return f"{source.where(path)}: {about}{message[0].lower()}{message[1:]}{given}"
 
 
 def _keys_beside(path: KeyPath) -> tuple[str, ...]:

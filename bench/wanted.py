@@ -1,4 +1,4 @@
-"""Which sweeps want a run: who cancels one leaves alone what another asks for."""
+"""Remembers which sweeps asked for each run, so that cancelling one sweep spares runs another needs."""
 
 from __future__ import annotations
 

@@ -37,6 +37,7 @@ from pretrain.datasets import opening_once
 from pretrain.distributed import ForeignProcessError, agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
+from pretrain.plugin_source import forget_sources
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
 from results.runs import RunDirectory, write_atomically
 from slurm.stop import PeerLost, Stopped, stop_requested
@@ -122,6 +123,8 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     try:
         with contextlib.nullcontext() if attempt is None else heartbeat(run), opening_once():
             computed = _compute(run, resources, data_roots, source)
+        forget_sources()
+        require_same_plugins(run.run_id, computed.stage, computed.config)  # what was imported late may be newer
         if attempt is not None:
             record = _record(run, attempt, computed, resources)
             write_atomically(run.record, record_text(record))

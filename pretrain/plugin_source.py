@@ -23,7 +23,7 @@ _BESIDE_CODE = {".yaml", ".yml", ".json", ".so", ".pyd"}
 def describe_plugin(distribution: Distribution) -> dict[str, str]:
     """``{version, source_sha256}`` of a distribution that offers plugins.
 
-    The version alone would not do: an editable installation, or one that was repeated, changes its code and keeps it.
+    The version is not enough: an editable or repeated installation can change the code and keep the version.
     """
     return {"version": str(distribution.version), "source_sha256": _source_sha256(distribution.name)}
 
@@ -45,10 +45,16 @@ def _source_sha256(name_of_distribution: str) -> str:
             digest.update(f"{relative}\0{hashlib.sha256(content).hexdigest()}\n".encode())
             if path.suffix != _CODE:
                 continue
-            new = {top for top in _imports(content) if top not in known and (top in owned or _is_source(top))}
+            found = {code for dotted in _imports(content) if (code := _importable(dotted))}
+            new = {code for code in found - known if code.partition(".")[0] in owned or _is_source(code)}
             known |= new
             waiting += sorted(new)
     return digest.hexdigest()
+
+
+def forget_sources() -> None:
+    """Hash the code anew at the next question, as a run does that has computed for hours."""
+    _source_sha256.cache_clear()
 
 
 def _importable(value: str) -> str | None:
@@ -78,8 +84,10 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
     if not spec.submodule_search_locations:
         yield origin, f"{name}{_CODE}"
         return
-    for folder, folders, names in os.walk(origin.parent):
-        folders[:] = sorted(folder for folder in folders if not folder.startswith((".", "__pycache__")))
+    for folder, folders, names in os.walk(origin.parent, followlinks=True):
+        below = (name for name in folders if not name.startswith((".", "__pycache__")))
+        # A link to a folder above itself has no end.
+        folders[:] = sorted(n for n in below if not Path(folder).resolve().is_relative_to((Path(folder) / n).resolve()))
         has_code = any(file.endswith(_CODE) for file in names)
         for file in sorted(names):
             path = Path(folder) / file
@@ -88,16 +96,19 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
 
 
 def _imports(content: bytes) -> set[str]:
-    """The top-level names that a module imports anywhere in its text."""
+    """The dotted names that a module may import anywhere in its text, standard library and this suite left out."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
         return set()
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {
-        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
     }
-    return {name.partition(".")[0] for name in names} - OURS - sys.stdlib_module_names
+    return {name for name in names if name.partition(".")[0] not in {*OURS, *sys.stdlib_module_names}}
 
 
 def _is_source(name: str) -> bool:
@@ -105,5 +116,5 @@ def _is_source(name: str) -> bool:
     spec = _find(name)
     if spec is None or spec.origin is None:
         return False
-    home = Path(spec.origin).parent.parent if spec.submodule_search_locations else Path(spec.origin).parent
+    home = Path(spec.origin).parents[name.count(".") + bool(spec.submodule_search_locations)]
     return not ({"site-packages", "dist-packages"} & set(home.parts) or any(home.glob("*.dist-info")))

@@ -49,7 +49,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _BRACKETS = re.compile(rf"([\[{{][ \t\r\n]*){{{DEEPEST + 1}}}")
-"""Brackets that open one after the other: the parser looks ahead, in quadratic time, before it tells of the first."""
+"""Brackets that open one after the other: the parser looks ahead, in quadratic time, before it returns the first."""
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 """Control characters, halves of surrogate pairs, and marks of byte order."""
 

@@ -53,6 +53,8 @@ def require_own_id(found: str, stage: object, config: object, parents: object, *
         Content of another run, or none that a run can have; the message begins with ``where``.
     """
     try:
+        if not _is_shaped(config, parents):
+            raise TypeError
         expected = run_id(stage, config, parents)  # type: ignore[arg-type] # any content, until it was hashed
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: not the content of a run (stage, config and parents are expected)") from error
@@ -60,6 +62,16 @@ def require_own_id(found: str, stage: object, config: object, parents: object, *
         raise InputError(
             f"{where}: its content is not that of run {found}, whose id it lies under, but of {expected}; it was edited"
         )
+
+
+def _is_shaped(config: Any, parents: Any) -> bool:
+    """Whether parents are ids, and each part of the configuration names its recipe."""
+    parts = [config[name] for name in ("pretrain", "evaluator") if name in config]
+    return (
+        isinstance(parents, list | tuple)
+        and all(isinstance(parent, str) for parent in parents)
+        and all(isinstance(part, Mapping) and isinstance(part["recipe"], Mapping) for part in parts)
+    )
 
 
 def _without_citation(settings: Any) -> Any:

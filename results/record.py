@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from results.errors import InputError
+from results.files import read_regular
 from results.identity import require_own_id
 from results.seal import seal, unseal
 
@@ -144,7 +145,7 @@ def read_record(path: Path) -> Record:
     DamagedRecord
         A byte of it has changed, or it is the record of another run.
     """
-    content = path.read_bytes()
+    content = read_regular(path)
     version = _schema_version(content)
     if version is None:
         raise DamagedRecord(f"{path}: damaged, nothing tells its schema version; {_REMEDY}")

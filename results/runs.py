@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import math
 import os
 import socket
 import tempfile
@@ -27,17 +26,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeGuard, cast
 
 import yaml
 
 from results import safe_yaml
 from results.errors import InputError
+from results.files import read_regular
 from results.identity import require_own_id
 from results.temporaries import open_locked
 
 HEARTBEAT_SECONDS = 10
 STALE_AFTER_SECONDS = 120
+MOST_EPOCHS = 1e9
+MOST_SECONDS = 1e12
+"""No attempt takes longer; an integer of 400 digits is no time, and no float either."""
 
 
 class RunState(StrEnum):
@@ -128,7 +131,7 @@ class RunDirectory:
         """
         remedy = f"delete the directory {self.path} to compute the run again"
         try:
-            loaded = safe_yaml.load(self.config.read_text(encoding="utf-8"))
+            loaded = safe_yaml.load(read_regular(self.config).decode("utf-8"))
             run_id, stage, parents, config = (loaded[key] for key in ("run_id", "stage", "parents", "config"))
         except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
             expected = "not a run's configuration (stage, config and parents are expected)"
@@ -157,16 +160,17 @@ class RunDirectory:
         if not readable:
             row = {**row, "started_at": datetime.fromtimestamp(modified_at(self.attempts), UTC).isoformat()}
         before = row.get("seconds_before")
-        is_seconds = isinstance(before, int | float) and math.isfinite(before) and before >= 0
+        is_seconds = isinstance(before, int | float) and 0 <= before < MOST_SECONDS
         return {**row, "host": str(row.get("host")), "seconds_before": before if is_seconds else 0.0}
 
     def read_progress(self) -> list[dict[str, Any]]:
-        return read_json_lines(self.progress)
+        """The rows of the curves in order; a row whose epochs are no numbers is left out."""
+        return [row for row in read_json_lines(self.progress) if is_progress(row)]
 
     def read_failure(self) -> dict[str, Any]:
         """What ``failure.json`` says; empty where it is missing or damaged."""
         try:
-            loaded = json.loads(self.failure.read_text(encoding="utf-8"))
+            loaded = json.loads(read_regular(self.failure))
         except (OSError, ValueError, RecursionError):
             return {}
         return loaded if isinstance(loaded, dict) else {}
@@ -211,7 +215,7 @@ class RunDirectory:
     def is_claimed(self) -> bool:
         """Whether a process of this host holds the run. A shared lock asks, so that askers don't see each other."""
         try:
-            lock = (self.path / "lock").open("rb")
+            lock = os.fdopen(os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         except OSError:
             return False
         with lock:
@@ -268,6 +272,13 @@ def write_atomically(path: Path, text: str) -> None:
         os.close(directory)
 
 
+def is_progress(row: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a row of ``progress.jsonl`` says how far the run is."""
+    return isinstance(row, dict) and all(
+        isinstance(row.get(key), int | float) and 0 <= row[key] < MOST_EPOCHS for key in ("epoch", "total_epochs")
+    )
+
+
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
     """Add a row; after a kill in the middle of a line, it starts on its own."""
     with path.open("a+b") as file:
@@ -281,7 +292,7 @@ def append_json_line(path: Path, row: dict[str, Any]) -> None:
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON-lines file; a half-written last line is what a kill leaves, and is skipped."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(path).decode("utf-8", "replace")
     except OSError:
         return []
     rows = []

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+_OUR_FOLDERS = (".slurm", ".sweeps", "report")
+_OF_A_RUN = ("config.yaml", "record.json", "lock")
+"""A run's directory has one of these files, or only the temporary file of its configuration."""
 _SUBMITTED_CODE = "code"
 """Beneath ``.slurm``: thousands of files, none of them temporary."""
 
@@ -38,9 +41,20 @@ def remove_temporaries(runs_directory: Path) -> None:
     A file that can't be removed stays for the next command.
     """
     for folder, folders, names in os.walk(runs_directory):
-        if Path(folder).parent == runs_directory and _SUBMITTED_CODE in folders:
+        if Path(folder) == runs_directory:
+            folders[:] = [name for name in folders if _is_ours(runs_directory / name)]
+        elif Path(folder).parent == runs_directory and _SUBMITTED_CODE in folders:
             folders.remove(_SUBMITTED_CODE)
         remove_temporaries_among((Path(folder) / name for name in names), runs_directory)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the suite made a folder of the runs directory; ``--runs .`` may stand among other people's projects."""
+    return (
+        folder.name in _OUR_FOLDERS
+        or any((folder / name).exists() for name in _OF_A_RUN)
+        or any(folder.glob(".config.yaml.*.tmp"))
+    )
 
 
 def remove_temporaries_among(paths: Iterable[Path], runs_directory: Path) -> None:

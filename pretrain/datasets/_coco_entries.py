@@ -123,7 +123,7 @@ def _polygon_fault(polygon: Any, size: Size | None) -> Fault | None:
     if len(polygon) % 2:
         return Fault("polygon", f"has a polygon of {len(polygon)} coordinates; a point has two")
     if len(polygon) < 6:
-        return Fault("short polygon", f"has a polygon of {len(polygon) // 2} points; three are needed", degenerate=True)
+        return Fault("short polygon", f"has a polygon of {len(polygon) // 2} points; three are needed")
     reach = _LARGEST_NUMBER if size is None else 2 * max(size)
     # NaN compares as False. Far points would keep pycocotools drawing for minutes.
     if not (min(polygon) >= -reach and max(polygon) <= reach and sum(polygon) == sum(polygon)):

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
 """What may be in a file, whatever its extension. Pillow's other formats run programs (EPS) or are no photographs."""
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 """TIFF tags; photometric 0 means that 0 is white."""
+_SIGNED = 2
 
 _TAIL_BYTES = 512
 _END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
@@ -142,6 +143,9 @@ def _open_image(file: IO[bytes], where: str) -> Image:
     largest = Image.MAX_IMAGE_PIXELS
     if largest and image.width * image.height > largest:
         raise InputError(f"{where}: has {image.width}×{image.height} pixels; allowed: {largest:,} in all; shrink it")
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+        raise InputError(f"{where}: its samples are signed integers; convert it to unsigned 8 bits")
     is_unsigned_16 = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode in ("I", "F") and not is_unsigned_16:
         samples = "floating-point numbers" if image.mode == "F" else "signed or 32-bit integers"

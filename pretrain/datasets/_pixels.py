@@ -68,6 +68,8 @@ def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[s
         return f"{image_path}: can't be decoded as an image ({error})", False
     try:
         with _opened(mask_path) as mask:
+            if mask.format != "PNG":
+                return f"{mask_path}: is a {mask.format} file; a mask is a PNG file, whose values are exact", False
             if fault := _mode_fault(mask):
                 return f"{mask_path}: {fault}; a mask has one channel of 8 bits", False
             if mask.size != expected:

@@ -50,7 +50,7 @@ Hours = Annotated[
 OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
 OURS = (
     *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
-    *("parsable", "signal", "test-only", "wait", "wrap"),
+    *("parsable", "signal", "test-only", "wait", "wrap", "chdir", "ntasks", "gpus", "gpus-per-task"),
 )
 """Flags of sbatch that a submission needs for itself."""
 KEYS = {
@@ -76,6 +76,17 @@ def _further_flag(name: str) -> str:
 Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_further_flag)]
 
 
+def _with_minutes(flags: Any) -> Any:
+    """The flags of sbatch with ``time-min`` in minutes: sbatch itself takes 1:30 for 90 seconds."""
+    if not isinstance(flags, dict) or "time-min" not in flags:
+        return flags
+    value = flags["time-min"]
+    minutes = 60 * read_hours(value) if isinstance(value, str) else value
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes < 1 or minutes != round(minutes):
+        raise ValueError(f"time-min: write whole minutes (90), 1:30 or 1-12:00:00, not {value!r}")
+    return {**flags, "time-min": round(minutes)}
+
+
 class StageResources(BaseModel):
     """What one job of a stage asks for. What a stage leaves out it takes from the cluster."""
 
@@ -96,9 +107,9 @@ class StageResources(BaseModel):
     )
     hours: Hours | None = Field(default=None, description="time limit of one attempt: 1.5, or 1:30, or 1-12:00")
     max_concurrent: Count | None = Field(default=None, description="jobs of one array that run at the same time")
-    sbatch: dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None = Field(
-        default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}"
-    )
+    sbatch: Annotated[
+        dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None, BeforeValidator(_with_minutes)
+    ] = Field(default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}")
     setup: tuple[str, ...] | None = Field(default=None, description="shell lines before the job, e.g. module load cuda")
     python: OneLine | None = Field(
         default=None, description="the interpreter that runs the job; the submitting one by default"

@@ -69,7 +69,9 @@ def _caffe_trait(state: State) -> str | None:
     if weight.ndim != 4 or variance.shape != weight.shape[:1] or mean is None:
         return None
     has_counter = "bn1.num_batches_tracked" in state
-    if not has_counter and bool((mean == 0).all()) and bool((variance == 1).all()):
+    scale = state.get("bn1.weight")
+    is_fresh = scale is not None and bool((scale == 1).all())
+    if not has_counter and not is_fresh and bool((mean == 0).all()) and bool((variance == 1).all()):
         return "its batch normalisations are folded into scale and shift"
     largest = weight.double().abs().flatten(1).sum(1)
     alive = largest > largest.max() * _DEAD

@@ -20,7 +20,7 @@ from pretrain.foreign.parts.references import TensorReference
 from pretrain.foreign.parts.wrappers import unwrapped
 
 RAW, EMA = "raw", "ema"
-_DEPTH = 4
+_DEPTH = 8
 """Mappings inside mappings that are looked into; Lightning's callbacks keep an average three deep."""
 _AVERAGED = re.compile(
     r"(?<![a-z])ema(?![a-z])|(model|net|dict|weights)_?ema|ema_?(model|net|state|dict|weights)|averag|"
@@ -28,7 +28,9 @@ _AVERAGED = re.compile(
     re.IGNORECASE,
 )
 _TARGET = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
-_NO_WEIGHTS = re.compile(r"optim|sched|scaler", re.IGNORECASE)
+_NO_WEIGHTS = re.compile(
+    r"(.*_)?(optim(izers?)?(_states?)?|(lr_)?schedulers?|(grad_|amp_|loss_)?scaler)(_dict)?", re.IGNORECASE
+)
 _ONLINE, _MOMENTUM = "module.base_encoder.", "module.momentum_encoder."
 
 
@@ -136,7 +138,7 @@ def _candidates(content: Any, facts: Facts, name: str, depth: int, seen: set[int
         yield from _recognised(plain, facts) or _side_by_side(plain, facts) or [plain]
     if depth:
         for key, value in content.items():
-            if isinstance(key, str) and not _NO_WEIGHTS.search(key):
+            if isinstance(key, str) and not _NO_WEIGHTS.fullmatch(key):
                 yield from _candidates(value, facts, f"{name}.{key}" if name else key, depth - 1, seen)
 
 
