@@ -13,7 +13,7 @@ import pytest
 import evaluators
 from bench.cli import main
 from pretrain.config import PretrainConfig
-from pretrain.plugins import plugin_names
+from pretrain.plugins import plugin_names, shipped_names
 from pretrain.recipes import Recipe, model
 
 SWEEP = """\
@@ -65,8 +65,10 @@ def fake_recipes_and_evaluator(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.setattr(evaluators, "__path__", [*evaluators.__path__, fakes])
     monkeypatch.setattr(model, "load_recipes", lambda package: (RECIPES[package],))
     plugin_names.cache_clear()
+    shipped_names.cache_clear()
     yield
     plugin_names.cache_clear()
+    shipped_names.cache_clear()
 
 
 @pytest.fixture
