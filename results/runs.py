@@ -164,8 +164,8 @@ class RunDirectory:
         return {**row, "host": str(row.get("host")), "seconds_before": before if is_seconds else 0.0}
 
     def read_progress(self) -> list[dict[str, Any]]:
-        """The rows of the curves in order; a row whose epochs are no numbers is left out."""
-        return [row for row in read_json_lines(self.progress) if is_progress(row)]
+        """The rows of the curves in order; a row whose epoch is no number is left out."""
+        return [row for row in read_json_lines(self.progress) if _is_epoch(row.get("epoch"))]
 
     def read_failure(self) -> dict[str, Any]:
         """What ``failure.json`` says; empty where it is missing or damaged."""
@@ -274,9 +274,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 def is_progress(row: object) -> TypeGuard[dict[str, Any]]:
     """Whether a row of ``progress.jsonl`` says how far the run is."""
-    return isinstance(row, dict) and all(
-        isinstance(row.get(key), int | float) and 0 <= row[key] < MOST_EPOCHS for key in ("epoch", "total_epochs")
-    )
+    return isinstance(row, dict) and _is_epoch(row.get("epoch")) and _is_epoch(row.get("total_epochs"))
+
+
+def _is_epoch(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < MOST_EPOCHS
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:

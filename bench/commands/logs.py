@@ -36,7 +36,7 @@ def logs(
         print(f"{run.run_id} has not started; waiting for its log", file=sys.stderr)
     try:
         while True:
-            end = _end_of(run, runs)
+            end = _end_of(run, runs) if follow else None
             if path.exists():
                 with path.open("rb") as file:
                     file.seek(position)
@@ -50,7 +50,7 @@ def logs(
     except KeyboardInterrupt:
         return
     elsewhere = scheduler_logs(runs, run.run_id, path)
-    if not path.exists() and not elsewhere and end is None:
+    if not path.exists() and not elsewhere:
         print(f"{run.run_id} has not started; there is no log", file=sys.stderr)
     for kept in elsewhere:
         print(f"what SLURM kept of its job, {kept}:", file=sys.stderr, flush=True)
@@ -58,7 +58,7 @@ def logs(
         sys.stdout.flush()
     if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")):
         print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
-    if end is not None and (follow or not path.exists()):
+    if end is not None:
         print(f"{run.run_id}: {end}", file=sys.stderr)
 
 

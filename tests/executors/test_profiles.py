@@ -116,7 +116,7 @@ def test_times_are_hours_and_minutes_as_people_write_them(typed: str, minutes: i
     own.write_text(f"name: c\nhours: {typed}\nsbatch: {{time-min: 0:10:00, begin: 16:00, deadline: 2030-01-02}}\n")
     wanted = load_profile(str(own)).resources("knn")
     assert wanted.minutes == minutes
-    assert dict(wanted.sbatch) == {"time-min": "0:10:00", "begin": "16:00", "deadline": "2030-01-02"}
+    assert dict(wanted.sbatch) == {"time-min": 10, "begin": "16:00", "deadline": "2030-01-02"}
 
 
 def test_a_profile_is_refused_with_the_line_of_the_key(tmp_path: Path) -> None:

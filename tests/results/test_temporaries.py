@@ -55,8 +55,18 @@ def test_a_dead_writers_file_goes_wherever_it_lies(place: str, tmp_path: Path) -
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("half")
     (path.parent / "kept.tmp").write_text("a file of somebody else")
+    if place.startswith("pretrain-a/"):
+        (tmp_path / "pretrain-a" / "config.yaml").touch()
     remove_temporaries(tmp_path)
     assert [found.name for found in tmp_path.rglob("*.tmp")] == ["kept.tmp"]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "project" / "deep" / ".notes.tmp"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("a file of somebody else")
+    remove_temporaries(tmp_path)
+    assert theirs.exists()
 
 
 def test_a_living_writers_file_stays_until_the_writer_is_killed(writer: tuple[Path, subprocess.Popen[str]]) -> None:
