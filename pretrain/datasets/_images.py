@@ -144,7 +144,7 @@ def _open_image(file: IO[bytes], where: str) -> Image:
     if largest and image.width * image.height > largest:
         raise InputError(f"{where}: has {image.width}×{image.height} pixels; allowed: {largest:,} in all; shrink it")
     tags: Any = getattr(image, "tag_v2", {})
-    if tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+    if image.mode == "L" and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
         raise InputError(f"{where}: its samples are signed integers; convert it to unsigned 8 bits")
     is_unsigned_16 = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode in ("I", "F") and not is_unsigned_16:

@@ -16,6 +16,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, pil_loader
 
 from pretrain.datasets import imagenet
 from pretrain.datasets._folder import IMAGE_EXTENSIONS
+from pretrain.datasets._images import decode_rgb
 from pretrain.errors import InputError
 from tests.datasets.writers import WNIDS, write_noise
 
@@ -234,3 +235,10 @@ def test_validation_folder_is_the_val_folder(tree: Path) -> None:
     shutil.copytree(tree / "validation", tree / "val")
     with pytest.raises(InputError, match="holds both val/ and validation/ for val; keep one"):
         imagenet.open_split(tree, "val")
+
+
+def test_signed_samples_of_8_bits_are_refused_by_name(tmp_path: Path) -> None:
+    """Pillow gives them mode L, as if they were unsigned."""
+    tifffile.imwrite(tmp_path / "signed.tif", np.full((8, 8), -5, np.int8))
+    with pytest.raises(InputError, match=r"signed\.tif: its samples are signed integers"):
+        decode_rgb(tmp_path / "signed.tif")
