@@ -81,6 +81,14 @@ def test_coco_tables_with_a_wrong_value_anywhere(tmp_path: Path, tally: Tally) -
         tally("fuzz cases, COCO files", 1)
 
 
+def damaged(whole: bytes, generator: random.Random) -> bytes:
+    """The content with up to eight other bytes, half of the time cut off somewhere."""
+    content = bytearray(whole)
+    for _ in range(generator.randint(1, 8)):
+        content[generator.randrange(len(content))] = generator.randrange(256)
+    return bytes(content[: generator.choice((len(whole), generator.randrange(len(whole))))])
+
+
 def test_annotation_files_that_are_no_tables(tmp_path: Path, tally: Tally) -> None:
     path = write_coco(tmp_path) / "annotations" / "instances_val2017.json"
     whole = path.read_bytes()
@@ -89,10 +97,7 @@ def test_annotation_files_that_are_no_tables(tmp_path: Path, tally: Tally) -> No
         assert any(str(path) in problem for problem in checked("coco", tmp_path, f"text {number}"))
     for seed in range(CASES):
         generator = random.Random(seed)
-        damaged = bytearray(whole)
-        for _ in range(generator.randint(1, 8)):
-            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
-        path.write_bytes(damaged[: generator.choice((len(whole), generator.randrange(len(whole))))])
+        path.write_bytes(damaged(whole, generator))
         checked("coco", tmp_path, f"seed {seed}")
         tally("fuzz cases, COCO files", 1)
 
@@ -104,10 +109,7 @@ def test_masks_and_images_with_wrong_bytes(tmp_path: Path, tally: Tally) -> None
         generator = random.Random(seed)
         path = generator.choice(files)
         whole = path.read_bytes()
-        damaged = bytearray(whole)
-        for _ in range(generator.randint(1, 8)):
-            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
-        path.write_bytes(damaged[: generator.choice((len(whole), generator.randrange(len(whole))))])
+        path.write_bytes(damaged(whole, generator))
         checked("ade20k", tmp_path, f"seed {seed}")
         tally("fuzz cases, ADE20K files", 1)
         path.write_bytes(whole)
