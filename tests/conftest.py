@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
+
+from bench.cli import main
 
 CLUSTER = "tests/cluster/"
 
@@ -16,3 +20,28 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests of the cluster come first: they take longest, and mostly wait, while another process computes."""
     items.sort(key=lambda item: not item.nodeid.startswith(CLUSTER))
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """``opera-bench`` in this process."""
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr("sys.argv", ["opera-bench", *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Ended(status, *capsys.readouterr())
+
+    return call

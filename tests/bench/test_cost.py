@@ -21,7 +21,8 @@ from results.record import read_record, record_text
 from results.runs import RunDirectory, RunState
 from slurm import Charge
 from slurm.scheduler.profile import ClusterProfile
-from tests.bench.conftest import SWEEP, Ended
+from tests.bench.conftest import SWEEP
+from tests.conftest import Ended
 from tests.results.synthetic import evaluation, make_record, pretraining, run_id_of, write_run
 
 BY_LIMITS = ["the", "profile's", "time", "limits,", "one", "attempt", "each"]

@@ -9,7 +9,8 @@ import pytest
 
 from bench.provenance import difference_from_published
 from pretrain.datasets import Split, digits, imagenet, open_split
-from tests.bench.conftest import Ended, Engine
+from tests.bench.conftest import Engine
+from tests.conftest import Ended
 
 TWO = """\
 name: two

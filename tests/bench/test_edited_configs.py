@@ -9,7 +9,8 @@ import pytest
 
 from bench.worker import execute
 from results.errors import InputError
-from tests.bench.conftest import Ended, Engine
+from tests.bench.conftest import Engine
+from tests.conftest import Ended
 
 SWEEP = """\
 name: small

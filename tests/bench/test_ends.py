@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.conftest import SWEEP, Ended, Engine
+from tests.bench.conftest import SWEEP, Engine
+from tests.conftest import Ended
 
 Command = Callable[..., Ended]
 ONE = SWEEP.replace("[opera, moco_v3]", "moco_v3").replace("[0, 1]", "0")

@@ -19,7 +19,8 @@ from bench.sweep import load_sweep
 from results.record import read_record
 from results.runs import RunDirectory, RunState
 from results.store import look_at
-from tests.bench.conftest import SWEEP, Ended, Engine
+from tests.bench.conftest import SWEEP, Engine
+from tests.conftest import Ended
 
 ONE = """\
 name: one

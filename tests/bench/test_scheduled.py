@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from slurm.scheduler.ledger import Ledger
-from tests.bench.conftest import Ended
+from tests.conftest import Ended
 from tests.executors.test_queue import stand_in
 from tests.results.synthetic import evaluation, pretraining, write_run
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.commands.logs import SECONDS_BETWEEN_LOOKS
 from slurm.scheduler.ledger import Ledger
-from tests.bench.conftest import Ended
+from tests.conftest import Ended
 from tests.results.synthetic import pretraining, run_id_of, write_run
 
 RUN = run_id_of(pretraining())

@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.cli import main
 from bench.plan import plan_sweep
 from bench.sweep import load_sweep
 from pretrain.checkpoint import file_sha256, read_header
@@ -35,22 +34,6 @@ pretrain:
 evaluate:
   - {{knn: {{recipe: knn-digits, only: {{method: moco_v3_official}}}}}}
 """
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """``opera-bench`` in this process: exit status, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["opera-bench", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cli import main
 from tests.evaluators.dense.stack import needs
 from tests.evaluators.dense.variants import SIDE, Mask, Tables, write_ade, write_coco
 
@@ -36,23 +35,6 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """``opera-bench`` in this process: exit status, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["opera-bench", *map(str, arguments)])
-        capsys.readouterr()
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return call
 
 
 def in_val(change: Callable[[Tables], Any]) -> Callable[[str, Tables], Any]:
