@@ -30,7 +30,7 @@ def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
     Raises
     ------
     InputError
-        Neither does, or the profile can't be meant.
+        No cluster is named, or its profile is invalid.
     """
     asked = name or sweep.file.cluster
     if asked is None:
@@ -71,6 +71,6 @@ def slurm_executor(profile: ClusterProfile, runs_directory: Path, sweep_name: st
     commit, dirty = code_version()
     version = json.dumps({"git_commit": commit, "git_dirty": dirty})
     code = CodeToRun(PACKAGES, {CODE_VERSION_FILE: version})
-    # Of a sweep's name, job names and scripts hold what no shell, scheduler or terminal reads in a way of its own.
+    # Job names keep only the characters of the sweep's name that are safe in shells, SLURM and terminals.
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", sweep_name)[:LABEL_CHARACTERS].strip("-.") or "sweep"
     return SlurmExecutor(runs_directory.absolute() / FOLDER, profile, label, code)

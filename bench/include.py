@@ -1,4 +1,4 @@
-"""Sweeps that include others: one whole out of several documents. Imports no torch."""
+"""Combines a sweep with the sweeps that it includes. Imports no torch."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     queued = any(status.own_state is RunState.WAITING for status in found)
     planned = (status for status in found if status.own_state is RunState.PLANNED)
     if left := queued and sum(status.state is not RunState.FAILED for status in planned):
-        return f"{left} runs are not with SLURM yet; hand over what there is room for: opera-bench run {start}"
+        return f"{left} runs are not with SLURM yet: the queue was full; submit the rest with: opera-bench run {start}"
     running = any(status.state is RunState.RUNNING for status in found)
     if running or queued:
         return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"

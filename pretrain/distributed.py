@@ -105,7 +105,7 @@ def require_same_name(store: Store, rank: int, size: int, name: str, address: st
         One said another name. Every process that sees the difference raises this.
     """
     mine = f"{name}, {size} processes"
-    # Its own rank comes first: whoever claimed that may have left already, and the others with it.
+    # This process's rank first: a foreign process that claimed it may have left, and reading the others would wait.
     for other in sorted(range(size), key=lambda other: other != rank):
         key = f"name/{other}"
         theirs = (store.compare_set(key, "", mine) if other == rank else store.get(key)).decode()

@@ -100,7 +100,7 @@ class SlurmExecutor:
             cancel_jobs([views[i] for i in handles if i in views and views[i].standing is Standing.NEVER])
             fit = with_parents([job for job in jobs if job.id not in held], held)
             for job_id in handles.keys() - held.keys() - {job.id for job in fit}:
-                handles[job_id].reason = "held back: they wait for runs that SLURM has not"
+                handles[job_id].reason = "not submitted: their parent runs were not submitted either"
             self._submit_new(fit, handles, held)
         return list(handles.values())
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from slurm.errors import InputError
 from slurm.job import Charge
 
-OF_THE_CLIENTS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+CLIENT_VARIABLES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 """Variables that tell SLURM's commands which cluster to talk to, and as whom."""
 TIMEOUT_SECONDS = 60
 IDS_PER_CALL = 500
@@ -205,7 +205,7 @@ def _rows(text: str, width: int) -> list[list[str]]:
 def plain_environment() -> dict[str, str]:
     """This process's, without what would have SLURM's commands show or touch a part of the jobs, or other ones."""
     flags = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_")
-    return {name: value for name, value in os.environ.items() if name in OF_THE_CLIENTS or not name.startswith(flags)}
+    return {name: value for name, value in os.environ.items() if name in CLIENT_VARIABLES or not name.startswith(flags)}
 
 
 def _answer(*command: str, unless: str | None = None) -> str | None:

@@ -14,7 +14,7 @@ from slurm.scheduler.commands import slurm_ids_by_name, squeue
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile
 from slurm.scheduler.queue import Queue
-from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
+from slurm.scheduler.script import MAX_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
 from slurm.scheduler.snapshot import SNAPSHOTS
 from slurm.scheduler.task import Task
 
@@ -38,7 +38,7 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
     from slurm.scheduler.submitter import Submitter
 
     told = parameters(batch, profile)
-    submitit = Submitter(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(batch.resources))
+    submitit = Submitter(batch.folder, max_num_timeout=MAX_TIMEOUTS, python=interpreter(batch.resources))
     submitit.update_parameters(**told)
     job_ids = [task.job_id for task in tasks]
     ledger.intend(batch.name, job_ids)
@@ -120,7 +120,7 @@ def give_pickles_their_numbers(folder: Path, number: str, job_ids: Sequence[str]
 
 
 def _number_in_the_queue(name: str, error: Exception) -> str | None:
-    """That of a batch which ``sbatch`` said it failed to submit: when the answer to it is lost, it has not."""
+    """The job id in ``squeue`` although ``sbatch`` reported failure: its reply can be lost after it took the job."""
     queued = squeue()
     if queued is None:
         # The intent stays open, and the next submission settles it.

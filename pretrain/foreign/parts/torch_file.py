@@ -80,7 +80,9 @@ def _open_archive(path: Path) -> TorchFile:
 
 def _small(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     if member.file_size > PICKLE_BYTES:
-        raise InputError(f"refused, its pickle has {member.file_size:,} bytes, and names and shapes need no such")
+        raise InputError(
+            f"refused, its pickle has {member.file_size:,} bytes; allowed: {PICKLE_BYTES:,}, more than names and shapes need"
+        )
     return member
 
 

@@ -1,7 +1,7 @@
 """The sets of weights in a file: raw and averaged, student and teacher. Imports no torch.
 
-A set is a mapping that some format recognises, or one of about its size. So the sets are found whatever they are
-called. Their names only say which of them is an average of the other, and which one is read if nobody says.
+A set is a mapping that some format recognises, or one of about its size. Detection does not depend on the sets' names.
+Their names only say which of them is an average of the other, and which one is read if nobody says.
 """
 
 from __future__ import annotations
