@@ -81,7 +81,7 @@ def _open_archive(path: Path) -> TorchFile:
 def _small(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
     if member.file_size > PICKLE_BYTES:
         raise InputError(
-            f"refused, its pickle has {member.file_size:,} bytes; allowed: {PICKLE_BYTES:,}, more than names and shapes need"
+            f"refused, its pickle has {member.file_size:,} bytes; names and shapes need fewer than {PICKLE_BYTES:,}"
         )
     return member
 
