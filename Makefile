@@ -1,6 +1,7 @@
 # One command each, on a bare machine with Python 3.11 or newer.
 #   make demo    set up, run the digits sweep, leave tables, figures and a report under demo/
 #   make test    set up, run the tests
+#   make test-all  the tests with all crash points and 100,000 fuzzed inputs (hours); ends with the counts
 #   make lint    formatter, linter, types, import contract
 #   make bench   speed ratios against plain references
 #   make slurm-packages slurm-up   a real SLURM cluster on this machine for the tests (Debian; tests/cluster/README.md)
@@ -14,13 +15,18 @@ READY := $(VENV)/.ready
 SLURM_PACKAGES := munge slurmctld slurmd slurm-client slurmdbd mariadb-server-core mariadb-client-core
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=TEST_SLURM_DIR)
 
-.PHONY: demo test lint bench setup clean slurm-packages slurm-up slurm-down
+.PHONY: demo test test-all lint bench setup clean slurm-packages slurm-up slurm-down
 
 demo: $(READY)
 	$(BIN)/opera-bench run digits --runs demo --yes
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Each of the five files of fuzzed inputs tries 20,000. One run of pytest, so that one table at its end counts everything.
+test-all: $(READY)
+	OPERA_BENCH_CRASH_POINTS=all OPERA_BENCH_FUZZ_CASES=20000 \
+		$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'whole or not whole'
 
 lint: $(READY)
 	$(BIN)/ruff format --check

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.provenance import scheduler_job_id
-from results.runs import HEARTBEAT_SECONDS, RunDirectory, append_json_line
+from results.runs import HEARTBEAT_SECONDS, RunDirectory, append_json_line, modified_at
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def begin_attempt(run: RunDirectory) -> Attempt:
         first_started_at = datetime.fromisoformat(earlier[0]["started_at"])
         last = earlier[-1]
         # How long a killed attempt ran is known from its last heartbeat.
-        last_seen = run.progress.stat().st_mtime if run.progress.exists() else 0.0
+        last_seen = modified_at(run.progress)
         ran = last_seen - datetime.fromisoformat(last["started_at"]).timestamp()
         seconds_before = float(last["seconds_before"]) + max(ran, 0.0)
     attempt = Attempt(len(earlier) + 1, started_at, first_started_at, seconds_before)
@@ -60,9 +60,11 @@ def heartbeat(run: RunDirectory) -> Iterator[None]:
     stop = threading.Event()
 
     def beat() -> None:
-        run.progress.touch()
-        while not stop.wait(HEARTBEAT_SECONDS):
-            run.progress.touch()
+        while True:
+            with contextlib.suppress(OSError):  # a failing disk may take the next one
+                run.progress.touch()
+            if stop.wait(HEARTBEAT_SECONDS):
+                return
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.errors import InputError
 from bench.lookup import find_run
 from bench.plan import PlannedRun, plan_sweep
-from bench.scheduled import scheduler_views, submissions_held_up
+from bench.scheduled import FOLDER, submissions_held_up
 from bench.session import confirmed, say
 from bench.states import runs_on_disk, statuses
 from bench.sweep import Sweep, load_sweep, shipped_sweeps
@@ -24,6 +24,7 @@ from bench.wanted import forget_sweep, sweeps_by_run
 from results.runs import RunDirectory, RunState, write_atomically
 from slurm.errors import InputError as SchedulerError
 from slurm.scheduler.commands import Standing, View, cancel_jobs
+from slurm.scheduler.told import read_views
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 
@@ -91,7 +92,7 @@ def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[Planne
 
 
 def _views_of(runs: Sequence[PlannedRun], runs_directory: Path) -> dict[str, View]:
-    views = scheduler_views(runs_directory, fresh=True)
+    views = read_views(runs_directory / FOLDER, fresh=True)
     if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in runs):
         raise InputError(
             "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
@@ -144,7 +145,7 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     views = _views_of(runs, runs_directory)
     held = {run.run_id: views[run.run_id] for run in runs if _is_held(views.get(run.run_id))}
     others = [RunDirectory(runs_directory / run.run_id) for run in runs if run.run_id not in held]
-    here = [run for run in others if run.state() is RunState.RUNNING]
+    here = [run for run in others if run.unrecorded_state() is RunState.RUNNING]
     if said := [problem for run in here if (problem := _out_of_reach(run))]:
         raise InputError("; ".join(said))
     # The note comes first: a status between the two finds a run that is wanted to end.
@@ -174,6 +175,8 @@ def _is_held(view: View | None) -> bool:
 def _out_of_reach(run: RunDirectory) -> str | None:
     """What keeps this command from ending a run that computes outside SLURM, if anything."""
     pid, host = _process(run)
+    if pid is None:
+        return f"{run.attempts}: damaged, so that nobody can say which process computes {run.run_id}; stop it by hand"
     if host != socket.gethostname():
         return f"{run.run_id} runs on {host}, outside SLURM; stop process {pid} there"
     # A job of the local executor leads a process group of its own; one that computes inline does not.
@@ -186,10 +189,12 @@ def _out_of_reach(run: RunDirectory) -> str | None:
 def _stop_here(run: RunDirectory) -> None:
     """End a run of the local executor."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(_process(run)[0], signal.SIGTERM)
+        if pid := _process(run)[0]:
+            os.killpg(pid, signal.SIGTERM)
 
 
-def _process(run: RunDirectory) -> tuple[int, str]:
-    """The process of the last attempt, and its host."""
-    last = run.read_attempts()[-1]
-    return int(last["pid"]), str(last["host"])
+def _process(run: RunDirectory) -> tuple[int | None, str]:
+    """The process of the last attempt, None where that can't be read, and its host."""
+    last = (run.read_attempts() or [{}])[-1]
+    pid = last.get("pid")
+    return (pid if type(pid) is int and pid > 1 else None), str(last.get("host"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from collections.abc import Callable
 
@@ -50,14 +51,17 @@ def build_app() -> typer.Typer:
     return app
 
 
-_OF_THE_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
-"""What a disk or a directory refuses, wherever in a command it does."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+"""Error numbers of a full, failing or unwritable disk or directory. Each ends a command with one sentence."""
 
 
 def main() -> None:
     """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
     from bench.errors import INPUT_ERRORS
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no · shows it as an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         build_app()()
     except INPUT_ERRORS as error:
@@ -68,7 +72,7 @@ def main() -> None:
         sys.stdout = None
         sys.exit(0)
     except OSError as error:
-        if error.errno not in _OF_THE_PLACE:
+        if error.errno not in DISK_ERRORS:
             raise
         print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
         sys.exit(BAD_INPUT)

@@ -12,8 +12,10 @@ from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import CODE_VERSION_FILE, code_version
 from bench.scheduled import FOLDER
 from bench.sweep import Sweep
+from bench.yaml_source import KeyPath, Source, load_yaml, parse_yaml
 from pretrain.plugins import plugin_names, suggest
-from slurm.scheduler.profile import ClusterProfile, load_profile, parse_profile
+from slurm.errors import InputError as SlurmInputError
+from slurm.scheduler.profile import ClusterProfile, find_profile, parse_profile
 
 if TYPE_CHECKING:
     from slurm.slurm import SlurmExecutor
@@ -28,17 +30,38 @@ def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
     Raises
     ------
     InputError
-        Neither does, or the profile can't be meant.
+        No cluster is named, or its profile is invalid.
     """
     asked = name or sweep.file.cluster
     if asked is None:
         raise InputError("--executor slurm needs to know the cluster: --cluster NAME, or cluster: in the sweep")
-    profile = load_profile(asked) if isinstance(asked, str) else parse_profile(asked, sweep.where("cluster"))
+    profile = load_profile(asked) if isinstance(asked, str) else _check(asked, sweep.source, ("cluster",))
     known = (PRETRAIN, IMPORT, *plugin_names("evaluators"))
     for stage in profile.stages:
         if stage not in known:
             raise InputError(f"cluster {profile.name}: stages: unknown stage {stage!r}; {suggest(stage, known)}")
     return profile
+
+
+def load_profile(name: str) -> ClusterProfile:
+    """The profile called ``name``, the user's own before a shipped one; or of a path to a YAML file.
+
+    Raises
+    ------
+    InputError
+        No such profile, or one that can't be meant; the message names the line and what is allowed.
+    """
+    found = find_profile(name)
+    source = parse_yaml(found, name) if isinstance(found, str) else load_yaml(found)
+    return _check(source.data, source, ())
+
+
+def _check(content: object, source: Source, at: KeyPath) -> ClusterProfile:
+    try:
+        return parse_profile(content, source.where(at))
+    except SlurmInputError as error:
+        said = str(error).removeprefix(f"cluster {source.where(at)}: ")
+        raise InputError(f"cluster {source.where((*at, *error.key))}: {said}") from error
 
 
 def slurm_executor(profile: ClusterProfile, runs_directory: Path, sweep_name: str) -> SlurmExecutor:
@@ -48,6 +71,6 @@ def slurm_executor(profile: ClusterProfile, runs_directory: Path, sweep_name: st
     commit, dirty = code_version()
     version = json.dumps({"git_commit": commit, "git_dirty": dirty})
     code = CodeToRun(PACKAGES, {CODE_VERSION_FILE: version})
-    # Of a sweep's name, job names and scripts hold what no shell, scheduler or terminal reads in a way of its own.
+    # Job names keep only the characters of the sweep's name that are safe in shells, SLURM and terminals.
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", sweep_name)[:LABEL_CHARACTERS].strip("-.") or "sweep"
     return SlurmExecutor(runs_directory.absolute() / FOLDER, profile, label, code)

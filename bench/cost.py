@@ -1,14 +1,16 @@
 """Hours of GPUs, or of processors where there is none: what runs have taken, and what those that are left will take.
 
 An hour here is one hour of one process, which has one GPU; on a processor one process counts as one, whatever the
-number of its threads. What a run will take is known from finished runs of the same work, else it is the time limit that
-the cluster's profile gives the stage, else it is not known.
+number of its threads. If a run has ended and the scheduler charged for its jobs, the charged hours count instead: the
+jobs' GPUs, or the processors of jobs without GPUs, for as long as the jobs held them. What a run will take is known
+from finished runs of the same work, else it is the time limit that the cluster's profile gives the stage, else it is
+not known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ class RunCost:
     """What one run has taken and what is left of it, in hours of ``unit``; None where that is not known.
 
     A run that has ended has nothing left, failed or not: what a retry would take is not planned. ``seconds_left`` is
-    on the clock.
+    on the clock. If ``is_charged``, the scheduler charged ``used``; else the run spent them computing.
     """
 
     stage: str
@@ -36,11 +38,21 @@ class RunCost:
     left: float | None = None
     seconds_left: float | None = None
     basis: Basis | None = None
+    is_charged: bool = False
+
+    @property
+    def charged(self) -> float | None:
+        return self.used if self.is_charged else 0.0
+
+    @property
+    def computing(self) -> float | None:
+        return 0.0 if self.is_charged else self.used
 
     def as_json(self) -> dict[str, Any]:
         """The keys that ``plan --format json`` and ``status --format json`` have for hours."""
         return {
             "hours_used": None if self.used is None else round(self.used, 4),
+            "hours_used_are": "charged" if self.is_charged else "computing",
             "hours_left": None if self.left is None else round(self.left, 4),
             "hours_unit": self.unit and self.unit.value,
             "hours_left_from": self.basis and self.basis.value,
@@ -74,6 +86,22 @@ def seconds_of_attempts(attempts: Sequence[Mapping[str, Any]], until: datetime) 
     return float(last["seconds_before"]) + max(ran, 0.0)
 
 
+def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mapping[str, Any]]) -> RunCost:
+    """The cost with the hours that the scheduler charged; as it was where the scheduler does not know all of them.
+
+    Accounting may count processors and no GPUs (``AccountingStorageTRES``). An attempt may have run outside the jobs.
+    """
+    charge = status.charge
+    if charge is None or status.state not in _ENDED:
+        return computed
+    if any(row.get("scheduler_job_id") not in charge.numbers for row in attempts):
+        return computed
+    if computed.unit is Unit.GPU and not charge.is_of_gpus:
+        return computed
+    unit = Unit.GPU if charge.is_of_gpus else Unit.PROCESSOR
+    return replace(computed, unit=unit, used=charge.hours, is_charged=True)
+
+
 def read_costs(
     found: Sequence[RunStatus], directory: Path, profile: ClusterProfile | None, now: datetime
 ) -> list[RunCost]:
@@ -91,13 +119,15 @@ def read_costs(
     costs = []
     for status in found:
         run = status.run
-        if run.run_id in records:
-            costs.append(recorded_cost(records[run.run_id]))
-            continue
         place = RunDirectory(directory / run.run_id)
-        until = now if status.state is RunState.RUNNING else _last_seen(place, now)
-        seconds = seconds_of_attempts(place.read_attempts(), until)
-        costs.append(unfinished_cost(run.stage, status.state, seconds, estimate(run, work, profile)))
+        attempts = place.read_attempts()
+        if run.run_id in records:
+            computed = recorded_cost(records[run.run_id])
+        else:
+            until = now if status.state is RunState.RUNNING else _last_seen(place, now)
+            seconds = seconds_of_attempts(attempts, until)
+            computed = unfinished_cost(run.stage, status.state, seconds, estimate(run, work, profile))
+        costs.append(charged_cost(computed, status, attempts))
     return costs
 
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from bench.distributions import refusals
 from bench.launch_options import available_cpus
 from bench.provenance import PACKAGES, device_name
 from bench.yaml_source import VARIABLE
+from evaluators.dense import library
+from evaluators.parts.availability import ask_availability
 from pretrain.datasets.lookup import describe_datasets, find_dataset
 
 OUR_PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
@@ -30,7 +33,8 @@ class Finding:
 
 def diagnose(runs: Path, data: Mapping[str, str]) -> list[Finding]:
     """Everything there is to say about this machine, the installation, the runs directory and the data."""
-    return [*_versions(), *_packages(), *_devices(), _write_access(runs), *_data(data), _slurm()]
+    found = [*_versions(), *_openmmlab(), *_packages(), *_plugins(), *_devices()]
+    return [*found, _write_access(runs), *_data(data), _slurm()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -42,6 +46,20 @@ def _versions() -> Iterator[Finding]:
             yield Finding(name, False, "not installed")
 
 
+def _openmmlab() -> Iterator[Finding]:
+    """Versions, whether mmcv's operators are compiled, and whether each evaluator's library can be imported."""
+    for module in library.MODULES:
+        found = library.distribution(module)
+        yield Finding(module, None if found is None else True, "not installed" if found is None else " ".join(found))
+    if (compiled := library.has_compiled_operators()) is not None:
+        detail = "compiled" if compiled else "not compiled; NMS and RoIAlign come from torchvision"
+        yield Finding("mmcv operators", True, detail)
+    for evaluator, name in (("segmentation", "mmseg"), ("detection", "mmdet")):
+        if library.distribution(name) is not None:
+            answer = ask_availability(evaluator)
+            yield Finding(f"import of {name}", answer.can_run, answer.reason or "works")
+
+
 def _packages() -> Iterator[Finding]:
     """Names as general as ours can be taken by another distribution, or by a folder one happens to stand in."""
     home = Path(__file__).resolve().parent.parent
@@ -50,6 +68,12 @@ def _packages() -> Iterator[Finding]:
         place = Path(spec.origin).resolve().parent if spec and spec.origin else None
         ours = place == home / name
         yield Finding(f"package {name}", ours, str(place) if ours else f"shadowed by {place}; ours is {home / name}")
+
+
+def _plugins() -> Iterator[Finding]:
+    """What other distributions offer and can't be used."""
+    for sentence in refusals():
+        yield Finding("plugin", False, sentence)
 
 
 def _devices() -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from results.runs import RunDirectory
+from results.runs import RunDirectory, is_progress
 from slurm import Handle, JobState, OnChange
 
 _TAIL_BYTES = 4096
@@ -92,8 +92,8 @@ def last_progress(run: RunDirectory) -> dict[str, Any] | None:
     except OSError:
         return None
     for line in reversed(lines):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
-            if isinstance(row, dict) and {"epoch", "total_epochs"} <= row.keys():
+            if is_progress(row):
                 return row
     return None

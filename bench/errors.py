@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from pretrain.errors import InputError as PretrainInputError
+from pretrain.errors import InputError
 from results.errors import InputError as ResultsInputError
 from slurm.errors import InputError as SlurmInputError
 
+__all__ = ["INPUT_ERRORS", "InputError"]
 
-class InputError(ValueError):
-    """One sentence a user can act on: what is wrong, where, what is allowed."""
-
-
-INPUT_ERRORS: tuple[type[Exception], ...] = (
-    InputError,
-    PretrainInputError,
-    ResultsInputError,
-    SlurmInputError,
-)
+INPUT_ERRORS: tuple[type[Exception], ...] = (InputError, ResultsInputError, SlurmInputError)
 """The errors of every floor that end a command with one line and exit status 2."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,12 +10,9 @@ from statistics import median
 from typing import Any
 
 from bench.plan import IMPORT, PRETRAIN, PlannedRun
-from results.errors import InputError
-from results.record import Record, read_record
+from results.record import Record
+from results.store import checked_record
 from slurm.scheduler.profile import ClusterProfile
-
-_GPU = re.compile(r"NVIDIA|GeForce|Quadro|Tesla|TITAN|[AHV]\d+\b|AMD (Instinct|Radeon)", re.IGNORECASE)
-"""How drivers begin the names of GPUs; the kernel's names of processors begin otherwise."""
 
 
 class Unit(StrEnum):
@@ -82,8 +77,8 @@ class Work:
 
 
 def unit_of(record: Record) -> Unit:
-    """Whose hours a finished run took, by the name of its device."""
-    return Unit.GPU if _GPU.match(record.machine.device) else Unit.PROCESSOR
+    """Whose hours a finished run took."""
+    return Unit.GPU if record.machine.device_kind == "cuda" else Unit.PROCESSOR
 
 
 def profile_estimate(stage: str, profile: ClusterProfile) -> Estimate:
@@ -105,7 +100,7 @@ def estimate(run: PlannedRun, work: Work, profile: ClusterProfile | None) -> Est
 
 def finished_records(directory: Path) -> dict[str, Record]:
     """The readable records of the runs in a directory, by run id."""
-    return {record.run_id: record for path in directory.glob("*/record.json") if (record := _read(path))}
+    return {record.run_id: record for path in directory.glob("*/record.json") if (record := checked_record(path)[0])}
 
 
 def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: ClusterProfile | None) -> dict[str, Estimate]:
@@ -148,19 +143,3 @@ def _seconds(record: Record, config: Mapping[str, Any]) -> float:
     if part == PRETRAIN and record.images_per_second and images and epochs:
         return float(epochs * images / record.images_per_second)
     return record.timing.seconds * (epochs / measured_epochs if epochs and measured_epochs else 1.0)
-
-
-def _read(path: Path) -> Record | None:
-    try:
-        return _read_unchanged(path, path.stat().st_mtime_ns)
-    except OSError:
-        return None
-
-
-@functools.cache
-def _read_unchanged(path: Path, _: int) -> Record | None:
-    """A record is read once, however often a status that is watched looks."""
-    try:
-        return read_record(path)
-    except (InputError, UnicodeDecodeError):
-        return None

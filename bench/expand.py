@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
 from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, RecipeReference, Subject
 from pretrain.datasets import find_dataset
+from pretrain.errors import shorten
 from pretrain.foreign.lookup import find_format
 from pretrain.methods.lookup import find_method
 from pretrain.plugins import plugin_names, suggest
@@ -32,6 +33,10 @@ _FILTER_PACKAGES = {
     "backbone": "pretrain.backbones",
     "dataset": "pretrain.datasets",
 }
+
+
+MOST_RUNS = 10_000
+"""Runs of one entry: about as many as a scheduler's queue takes."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,9 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
         options = _known_options(sweep, at, entry.options, allowed, f"method {method}")
         listed = {key for key, field in fields.items() if _is_list(field.annotation)}
         axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
-        for backbone, dataset, *values, seed in itertools.product(
-            entry.backbone, entry.dataset, *axes.values(), entry.seed
-        ):
+        lists = (entry.backbone, entry.dataset, *axes.values(), entry.seed)
+        _require_countable(sweep, at, lists)
+        for backbone, dataset, *values, seed in itertools.product(*lists):
             chosen = dict(zip(axes, values, strict=True))
             try:
                 yield resolve_pretraining(
@@ -107,7 +112,7 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
                     recipe=entry.recipe,
                 )
             except INPUT_ERRORS as error:
-                raise _placed(sweep, at, [*PRETRAIN_KEYS, *entry.options], error) from error
+                raise _placed(sweep, at, entry.options, error) from error
 
 
 def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:
@@ -115,7 +120,13 @@ def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[
     info = find_format(entry.format).INFO
     name = Path(entry.checkpoint).name
     try:
-        source = ImportSource(checkpoint=name, format=entry.format, sha256=entry.sha256, path=entry.checkpoint)
+        source = ImportSource(
+            checkpoint=name,
+            format=entry.format,
+            sha256=entry.sha256,
+            weights=entry.weights,
+            path=entry.checkpoint,
+        )
     except ValidationError as error:
         where = sweep.where("pretrain", position, "sha256")
         raise InputError(f"{where}: sha256: write 64 hexadecimal digits in lower case, not {entry.sha256!r}") from error
@@ -146,6 +157,7 @@ def _expand_evaluator(
     facts = [subject_facts(subject) for subject in subjects]
     for name, wanted in (("only", entry.only), ("except", entry.except_)):
         _check_filter(sweep, (*at, name), wanted, facts)
+    _require_countable(sweep, at, (subjects, *axes.values()))
     for subject, known in zip(subjects, facts, strict=True):
         if not _matches(known, entry.only) or (entry.except_ and _matches(known, entry.except_)):
             continue
@@ -154,7 +166,7 @@ def _expand_evaluator(
             try:
                 config = resolve_evaluation(entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe)
             except INPUT_ERRORS as error:
-                raise _placed(sweep, at, [*EVALUATE_KEYS, *entry.options], error) from error
+                raise _placed(sweep, at, entry.options, error) from error
             yield Evaluation(entry.evaluator, config, subject)
 
 
@@ -183,7 +195,19 @@ def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature
         raise InputError(f"{sweep.where(*at)}: {at[-1]}: an empty list leaves nothing to run")
     if is_list_by_nature and not all(isinstance(item, list) for item in value):
         return [value]
+    written = [repr(item) for item in value]
+    for item in written:
+        if written.count(item) > 1:
+            raise InputError(f"{sweep.where(*at)}: {at[-1]}: {shorten(item)} stands twice; leave one out")
     return value
+
+
+def _require_countable(sweep: Sweep, at: tuple[str | int, ...], lists: Sequence[Sequence[Any]]) -> None:
+    count = math.prod(map(len, lists))
+    if count > MOST_RUNS:
+        raise InputError(
+            f"{sweep.where(*at)}: its lists multiply to {count:.4g} runs; one entry has at most {MOST_RUNS}"
+        )
 
 
 def _is_list(annotation: Any) -> bool:
@@ -197,16 +221,51 @@ def _is_list(annotation: Any) -> bool:
 def _check_filter(
     sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
 ) -> None:
+    """Refuse a filter whose key no checkpoint has, or whose value none could have."""
     allowed = sorted({key for known in facts for key in known} | set(ALIASES))
     for key, value in wanted.items():
-        place = sweep.where(*at, key)
+        place, name = sweep.where(*at, key), ALIASES.get(key, key)
         if key not in allowed:
             raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
+        if value == [] or isinstance(value, dict):
+            raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
+        here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
         for word in value if isinstance(value, list) else [value]:
             names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
             # An imported checkpoint's method is the user's own word.
-            if names and word not in names and word not in {known.get(key) for known in facts}:
-                raise InputError(f"{place}: unknown {key} {word!r}; {suggest(str(word), names)}")
+            if names and word not in names and word not in here:
+                raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
+            if here and word is not None and _kind(word) not in map(_kind, here):
+                known_values = ", ".join(map(str, here[:5]))
+                raise InputError(
+                    f"{place}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
+                    f"this sweep has {known_values}"
+                )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a switch"
+    return "a number" if isinstance(value, int | float) else "a word" if isinstance(value, str) else "a list"
+
+
+def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
+    """One sentence for each filter of the sweep that leaves no run of its evaluation, or excludes none."""
+    facts = [subject_facts(subject) for subject in subjects]
+    said = []
+    for position, entry in enumerate(sweep.file.evaluate):
+        at = ("evaluate", position, entry.evaluator)
+        chosen = [known for known in facts if _matches(known, entry.only)]
+        excluded = [known for known in chosen if entry.except_ and _matches(known, entry.except_)]
+        if entry.only and not chosen:
+            said.append(
+                f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
+            )
+        elif entry.except_ and len(excluded) == len(chosen):
+            said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
+        elif entry.except_ and not excluded:
+            said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
+    return said + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
 
 
 def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
@@ -217,10 +276,11 @@ def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def _placed(sweep: Sweep, at: tuple[str | int, ...], keys: Sequence[str], error: Exception) -> InputError:
-    """The error of a resolver with the line of the key it speaks of, or of the entry."""
-    subject = str(error).partition(";")[0]
-    for key in keys:
-        if re.search(rf"\b{re.escape(ALIASES.get(key, key))}\b", subject):
-            return InputError(f"{sweep.where(*at, key)}: {error}")
-    return InputError(f"{sweep.where(*at)}: {error}")
+def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:
+    """The error of a resolver with the line of the setting it speaks of, or of the entry."""
+    key: tuple[str | int, ...] = getattr(error, "key", ())
+    if not key:
+        # A plugin's own check may name no key; a message begins with the setting.
+        key = (str(error).partition(":")[0],)
+    written = next((word for word in options if ALIASES.get(word, word) == key[0]), key[0])
+    return InputError(f"{sweep.where(*at, written, *key[1:])}: {error}", key=(*at, written, *key[1:]))

@@ -1,7 +1,8 @@
-"""Sweeps that include others: one whole out of several documents. Imports no torch."""
+"""Combines a sweep with the sweeps that it includes. Imports no torch."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
 
 def _identity(name: str, beside: Path) -> str:
     path = beside / name
-    return str(path.resolve()) if path.is_file() else name
+    return str(path.resolve()) if os.path.isfile(path) else name  # noqa: PTH113
 
 
 def _join_data(own: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:

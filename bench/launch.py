@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-
-import yaml
 
 from bench.cluster import slurm_executor
 from bench.computing import fitting_compute
 from bench.display import show_progress
+from bench.ends import note_lost_job
 from bench.errors import InputError
 from bench.launch_options import Launch, available_cpus
 from bench.plan import IMPORT, PRETRAIN, PlannedRun
+from bench.run_configs import config_text
 from bench.states import RunStatus
 from bench.yaml_source import VARIABLE
-from evaluators.lookup import why_unavailable
+from evaluators.parts.availability import Availability, ask_availability
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
-from slurm import Executor, Handle, Job, find_executor
+from slurm import Executor, Handle, Job, JobState, find_executor
 from slurm.scheduler.profile import ClusterProfile
 
 WORKER = "bench.worker"
@@ -49,26 +50,51 @@ def select(
     return list(chosen.values())
 
 
-def missing_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> list[str]:
-    """A line for each evaluator of these runs that needs a library which this Python lacks.
+def ask_software(
+    runs: Sequence[PlannedRun],
+    profile: ClusterProfile | None,
+    ask_about: Callable[[str, str | None], Availability] = ask_availability,
+) -> dict[str, Availability]:
+    """Evaluator → whether the Python that will run it can; those that can are left out.
 
-    A stage that a cluster runs with another Python is that Python's to answer for.
+    A Python of a cluster's profile is asked here. What it can't import here it may find there, where the profile's
+    ``setup`` lines come first, so with such lines only its success is believed.
     """
-    stages = {run.stage for run in runs} - {PRETRAIN, IMPORT}
-    own = sorted(stage for stage in stages if profile is None or profile.resources(stage).python is None)
-    return [f"{stage}: {reason}" for stage in own if (reason := why_unavailable(stage))]
+
+    def ask(stage: str) -> Availability:
+        resources = None if profile is None else profile.resources(stage)
+        if resources is None or resources.python is None:
+            return ask_about(stage, None)
+        answer = ask_about(stage, resources.python)
+        if answer.can_run is False and resources.setup:
+            return Availability(None, f"{resources.python} can't run it without the profile's setup lines")
+        return answer
+
+    stages = sorted({run.stage for run in runs} - {PRETRAIN, IMPORT})
+    with ThreadPoolExecutor() as pool:
+        answers = dict(zip(stages, pool.map(ask, stages), strict=True))
+    return {stage: answer for stage, answer in answers.items() if not answer.can_run}
 
 
-def require_software(runs: Sequence[PlannedRun], profile: ClusterProfile | None) -> None:
-    """Ask before anything is computed.
+def require_software(
+    runs: Sequence[PlannedRun], profile: ClusterProfile | None, announce: Callable[[str], None] = lambda _: None
+) -> None:
+    """Import what evaluators need, in child processes, before anything is computed.
+
+    Parameters
+    ----------
+    announce
+        Called with a line about each evaluator whose Python can't be asked here.
 
     Raises
     ------
     InputError
-        Something is missing.
+        Something is missing or can't be imported.
     """
-    for line in missing_software(runs, profile):
-        raise InputError(line)
+    for stage, answer in ask_software(runs, profile).items():
+        if answer.can_run is False:
+            raise InputError(f"{stage}: {answer.reason}")
+        announce(f"{stage}: not checked: {answer.reason}")
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:
@@ -130,12 +156,6 @@ def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
         raise InputError(f"{directory}: can't write runs here ({reason}); choose another with --runs DIR") from error
 
 
-def config_text(run: PlannedRun) -> str:
-    """The text of ``config.yaml``."""
-    content = {"run_id": run.run_id, "stage": run.stage, "parents": list(run.parents), "config": run.config}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-
-
 def build_jobs(
     runs: Sequence[PlannedRun], statuses: Sequence[RunStatus], launch: Launch, roots: Mapping[str, str]
 ) -> list[Job]:
@@ -187,6 +207,16 @@ def find_launch_executor(launch: Launch) -> Executor:
 def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Handle]:
     """Submit and wait, showing progress; ``KeyboardInterrupt`` passes through, with nothing left running."""
     handles = executor.submit(jobs)
-    with show_progress(len(jobs), launch.runs_directory, live=launch.executor != "inline") as on_change:
+    begun: set[str] = set()
+
+    with show_progress(len(jobs), launch.runs_directory, live=launch.executor != "inline") as show:
+
+        def on_change(handle: Handle) -> None:
+            if handle.state is JobState.RUNNING:
+                begun.add(handle.job.id)
+            elif handle.job.id in begun:  # one that did not begin has the state of its parents
+                note_lost_job(handle, launch.runs_directory)
+            show(handle)
+
         executor.wait(handles, on_change)
     return handles

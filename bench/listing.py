@@ -26,12 +26,15 @@ PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 SHOWN_HOURS = 0.005
 """Fewer would be shown as 0.00."""
+_HOURS = ("charged", "computing", "left")
+"""Attributes of a cost, and headings. A scheduler charges more than a run computes: from a job's start to its end."""
 _STYLES = {
     RunState.DONE: "green",
     RunState.RUNNING: "cyan",
     RunState.FAILED: "red",
     RunState.CANCELLED: "yellow",
     RunState.UNKNOWN: "yellow",
+    RunState.DAMAGED: "red",
 }
 
 
@@ -141,8 +144,10 @@ def print_status(
         if status.state is RunState.RUNNING and row:
             line = f"running {status.run.run_id}: epoch {row['epoch']:.1f} of {round(row['total_epochs'], 1):g}"
             console.print(Text(line, style="cyan"))
-        elif status.state in (RunState.FAILED, RunState.UNKNOWN):
+        elif status.state in (RunState.FAILED, RunState.UNKNOWN, RunState.DAMAGED):
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
+        elif status.state is RunState.PLANNED and status.reason:
+            console.print(Text(f"{status.run.run_id}: {status.reason}", style="yellow"))
     pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
@@ -159,8 +164,8 @@ def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]
 
 
 def _hour_columns(costs: Sequence[RunCost]) -> list[tuple[Unit, str]]:
-    """The units of hours, used and left, of which there are any to speak of."""
-    return [(unit, what) for unit in Unit for what in ("used", "left") if _sum(costs, unit, what) >= SHOWN_HOURS]
+    """The units of hours, charged, computing and left, of which there are any to speak of."""
+    return [(unit, what) for unit in Unit for what in _HOURS if _sum(costs, unit, what) >= SHOWN_HOURS]
 
 
 def _sum(costs: Sequence[RunCost], unit: Unit, what: str) -> float:
@@ -190,7 +195,7 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     """
     name = sweep or f"SWEEP{place}"
     start = name + flags
-    own_failures = [status for status in found if status.own_state is RunState.FAILED]
+    own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
     if not found:
         return f"no runs yet: opera-bench run SWEEP{place}"
     if own_failures:
@@ -199,12 +204,15 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     queued = any(status.own_state is RunState.WAITING for status in found)
     planned = (status for status in found if status.own_state is RunState.PLANNED)
     if left := queued and sum(status.state is not RunState.FAILED for status in planned):
-        return f"{left} runs are not with SLURM yet; hand over what there is room for: opera-bench run {start}"
+        return f"{left} runs are not with SLURM yet: the queue was full; submit the rest with: opera-bench run {start}"
     running = any(status.state is RunState.RUNNING for status in found)
     if running or queued:
         return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"
-    if any(status.own_state is RunState.CANCELLED for status in found):
-        return f"start cancelled runs again: opera-bench retry {start}"
+    if any(status.state is RunState.PLANNED for status in found):
+        return f"next: opera-bench run {start}"
+    for state, word in ((RunState.CANCELLED, "cancelled"), (RunState.UNKNOWN, "lost")):
+        if any(status.own_state is state for status in found):
+            return f"start {word} runs again: opera-bench retry {start}"
     if all(status.state is RunState.DONE for status in found):
         return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
     return f"next: opera-bench run {start}"

@@ -27,7 +27,7 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
     InputError
         No such run, or several.
     """
-    ids = sorted(path.parent.name for path in directory.glob("*/config.yaml"))
+    ids = sorted({path.parent.name for name in ("config.yaml", "record.json") for path in directory.glob(f"*/{name}")})
     found = [name] if name in ids else [i for i in ids if i.startswith(name) or i.endswith(name)]
     if len(found) == 1:
         return RunDirectory(directory / found[0])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import InputError
-from bench.scheduled import load_with_scheduler
+from bench.states import load_with_executors
 from results.errors import InputError as NothingToShow
 from results.runs import RunDirectory, write_atomically
 from results.store import Store
@@ -64,7 +64,7 @@ def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:
     from results.frame import to_frame
     from results.tables import build_table
 
-    store = load_with_scheduler(runs_directory, plan.run_ids)
+    store = load_with_executors(runs_directory, plan.run_ids)
     warn(store.problems)
     tables = [build_table(name, to_frame(store.runs)) for name in sweep.file.tables]
     for table in tables:
@@ -72,7 +72,8 @@ def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:
     out = runs_directory / REPORTS / sweep.name
     stamp = _stamp(plan.run_ids, runs_directory)
     stamp_file = out / STAMP
-    if not (stamp_file.exists() and stamp_file.read_text(encoding="utf-8") == stamp):
+    is_made = stamp_file.is_file() and stamp_file.read_bytes() == stamp.encode() and (out / "report.html").is_file()
+    if not is_made:
         stamp_file.unlink(missing_ok=True)
         write_tables(tables, out / "tables")
         write_figures(sweep.file.figures, store, out / "figures")

@@ -8,6 +8,8 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.yaml_source import KeyPath, Source, parse_value
+from pretrain.errors import shorten
+from pretrain.yaml_reader import DEEPEST
 
 
 def apply_overrides(source: Source, assignments: Iterable[str], option: str = "--set") -> Source:
@@ -24,10 +26,12 @@ def apply_overrides(source: Source, assignments: Iterable[str], option: str = "-
     data = copy.deepcopy(source.data)
     places = dict(source.places)
     for assignment in assignments:
-        origin = f"{option} {assignment}"
+        origin = f"{option} {shorten(assignment)}"
         key, equals, text = assignment.partition("=")
         if not equals or not all(key.split(".")):
             raise InputError(f"{origin}: not an assignment; write {option} key=value")
+        if key.count(".") > DEEPEST:
+            raise InputError(f"{shorten(origin)}: names more than {DEEPEST} keys")
         for path in _assign(data, key.split("."), parse_value(text), (), origin):
             for below in [place for place in places if place[: len(path)] == path]:
                 del places[below]
@@ -82,7 +86,7 @@ def _select(items: list[Any], key: str, at: str, origin: str) -> list[int]:
     if key == "*":
         chosen = list(range(len(items)))
     elif key.isdecimal():
-        chosen = [int(key)] if int(key) < len(items) else []
+        chosen = [int(key)] if len(key) <= 9 and int(key) < len(items) else []
     else:
         chosen = [position for position, item in enumerate(items) if _name(item) == key]
     if not chosen:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.expand import Evaluation, expand_evaluations, expand_pretraining
-from bench.identity import run_id
+from bench.distributions import with_plugins
+from bench.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
 from bench.sweep import Sweep
 from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, Subject
+from results.identity import run_id
 
 PRETRAIN = "pretrain"
 IMPORT = "import"
@@ -50,11 +51,14 @@ class Plan:
     ----------
     parts
         The plans of the included sweeps; what several of them need stands in ``runs`` once.
+    notes
+        Sentences for the user about filters that match nothing.
     """
 
     name: str
     runs: tuple[PlannedRun, ...]
     parts: tuple[Plan, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -74,20 +78,21 @@ def plan_sweep(sweep: Sweep) -> Plan:
     evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
     parts = tuple(plan_sweep(part) for part in sweep.parts)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
-    return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts)
+    notes = tuple(unmatched_filters(sweep, subjects))
+    return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 
 def plan_pretraining(config: PretrainConfig) -> PlannedRun:
     """The run that a pretraining configuration stands for."""
-    settings = {PRETRAIN: config.model_dump(mode="json")}
-    return PlannedRun(run_id(PRETRAIN, _readable(config), settings, ()), PRETRAIN, (), settings)
+    settings = with_plugins(PRETRAIN, {PRETRAIN: config.model_dump(mode="json")})
+    return PlannedRun(run_id(PRETRAIN, settings, ()), PRETRAIN, (), settings)
 
 
 def plan_import(config: ImportedPretraining) -> PlannedRun:
     """The run that brings a foreign checkpoint into our format."""
     declared = config.model_dump(mode="json", exclude={"source"})
-    settings = {PRETRAIN: declared, IMPORT: config.source.model_dump(mode="json")}
-    return PlannedRun(run_id(IMPORT, _readable(config), settings, ()), IMPORT, (), settings, config.source.path)
+    settings = with_plugins(IMPORT, {PRETRAIN: declared, IMPORT: config.source.model_dump(mode="json")})
+    return PlannedRun(run_id(IMPORT, settings, ()), IMPORT, (), settings, config.source.path)
 
 
 def plan_subject(subject: Subject) -> PlannedRun:
@@ -106,13 +111,9 @@ def subject_of(config: Mapping[str, Any]) -> Subject:
 def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
     """The run that an evaluation of a checkpoint stands for."""
     parent = plan_subject(evaluation.subject)
-    stage, config, subject = evaluation.evaluator, evaluation.config, evaluation.subject
-    settings = {"evaluator": config.model_dump(mode="json"), **parent.config}
-    readable = _readable(subject)
-    if config.dataset != subject.dataset:
-        readable = f"{config.dataset}-{readable}"
-    parents = (parent.run_id,)
-    return PlannedRun(run_id(stage, readable, settings, parents), stage, parents, settings)
+    stage, parents = evaluation.evaluator, (parent.run_id,)
+    settings = with_plugins(stage, {"evaluator": evaluation.config.model_dump(mode="json"), **parent.config})
+    return PlannedRun(run_id(stage, settings, parents), stage, parents, settings)
 
 
 def deduplicated(runs: Iterable[PlannedRun]) -> tuple[PlannedRun, ...]:
@@ -151,7 +152,3 @@ def _changes(settings: Mapping[str, Any]) -> str:
         if key != "epochs" and not isinstance(values.get(key), dict | list | None)
     ]
     return f" ({', '.join(scalars)})" if scalars else ""
-
-
-def _readable(config: Subject) -> str:
-    return f"{config.method}-{config.backbone}-e{config.epochs}-s{config.seed}"

@@ -61,6 +61,7 @@ def machine(device: str, world_size: int) -> Machine:
     return Machine(
         host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         device=device_name(device),
+        device_kind="cuda" if device.startswith("cuda") else "cpu",
         world_size=world_size,
         peak_memory_bytes=_peak_memory_bytes(device),
         scheduler_job_id=scheduler_job_id(),

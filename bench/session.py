@@ -1,4 +1,4 @@
-"""One launch as a person lives it: a summary, a question, progress, tables, and where everything lies."""
+"""Runs a sweep from the command line: prints the plan, asks, submits, shows progress, writes tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from bench.computing import check_compute
+from bench.ends import remove_leftovers, set_aside
 from bench.launch import (
     build_jobs,
     data_roots,
@@ -22,6 +23,8 @@ from bench.launch import (
 from bench.launch_options import Launch
 from bench.outputs import finish_sweep
 from bench.plan import Plan, PlannedRun, plan_sweep
+from bench.preflight import require_sound_data
+from bench.run_configs import check_configs
 from bench.states import RunStatus, statuses
 from bench.sweep import Sweep
 from bench.wanted import remember_sweep
@@ -64,27 +67,46 @@ def run_sweep(
         The exit status: 0 all well, 1 some runs failed, 130 interrupted.
     """
     plan = plan_sweep(sweep)
+    for note in plan.notes:
+        say(note)
     executor = find_launch_executor(launch)
     on_cluster = launch.profile is not None
     if isinstance(executor, Scripted) and not dry_run:
         executor.settle()
     start_again = command + launch.flags
     before = statuses(plan.runs, launch.runs_directory)
+    damaged = [s.run for s in before if s.own_state is RunState.DAMAGED]
+    if damaged and RunState.DAMAGED in retry and not dry_run:
+        for line in set_aside(damaged, launch.runs_directory):
+            say(line)
+    else:
+        damaged = []
+    for line in check_configs([s for s in before if s.run not in damaged], launch.runs_directory):
+        say(line)
     chosen = select(before, retry, on_cluster=on_cluster)
-    require_software(chosen, launch.profile)
+    require_software(chosen, launch.profile, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
+    if not dry_run:
+        require_sound_data(chosen, roots, announce=say)
     say(summary(plan, before, chosen, launch))
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
     if failed_earlier:
         say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
+    damaged_still = [s for s in before if s.own_state is RunState.DAMAGED and s.run not in chosen]
+    if damaged_still:
+        say(
+            f"{len(damaged_still)} damaged, such as {damaged_still[0].reason}\n"
+            f"compute them again: opera-bench retry {start_again}"
+        )
     if dry_run:
         for run in chosen:
             print(f"would start {run.run_id}")
         if isinstance(executor, Scripted):
             print_scripts(executor.scripts(build_jobs(chosen, before, launch, roots)))
         return 0
+    remove_leftovers(plan.runs, launch.runs_directory)
     if chosen and ask and not confirmed("Start?"):
         return 0
     if chosen and ask and on_cluster:
@@ -93,6 +115,7 @@ def run_sweep(
     if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
         write_configs(plan.runs, launch.runs_directory)
         remember_sweep(sweep, plan.run_ids, launch.runs_directory)
+    ended = 0
     if chosen:
         jobs = build_jobs(chosen, before, launch, roots)
         if on_cluster:
@@ -103,15 +126,20 @@ def run_sweep(
                 say(f"interrupted; what SLURM has by now: opera-bench status {command}; the same command goes on")
                 return INTERRUPTED
             hand_over(handles, earlier, launch, command)
-            return 0
-        if start(jobs, executor, launch) == INTERRUPTED:
+            return 1 if damaged_still else 0
+        ended = start(jobs, executor, launch)
+        if ended == INTERRUPTED:
             return INTERRUPTED
     finish_sweep(sweep, plan, launch.runs_directory)
     after = statuses(plan.runs, launch.runs_directory)
-    failed = [status for status in after if status.state is RunState.FAILED]
-    if failed:
-        say(f"{len(failed)} of {len(plan.runs)} runs failed: opera-bench status {command}")
-    return 1 if failed else 0
+    counts = Counter(status.state for status in after)
+    for state, word in ((RunState.FAILED, "failed"), (RunState.DAMAGED, "are damaged")):
+        if counts[state]:
+            say(f"{counts[state]} of {len(plan.runs)} runs {word}: opera-bench status {command}")
+    interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
+    if interrupted:
+        say(f"{len(interrupted)} runs were {interrupted[0].reason}: opera-bench run {start_again}")
+    return 1 if ended or counts[RunState.FAILED] or counts[RunState.DAMAGED] else 0
 
 
 def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
@@ -168,6 +196,7 @@ def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun
             (RunState.RUNNING, "running elsewhere"),
             (RunState.WAITING, "in the queue"),
             (RunState.UNKNOWN, "of unknown state"),
+            (RunState.DAMAGED, "damaged"),
         )
         if counts[state]
     ]

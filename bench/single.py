@@ -6,15 +6,20 @@ import os
 from pathlib import Path
 
 from bench.computing import check_compute
+from bench.ends import remove_leftovers, set_aside
 from bench.errors import InputError
-from bench.launch import build_jobs, data_roots, find_launch_executor, require_software, write_configs
+from bench.launch import build_jobs, data_roots, require_software, write_configs
 from bench.launch_options import Launch
 from bench.plan import PlannedRun
+from bench.preflight import require_sound_data
+from bench.run_configs import check_configs
 from bench.session import say, start
 from bench.states import statuses
 from pretrain.compute import PLAIN, ComputeOptions
+from results.metrics import number_or_undefined
 from results.record import read_record
 from results.runs import RunDirectory, RunState
+from slurm import find_executor
 
 
 def run_single(
@@ -30,6 +35,13 @@ def run_single(
     processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
+    if status.own_state is RunState.DAMAGED and rank == 0:
+        for line in set_aside([run], runs_directory):
+            say(line)
+    for line in check_configs([] if status.own_state is RunState.DAMAGED else [status], runs_directory):
+        say(line)
+    if rank == 0:
+        remove_leftovers([run], runs_directory)
     # Of several processes the others may be ahead of this one; what they find, the worker lets them agree on.
     if status.own_state is RunState.RUNNING and processes == 1:
         say(f"{run.run_id} is running in another process; its numbers are there when it is done")
@@ -42,15 +54,18 @@ def run_single(
         require_software([run], None)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
+        if rank == 0:
+            require_sound_data([run], roots, announce=say)
         write_configs([run], runs_directory)
-        ended = start(build_jobs([run], [], launch, roots), find_launch_executor(launch), launch)
+        executor = find_executor(launch.executor)(is_one_of_several=processes > 1)
+        ended = start(build_jobs([run], [], launch, roots), executor, launch)
         if ended:
             return ended
     if rank:
         return 0
     print(run.run_id)
     for name, value in read_record(place.record).metrics.items():
-        print(f"{name}: {value:g}")
+        print(f"{name}: {number_or_undefined(value, 'g')}")
     return 0
 
 
@@ -60,8 +75,11 @@ def _processes() -> tuple[int, int, int]:
     if count == "1":
         return 1, 0, 1
     try:
-        return int(count), int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            return int(count), int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     except (KeyError, ValueError):
-        raise InputError(
-            f"WORLD_SIZE is {count} without a RANK and a LOCAL_WORLD_SIZE: start several processes with torchrun"
-        ) from None
+        pass
+    raise InputError(
+        f"WORLD_SIZE is {count}, and torchrun has not started this process: start several processes with torchrun, or"
+        " unset WORLD_SIZE to compute in one"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from evaluators.interface import Context, ReportProgress
 from evaluators.lookup import find_evaluator
-from pretrain.checkpoint import BACKBONE_FILE, file_sha256
+from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, header_path
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
@@ -36,7 +37,7 @@ class Resources:
 class Outcome:
     """What a run computed; ``micro_batch_size`` as of ``PretrainOutcome``."""
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float | None]
     parents: tuple[ParentReference, ...] = ()
     checkpoints: tuple[CheckpointReference, ...] = ()
     images_per_second: float | None = None
@@ -59,13 +60,9 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
             compute=resources.compute,
             should_stop=resources.should_stop,
         )
-    checkpoints = tuple(
-        CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
-        for role, header in done.checkpoints.items()
-    )
     return Outcome(
         metrics=_finite(done.metrics),
-        checkpoints=checkpoints,
+        checkpoints=_written(run, done.checkpoints),
         images_per_second=done.images_per_second,
         world_size=done.world_size,
         micro_batch_size=done.micro_batch_size,
@@ -83,12 +80,13 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     """
     from pretrain.foreign.parts.conversion import import_file, write_ours
     from pretrain.foreign.parts.declared import refuse_contradictions
+    from pretrain.foreign.parts.printable import printable
     from pretrain.foreign.parts.reading import read_foreign
 
     declared = config["import"]
     if source is None:
         raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
-    file = read_foreign(Path(source))
+    file = read_foreign(Path(source), declared.get("weights"))
     if declared["sha256"] not in (None, file.sha256):
         raise InputError(f"{source}: its SHA-256 is {file.sha256} and the sweep says {declared['sha256']}")
     checkpoint = import_file(file, declared["format"])
@@ -97,13 +95,27 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         refuse_contradictions(checkpoint, facts)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
+    for note in checkpoint.notes:
+        print(f"{printable(source)}: {note}", flush=True)
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
-    written = [
-        CheckpointReference(role=role, path=f"checkpoints/{role}.safetensors", sha256=header.sha256)
+    original = CheckpointReference(
+        role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
+    )
+    return Outcome(metrics={}, checkpoints=(*_written(run, headers), original))
+
+
+def _written(run: RunDirectory, headers: Mapping[str, CheckpointHeader]) -> tuple[CheckpointReference, ...]:
+    """The checkpoints that a run left, by role, with the checksums of weights and headers."""
+    paths = {role: run.checkpoints / f"{role}.safetensors" for role in headers}
+    return tuple(
+        CheckpointReference(
+            role=role,
+            path=str(paths[role].relative_to(run.path)),
+            sha256=header.sha256,
+            header_sha256=file_sha256(header_path(paths[role])),
+        )
         for role, header in headers.items()
-    ]
-    original = CheckpointReference(role="source", path=declared["checkpoint"], sha256=file.sha256)
-    return Outcome(metrics={}, checkpoints=(*written, original))
+    )
 
 
 def run_evaluation(
@@ -133,30 +145,49 @@ def run_evaluation(
             num_workers=resources.num_workers,
             report=report,
             should_stop=resources.should_stop,
+            subject=None if "import" in config else PretrainConfig.model_validate(config["pretrain"]),
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
-    return Outcome(metrics=_finite(metrics), parents=(parent,), world_size=get_world_size())
+    return Outcome(metrics=_defined(metrics), parents=(parent,), world_size=get_world_size())
 
 
 def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
-    """The backbone a finished pretraining left, after its SHA-256 was compared with the record's.
+    """The backbone a finished pretraining left, after all its checkpoints were compared with its record.
 
     Raises
     ------
     InputError
-        No record, no checkpoint, or one that differs.
+        No record, no checkpoint, or weights or a header that differ from those that were written.
     """
     if not parent.record.exists():
         raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is judged")
-    recorded = {reference.path: reference.sha256 for reference in read_record(parent.record).checkpoints}
+    written = {parent.path / reference.path: reference for reference in read_record(parent.record).checkpoints}
     path = parent.checkpoints / BACKBONE_FILE
-    expected = recorded.get(str(path.relative_to(parent.path)))
-    if expected is None or not path.is_file():
-        raise InputError(f"{path}: the backbone that {parent.run_id} should have left is missing")
-    found = file_sha256(path)
-    if found != expected:
-        raise InputError(f"{path}: SHA-256 {found} is not the recorded {expected}; delete {parent.record}")
-    return path, ParentReference(run_id=parent.run_id, checkpoint_sha256=found)
+    if path not in written or not path.is_file():
+        raise InputError(
+            f"{path}: the backbone that {parent.run_id} should have left is missing; "
+            f"delete {parent.record} to pretrain again"
+        )
+    for weights, reference in written.items():
+        # An import's source lies elsewhere, and the whole method may have been deleted to save space.
+        if reference.header_sha256 is not None and weights.is_file():
+            _require_unchanged(weights, reference.sha256, parent)
+            _require_unchanged(header_path(weights), reference.header_sha256, parent)
+    header_sha256 = written[path].header_sha256
+    if header_sha256 is None:
+        raise InputError(f"{parent.record}: names no header of {path.name}; delete {parent.record} to pretrain again")
+    return path, ParentReference(
+        run_id=parent.run_id, checkpoint_sha256=written[path].sha256, header_sha256=header_sha256
+    )
+
+
+def _require_unchanged(file: Path, recorded: str, run: RunDirectory) -> None:
+    found = file_sha256(file) if file.is_file() else "that of no file"
+    if found != recorded:
+        raise InputError(
+            f"{file}: its SHA-256 {found} is not the recorded {recorded}; put the file back as it was written, or "
+            f"delete {run.record} to pretrain again"
+        )
 
 
 @contextlib.contextmanager
@@ -164,7 +195,7 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
     """Writes curves twice: ``progress.jsonl``, which this suite reads, and TensorBoard scalars over epochs × 1000."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(str(run.path / TENSORBOARD)) as writer:
+    with _errors_of_threads(), SummaryWriter(str(run.path / TENSORBOARD)) as writer:
 
         def report(*, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None:
             append_json_line(run.progress, {"epoch": epoch, "total_epochs": total_epochs, **values})
@@ -174,8 +205,42 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
         yield report
 
 
+@contextlib.contextmanager
+def _errors_of_threads() -> Iterator[None]:
+    """Raises the first OSError of a thread at the end of the block.
+
+    TensorBoard writes in a thread of its own. An error there is printed with its traceback, and nobody learns of it
+    where no scalar follows.
+    """
+    found: list[BaseException] = []
+    before = threading.excepthook
+
+    def keep(failed: threading.ExceptHookArgs) -> None:
+        if isinstance(failed.exc_value, OSError):
+            found.append(failed.exc_value)
+        else:
+            before(failed)
+
+    threading.excepthook = keep
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if found:
+        raise found[0]
+
+
+def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """An evaluation's metrics with None for NaN, which is what a mean over no class gives; says so in the log."""
+    undefined = [name for name, value in metrics.items() if value is None or math.isnan(value)]
+    if undefined:
+        print(f"not defined on this data: {', '.join(undefined)}", flush=True)
+    defined = {name: value for name, value in metrics.items() if value is not None and name not in undefined}
+    return {name: _finite(defined).get(name) for name in metrics}
+
+
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics as plain floats; a record never holds a NaN, which JSON can't say."""
+    """The metrics as plain floats; raises ArithmeticError for a NaN or an infinity, which a record can't hold."""
     values = {name: float(value) for name, value in metrics.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:

@@ -1,28 +1,35 @@
-"""Where planned runs stand: what the disk says, and what follows from their parents."""
+"""Where the runs of a plan stand, and every run under a directory, with what executors say of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError
 from bench.plan import PlannedRun
-from bench.scheduled import knows_better, scheduler_views, state_from, submitted_runs, was_dropped
+from bench.scheduled import FOLDER
 from results.runs import RunDirectory, RunState
-from results.store import load_runs
-from slurm.scheduler.commands import View
+from results.state import standing
+from results.store import Store, load_runs, look_at
+from slurm import Charge, Told
+from slurm.scheduler.told import read_states
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """``own_state`` is what the run's directory tells, ``state`` what a reader should be told."""
+    """Where one run stands.
+
+    ``own_state`` leaves parents out, ``state`` is what a reader should be told; see ``results.state.Standing``.
+    ``charge`` is what the scheduler charged for all of the run's jobs, if it says so.
+    """
 
     run: PlannedRun
     own_state: RunState
     state: RunState
     reason: str | None = None
+    charge: Charge | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The stable form of ``plan --format json`` and ``status --format json``."""
@@ -34,6 +41,19 @@ class RunStatus:
             "title": self.run.title,
             "reason": self.reason,
         }
+
+
+def ask_executors(runs_directory: Path, *, fresh: bool = False) -> dict[str, Told]:
+    """What executors that outlive a command say of runs, by run id; ask before reading the disk.
+
+    A run that ends between the two has then left its record, and is not taken for lost.
+
+    Parameters
+    ----------
+    fresh
+        Ask now, however recent the last answer is.
+    """
+    return read_states(runs_directory / FOLDER, fresh=fresh)
 
 
 def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
@@ -49,31 +69,20 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
             if not place.is_dir():
                 raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
             break
-    # Asked before the disk is read: what ended in between has then left its record.
-    views = scheduler_views(directory)
-    submitted = submitted_runs(directory)
-    known: dict[str, RunStatus] = {}
-    for run in runs:
-        on_disk = RunDirectory(directory / run.run_id)
-        own_state, reason = own_standing(on_disk, views.get(run.run_id))
-        parents = [known[parent] for parent in run.parents if parent in known]
-        # The scheduler drops what waits for a job that failed; nobody wanted this run itself to end.
-        dropped = _lost(parents) or was_dropped(run.run_id, run.parents, submitted, views)
-        if own_state is RunState.CANCELLED and dropped and not on_disk.cancelled.exists():
-            own_state = RunState.PLANNED
-        state = own_state
-        if own_state is RunState.PLANNED:
-            state, reason = _from_parents(parents)
-        known[run.run_id] = RunStatus(run, own_state, state, reason)
-    return list(known.values())
+    told = ask_executors(directory)
+    on_disk = {run.run_id: look_at(RunDirectory(directory / run.run_id), run.parents) for run in runs}
+    found = standing(on_disk, told)
+    charges = {run_id: each.charge for run_id, each in told.items()}
+    return [
+        RunStatus(run, each.own_state, each.state, each.reason, charges.get(run.run_id))
+        for run in runs
+        for each in [found[run.run_id]]
+    ]
 
 
-def own_standing(run: RunDirectory, view: View | None) -> tuple[RunState, str | None]:
-    """A run's state, parents not asked: the disk's, and where that can't tell, the scheduler's."""
-    state = run.state()
-    if view is not None and knows_better(view, run, state):
-        return state_from(view)
-    return state, _reason(run, state)
+def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:
+    """Runs as ``results.store.load_runs`` finds them, with what executors say of them."""
+    return load_runs(runs_directory, run_ids, ask_executors(runs_directory))
 
 
 def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
@@ -87,24 +96,3 @@ def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ..
     store = load_runs(directory)
     runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
     return tuple(sorted(runs, key=lambda run: bool(run.parents))), store.problems
-
-
-def _lost(parents: Sequence[RunStatus]) -> RunStatus | None:
-    """The first parent that will not be done by itself."""
-    return next((p for p in parents if p.state in (RunState.FAILED, RunState.CANCELLED)), None)
-
-
-def _from_parents(parents: Sequence[RunStatus]) -> tuple[RunState, str | None]:
-    if lost := _lost(parents):
-        return RunState.FAILED, f"parent {lost.run.run_id} {lost.state.value}"
-    unfinished = any(parent.state is not RunState.DONE for parent in parents)
-    return (RunState.WAITING if unfinished else RunState.PLANNED), None
-
-
-def _reason(run: RunDirectory, state: RunState) -> str | None:
-    if state is RunState.FAILED:
-        lines = str(run.read_failure().get("error", "")).splitlines()
-        return lines[0] if lines else "no reason recorded"
-    if state is RunState.UNKNOWN:
-        return "started on another host, and its heartbeat has stopped"
-    return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -74,7 +76,7 @@ def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool
         from bench.tiny import shrink_sweep
 
         sweep = shrink_sweep(sweep)
-    sweep.path = str(Path(name_or_path).resolve()) if Path(name_or_path).is_file() else None
+    sweep.path = str(Path(name_or_path).resolve()) if os.path.isfile(name_or_path) else None  # noqa: PTH113
     typed = json.dumps([sweep.name, sweep.path, sorted(overrides), tiny])
     sweep.asked_as = hashlib.sha256(typed.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return sweep
@@ -89,8 +91,9 @@ def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
         No such sweep, or no YAML.
     """
     path = beside / name_or_path
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
+    _refuse_long_name(path, name_or_path)
+    if path.suffix in (".yaml", ".yml") or os.path.isfile(path):  # noqa: PTH113 (takes names of any length and NUL)
+        if not os.path.lexists(path):
             raise InputError(f"{name_or_path}: no such sweep file")
         return load_yaml(path), path.parent
     if name_or_path in shipped_sweeps():
@@ -98,6 +101,16 @@ def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
         return parse_yaml(text, f"{name_or_path}.yaml"), beside
     known = suggest(name_or_path, shipped_sweeps())
     raise InputError(f"no sweep {name_or_path!r}: neither a YAML file nor a shipped sweep; {known}")
+
+
+def _refuse_long_name(path: Path, typed: str) -> None:
+    try:
+        os.lstat(path)
+    except ValueError:
+        return
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{typed}: can't be read ({error.strerror})") from error
 
 
 def check_sweep(source: Source) -> Sweep:
@@ -156,7 +169,8 @@ def _describe(error: ValidationError, source: Source) -> str:
         return f"{source.where(path)}: {what} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict | list | tuple) else f", not {first['input']!r}"
-    return f"{source.where(path)}: {what}: {message[0].lower()}{message[1:]}{given}"
+    about = f"{what}: " if what else ""
+    return f"{source.where(path)}: {about}{message[0].lower()}{message[1:]}{given}"
 
 
 def _keys_beside(path: KeyPath) -> tuple[str, ...]:

@@ -38,14 +38,24 @@ from pydantic import (
     model_validator,
 )
 
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
+
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-NonNegative = Annotated[int, Field(ge=0)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1)]
-Numbers = Annotated[tuple[NonNegative, ...], BeforeValidator(_as_list), Field(min_length=1)]
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands twice; each value is run once, so leave one out")
+    return values
+
+
+NonNegative = Annotated[Integer, Field(ge=0)]
+Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_distinct)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_distinct)]
 
 NAME_PATTERN = r"^[^\s./\\-]([^/\\]*[^\s/\\])?$"
 NAME_BYTES = 200
@@ -74,7 +84,7 @@ class PretrainEntry(_Part):
     method: Words
     backbone: Words
     dataset: Words = ("imagenet",)
-    seed: Numbers = (0,)
+    seed: Seeds = (0,)
     recipe: str | None = None
     options: dict[str, Any] = {}
 
@@ -95,12 +105,12 @@ class ImportDeclaration(_Part):
 
     method: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     backbone: str
-    epochs: NonNegative
-    global_batch_size: Annotated[int, Field(gt=0)] = Field(
+    epochs: Annotated[NonNegative, Field(le=MOST_EPOCHS)]
+    global_batch_size: Annotated[Integer, Field(gt=0, le=LARGEST_BATCH)] = Field(
         validation_alias=AliasChoices("global_batch_size", "batch_size")
     )
     dataset: str = "imagenet"
-    seed: Numbers = (0,)
+    seed: Seeds = (0,)
 
 
 class ImportEntry(_Part):
@@ -109,6 +119,7 @@ class ImportEntry(_Part):
     checkpoint: str = Field(min_length=1)
     format: str
     sha256: str | None = None
+    weights: str | None = None
     as_: ImportDeclaration = Field(alias="as")
 
 

@@ -1,4 +1,4 @@
-"""Which sweeps want a run: who cancels one leaves alone what another asks for."""
+"""Remembers which sweeps asked for each run, so that cancelling one sweep spares runs another needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sweeps_by_run(runs_directory: Path, but: Sweep | None = None) -> dict[str, s
             note = json.loads(path.read_text(encoding="utf-8"))
             name, run_ids = str(note["sweep"]), [str(run_id) for run_id in note["run_ids"]]
             is_gone = note["file"] is not None and not Path(note["file"]).exists()
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue
         if is_gone:  # renamed or thrown away: nobody can cancel that sweep any more
             continue

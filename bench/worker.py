@@ -7,7 +7,6 @@ tensor operation at import: a forked process must not inherit torch's threads.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import traceback
@@ -21,6 +20,8 @@ from typing import Any
 import torch
 
 from bench.attempt import Attempt, begin_attempt, heartbeat
+from bench.distributions import require_same_plugins
+from bench.ends import is_disk_error, note_failure
 from bench.plan import IMPORT, PRETRAIN
 from bench.provenance import (
     artifact_hashes,
@@ -33,10 +34,11 @@ from bench.provenance import (
 from bench.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
 from pretrain.compute import ComputeOptions
 from pretrain.datasets import opening_once
-from pretrain.distributed import agreed, get_rank, is_loss_of_a_peer, process_group
+from pretrain.distributed import ForeignProcessError, agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
-from results.record import DatasetReference, RecipeReference, Record, Software, Timing
+from pretrain.plugin_source import forget_sources
+from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
 from results.runs import RunDirectory, write_atomically
 from slurm.stop import PeerLost, Stopped, stop_requested
 
@@ -81,7 +83,7 @@ def execute(
     run = RunDirectory(Path(run_directory))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     where = _device(device)
-    with process_group(torch.device(where)), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
+    with _group(run, where), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
         try:
             done = agreed(run.record.exists(), torch.device(where))
         except Exception as error:
@@ -94,27 +96,48 @@ def execute(
         _attempt(run, resources, data_roots, source)
 
 
+@contextlib.contextmanager
+def _group(run: RunDirectory, device: str) -> Iterator[None]:
+    """Join the processes of the run's job; why that is impossible is the run's failure."""
+    group = process_group(torch.device(device), f"{run.run_id}, {_launch_name()}")
+    try:
+        group.__enter__()
+    except (ForeignProcessError, TimeoutError) as error:
+        note_failure(run, f"{type(error).__name__}: {error}", traceback.format_exc(), is_interrupted=False)
+        raise
+    with contextlib.ExitStack() as stack:
+        stack.push(group)
+        yield
+
+
+def _launch_name() -> str:
+    """What tells the processes that were started together from any others: SLURM's job, or torchrun's group."""
+    names = ("PROCESS_GROUP_NAME", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+    slurm_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
+    return slurm_name or f"torchrun {torchrun_id}, start {restarts}"
+
+
 def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:
     """Compute once. Of several processes the first one keeps the run's files; any of them may say why it failed."""
     attempt = begin_attempt(run) if get_rank() == 0 else None
     try:
         with contextlib.nullcontext() if attempt is None else heartbeat(run), opening_once():
             computed = _compute(run, resources, data_roots, source)
+        forget_sources()
+        require_same_plugins(run.run_id, computed.stage, computed.config)  # what was imported late may be newer
         if attempt is not None:
             record = _record(run, attempt, computed, resources)
-            write_atomically(run.record, record.model_dump_json(indent=2) + "\n")
+            write_atomically(run.record, record_text(record))
             discard_training_state(run.path)
     except StoppedEarly as stopped:
         raise Stopped(f"{run.run_id}: {stopped}", progressed=stopped.progressed) from stopped
     except Exception as error:
         if is_loss_of_a_peer(error):
             raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
-        failure = {
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": traceback.format_exc(),
-            "attempt": len(run.read_attempts()),
-        }
-        write_atomically(run.failure, json.dumps(failure, indent=2) + "\n")
+        text, is_interrupted = f"{type(error).__name__}: {error}", is_disk_error(error)
+        note_failure(run, text, traceback.format_exc(), is_interrupted=is_interrupted)
+        if is_interrupted:
+            print(f"{run.run_id}: interrupted; when the disk is well again, the same command goes on", flush=True)
         raise
 
 
@@ -153,6 +176,7 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     planned = run.read_config()
     stage: str = planned["stage"]
     config: dict[str, Any] = planned["config"]
+    require_same_plugins(run.run_id, stage, config)
     settings = config[PRETRAIN] if stage in (PRETRAIN, IMPORT) else config["evaluator"]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)

@@ -31,7 +31,7 @@ from evaluators.dense.config import DenseOptimizerConfig
 from evaluators.dense.library import require, why_unavailable
 from evaluators.interface import Context, EvaluatorConfig
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import Integer, Probability
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, WIDEST, Integer, Probability
 from pretrain.datasets import Kind
 from pretrain.errors import InputError
 
@@ -47,17 +47,17 @@ class Config(EvaluatorConfig):
 
     preset: Literal["sync_bn", "zoo"] = "sync_bn"
     schedule: Literal["1x", "2x"] = "1x"
-    base_epochs: Integer = Field(gt=0, description="of 1x; 2x has twice as many")
+    base_epochs: Integer = Field(gt=0, le=MOST_EPOCHS, description="of 1x; 2x has twice as many")
     base_milestones: tuple[Integer, ...] = Field(description="epochs of 1x after which the rate falls to a tenth")
-    global_batch_size: Integer = Field(gt=0)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
     resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
     smallest_side: Integer = Field(ge=0, description="images below this many pixels are left out of training")
     flip_probability: Probability
     optimizer: DenseOptimizerConfig
     frozen_stages: Integer = Field(ge=-1, le=4, description="-1 none, 0 the stem, n the first n stages as well")
     norm_eval: bool = Field(description="whether the backbone's batch normalisation keeps its statistics")
-    feature_channels: Integer = Field(gt=0, description="of FPN and the heads' convolutions")
-    box_head_channels: Integer = Field(gt=0)
+    feature_channels: Integer = Field(gt=0, le=WIDEST, description="of FPN and the heads' convolutions")
+    box_head_channels: Integer = Field(gt=0, le=WIDEST)
     regions_per_image: Integer = Field(gt=0, description="that the heads are trained on")
 
     @property
@@ -83,11 +83,11 @@ class Config(EvaluatorConfig):
 
 
 def unavailable() -> str | None:
-    """Why this Python can't run it, in one sentence, or None."""
+    """Why this Python can't run it, in one sentence, or None; imports the library."""
     return why_unavailable("mmdet")
 
 
-def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
     """``box_AP``, ``box_AP50``, ``box_AP75`` and the same of masks in percent; per class in ``artifacts/``.
 
     Raises

@@ -4,10 +4,12 @@ An evaluator module offers
 
 ``Config``
     a pydantic class (a subclass of ``EvaluatorConfig``) of everything that changes the result;
-``evaluate(checkpoint, config, context) -> dict[str, float]``
-    metric names to values, see ``results.metrics`` for units;
+``evaluate(checkpoint, config, context) -> dict[str, float | None]``
+    metric names to values, see ``results.metrics`` for units; None for a metric that is not defined on the data, such
+    as an average precision where there is no object;
 ``unavailable() -> str | None``
-    optional: one sentence on why this Python can't run it, such as a library to install, without importing it.
+    optional: one sentence on why this Python can't run it, such as a library to install. It is called in a process of
+    its own, where it may import the library.
 
 What it leaves in ``artifacts/`` below ``context.work_directory`` is hashed in the record; ``per_class.json`` there,
 class to metric to a number or null, becomes part of it.
@@ -25,7 +27,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import Field
 
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import Integer, RecipeReference, Strict
+from pretrain.config import Integer, PretrainConfig, RecipeReference, Strict
 from pretrain.datasets import Kind
 
 PER_CLASS_FILE = "per_class.json"
@@ -74,6 +76,8 @@ class Context:
         A torch device, e.g. ``cpu`` or ``cuda:0``.
     should_stop
         Whether to save what there is and raise ``pretrain.errors.StoppedEarly``; asked where an evaluation can.
+    subject
+        The pretraining that left the checkpoint; None for a checkpoint trained elsewhere.
     """
 
     data_root: Path | None
@@ -82,6 +86,7 @@ class Context:
     num_workers: int
     report: ReportProgress
     should_stop: Callable[[], bool] = lambda: False
+    subject: PretrainConfig | None = None
 
 
 class EvaluatorModule(Protocol):
@@ -89,4 +94,4 @@ class EvaluatorModule(Protocol):
 
     Config: type[EvaluatorConfig]
 
-    def evaluate(self, checkpoint: Path, config: Any, context: Context) -> dict[str, float]: ...
+    def evaluate(self, checkpoint: Path, config: Any, context: Context) -> Mapping[str, float | None]: ...

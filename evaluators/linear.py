@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import Integer
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
 from pretrain.views.config import TrainAugmentationConfig
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Config(EvaluatorConfig):
     Image size and normalisation are the checkpoint's own.
     """
 
-    epochs: Integer = Field(gt=0)
-    global_batch_size: Integer = Field(gt=0)
+    epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)

@@ -10,28 +10,24 @@ from pydantic import ValidationError
 from evaluators.interface import EvaluatorConfig, EvaluatorModule
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
-from pretrain.datasets import dataset_names, find_dataset
+from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
-from pretrain.plugins import load_plugin, plugin_names, suggest
+from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
-from pretrain.resolve import describe_validation_error
+from pretrain.resolve import refusal
 
 RECIPES = "evaluators.recipes"
+PACKAGE, KIND = "evaluators", "evaluator"
+OFFERS: Offers = {"Config": EvaluatorConfig, "evaluate": None}
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
 
 
 def evaluator_names() -> tuple[str, ...]:
-    return plugin_names("evaluators")
+    return plugin_names(PACKAGE)
 
 
 def find_evaluator(name: str) -> EvaluatorModule:
-    return cast(EvaluatorModule, load_plugin("evaluators", name, "evaluator"))
-
-
-def why_unavailable(name: str) -> str | None:
-    """Why this Python can't run an evaluator, in one sentence, or None. Imports none of what it looks for."""
-    reason = getattr(find_evaluator(name), "unavailable", None)
-    return None if reason is None else cast("str | None", reason())
+    return cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def resolve_evaluation(
@@ -53,10 +49,11 @@ def resolve_evaluation(
     dataset = str(asked.pop("dataset", config_class.DEFAULT_DATASET or subject.dataset))
     info = find_dataset(dataset).INFO
     if info.kind != config_class.KIND:
-        fitting = [name for name in dataset_names() if find_dataset(name).INFO.kind == config_class.KIND]
+        fitting = [other.name for other in describe_datasets() if other.kind == config_class.KIND]
         raise InputError(
             f"dataset: {dataset} is for {info.kind}, evaluator {name} needs one for {config_class.KIND}; "
-            f"{suggest(dataset, fitting)}"
+            f"{suggest(dataset, fitting)}",
+            key=("dataset",),
         )
     allowed = [key for key in config_class.model_fields if key not in _NOT_OPTIONS]
     for key in asked:
@@ -85,7 +82,7 @@ def resolve_evaluation(
     try:
         config, recipe_alone = resolved(asked), resolved({})
     except ValidationError as error:
-        raise InputError(f"{name}: {describe_validation_error(error, config_class)}") from error
+        raise refusal(error, config_class, f"{name}: ") from error
     config.require_fits(backbone)
     changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
     return config.model_copy(update={"recipe": chosen.reference(changed)})

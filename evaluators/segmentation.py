@@ -29,7 +29,7 @@ from evaluators.dense.config import DenseOptimizerConfig
 from evaluators.dense.library import require, why_unavailable
 from evaluators.interface import Context, EvaluatorConfig
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import Integer, Probability
+from pretrain.config import LARGEST_BATCH, LARGEST_IMAGE, WIDEST, Integer, Probability
 from pretrain.datasets import Kind
 from pretrain.errors import InputError
 
@@ -46,11 +46,11 @@ class Config(EvaluatorConfig):
     preset: Literal["paper", "zoo"] = "paper"
     head: Literal["fcn", "upernet"]
     out_indices: tuple[Integer, Integer, Integer, Integer] = Field(description="stages or blocks, from 0")
-    head_channels: Integer = Field(gt=0)
-    auxiliary_channels: Integer = Field(gt=0)
-    iterations: Integer = Field(gt=0)
-    global_batch_size: Integer = Field(gt=0)
-    crop_size: Integer = Field(gt=0, description="pixels, square")
+    head_channels: Integer = Field(gt=0, le=WIDEST)
+    auxiliary_channels: Integer = Field(gt=0, le=WIDEST)
+    iterations: Integer = Field(gt=0, le=10**8)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    crop_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
     resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
     resize_ratio: tuple[float, float] = Field(description="of that scale, drawn for each training image")
     flip_probability: Probability
@@ -89,18 +89,19 @@ class Config(EvaluatorConfig):
         """Refuse ``out_indices`` that a backbone of ``count`` stages or blocks can't give in their order."""
         indices = self.out_indices
         if list(indices) != sorted(set(indices) & set(range(count))):
+            parts = "stages" if self.head == "fcn" else "blocks"
             raise InputError(
-                f"out_indices: {', '.join(map(str, indices))} can't be had of {backbone}; allowed: four ascending "
-                f"numbers of 0…{count - 1}"
+                f"out_indices: {backbone} has {count} {parts}; give four ascending numbers from 0 to {count - 1}, got "
+                f"{', '.join(map(str, indices))}"
             )
 
 
 def unavailable() -> str | None:
-    """Why this Python can't run it, in one sentence, or None."""
+    """Why this Python can't run it, in one sentence, or None; imports the library."""
     return why_unavailable("mmseg")
 
 
-def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
     """``mIoU``, ``mAcc`` and ``aAcc`` in percent; per class in ``artifacts/per_class.json``.
 
     Raises

@@ -23,11 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from pydantic import Field
 
 from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import CropScale, Integer, Probability
+from pretrain.config import CropScale, Integer, PretrainConfig, Probability
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,10 +43,12 @@ VIEWS = 20
 class Config(EvaluatorConfig):
     """How many images, and what a view of them is. Image size and normalisation are the checkpoint's."""
 
-    images: Integer = Field(gt=1, description="of the validation split, drawn from the seed; all when it has fewer")
+    images: Integer = Field(
+        gt=1, le=10**7, description="of the validation split, drawn from the seed; all when it has fewer"
+    )
     crop_scale: CropScale
     flip_probability: Probability
-    bins: Integer = Field(gt=0, description="of the histogram over [-1, 1]")
+    bins: Integer = Field(gt=0, le=10**6, description="of the histogram over [-1, 1]")
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
@@ -70,7 +71,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     backbone, header = load_backbone(checkpoint)
     splits = open_splits(config, context)
     device = torch.device(context.device)
-    method = _method(checkpoint, splits) if _has_method(checkpoint) else None
+    method = _method(checkpoint, context.subject, splits) if context.subject else None
     represent = getattr(method, "represent", lambda features: {"backbone": features})
     for model in (backbone, method):
         if model is not None:
@@ -105,37 +106,20 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     return metrics
 
 
-def _has_method(checkpoint: Path) -> bool:
-    from pretrain.checkpoint import METHOD_FILE
-
-    return (checkpoint.parent / METHOD_FILE).is_file() and _config_path(checkpoint).is_file()
-
-
-def _config_path(checkpoint: Path) -> Path:
-    """The configuration of the run that wrote the checkpoint: ``runs/<run_id>/config.yaml``."""
-    return checkpoint.parent.parent / "config.yaml"
-
-
-def _method(checkpoint: Path, splits: Splits) -> nn.Module:
+def _method(checkpoint: Path, config: PretrainConfig, splits: Splits) -> nn.Module:
     """The whole trained method, rebuilt from its run's configuration; one that is a hierarchy can ``represent``.
 
     Raises
     ------
     InputError
-        The configuration can't be read, or the weights are of another method.
+        The weights are missing, altered or of another method.
     """
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
-    from pretrain.config import PretrainConfig
     from pretrain.methods.interface import RunFacts
     from pretrain.methods.lookup import build_method
 
     weights = checkpoint.parent / METHOD_FILE
     state, header = load_state(weights)
-    path = _config_path(checkpoint)
-    try:
-        config = PretrainConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))["config"]["pretrain"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: not the configuration of the run that wrote {weights.name}") from error
     method = build_method(
         config.method,
         config.method_options,

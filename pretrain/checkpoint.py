@@ -26,11 +26,12 @@ TRAINING_STATE_FILE = "training_state.pt"
 class CheckpointHeader(Strict):
     """What a weights file is. ``role`` tells the representation from the whole trained method with its heads.
 
-    ``sha256`` is that of the weights file; ``normalisation`` is the one the weights were trained with; ``epochs`` is
-    None where an imported file does not tell.
+    ``sha256`` is that of the weights file, ``header_sha256`` that of everything else in the header: a header decides
+    results as weights do. ``normalisation`` is the one the weights were trained with; ``epochs`` is None where an
+    imported file does not tell.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     role: Literal["backbone", "method"]
     backbone: str
     num_heads: int | None
@@ -41,6 +42,16 @@ class CheckpointHeader(Strict):
     epochs: int | None
     run_id: str
     sha256: str
+    header_sha256: str = ""
+
+    def checksum(self) -> str:
+        """SHA-256 over the content of every field but ``header_sha256``."""
+        content = self.model_dump(mode="json", exclude={"header_sha256"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def sealed(self) -> CheckpointHeader:
+        """The same header with its own checksum."""
+        return self.model_copy(update={"header_sha256": self.checksum()})
 
 
 def header_path(weights: Path) -> Path:
@@ -57,7 +68,7 @@ def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, A
     temporary_header = header_path(weights).with_name(f".{header_path(weights).name}.tmp")
     try:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
-        checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)})
+        checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)}).sealed()
         temporary_header.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
         # safetensors keeps its files to their owner; the header has what the umask allows.
         temporary.chmod(stat.S_IMODE(temporary_header.stat().st_mode))
@@ -79,18 +90,36 @@ def read_header(weights: Path) -> CheckpointHeader:
     Raises
     ------
     InputError
-        No such checkpoint, or a header that can't be read.
+        No such checkpoint, or a header that can't be read or was altered.
     """
+    path = header_path(weights)
     if not weights.is_file():
         raise InputError(f"{weights}: no such checkpoint")
     try:
-        return CheckpointHeader.model_validate_json(header_path(weights).read_text(encoding="utf-8"))
+        return parse_header(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{weights}: no header {header_path(weights).name} beside it; is it a checkpoint?") from error
+        raise InputError(f"{weights}: no header {path.name} beside it; is it a checkpoint?") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a checkpoint header ({error})") from error
+
+
+def parse_header(text: str) -> CheckpointHeader:
+    """The header that ``text`` holds.
+
+    Raises
+    ------
+    ValueError
+        No header, or one whose checksum is not that of its content.
+    """
+    try:
+        header = CheckpointHeader.model_validate_json(text)
     except ValidationError as error:
-        raise InputError(f"{header_path(weights)}: not a checkpoint header ({error.errors()[0]['msg']})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{header_path(weights)}: not a checkpoint header ({error})") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ValueError(f"{where}: {first['msg']}") from error
+    if header.header_sha256 != header.checksum():
+        raise ValueError("altered, its content is not that of its checksum header_sha256")
+    return header
 
 
 def load_state(weights: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:

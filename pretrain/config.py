@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
+    GetCoreSchemaHandler,
     model_validator,
 )
 from pydantic import Strict as StrictMarker
+from pydantic_core import CoreSchema
 
 Range = tuple[float, float]
 Jitter = tuple[float, float, float, float]
@@ -46,6 +47,16 @@ def _color_jitter(strengths: Jitter) -> Jitter:
 
 Integer = Annotated[int, StrictMarker()]
 """A whole number written as one: 3, not 3.0, "3" or true."""
+LARGEST_BATCH = 2**20
+MOST_EPOCHS = 100_000
+LARGEST_IMAGE = 8192
+"""Pixels of a side."""
+WIDEST = 2**16
+DEEPEST = 64
+"""Units of a layer and layers of a head.
+
+The five limits are far above every published setting. What is larger fits no machine.
+"""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[Range, AfterValidator(_decays)]
 PositiveNumber = Annotated[float, Field(gt=0)]
@@ -55,26 +66,34 @@ BlurSigma = Annotated[Range, AfterValidator(_positive_range)]
 ColorJitter = Annotated[Jitter, AfterValidator(_color_jitter)]
 
 
+_WRITTEN_AS_MEANT = ("int", "float", "bool", "str")
+
+
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping inside a schema of pydantic's, outermost first."""
+    if isinstance(schema, dict):
+        yield cast("dict[str, Any]", schema)
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ()
+    for part in inner:
+        yield from _parts(part)
+
+
 class Strict(BaseModel):
-    """Base of every configuration: unknown keys are refused, values never change after loading."""
+    """Base of every configuration: unknown keys are refused, values never change after loading.
+
+    Numbers, switches and words are taken as they are written: no field of a subclass, a plugin's included, makes a
+    number of ``true`` or ``"3"``. A whole number may stand for a float.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-
-class Sparse(Strict):
-    """A configuration some of whose settings are written only where they are set.
-
-    A setting that changes nothing at its default then changes no run's id either.
-    """
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ()
-
-    @model_serializer(mode="wrap")
-    def _without_unused_settings(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        settings: dict[str, Any] = serialise(self)
-        fields = type(self).model_fields
-        unused = {key for key in self.UNWRITTEN if getattr(self, key) == fields[key].default}
-        return {key: value for key, value in settings.items() if key not in unused}
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        for part in _parts(schema):
+            if part.get("type") in _WRITTEN_AS_MEANT:
+                part["strict"] = True
+        return schema
 
 
 class RecipeReference(Strict):
@@ -129,10 +148,8 @@ class OptimizerConfig(Strict):
         return self.base_learning_rate * scales[self.learning_rate_scaling]
 
 
-class ViewConfig(Sparse):
+class ViewConfig(Strict):
     """One random view of an image; strengths are torchvision's, probabilities are per image."""
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("interpolation", "auto_augment", "random_erasing_probability")
 
     crop_scale: CropScale = Field(description="share of the image's area")
     crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
@@ -169,23 +186,24 @@ class BatchNormApproximation(Strict):
     per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
 
 
-class PretrainConfig(Sparse):
+class PretrainConfig(Strict):
     """A pretraining run. Where it runs (device, workers, paths, micro-batches) is no part of it."""
-
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("repeated_augmentations", "mixing", "batch_norm")
 
     method: str
     method_options: dict[str, Any]
     backbone: str
     dataset: str
     dataset_version: str
-    image_size: Integer = Field(gt=0, description="pixels, square")
-    global_batch_size: Integer = Field(gt=1)
-    epochs: Integer = Field(ge=0)
+    image_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
+    global_batch_size: Integer = Field(gt=1, le=LARGEST_BATCH)
+    epochs: Integer = Field(ge=0, le=MOST_EPOCHS)
     optimizer: OptimizerConfig
     views: tuple[ViewConfig, ...] = Field(min_length=1)
     repeated_augmentations: Integer = Field(
-        default=1, ge=1, description="copies of an image in a batch, each augmented anew; an epoch stays as long"
+        default=1,
+        ge=1,
+        le=1000,
+        description="copies of an image in a batch, each augmented anew; an epoch stays as long",
     )
     mixing: MixingConfig | None = None
     normalisation: Normalisation
@@ -210,6 +228,7 @@ class ImportSource(Strict):
     checkpoint: str
     format: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="refuses any other file")
+    weights: str | None = Field(default=None, description="ema, raw, or the name of one of the file's sets of weights")
     path: str = Field(default="", exclude=True)
 
 
@@ -221,8 +240,8 @@ class ImportedPretraining(Strict):
     backbone: str
     dataset: str
     dataset_version: str
-    global_batch_size: Integer = Field(gt=0)
-    epochs: Integer = Field(ge=0)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    epochs: Integer = Field(ge=0, le=MOST_EPOCHS)
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32, description="of the evaluations")
     source: ImportSource

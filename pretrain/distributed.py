@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
@@ -13,8 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Store
+
 _BUCKET_NUMBERS = 8_000_000
 """Numbers per all-reduce of gradients: 32 MB of float32."""
+_TIME_TO_MEET = timedelta(minutes=10)
+"""How long the first process of a group waits for the last: a job's processes may start minutes apart."""
+_SECONDS_TO_READ = 10.0
+"""How long rank 0 waits for the others to see that one of them is foreign; they may have been killed by then."""
 _WORDS_OF_GLOO = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
 
 
@@ -26,20 +35,95 @@ def get_world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+class ForeignProcessError(RuntimeError):
+    """A process of another run, job or attempt came to where the processes of this one meet."""
+
+
 @contextmanager
-def process_group(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device, name: str = "") -> Iterator[None]:
     """Join the process group that the environment describes (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), if any.
 
     NCCL on GPUs, gloo on the CPU.
+
+    Parameters
+    ----------
+    name
+        Says what the processes compute together, and in which attempt: the same on all of them.
+
+    Raises
+    ------
+    ForeignProcessError
+        A process of the group has another name.
+    TimeoutError
+        Not all processes came.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        store = _open_store(rank)
+        require_same_name(store, rank, size, name, address)
+    except dist.DistError as error:
+        reason = str(error).partition("\n")[0]
+        raise TimeoutError(f"process {rank} of {size} did not meet all others at {address}: {reason}") from error
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _open_store(rank: int) -> Store:
+    """The store in which the processes find each other. Rank 0 hosts it, unless torchrun does."""
+    from torch._C._distributed_c10d import PrefixStore, TCPStore
+
+    is_hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    descriptor = os.environ.pop("MASTER_LISTEN_FD", None)
+    store = TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=rank == 0 and not is_hosted,
+        timeout=_TIME_TO_MEET,
+        wait_for_workers=False,
+        master_listen_fd=None if descriptor is None else int(descriptor),
+    )
+    # The store of torchrun outlives the processes that it starts again.
+    return PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
+def require_same_name(store: Store, rank: int, size: int, name: str, address: str) -> None:
+    """Return once all processes of a group have come and said the same name.
+
+    Each process claims its rank in the store before it joins the group: two processes of one rank, of which a group
+    would take either, are found out too.
+
+    Raises
+    ------
+    ForeignProcessError
+        One said another name. Every process that sees the difference raises this.
+    """
+    mine = f"{name}, {size} processes"
+    # This process's rank first: a foreign process that claimed it may have left, and reading the others would wait.
+    for other in sorted(range(size), key=lambda other: other != rank):
+        key = f"name/{other}"
+        theirs = (store.compare_set(key, "", mine) if other == rank else store.get(key)).decode()
+        if theirs != mine:
+            _let_others_read(store, rank, size)
+            raise ForeignProcessError(
+                f"process {rank} of [{mine}] met process {other} of [{theirs}] at {address}; they must not train"
+                " together, so nothing was computed: start both again"
+            )
+
+
+def _let_others_read(store: Store, rank: int, size: int) -> None:
+    """Keep the store, which ends with rank 0's process, until the others have found the difference too."""
+    give_up = time.monotonic() + _SECONDS_TO_READ
+    left = store.add("left", 1)
+    while rank == 0 and left < size and time.monotonic() < give_up:
+        time.sleep(0.05)
+        left = store.add("left", 0)
 
 
 def is_loss_of_a_peer(error: BaseException) -> bool:

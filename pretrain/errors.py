@@ -2,7 +2,24 @@
 
 
 class InputError(ValueError):
-    """One sentence a user can act on: what is wrong, where, what is allowed."""
+    """One sentence a user can act on: what is wrong, where, what is allowed.
+
+    Parameters
+    ----------
+    key
+        The keys that lead to the setting that is wrong, such as ``("optimizer", "momentum")``. Who knows the file puts
+        its line before the message.
+    """
+
+    def __init__(self, message: str, *, key: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def shorten(text: str, length: int = 80) -> str:
+    """``text`` as one line of at most ``length`` characters, without control characters."""
+    line = "".join(character if character.isprintable() else " " for character in text[: length + 1])
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 class StoppedEarly(Exception):  # noqa: N818

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from pretrain.backbones.interface import BackboneInfo
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import PretrainConfig
 from pretrain.datasets import find_dataset
-from pretrain.errors import InputError
+from pretrain.errors import InputError, shorten
 from pretrain.methods.lookup import find_method
 from pretrain.plugins import suggest
 from pretrain.recipes import merge, select_recipe
@@ -61,7 +62,9 @@ def resolve_pretraining(
     epochs = options.get("epochs")
     base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
     if epochs and base.get("epochs") == 0:
-        raise InputError(f"option epochs: method {method} trains nothing, so its epochs are 0, not {epochs}")
+        raise InputError(
+            f"option epochs: method {method} trains nothing, so its epochs are 0, not {epochs}", key=("epochs",)
+        )
     # A recipe serves several methods; MoCo-v3's temperature means nothing to a method without one.
     recipe_options = base.pop("method_options", {})
     base_method_options = {key: value for key, value in recipe_options.items() if key in method_keys}
@@ -86,7 +89,7 @@ def resolve_pretraining(
     try:
         config, recipe_alone = resolved(run_options, method_options, ()), resolved({}, {}, ())
     except ValidationError as error:
-        raise InputError(describe_validation_error(error, PretrainConfig)) from error
+        raise refusal(error, PretrainConfig) from error
     _require_fits(config, find_backbone(backbone).INFO)
     if hasattr(module, "check"):
         module.check(config)
@@ -105,12 +108,18 @@ def _require_fits(config: PretrainConfig, backbone: BackboneInfo) -> None:
     """
     patch = backbone.patch_size
     if patch is not None and config.image_size % patch:
-        raise InputError(f"image_size: {config.image_size} is no multiple of {backbone.name}'s {patch}-pixel patches")
+        raise InputError(
+            f"image_size: {config.image_size} is no multiple of {backbone.name}'s {patch}-pixel patches",
+            key=("image_size",),
+        )
     if backbone.family == "resnet" and config.method_options.get("drop_path_rate"):
-        raise InputError(f"drop_path_rate: {backbone.name} has no paths to drop; only ViTs have")
+        raise InputError(
+            f"drop_path_rate: {backbone.name} has no paths to drop; only ViTs have", key=("drop_path_rate",)
+        )
     if config.batch_norm and config.global_batch_size % (images := config.batch_norm.per_micro_batch):
         raise InputError(
-            f"batch_norm.per_micro_batch: {images} must divide the global batch of {config.global_batch_size}"
+            f"batch_norm.per_micro_batch: {images} must divide the global batch of {config.global_batch_size}",
+            key=("batch_norm", "per_micro_batch"),
         )
 
 
@@ -119,7 +128,15 @@ def checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError(describe_validation_error(error, model)) from error
+        raise refusal(error, model) from error
+
+
+def refusal(error: ValidationError, model: type[BaseModel], whose: str = "") -> InputError:
+    """The first problem of a pydantic error as an InputError; ``whose`` goes before its message."""
+    loc, message = error.errors()[0]["loc"], describe_validation_error(error, model)
+    # A rule about several settings has no place of its own; its message begins with the setting it speaks of.
+    named = tuple(word for word in re.findall(r"\w+", message.partition(";")[0]) if word in model.model_fields)[:1]
+    return InputError(f"{whose}{message}", key=loc or named)
 
 
 def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
@@ -135,7 +152,7 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel]) ->
     place = f"{where}: " if where else ""  # a rule about several settings has no place of its own and names them
     if isinstance(first["input"], BaseModel | dict | list | tuple):
         return f"{place}{message}"
-    return f"{place}{message}, not {first['input']!r}"
+    return f"{place}{message}, not {shorten(repr(first['input']))}"
 
 
 def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:

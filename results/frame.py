@@ -37,7 +37,7 @@ COLUMNS: dict[str, str] = {
     "protocol_recipe": "recipe of the evaluation, written as pretrain_recipe",
     "protocol_changes": "what the sweep set differently from that recipe, as key=value; None when nothing",
     "metric": "name in results.metrics; None for a run that is not done",
-    "value": "the metric's value, in the metric's unit",
+    "value": "the metric's value, in the metric's unit; missing if the metric is not defined on the run's data",
     "fingerprint": "SHA-256 of the data the run saw",
     "data_differs": "how that is another set than the published one of its name; None where it is that one",
     "checkpoint_sha256": "checkpoint written by a pretraining, or tested by an evaluation",
@@ -93,7 +93,7 @@ def describe(run: Run) -> Row:
     return {column: _clean(column, found.get(column)) for column in COLUMNS if column not in OF_THE_MOMENT}
 
 
-def expand(described: Row, run: Run, metrics: Mapping[str, float] | None = None) -> Iterator[Row]:
+def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None = None) -> Iterator[Row]:
     """One row per metric (of the run's record unless given) of a described run."""
     if metrics is None:
         metrics = {} if run.record is None else run.record.metrics

@@ -1,17 +1,17 @@
 """The rows of many runs, without reading again what has not changed.
 
-``<runs>/.index.json`` keeps what each record and configuration said when it was last read, beside its modification time
-and size. A file that differs in either is read again; states are never kept, since they follow from files that come and
-go. The index can be deleted at any time, and one that can't be read or written is done without.
+``<runs>/.index.json`` keeps what each record and configuration said when it was last read, beside its inode, its size
+and the times of its last changes. A file that differs in any of them is read again; states are never kept, since they
+follow from files that come and go. The index carries a checksum of its own text. It can be deleted at any time; an
+index that is damaged, or can't be read or written, is done without.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,27 +19,37 @@ from typing import Any
 from results.errors import InputError
 from results.frame import COLUMNS, OF_THE_MOMENT, Row, describe, expand
 from results.runs import RunDirectory, RunState, write_atomically
-from results.store import Run, read_run, reason_for, resolve
+from results.seal import seal, unseal
+from results.state import OnDisk, Told
+from results.store import NOTHING_TOLD, Run, read_run, resolve, unrecorded
+from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
-_FORMAT = [1, *COLUMNS]
+_FORMAT = [2, *COLUMNS]
 """An index of other columns is no index."""
 _KEPT = tuple(column for column in COLUMNS if column not in OF_THE_MOMENT)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What one file said: ``sign`` is its name, modification time in ns and size; ``values`` are those of ``_KEPT``."""
+    """What one file said; ``sign`` as of ``_sign``, ``values`` are those of ``_KEPT``."""
 
     sign: list[Any]
     stage: str
     parents: list[str]
     values: list[Any]
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
-def load_rows(runs_directory: Path, run_ids: Iterable[str] | None = None) -> tuple[list[Row], tuple[str, ...]]:
+def load_rows(
+    runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
+) -> tuple[list[Row], tuple[str, ...]]:
     """Rows as of ``results.frame.to_rows(load_runs(…).runs)``, and the problems met on the way.
+
+    Parameters
+    ----------
+    told
+        What executors say of the runs, as of ``load_runs``.
 
     Raises
     ------
@@ -48,23 +58,6 @@ def load_rows(runs_directory: Path, run_ids: Iterable[str] | None = None) -> tup
     """
     if not runs_directory.is_dir():
         raise InputError(f"{runs_directory}: no such directory; give the directory that holds the runs")
-    with _without_collecting():
-        return _load_rows(runs_directory, run_ids)
-
-
-@contextlib.contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Do without the garbage collector: all that is made from the index stays, and looking it through costs a fifth."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
-def _load_rows(runs_directory: Path, run_ids: Iterable[str] | None) -> tuple[list[Row], tuple[str, ...]]:
     with os.scandir(runs_directory) as listing:
         present = sorted(entry.name for entry in listing if not entry.name.startswith("."))
     known = _read_index(runs_directory)
@@ -93,7 +86,7 @@ def _load_rows(runs_directory: Path, run_ids: Iterable[str] | None) -> tuple[lis
             known[name] = entry
     if any(known.get(name) is not entry for name, entry in entries.items()) or len(entries) != len(known):
         _write_index(runs_directory, entries)
-    resolved = resolve(runs)
+    resolved = resolve(runs, told)
     wanted = sorted(resolved) if run_ids is None else sorted(set(run_ids) & set(resolved))
     rows: list[Row] = []
     for name in wanted:
@@ -103,38 +96,44 @@ def _load_rows(runs_directory: Path, run_ids: Iterable[str] | None) -> tuple[lis
 
 
 def _sign(directory: str) -> list[Any] | None:
-    """Which file tells about the run, and what it looks like from outside; None for a directory that holds no run."""
+    """Which file tells about the run, and what it looks like from outside; None for a directory that holds no run.
+
+    A program can set a modification time back, but not the time of the last change of the inode.
+    """
     for name in ("record.json", "config.yaml"):
         try:
             found = os.stat(f"{directory}/{name}")  # noqa: PTH116 — pathlib takes several times as long
         except OSError:
             continue
-        return [name, found.st_mtime_ns, found.st_size]
+        return [name, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
     return None
 
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
     """The run without its configuration, record and place, which rows have no use for."""
-    state, reason = RunState.DONE, None
-    if entry.sign[0] != "record.json":
-        directory = RunDirectory(runs_directory / name)
-        state = directory.state()
-        reason = reason_for(directory, state)
-    return Run(name, entry.stage, state, {}, tuple(entry.parents), None, reason, runs_directory)
+    parents = tuple(entry.parents)
+    is_done = entry.sign[0] == "record.json"
+    on_disk = OnDisk(parents, RunState.DONE) if is_done else unrecorded(RunDirectory(runs_directory / name), parents)
+    return Run(name, entry.stage, on_disk.state, {}, parents, None, on_disk.reason, runs_directory, on_disk)
 
 
 def _read_index(runs_directory: Path) -> dict[str, _Entry]:
+    """The entries by run id; none where the index is missing, of other columns or damaged."""
+    path = runs_directory / INDEX
     try:
-        loaded = json.loads((runs_directory / INDEX).read_bytes())
-        if loaded["format"] != _FORMAT:
+        text = unseal(path.read_bytes()) if path.is_file() else None
+        loaded = json.loads(text or "{}")
+        if loaded.get("format") != _FORMAT:
             return {}
         return {name: _Entry(*fields) for name, fields in loaded["runs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
 def _write_index(runs_directory: Path, entries: dict[str, _Entry]) -> None:
     runs = {name: [e.sign, e.stage, e.parents, e.values, e.metrics] for name, e in entries.items()}
     document = json.dumps({"format": _FORMAT, "runs": runs}, ensure_ascii=False, separators=(",", ":"))
-    with contextlib.suppress(OSError):  # someone else's directory may be read all the same
-        write_atomically(runs_directory / INDEX, document)
+    # Someone else's directory may be read all the same, and one whose names are no UTF-8 is never kept.
+    with contextlib.suppress(OSError, UnicodeEncodeError):
+        remove_temporaries_among(runs_directory.iterdir(), runs_directory)
+        write_atomically(runs_directory / INDEX, seal(document))

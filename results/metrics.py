@@ -66,3 +66,8 @@ def is_headline(name: str) -> bool:
 def metric(name: str) -> Metric:
     """The meaning of ``name``; a metric this suite has not heard of is labelled by its own name."""
     return METRICS.get(name, Metric(name, unit=""))
+
+
+def number_or_undefined(value: float | None, form: str = ".6g") -> str:
+    """The number in a format such as ``.1f``; ``not defined`` for None."""
+    return "not defined" if value is None else format(value, form)

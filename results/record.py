@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from results.errors import InputError
+from results.files import read_regular
+from results.identity import require_own_id
+from results.seal import seal, unseal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_VERSION = re.compile(rb'\{\s*"schema_version"\s*:\s*(\d{1,9})\s*,')
+_REMEDY = "opera-bench retry computes the run again"
+
+
+class DamagedRecord(InputError):  # noqa: N818 — the state it leads to
+    """A record whose content can't be trusted: the run counts as not done."""
+
+
+class OtherSchema(InputError):  # noqa: N818 — a fact about a file
+    """A record of an earlier or a later schema version, which nothing says is damaged."""
 
 
 class _Part(BaseModel):
@@ -27,8 +42,11 @@ class RecipeReference(_Part):
 
 
 class ParentReference(_Part):
+    """The checkpoint that was judged, weights and header as they were read."""
+
     run_id: str
     checkpoint_sha256: str
+    header_sha256: str
 
 
 class DatasetReference(_Part):
@@ -47,12 +65,16 @@ class DatasetReference(_Part):
 class CheckpointReference(_Part):
     """A checkpoint this run wrote; ``path`` is relative to the run directory.
 
-    An import also names the file it read, as role ``source``, by its name alone.
+    ``header_sha256`` is that of the header's file, which decides results as the weights do. An import also names the
+    file it read, as role ``source``, by its name alone, and in ``weights`` which of the file's sets of weights it read;
+    that file has no header.
     """
 
     role: str
     path: str
     sha256: str
+    weights: str | None = None
+    header_sha256: str | None = None
 
 
 class Timing(_Part):
@@ -64,6 +86,7 @@ class Timing(_Part):
 class Machine(_Part):
     host: str
     device: str = Field(description="device name as the driver or the kernel gives it")
+    device_kind: Literal["cpu", "cuda"] = Field(description="whether a processor or a GPU computed")
     world_size: int = Field(ge=1)
     peak_memory_bytes: int = Field(ge=0)
     scheduler_job_id: str | None = None
@@ -84,11 +107,11 @@ class Record(_Part):
     schema_version: int = SCHEMA_VERSION
     run_id: str
     stage: str = Field(description="'pretrain', 'import' or the evaluator's name")
-    config: dict[str, Any]
+    config: dict[str, Any] = Field(description="as planned; names the distributions of all plugins that computed it")
     recipe: RecipeReference
     parents: tuple[ParentReference, ...] = ()
     dataset: DatasetReference
-    metrics: dict[str, FiniteFloat]
+    metrics: dict[str, FiniteFloat | None] = Field(description="None for a metric that is not defined on this data")
     seed: int
     attempts: int = Field(ge=1)
     timing: Timing
@@ -105,39 +128,63 @@ class Record(_Part):
     )
 
 
+def record_text(record: Record) -> str:
+    """What ``record.json`` holds: the record, sealed with a checksum of its own text."""
+    return seal(record.model_dump_json(indent=2))
+
+
 def read_record(path: Path) -> Record:
-    """Read and check one record.
+    """The record of the run in whose directory ``path`` lies.
+
+    The schema version is read first, then the checksum, and only then the content, whose run id is verified.
 
     Raises
     ------
-    InputError
-        The file is not a record, or was written by a newer schema.
+    OtherSchema
+        Written by a version of opera-bench whose records this one does not read.
+    DamagedRecord
+        A byte of it has changed, or it is the record of another run.
     """
+    content = read_regular(path)
+    version = _schema_version(content)
+    if version is None:
+        raise DamagedRecord(f"{path}: damaged, nothing tells its schema version; {_REMEDY}")
+    if version > SCHEMA_VERSION:
+        raise OtherSchema(
+            f"{path}: written by record schema {version}, this opera-bench reads schema {SCHEMA_VERSION}; "
+            "upgrade opera-bench to read it"
+        )
+    if version < SCHEMA_VERSION:
+        raise OtherSchema(
+            f"{path}: written by record schema {version}, whose records carry no checksum; "
+            "delete its directory and run the sweep again"
+        )
+    text = unseal(content)
+    if text is None:
+        raise DamagedRecord(f"{path}: damaged, its checksum is not that of its content; {_REMEDY}")
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a readable record (no UTF-8 text)") from error
-    try:
-        return Record.model_validate_json(text)
+        record = Record.model_validate_json(text)
     except ValidationError as error:
-        version = _schema_version(text)
-        if version is not None and version > SCHEMA_VERSION:
-            raise InputError(
-                f"{path}: written by record schema {version}, this opera-bench reads up to {SCHEMA_VERSION}; "
-                "upgrade opera-bench to read it"
-            ) from error
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(
-            f"{path}: not a readable record ({where}: {first['msg']}); without that file the run starts again"
-        ) from error
-
-
-def _schema_version(text: str) -> int | None:
-    import json
-
+        raise DamagedRecord(f"{path}: not a readable record ({where}: {first['msg']}); {_REMEDY}") from error
+    if record.run_id != path.parent.name:
+        raise DamagedRecord(f"{path}: the record of another run, {record.run_id}; {_REMEDY}")
     try:
-        version = json.loads(text).get("schema_version")
-    except (ValueError, AttributeError):
+        parents = [parent.run_id for parent in record.parents]
+        require_own_id(record.run_id, record.stage, record.config, parents, where=str(path))
+    except InputError as error:
+        raise DamagedRecord(f"{error}; {_REMEDY}") from error
+    return record
+
+
+def _schema_version(content: bytes) -> int | None:
+    """The version of a record of any schema: its first key here, wherever another schema may have it."""
+    found = _VERSION.match(content)
+    if found is not None:
+        return int(found[1])
+    try:
+        version = json.loads(content).get("schema_version")
+    except (ValueError, AttributeError, RecursionError):
         return None
-    return version if isinstance(version, int) else None
+    return version if type(version) is int else None

@@ -19,21 +19,36 @@ import fcntl
 import json
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard, cast
+
+import yaml
 
 from results import safe_yaml
+from results.errors import InputError
+from results.files import read_regular
+from results.identity import require_own_id
+from results.temporaries import open_locked
 
 HEARTBEAT_SECONDS = 10
 STALE_AFTER_SECONDS = 120
+MOST_EPOCHS = 1e9
+MOST_SECONDS = 1e12
+"""No attempt takes longer; an integer of 400 digits is no time, and no float either."""
 
 
 class RunState(StrEnum):
-    """The states every listing uses. ``PLANNED`` would run now; ``WAITING`` has unfinished parents."""
+    """The states every listing uses.
+
+    ``PLANNED`` would run now; ``WAITING`` has unfinished parents; ``DAMAGED`` has a record or a configuration that
+    can't be trusted, and counts as not done.
+    """
 
     PLANNED = "planned"
     WAITING = "waiting"
@@ -42,6 +57,7 @@ class RunState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+    DAMAGED = "damaged"
 
 
 _held: set[IO[str]] = set()
@@ -104,19 +120,58 @@ class RunDirectory:
         return self.path / "logs"
 
     def read_config(self) -> dict[str, Any]:
-        loaded = safe_yaml.load(self.config.read_text(encoding="utf-8"))
-        return loaded if isinstance(loaded, dict) else {}
+        """``{run_id, stage, parents, config}`` as planned.
+
+        Raises
+        ------
+        InputError
+            The file is no run's configuration, or its content is not that of this directory's run.
+        OSError
+            The file can't be read.
+        """
+        remedy = f"delete the directory {self.path} to compute the run again"
+        try:
+            loaded = safe_yaml.load(read_regular(self.config).decode("utf-8"))
+            run_id, stage, parents, config = (loaded[key] for key in ("run_id", "stage", "parents", "config"))
+        except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+            expected = "not a run's configuration (stage, config and parents are expected)"
+            raise InputError(f"{self.config}: {expected}; {remedy}") from error
+        try:
+            if run_id != self.run_id:
+                raise InputError(f"{self.config}: its run_id is {run_id}, its directory's name is {self.run_id}")
+            require_own_id(self.run_id, stage, config, parents, where=str(self.config))
+        except InputError as error:
+            raise InputError(f"{error}; {remedy}") from error
+        return cast("dict[str, Any]", loaded)
 
     def read_attempts(self) -> list[dict[str, Any]]:
-        return read_json_lines(self.attempts)
+        """The attempts in order, each with a ``host``, ``started_at`` and ``seconds_before``.
+
+        A damaged line is repaired: an attempt whose start can't be read started when the file was last written.
+        """
+        return [self._repaired(row) for row in read_json_lines(self.attempts)]
+
+    def _repaired(self, row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            start = datetime.fromisoformat(row["started_at"])
+            readable = start.tzinfo is not None
+        except (KeyError, TypeError, ValueError):
+            readable = False
+        if not readable:
+            row = {**row, "started_at": datetime.fromtimestamp(modified_at(self.attempts), UTC).isoformat()}
+        before = row.get("seconds_before")
+        is_seconds = isinstance(before, int | float) and 0 <= before < MOST_SECONDS
+        return {**row, "host": str(row.get("host")), "seconds_before": before if is_seconds else 0.0}
 
     def read_progress(self) -> list[dict[str, Any]]:
-        return read_json_lines(self.progress)
+        """The rows of the curves in order; a row whose epoch is no number is left out."""
+        return [row for row in read_json_lines(self.progress) if _is_epoch(row.get("epoch"))]
 
     def read_failure(self) -> dict[str, Any]:
+        """What ``failure.json`` says; empty where it is missing or damaged."""
         try:
-            loaded = json.loads(self.failure.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            loaded = json.loads(read_regular(self.failure))
+        except (OSError, ValueError, RecursionError):
             return {}
         return loaded if isinstance(loaded, dict) else {}
 
@@ -139,30 +194,29 @@ class RunDirectory:
             finally:
                 _held.discard(lock)
 
-    def state(self) -> RunState:
-        """The state the disk alone tells; parents and the scheduler are not asked.
+    def unrecorded_state(self) -> RunState:
+        """The state of a run without a record, as its directory tells it.
 
         A run whose last attempt started on this host is running exactly while it holds its lock. On another host
         the heartbeat decides: fresh is running, stale is unknown, since unknown is not dead.
         """
-        if self.record.exists():
-            return RunState.DONE
         if self.failure.exists():
-            return RunState.FAILED
+            # A full disk is nothing that the run did: the same command goes on.
+            return RunState.PLANNED if self.read_failure().get("interrupted") is True else RunState.FAILED
         if self.cancelled.exists():
             return RunState.CANCELLED
         attempts = self.read_attempts()
         if not attempts:
-            return RunState.PLANNED
+            return RunState.RUNNING if self.attempts.exists() and self.is_claimed() else RunState.PLANNED
         if attempts[-1].get("host") == socket.gethostname():
-            return RunState.RUNNING if self._is_claimed() else RunState.PLANNED
+            return RunState.RUNNING if self.is_claimed() else RunState.PLANNED
         return RunState.RUNNING if self._heartbeat_age_seconds() < STALE_AFTER_SECONDS else RunState.UNKNOWN
 
-    def _is_claimed(self) -> bool:
+    def is_claimed(self) -> bool:
         """Whether a process of this host holds the run. A shared lock asks, so that askers don't see each other."""
         try:
-            lock = (self.path / "lock").open("rb")
-        except FileNotFoundError:
+            lock = os.fdopen(os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        except OSError:
             return False
         with lock:
             try:
@@ -172,19 +226,42 @@ class RunDirectory:
             return False
 
     def _heartbeat_age_seconds(self) -> float:
-        newest = max((p.stat().st_mtime for p in (self.progress, self.attempts) if p.exists()), default=0.0)
-        return time.time() - newest
+        newest = max(modified_at(self.progress), modified_at(self.attempts))
+        return file_system_seconds(self.path) - newest
+
+
+def modified_at(path: Path) -> float:
+    """When a file was last written, in seconds by the file server's clock; 0 where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def file_system_seconds(directory: Path) -> float:
+    """Now, by the clock that dates the files in ``directory``; this host's clock where nothing can be written there.
+
+    The clock of a file server, or of the host that wrote a file, may differ from this host's by an hour.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that a reader sees the old file or the new one, whole, even across a power cut."""
+    """Write ``text`` so that a reader sees the old file or the new one, whole, even across a power cut.
+
+    The writer holds a lock on its temporary file, so that ``remove_temporaries`` spares it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with open_locked(temporary) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -193,6 +270,15 @@ def write_atomically(path: Path, text: str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def is_progress(row: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a row of ``progress.jsonl`` says how far the run is."""
+    return isinstance(row, dict) and _is_epoch(row.get("epoch")) and _is_epoch(row.get("total_epochs"))
+
+
+def _is_epoch(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < MOST_EPOCHS
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
@@ -208,14 +294,14 @@ def append_json_line(path: Path, row: dict[str, Any]) -> None:
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a JSON-lines file; a half-written last line is what a kill leaves, and is skipped."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        text = read_regular(path).decode("utf-8", "replace")
+    except OSError:
         return []
     rows = []
     for line in text.splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)

@@ -5,16 +5,18 @@ Knows nothing of what a job computes. Adding an executor is adding a module here
 """
 
 from slurm.errors import InputError
-from slurm.job import Executor, Handle, Job, JobState, OnChange
+from slurm.job import Charge, Executor, Handle, Job, JobState, OnChange, Told
 from slurm.lookup import executor_names, find_executor
 
 __all__ = [
+    "Charge",
     "Executor",
     "Handle",
     "InputError",
     "Job",
     "JobState",
     "OnChange",
+    "Told",
     "executor_names",
     "find_executor",
 ]

@@ -6,11 +6,11 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from slurm.errors import InputError
-from slurm.job import Handle, Job, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange, Told
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -94,6 +94,15 @@ class JobGraph:
                 if lost is not None:
                     self.change(self._handles[job_id], lost.state, f"parent {lost.job.id} {lost.state}")
                     settled = True
+
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What is known of the last jobs with these ids."""
+        known = {job_id: (number, self._handles[job_id]) for number, job_id in enumerate(self._handles)}
+        return {
+            job_id: Told(handle.state, handle.reason, submission=number)
+            for job_id, (number, handle) in known.items()
+            if job_id in ids
+        }
 
     def change(self, handle: Handle, state: JobState, reason: str | None = None) -> None:
         """Set a job's state and tell whoever watches."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from slurm._call import call, describe
+from slurm._group import group_hidden
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange, Told
 
 
 class InlineExecutor:
@@ -19,10 +20,17 @@ class InlineExecutor:
 
     What a job writes to ``sys.stdout`` and ``sys.stderr`` goes to the terminal and to its log. What bypasses them
     (output of C code and of subprocesses) reaches the terminal alone; the local executor catches that too.
+
+    Parameters
+    ----------
+    is_one_of_several
+        This process computes a job together with others, as torchrun starts them. Else jobs don't see variables such as
+        ``RANK`` and ``MASTER_PORT``, which a shell may hold for another program.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_one_of_several: bool = False) -> None:
         self._graph = JobGraph()
+        self._surroundings = contextlib.nullcontext if is_one_of_several else group_hidden
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         """Accept jobs; none starts before ``wait``. See ``slurm.job.Executor``."""
@@ -33,6 +41,10 @@ class InlineExecutor:
         with self._graph.watched(handles, on_change):
             while not all_final(handles) and (handle := self._graph.next_ready()) is not None:
                 self._run(handle)
+
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        return self._graph.states(ids)
 
     def cancel(self, handles: Sequence[Handle]) -> None:
         """Drop what waits. A job that runs can't be ended from within its own process: it runs on, its end is void."""
@@ -47,7 +59,7 @@ class InlineExecutor:
             return
         state, reason = JobState.DONE, None
         try:
-            with _logged_to(handle.job.log_path):
+            with _logged_to(handle.job.log_path), self._surroundings():
                 call(handle.job.function, encode_arguments(handle.job))
         except KeyboardInterrupt:
             self._graph.change(handle, JobState.CANCELLED, "interrupted")

@@ -7,7 +7,7 @@ arguments, so that the same job can run in this process, in a child, or on anoth
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +71,50 @@ class Handle:
     details: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Charge:
+    """Hours that accounting charged for jobs that have ended: of GPUs, or of processors if the jobs had no GPUs.
+
+    ``numbers`` are the executor's own ids of these jobs.
+    """
+
+    hours: float
+    is_of_gpus: bool
+    numbers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an executor says of the last job that was submitted under an id.
+
+    Parameters
+    ----------
+    reason
+        Why the job waits, failed or is unknown, in the executor's words.
+    number
+        The executor's own id of the job.
+    asked_at
+        When the executor was asked, in seconds, by the clock of the file system that holds the executor's folder.
+    submission
+        Counts submissions: of two jobs, the one that was submitted later has the larger number.
+    had_failed
+        The job did not succeed once, and is back in the queue.
+    is_forgotten
+        The executor took the job and has no account of it any more.
+    charge
+        For all jobs that were submitted under the id; None while one has not ended or accounting has no answer.
+    """
+
+    state: JobState
+    reason: str | None = None
+    number: str | None = None
+    asked_at: float = 0.0
+    submission: int = 0
+    had_failed: bool = False
+    is_forgotten: bool = False
+    charge: Charge | None = None
+
+
 OnChange = Callable[[Handle], None]
 """Called in the submitting process and thread, during ``wait``, each time a handle's state changes."""
 
@@ -96,6 +140,10 @@ class Executor(Protocol):
 
         What had not started then stays waiting. ``on_change`` hears of every job of this executor.
         """
+        ...
+
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What this executor knows of the last jobs with these ids, whoever submitted them; others are left out."""
         ...
 
     def cancel(self, handles: Sequence[Handle]) -> None:

@@ -7,17 +7,18 @@ import importlib.util
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 
 from slurm._child import Order
 from slurm._forkserver import ServerSettings, start_child
+from slurm._group import without_group
 from slurm._interrupts import Interrupts
 from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange, Told
 
 GRACE_SECONDS = 5.0
 """How long a job that is told to end (SIGTERM) may take before it is killed."""
@@ -40,7 +41,8 @@ class LocalExecutor:
 
     Jobs start during ``wait``; as soon as one ends, the next ready one starts, in the order of submission. Whatever a
     job started ends with it. If the submitting process dies, even by kill -9, so do its jobs. A job runs in the
-    submitting process's working directory, environment and ``sys.path`` as they are when it starts.
+    submitting process's working directory, environment and ``sys.path`` as they are when it starts, but for variables
+    such as ``RANK`` and ``MASTER_PORT``, which would have it join a group of processes that it is no part of.
 
     Parameters
     ----------
@@ -95,6 +97,10 @@ class LocalExecutor:
                 self._end(list(self._children), "interrupted")
                 raise
 
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        return self._graph.states(ids)
+
     def cancel(self, handles: Sequence[Handle]) -> None:
         """Drop what waits; end what runs: SIGTERM, a grace period, SIGKILL."""
         for handle in handles:
@@ -107,7 +113,7 @@ class LocalExecutor:
     def _start_ready(self) -> None:
         while len(self._children) < self._workers and (handle := self._graph.next_ready()) is not None:
             job = handle.job
-            environment = {**os.environ, **dict(self._settings.variables)}
+            environment = {**without_group(os.environ), **dict(self._settings.variables)}
             process, connection = start_child(self._settings)
             child = _Child(handle, process, connection)
             self._children.append(child)
@@ -179,8 +185,9 @@ def _outcome(child: _Child) -> tuple[JobState, str | None]:
 def _describe_exit(code: int) -> str:
     if code >= 0:
         return f"ended with exit status {code}"
+    cause = ", perhaps out of memory" if -code == signal.SIGKILL else ""
     try:
-        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+        return f"killed by signal {-code} ({signal.Signals(-code).name}){cause}"
     except ValueError:
         return f"killed by signal {-code}"
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from slurm.errors import InputError
 from slurm.graph import check_jobs, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange, Told
 from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs
 from slurm.scheduler.grouping import group_jobs, with_parents
 from slurm.scheduler.ledger import Ledger
@@ -19,21 +19,12 @@ from slurm.scheduler.limits import read_limits
 from slurm.scheduler.profile import ClusterProfile, Resources
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.script import Batch, script_text
-from slurm.scheduler.snapshot import take_snapshot
+from slurm.scheduler.snapshot import SNAPSHOTS, take_snapshot
 from slurm.scheduler.submission import NoRoomError, element_numbers, settle_intents, submit_batch
 from slurm.scheduler.task import Task
+from slurm.scheduler.told import STATES, read_states
 
 SECONDS_BETWEEN_LOOKS = 10.0
-_STATES = {
-    Standing.PENDING: JobState.WAITING,
-    Standing.RUNNING: JobState.RUNNING,
-    Standing.SUCCEEDED: JobState.DONE,
-    Standing.FAILED: JobState.FAILED,
-    Standing.NEVER: JobState.FAILED,
-    Standing.CANCELLED: JobState.CANCELLED,
-    Standing.GONE: JobState.UNKNOWN,
-    Standing.SILENT: JobState.UNKNOWN,
-}
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ class SlurmExecutor:
             cancel_jobs([views[i] for i in handles if i in views and views[i].standing is Standing.NEVER])
             fit = with_parents([job for job in jobs if job.id not in held], held)
             for job_id in handles.keys() - held.keys() - {job.id for job in fit}:
-                handles[job_id].reason = "held back: they wait for runs that SLURM has not"
+                handles[job_id].reason = "not submitted: their parent runs were not submitted either"
             self._submit_new(fit, handles, held)
         return list(handles.values())
 
@@ -160,6 +151,10 @@ class SlurmExecutor:
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What SLURM says of the jobs with these ids. See ``slurm.job.Executor``."""
+        return {job_id: each for job_id, each in read_states(self._folder).items() if job_id in ids}
+
     def cancel(self, handles: Sequence[Handle]) -> None:
         """``scancel`` what the scheduler holds of these; their descendants can then never start, and go too."""
         views = self._queue.views(fresh=True)
@@ -170,7 +165,7 @@ class SlurmExecutor:
 
     @property
     def _code_home(self) -> Path:
-        return self._folder / "code" / "snapshot"
+        return self._folder / SNAPSHOTS / "snapshot"
 
     def _resources(self, job: Job) -> Resources:
         return self._profile.resources(job.stage)
@@ -181,7 +176,7 @@ class SlurmExecutor:
         limits = read_limits(self._profile)
         most = limits.submitted_jobs
         room = len(jobs) if most is None else max(most - (active_jobs() or 0), 0)
-        code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / "code")
+        code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / SNAPSHOTS)
         known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
         for group, parents, resources in group_jobs(jobs, self._resources, limits.array_size):
             fitting = group[:room]
@@ -219,6 +214,6 @@ class SlurmExecutor:
 
 
 def _show(handle: Handle, view: View) -> None:
-    handle.state, handle.reason = _STATES[view.standing], view.detail or None
+    handle.state, handle.reason = STATES[view.standing], view.detail or None
     if view.slurm_id:
         handle.details["slurm_job_id"] = view.slurm_id

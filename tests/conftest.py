@@ -1,14 +1,14 @@
-"""What every test relies on, and how two processes share the tests."""
+"""What every test relies on, and the order in which processes share the tests."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
-if TYPE_CHECKING:
-    from xdist.scheduler import LoadFileScheduling
+from bench.cli import main
 
 CLUSTER = "tests/cluster/"
 
@@ -18,21 +18,30 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the cluster come first: they take longest, and all but them can be shared out."""
+    """The tests of the cluster come first: they take longest, and mostly wait, while another process computes."""
     items.sort(key=lambda item: not item.nodeid.startswith(CLUSTER))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """What ``--dist loadfile`` keeps in one process: a file's tests, which share fixtures, and all of the cluster's.
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
 
-    There is one cluster, and its tests mostly wait for it: in two processes they would wait for each other too. A mark
-    ``xdist_group`` would say so as well, but xdist 3.8 loses it under pytest 9.
-    """
-    from xdist.scheduler import LoadFileScheduling
+    status: int
+    out: str
+    err: str
 
-    class OneCluster(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return CLUSTER if nodeid.startswith(CLUSTER) else super()._split_scope(nodeid)
 
-    return OneCluster(config, log) if config.getvalue("dist") == "loadfile" else None
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """``opera-bench`` in this process."""
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr("sys.argv", ["opera-bench", *map(str, arguments)])
+        capsys.readouterr()
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Ended(status, *capsys.readouterr())
+
+    return call

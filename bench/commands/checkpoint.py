@@ -20,6 +20,10 @@ PathArgument = Annotated[
 FromOption = Annotated[
     str, typer.Option("--from", metavar="FORMAT", help="auto, opera_bench, moco_v3, opera, timm, torchvision, …")
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(metavar="SET", help="ema, raw, or a set's name, of a file that has several sets of weights."),
+]
 
 
 @app.callback()
@@ -31,21 +35,27 @@ def checkpoint() -> None:
 def inspect(
     path: PathArgument,
     from_: FromOption = "auto",
+    weights: WeightsOption = None,
     keys: Annotated[bool, typer.Option("--keys", help="Also every tensor: name, shape, type.")] = False,
 ) -> None:
     """Print what a checkpoint is: backbone, attention heads, role, hash, sizes.
 
     A file that can't be trusted or is not recognised is refused.
     """
+    from bench.errors import InputError
     from pretrain.foreign.parts.own import is_ours
+    from pretrain.foreign.parts.printable import printable
 
     ours = from_ == "opera_bench" or (from_ == "auto" and is_ours(path))
-    facts, state = _our_facts(path) if ours else _facts(path, from_)
+    if ours and weights is not None:
+        raise InputError(f"--weights {weights}: a checkpoint of ours has one set of weights; leave the option out")
+    facts, state = _our_facts(path) if ours else _facts(path, from_, weights)
     for name, value in (facts | _sizes(state)).items():
-        print(f"{name}: {value}")
+        for line in value if isinstance(value, tuple) else (value,):
+            print(f"{name}: {printable(line)}")
     if keys:
         for name, tensor in state.items():
-            print(f"{name}: {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")
+            print(f"{printable(name)}: {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")
 
 
 @app.command()
@@ -59,6 +69,7 @@ def convert(
     ],
     out: Annotated[Path, typer.Option(metavar="PATH", help="A file or folder that does not exist yet.")],
     from_: FromOption = "auto",
+    weights: WeightsOption = None,
 ) -> None:
     """Write a checkpoint in another format, whole or not at all.
 
@@ -67,17 +78,20 @@ def convert(
     from bench.errors import InputError
     from pretrain.foreign.lookup import writable_format_names
     from pretrain.foreign.parts.conversion import OURS, read_checkpoint, write_checkpoint
+    from pretrain.foreign.parts.printable import printable
     from pretrain.foreign.parts.writing import refuse_existing
     from pretrain.plugins import suggest
 
     if to not in (known := (OURS, *writable_format_names())):
         raise InputError(f"--to {to}: no format that is written here; {suggest(to, known)}")
     refuse_existing(out)
-    found = read_checkpoint(path, from_)
+    found = read_checkpoint(path, from_, weights)
     usage = write_checkpoint(found, to, out)
     print(f"{out}: {found.header.backbone}, {len(found.backbone)} tensors, from {found.format} to {to}")
+    for note in found.notes:
+        print(note)
     if found.left_out:
-        print(f"left out: {', '.join(found.left_out)}")
+        print(f"left out: {', '.join(map(printable, found.left_out))}")
     print(f"load it with: {usage}")
 
 
@@ -91,13 +105,13 @@ def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
     return {"format": OURS, **header.model_dump(mode="json"), "bytes": f"{size:,}"}, state
 
 
-def _facts(path: Path, format_name: str) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+def _facts(path: Path, format_name: str, weights: str | None) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
     """What a foreign file says and what its shapes tell, and its tensors as they are named in it."""
     from pretrain.foreign.lookup import recognise
     from pretrain.foreign.parts.conversion import import_file
     from pretrain.foreign.parts.reading import read_foreign
 
-    file = read_foreign(path)
+    file = read_foreign(path, weights)
     found = import_file(file, format_name)
     header, method = found.header.model_dump(mode="json"), found.method
     told = ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs")
@@ -108,7 +122,11 @@ def _facts(path: Path, format_name: str) -> tuple[dict[str, Any], Mapping[str, T
     }
     if method is not None:
         facts["method_options"] = ", ".join(f"{key} {value}" for key, value in method.options.items())
-    return facts | {"left_out": ", ".join(found.left_out) or "nothing", "sha256": header["sha256"]}, file.state
+    sets = file.choice.sets
+    facts |= {"left_out": ", ".join(found.left_out) or "nothing", "sha256": header["sha256"]}
+    if len(sets) > 1:
+        facts["weights"] = tuple(f"{each}{' (read)' if each is file.choice.read else ''}" for each in sets)
+    return facts | {"note": found.notes}, file.state
 
 
 def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -26,14 +26,14 @@ def compare(
 
     from bench.outputs import warn
     from bench.plan import plan_sweep
-    from bench.scheduled import load_with_scheduler
+    from bench.states import load_with_executors
     from bench.sweep import load_sweep
     from results.compare import compare as compare_variants
     from results.compare import render_comparison, variants
     from results.frame import to_frame
 
     ids = None if sweep is None else plan_sweep(load_sweep(sweep, tuple(set_ or ()), tiny=tiny)).run_ids
-    store = load_with_scheduler(runs, ids)
+    store = load_with_executors(runs, ids)
     warn(store.problems)
     frame = to_frame(store.runs)
     output_format = format_ or ("terminal" if sys.stdout.isatty() else "md")

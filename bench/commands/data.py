@@ -24,7 +24,8 @@ def list_() -> None:
     from rich.table import Table
 
     from bench.listing import wide_console
-    from pretrain.datasets.lookup import describe_datasets
+    from pretrain.datasets.lookup import KIND, OFFERS, PACKAGE, describe_datasets
+    from pretrain.plugins import refused_plugins
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("dataset", "title", "classes", "images", "where"):
@@ -34,6 +35,8 @@ def list_() -> None:
         where = "needs a directory" if info.needs_root else "comes with a package"
         table.add_row(info.name, info.title, str(info.num_classes), sizes, where)
     wide_console().print(table)
+    for sentence in refused_plugins(PACKAGE, KIND, OFFERS):
+        print(sentence)
 
 
 @app.command()
@@ -46,7 +49,10 @@ def prepare(name: NameArgument, root: RootArgument = None) -> None:
 @app.command()
 def check(name: NameArgument, root: RootArgument = None) -> None:
     """Verify a dataset; every problem is a line, and exit status 1."""
-    problems = _dataset(name, root).check(root)
+    from bench.preflight import check_data
+
+    _dataset(name, root)
+    problems = check_data(name, root)
     for problem in problems:
         print(problem)
     if problems:

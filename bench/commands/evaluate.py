@@ -43,7 +43,10 @@ def evaluate(
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} is not done: opera-bench status")
     subject = subject_of(planned["config"])
     if plan_subject(subject).run_id != run.run_id:
-        raise InputError(f"--checkpoint {checkpoint}: {run.config} does not belong to the run it lies in")
+        raise InputError(
+            f"--checkpoint {checkpoint}: {run.run_id} was planned by another version of opera-bench or of a plugin; "
+            "pretrain again to judge it"
+        )
     options = split_assignments(set_ or ())
     if dataset is not None:
         options["dataset"] = dataset

@@ -23,13 +23,18 @@ def figures(
 ) -> None:
     """Write figures, each with its numbers as CSV."""
     from bench.outputs import select_runs, warn, write_figures
-    from bench.scheduled import load_with_scheduler
+    from bench.states import load_with_executors
     from results.figures import figure_names, find_figure
 
     for name in names or ():
         find_figure(name)
     chosen = select_runs(sweep, tuple(set_ or ()), tiny=tiny)
-    store = load_with_scheduler(runs, chosen.run_ids)
+    asked = names or chosen.figures
+    store = load_with_executors(runs, chosen.run_ids)
     warn(store.problems)
-    for path in write_figures(names or chosen.figures or figure_names(), store, out, (format_,)):
+    written = write_figures(asked or figure_names(), store, out, (format_,))
+    for path in written:
         print(path)
+    made = {path.stem for path in written}
+    if not made or any(name not in made for name in asked):
+        raise typer.Exit(1)  # the notes say which could not be made, and why

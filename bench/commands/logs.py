@@ -64,18 +64,19 @@ def logs(
 
 def _end_of(run: RunDirectory, runs: Path) -> str | None:
     """How a run ended, or why it won't begin; None while it may still say something."""
-    from bench.scheduled import load_with_scheduler, scheduler_views
+    from bench.states import ask_executors
     from results.runs import RunState
-    from slurm.scheduler.commands import Standing
+    from results.state import standing
+    from results.store import load_runs, look_at
 
-    if run.record.exists():
-        return RunState.DONE.value
-    found = load_with_scheduler(runs, [run.run_id]).runs
-    state, reason = (found[0].state, found[0].reason) if found else (run.state(), None)
+    told = ask_executors(runs)
+    found = load_runs(runs, [run.run_id], told).runs
+    # A run whose config.yaml is damaged is not among those found.
+    shown = found[0] if found else standing({run.run_id: look_at(run, ())}, told)[run.run_id]
+    state, reason = shown.state, shown.reason
     if state is RunState.UNKNOWN:
         # A scheduler that is silent now may know more later; one that has forgotten the job will not.
-        view = scheduler_views(runs).get(run.run_id)
-        is_over = view is not None and view.standing is Standing.GONE
+        is_over = run.run_id in told and told[run.run_id].is_forgotten
     else:
-        is_over = state in (RunState.FAILED, RunState.CANCELLED)
+        is_over = state in (RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED)
     return (f"{state.value}: {reason}" if reason else state.value) if is_over else None

@@ -27,7 +27,7 @@ def plan(
     from bench.cluster import choose_profile
     from bench.cost import read_costs
     from bench.estimates import read_estimates
-    from bench.launch import build_jobs, find_launch_executor, missing_software, select
+    from bench.launch import ask_software, build_jobs, find_launch_executor, select
     from bench.launch_options import Launch
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
     from bench.plan import plan_sweep
@@ -35,10 +35,13 @@ def plan(
     from bench.sharing import summary
     from bench.states import statuses
     from bench.sweep import load_sweep
+    from evaluators.parts.availability import recall_availability
 
     check_format(format_, PLAN_FORMATS)
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     planned = plan_sweep(checked)
+    for note in planned.notes:
+        print(note, file=sys.stderr)
     found = statuses(planned.runs, runs)
     if format_ == "sbatch":
         launch = Launch(runs, "slurm", profile=choose_profile(checked, cluster), label=checked.name)
@@ -59,7 +62,8 @@ def plan(
     start = spelt(sweep, runs, tiny=tiny, overrides=set_)
     if profile is not None:
         start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")
-    for line in missing_software(planned.runs, profile):
-        print(f"can't run here yet: {line}", file=sys.stderr)
+    for stage, answer in ask_software(planned.runs, profile, recall_availability).items():
+        what = "not checked" if answer.can_run is None else "can't run here yet"
+        print(f"{what}: {stage}: {answer.reason}", file=sys.stderr)
     would_start = select(found, on_cluster=profile is not None)
     print(f"{len(planned.runs)} runs, {len(would_start)} would start: opera-bench run {start}")

@@ -20,11 +20,11 @@ def report(
     """Write one HTML page: progress, tables, figures, provenance."""
     from bench.outputs import warn, write_report_page
     from bench.plan import plan_sweep
-    from bench.scheduled import load_with_scheduler
+    from bench.states import load_with_executors
     from bench.sweep import load_sweep
 
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
-    store = load_with_scheduler(runs, None if checked is None else plan_sweep(checked).run_ids)
+    store = load_with_executors(runs, None if checked is None else plan_sweep(checked).run_ids)
     warn(store.problems)
     write_report_page(checked, store, out)
     print(out)

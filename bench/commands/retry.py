@@ -25,7 +25,8 @@ from bench.commands.options import (
 def retry(
     sweep: SweepArgument,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Only failed runs, not cancelled ones or ones lost on another host.")
+        bool,
+        typer.Option("--failed", help="Only failed and damaged runs, not cancelled ones or ones lost on another host."),
     ] = False,
     executor: ExecutorOption = "local",
     cluster: ClusterOption = None,
@@ -37,7 +38,7 @@ def retry(
     compute: ComputeOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Start a sweep's failed runs again.
+    """Start a sweep's failed and damaged runs again.
 
     Cancelled runs and runs lost on another host start again too, and whatever else the sweep still needs.
     """
@@ -46,7 +47,9 @@ def retry(
     from bench.sweep import load_sweep
     from results.runs import RunState
 
-    again = {RunState.FAILED} if failed else {RunState.FAILED, RunState.CANCELLED, RunState.UNKNOWN}
+    again = {RunState.FAILED, RunState.DAMAGED}
+    if not failed:
+        again |= {RunState.CANCELLED, RunState.UNKNOWN}
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))
     command = spelt(sweep, runs, tiny=tiny, overrides=set_)

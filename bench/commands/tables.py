@@ -31,23 +31,29 @@ def tables(
     from results.tables import build_table, paper_table
 
     chosen = select_runs(sweep, tuple(set_ or ()), tiny=tiny)
+    empty: list[str] = []
     if paper:
         built = [paper_table(name) for name in names or published_table_names()]
     else:
-        from bench.scheduled import told_by_scheduler
+        from bench.states import ask_executors
         from results.index import load_rows
         from results.tables import RunRows
 
-        rows, problems = load_rows(runs, chosen.run_ids)
+        rows, problems = load_rows(runs, chosen.run_ids, told=ask_executors(runs))
         warn(problems)
-        made_ready = RunRows(told_by_scheduler(rows, runs))
-        built = [build_table(name, made_ready) for name in names or chosen.tables or table_names()]
+        made_ready = RunRows(rows)
+        asked = names or chosen.tables
+        built = [build_table(name, made_ready) for name in asked or table_names()]
+        empty = [table.id for table in built if asked and not table.has_runs]
     if out is not None:
         for path in write_tables(built, out, (format_ or "md",)):
             print(path)
-        return
-    for table in built:
-        if format_ is None:
-            print_table(table)
-        else:
-            print(render_table(table, format_), end="")
+    else:
+        for table in built:
+            if format_ is None:
+                print_table(table)
+            else:
+                print(render_table(table, format_), end="")
+    if empty:
+        warn(f"table {name}: no run in {runs} belongs to it" for name in empty)
+        raise typer.Exit(1)

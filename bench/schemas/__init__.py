@@ -78,6 +78,7 @@ def _import() -> dict[str, Any]:
             "checkpoint": {"type": "string"},
             "format": {"enum": list(plugin_names("pretrain.foreign"))},
             "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "weights": {"type": "string"},
             "as": {"type": "object"},
         },
     }

@@ -145,7 +145,7 @@ def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
     }
 
 
-def detect(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+def detect(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
     """Train and test; see ``evaluators.detection.evaluate``."""
     from evaluators.dense.run import run
 
@@ -156,5 +156,5 @@ def detect(checkpoint: Path, config: Config, context: Context) -> dict[str, floa
         context=context,
         library_config=lambda header, place: library_config(config, header, place),
     )
-    # The library leaves the numbers out where not one box was predicted, which is an AP of 0.
-    return {ours: round(100 * float(done.get(theirs, 0.0)), 4) for ours, theirs in METRICS.items()}
+    # −1 is the library's AP where there is no object to find.
+    return {ours: None if done[name] < 0 else round(100 * float(done[name]), 4) for ours, name in METRICS.items()}

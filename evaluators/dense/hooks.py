@@ -1,4 +1,4 @@
-"""What this suite watches while OpenMMLab's runner trains and tests."""
+"""Hooks for OpenMMLab's runner: report curves, stop when asked, keep examples for the contact sheet."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ class ReportHook(Hook):
 class StopHook(Hook):
     """Ends training and test when the run is asked to stop.
 
-    Iterations are continued where they were. A training by epochs, which the library can continue between two of them
-    only, goes on from the end of the epoch before.
+    Iteration-based training resumes exactly. Epoch-based training resumes from the last finished epoch.
 
     Parameters
     ----------

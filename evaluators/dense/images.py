@@ -1,4 +1,4 @@
-"""What a run reads: looked for before anything is trained, and named where it can't be read later."""
+"""Checks that a split's files exist before training, and names the file when a sample can't be loaded later."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def require_images(runner: Any, split: str) -> None:
         if path.parent not in present:
             present[path.parent] = {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
         if path.name not in present[path.parent]:
-            raise InputError(f"{source}: names {path}, which is missing")
+            raise InputError(f"{source}: lists image {path}, but the file does not exist")
         annotated = annotated or bool(info.get("instances", True))  # a mask is not looked into
     if not annotated:
         raise _without_classes(source)

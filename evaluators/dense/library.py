@@ -1,4 +1,4 @@
-"""OpenMMLab's libraries: whether they are there, which ones, and their own configuration files. Imports none of them.
+"""OpenMMLab's libraries: whether they can be imported, their versions, and their own configuration files.
 
 Two lines of distributions carry the same import names. OpenMMLab's own ended in 2024 (``mmsegmentation``,
 ``mmdet``); the maintained one is called ``onedl-…``. Either will do, so imports are looked for and not names.
@@ -6,7 +6,9 @@ Two lines of distributions carry the same import names. OpenMMLab's own ended in
 
 from __future__ import annotations
 
-from importlib.machinery import ModuleSpec
+import contextlib
+import importlib
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,17 +19,18 @@ from pretrain.errors import InputError
 Library = Literal["mmseg", "mmdet"]
 
 TITLES: dict[Library, str] = {"mmseg": "MMSegmentation", "mmdet": "MMDetection"}
-_DISTRIBUTIONS = {
+_DISTRIBUTIONS: dict[str, tuple[str, ...]] = {
     "mmengine": ("onedl-mmengine", "mmengine"),
     "mmcv": ("onedl-mmcv", "mmcv", "mmcv-lite"),
     "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
     "mmdet": ("onedl-mmdetection", "mmdet"),
 }
+MODULES = tuple(_DISTRIBUTIONS)
 _ALSO_NEEDED: dict[Library, tuple[str, ...]] = {"mmseg": (), "mmdet": ("pycocotools",)}
 
 
-def why_unavailable(library: Library) -> str | None:
-    """One sentence on what to install, or None where everything is there."""
+def what_is_missing(library: Library) -> str | None:
+    """One sentence on what to install, or None if every module can be found; imports nothing."""
     missing = [name for name in ("mmengine", "mmcv", library, *_ALSO_NEEDED[library]) if _spec(name) is None]
     if not missing:
         return None
@@ -37,6 +40,49 @@ def why_unavailable(library: Library) -> str | None:
     )
 
 
+def why_unavailable(library: Library) -> str | None:
+    """One sentence on what is missing or can't be imported, or None; imports the library as a run does."""
+    if missing := what_is_missing(library):
+        return missing
+    try:
+        register(library)
+    except BaseException as error:  # an incompatible library asserts, and some end the process
+        reason = " ".join(str(error).split())
+        return (
+            f"{TITLES[library]} is installed but can't be imported in this Python ({type(error).__name__}: {reason}); "
+            f"installed: {', '.join(f'{name} {number}' for name, number in versions().items())}; "
+            "versions that fit each other: pip install 'opera-bench[dense]'"
+        )
+    return None
+
+
+def register(library: Library) -> Literal["compiled", "torchvision"]:
+    """Import a library's parts and this suite's, so that configurations can name them; says whose operators are used.
+
+    Raises
+    ------
+    Exception
+        Whatever a library raises that does not fit the others.
+    """
+    from evaluators.dense.operators import ensure_operators
+
+    operators = ensure_operators()
+    for package in ("datasets", "evaluation", "models", "structures", "engine"):
+        importlib.import_module(f"{library}.{package}")
+    importlib.import_module("evaluators.dense.backbone")
+    importlib.import_module(f"evaluators.dense.{library}_parts")
+    return operators
+
+
+def has_compiled_operators() -> bool | None:
+    """Whether mmcv comes with ``mmcv._ext``; None if there is no mmcv. Imports nothing."""
+    spec = _spec("mmcv")
+    if spec is None:
+        return None
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return any((folder / f"_ext{suffix}").is_file() for folder in folders for suffix in EXTENSION_SUFFIXES)
+
+
 def require(library: Library) -> None:
     """
     Raises
@@ -44,21 +90,21 @@ def require(library: Library) -> None:
     InputError
         Not installed; the message says what to install.
     """
-    if reason := why_unavailable(library):
+    if reason := what_is_missing(library):
         raise InputError(reason)
 
 
 def versions() -> dict[str, str]:
     """Distribution → version of what is installed under the import names, e.g. ``{"onedl-mmcv": "2.3.6"}``."""
-    found = {}
-    for candidates in _DISTRIBUTIONS.values():
-        for name in candidates:
-            try:
-                found[name] = version(name)
-            except PackageNotFoundError:
-                continue
-            break
-    return found
+    return dict(found for found in map(distribution, _DISTRIBUTIONS) if found is not None)
+
+
+def distribution(module: str) -> tuple[str, str] | None:
+    """Name and version of the distribution that has an import name of OpenMMLab's; None if none is installed."""
+    for name in _DISTRIBUTIONS[module]:
+        with contextlib.suppress(PackageNotFoundError):
+            return name, version(name)
+    return None
 
 
 def config_file(library: Library, name: str) -> Path:

@@ -50,12 +50,24 @@ class OrderedCocoDataset(CocoDataset):
 
 @METRICS.register_module()
 class ClassAP(CocoMetric):
-    """The library's metric, with what it computes for each class in ``per_class`` instead of among the others."""
+    """The library's metric, with what it computes for each class in ``per_class`` instead of among the others.
+
+    An annotation without ``iscrowd`` is an object and no crowd. Where not one box was predicted, the library gives no
+    number; here every AP is then 0, or −1 (not defined) where there is no object.
+    """
 
     metrics: list[str]
     per_class: dict[str, dict[str, float | None]]
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self._coco_api is not None:
+            for annotation in self._coco_api.dataset["annotations"]:
+                annotation.setdefault("iscrowd", 0)
+
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:
+        objects = [a["category_id"] for a in self._coco_api.dataset["annotations"] if not a["iscrowd"]]
+        names_found = {self._coco_api.cats[category]["name"] for category in objects}
         self.per_class = {name: {} for name in self.dataset_meta["classes"]}
         computed: dict[str, float] = {}
         # One kind at a time: the library names the classes' values the same for boxes and masks.
@@ -63,10 +75,11 @@ class ClassAP(CocoMetric):
         for kind in kinds:
             self.metrics = [kind]
             values: dict[str, float] = super().compute_metrics(results)
+            for suffix in ("", "_50", "_75"):
+                values.setdefault(f"{kind}_mAP{suffix}", 0.0 if names_found else -1.0)
             for name in self.per_class:
-                share = values.pop(f"{name}_precision", None)
-                is_judged = share is not None and not math.isnan(share)
-                self.per_class[name][_WORDS[kind]] = round(100 * float(share or 0), 2) if is_judged else None
+                share = values.pop(f"{name}_precision", 0.0 if name in names_found else math.nan)
+                self.per_class[name][_WORDS[kind]] = None if math.isnan(share) else round(100 * float(share), 2)
             computed.update(values)
         self.metrics = kinds
         return computed

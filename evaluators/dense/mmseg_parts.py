@@ -26,9 +26,10 @@ class RequireKnownLabels(BaseTransform):
         wrong = labels[(labels >= self.num_classes) & (labels != IGNORED)]
         if wrong.size:
             # The library took 1 from every value on disk.
+            value = int(wrong.flat[0]) + 1
             raise InputError(
-                f"{results['seg_map_path']}: holds value {int(wrong.flat[0]) + 1}; allowed: 0 for unlabelled pixels "
-                f"and 1…{self.num_classes}"
+                f"{results['seg_map_path']}: contains the value {value}; allowed: 0 for unlabelled pixels, "
+                f"1 to {self.num_classes} for the classes"
             )
         return results
 

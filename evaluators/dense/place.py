@@ -1,4 +1,4 @@
-"""Where a dense evaluation runs, and its configuration as text. None of the former changes what is computed."""
+"""Machine-dependent settings (paths, workers, processes), kept out of the text of the configuration that is hashed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Place:
-    """What a configuration says about a machine; the defaults are those of the text that is kept and hashed.
+    """Paths and sizes of one machine. The defaults stand in the text of the configuration that is kept and hashed.
 
     Parameters
     ----------

@@ -12,8 +12,7 @@ import torch
 
 from evaluators.dense.checkpoints import latest_checkpoint
 from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
-from evaluators.dense.library import TITLES, Library, versions
-from evaluators.dense.operators import ensure_operators
+from evaluators.dense.library import TITLES, Library, register, versions
 from evaluators.dense.place import Place, config_text
 from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
@@ -56,8 +55,7 @@ def run(
     with process_group(device):
         files = open_any_split(config.dataset, context.data_root, "train")
         assert isinstance(files, AnnotatedFiles)
-        operators = ensure_operators()
-        _register(library)
+        operators = register(library)
         place = Place(
             data_root=str(files.directory),
             checkpoint=str(checkpoint.absolute()),
@@ -140,16 +138,6 @@ def _use_device(device: torch.device) -> None:
     from mmengine.device import utils
 
     utils.DEVICE = "cpu"
-
-
-def _register(library: Library) -> None:
-    """Import a library's parts and this suite's, so that configurations can name them."""
-    import importlib
-
-    for package in ("datasets", "evaluation", "models", "structures", "engine"):
-        importlib.import_module(f"{library}.{package}")
-    importlib.import_module("evaluators.dense.backbone")
-    importlib.import_module(f"evaluators.dense.{library}_parts")
 
 
 def _facts(library: Library, operators: str, config: Any, header: CheckpointHeader) -> dict[str, Any]:

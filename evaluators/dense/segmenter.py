@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,7 +173,7 @@ def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
     }
 
 
-def segment(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
+def segment(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
     """Train and test; see ``evaluators.segmentation.evaluate``."""
     from evaluators.dense.run import run
 
@@ -183,4 +184,6 @@ def segment(checkpoint: Path, config: Config, context: Context) -> dict[str, flo
         context=context,
         library_config=lambda header, place: library_config(config, header, place),
     )
-    return {name: float(done[name]) for name in ("mIoU", "mAcc", "aAcc")}
+    values = {name: float(done[name]) for name in ("mIoU", "mAcc", "aAcc")}
+    # NaN is the library's mean over no class.
+    return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from evaluators.interface import EvaluatorConfig
-from pretrain.config import Integer, Probability, Strict
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Probability, Strict
 from pretrain.views.config import MixupConfig, TrainAugmentationConfig
 
 
@@ -36,8 +36,8 @@ class FinetuneConfig(EvaluatorConfig):
     Image size and normalisation are the checkpoint's own.
     """
 
-    epochs: Integer = Field(gt=0)
-    global_batch_size: Integer = Field(gt=0)
+    epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
     precision: Literal["fp32", "bf16", "fp16"]
     optimizer: FinetuneOptimizerConfig
     augmentation: TrainAugmentationConfig

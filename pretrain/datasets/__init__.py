@@ -9,14 +9,15 @@ A dataset module offers
     ``LabelledImages``; those for segmentation and detection say where the files are, in the layout that the
     OpenMMLab libraries read.
 ``check(root) -> list[str]``
-    what is wrong with the data, one sentence each; empty when all is well.
+    what is wrong with the data, one sentence each; empty when all is well. A sentence about another size than the
+    published one is a ``NotPublished``; every other sentence keeps a run from starting.
 ``prepare(root) -> None``
     downloads or lays out the data, only ever on the user's explicit word.
 
 Adding a dataset is adding a module here, or a module under the entry point group ``opera_bench.datasets``.
 """
 
-from pretrain.datasets.interface import DatasetInfo, Kind, LabelledImages, Split
+from pretrain.datasets.interface import DatasetInfo, Kind, LabelledImages, NotPublished, Split
 from pretrain.datasets.lookup import (
     dataset_names,
     describe_datasets,
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetInfo",
     "Kind",
     "LabelledImages",
+    "NotPublished",
     "Split",
     "dataset_names",
     "describe_datasets",

@@ -17,7 +17,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pretrain.datasets._images import decode_rgb_bytes
+from pretrain.datasets._images import decode_rgb_bytes, file_kind, inspect_bytes
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,8 +49,15 @@ class ArrowImages:
         return len(self.labels)
 
     def image(self, index: int) -> Image:
+        return decode_rgb_bytes(self._content(index), self.describe(index))
+
+    def inspect(self, index: int) -> None:
+        inspect_bytes(self._content(index), self.describe(index))
+
+    def _content(self, index: int) -> bytes:
         file, row = self._place(index)
-        return decode_rgb_bytes(_encoded_images(file)[row].as_py(), self.describe(index))
+        content: bytes = _encoded_images(file)[row].as_py()
+        return content
 
     def label(self, index: int) -> int:
         return self.labels[index]
@@ -99,10 +106,15 @@ def open_saved_split(directory: Path, split: str) -> ArrowImages:
     for file in files:
         try:
             found = _column(file, LABEL_COLUMN)
+            # Damaged offsets would be read outside the file, which ends the process.
+            found.validate(full=True)
+            _column(file, IMAGE_COLUMN).validate(full=True)
             images = _encoded_images(file)
             labels.extend(found.to_pylist())
-        except (OSError, pa.ArrowException, TypeError) as error:
+        except (OSError, pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             raise InputError(f"{file}: can't be read as an Arrow file of labelled images ({error})") from error
+        if not pa.types.is_binary(images.type) and not pa.types.is_large_binary(images.type):
+            raise InputError(f"{file}: its images are {images.type}; allowed: binary")
         if images.null_count:
             raise InputError(f"{file}: {images.null_count:,} of its images are named and not held; save them whole")
         ends.append(len(found))
@@ -115,23 +127,33 @@ def open_saved_split(directory: Path, split: str) -> ArrowImages:
 
 def _file_names(folder: Path) -> list[str]:
     try:
-        return [str(entry["filename"]) for entry in _read_json(folder / STATE)["_data_files"]]
+        names = [str(entry["filename"]) for entry in _read_json(folder / STATE)["_data_files"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / STATE}: lists no _data_files") from error
+    for name in names:
+        if Path(name).name != name or "\0" in name:
+            raise InputError(f"{folder / STATE}: lists {name!r}; allowed: names of files beside it")
+        if kind := file_kind(folder / name):
+            raise InputError(f"{folder / name}: is {kind}, not an Arrow file")
+    return names
 
 
 def _class_names(folder: Path) -> Sequence[str]:
     try:
-        names: Sequence[str] = _read_json(folder / INFORMATION)["features"][LABEL_COLUMN]["names"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder / INFORMATION}: features has no ClassLabel {LABEL_COLUMN!r} with names") from error
+        names = _read_json(folder / INFORMATION)["features"][LABEL_COLUMN]["names"]
+    except (KeyError, TypeError):
+        names = None
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{folder / INFORMATION}: features has no ClassLabel {LABEL_COLUMN!r} with names")
     return names
 
 
 def _read_json(path: Path) -> Any:
+    if kind := file_kind(path):
+        raise InputError(f"{path}: is {kind}, not a JSON file")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: can't be read ({error})") from error
 
 

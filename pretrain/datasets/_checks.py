@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from pretrain.datasets._files import FileImages
-from pretrain.datasets.interface import DatasetInfo, LabelledImages
+from pretrain.datasets.interface import DatasetInfo, LabelledImages, NotPublished
 from pretrain.errors import InputError
 
 _DECODED_SAMPLE = 32
 _NAMED_FILES = 3
+_INSPECTING_THREADS = 16
+
+
+@runtime_checkable
+class EncodedImages(Protocol):
+    """A split whose images can be inspected without decoding them."""
+
+    def __len__(self) -> int: ...
+
+    def inspect(self, index: int) -> None:
+        """Raise InputError if the image's header or the end of its file shows that it can't be decoded."""
+        ...
 
 
 def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Sequence[str]) -> Path:
@@ -39,7 +53,7 @@ def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Se
 
 
 def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], LabelledImages]) -> list[str]:
-    """Open a split; compare its size, look for its files, decode a sample spread evenly over it."""
+    """Open a split; compare its size, look for its files, inspect every image, decode a sample spread evenly."""
     try:
         images = open_split(split)
     except InputError as error:
@@ -49,15 +63,24 @@ def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], Label
 
 def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[str]:
     """What ``check_split`` looks at, of a split that is open."""
-    problems = []
-    if len(images) != info.sizes[split]:
-        problems.append(f"{info.name} {split}: {len(images):,} images, the published split has {info.sizes[split]:,}")
+    problems = size_problems(info, split, len(images))
     missing = _missing_files(images) if isinstance(images, FileImages) else []
     if missing:
         named = ", ".join(map(str, missing[:_NAMED_FILES])) + (", …" if len(missing) > _NAMED_FILES else "")
         problems.append(f"{info.name} {split}: {len(missing):,} listed images are missing ({named})")
         return problems
-    return problems + _undecodable(images)
+    if isinstance(images, EncodedImages):
+        with ThreadPoolExecutor(_INSPECTING_THREADS) as pool:
+            problems += filter(None, pool.map(lambda index: _problem(images.inspect, index), range(len(images))))
+    return list(dict.fromkeys(problems + _undecodable(images)))
+
+
+def size_problems(info: DatasetInfo, split: str, count: int) -> list[str]:
+    """One sentence if the split has another number of images than the published one."""
+    published = info.sizes[split]
+    if count == published:
+        return []
+    return [NotPublished(f"{info.name} {split}: {count:,} images, the published split has {published:,}")]
 
 
 def checksum_problems(path: Path, published_md5: str) -> list[str]:
@@ -103,10 +126,13 @@ def _missing_files(images: FileImages) -> list[Path]:
 
 
 def _undecodable(images: LabelledImages) -> list[str]:
-    problems = []
-    for index in range(0, len(images), max(1, len(images) // _DECODED_SAMPLE)):
-        try:
-            images.image(index)
-        except InputError as error:
-            problems.append(str(error))
-    return problems
+    sample = range(0, len(images), max(1, len(images) // _DECODED_SAMPLE))
+    return [problem for index in sample if (problem := _problem(images.image, index))]
+
+
+def _problem(read: Callable[[int], object], index: int) -> str | None:
+    try:
+        read(index)
+    except InputError as error:
+        return str(error)
+    return None

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pretrain.datasets._checks import locate
+from pretrain.datasets._checks import locate, size_problems
+from pretrain.datasets._coco_entries import Fault, annotation_fault, category_fault, image_fault, tolerated
 from pretrain.datasets._dense import IMAGE_SUFFIX, AnnotatedFiles, file_names
 from pretrain.datasets._files import PackedPaths
+from pretrain.datasets._pixels import image_size, inspect_in_threads
 from pretrain.datasets.interface import DatasetInfo
 from pretrain.errors import InputError
 
 FOLDER = "coco"
-_KEYS = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
-_TABLES = tuple(_KEYS)
+_TABLES = ("images", "annotations", "categories")
+_LINES_PER_KIND = 20
+"""Sentences of one kind that are listed before the rest are counted."""
 
 
 def image_folder(split: str) -> str:
@@ -44,33 +50,44 @@ def open_coco_split(info: DatasetInfo, root: Path | None, split: str) -> Annotat
     )
 
 
-def check_coco(info: DatasetInfo, root: Path | None) -> list[str]:
-    """Counts, the annotation files' tables, every image that they name, and what every annotation is of."""
+def check_coco(info: DatasetInfo, root: Path | None, names: Sequence[str]) -> list[str]:
+    """Faults of both splits: counts, the annotation file's tables and entries, and every image's header and size.
+
+    Parameters
+    ----------
+    names
+        Of the categories, in the order in which the library numbers its labels.
+    """
     try:
         directory = _directory(info, root)
     except InputError as error:
         return [str(error)]
     problems = []
-    for split, published in info.sizes.items():
+    for split in info.sizes:
+        folder = directory / image_folder(split)
         try:
-            names = set(file_names(directory / image_folder(split), IMAGE_SUFFIX))
+            files = set(file_names(folder, IMAGE_SUFFIX))
+            problems += size_problems(info, split, len(files))
         except InputError as error:
             problems.append(str(error))
-            names = set()
-        if names and len(names) != published:
-            problems.append(f"{info.name} {split}: {len(names):,} images, the published split has {published:,}")
-        path = directory / annotation_file(split)
-        try:
-            tables = _parsed(path)
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        problems += _table_faults(path, tables)
-        entries = {name: _entries(tables, name) for name in _TABLES}
-        if entries["categories"] and len(entries["categories"]) != info.num_classes:
-            problems.append(f"{path}: has {len(entries['categories'])} categories, there should be {info.num_classes}")
-        problems += _entry_problems(path, entries, names)
+            files = set()
+        problems += _split_problems(directory / annotation_file(split), folder, files, names)
     return problems
+
+
+def _split_problems(path: Path, folder: Path, files: set[str], names: Sequence[str]) -> list[str]:
+    try:
+        tables = _parsed(path)
+    except InputError as error:
+        return [str(error)]
+    problems = _table_faults(path, tables)
+    images, image_problems = _complete(path, tables, "images", image_fault)
+    categories, category_problems = _complete(path, tables, "categories", category_fault)
+    problems += image_problems + category_problems
+    if categories:
+        problems += _order_problems(path, categories, names)
+    problems += _file_problems(path, folder, files, images)
+    return problems + _annotation_problems(path, _entries(tables, "annotations"), images, categories)
 
 
 def read_annotations(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -92,8 +109,12 @@ def _directory(info: DatasetInfo, root: Path | None) -> Path:
 
 
 def _parsed(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such annotation file")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise InputError(f"{path}: not a readable annotation file (lists nested too deeply)") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable annotation file ({error})") from error
 
@@ -113,30 +134,102 @@ def _entries(tables: Any, name: str) -> list[Any]:
     return entries if isinstance(entries, list) else []
 
 
-def _entry_problems(path: Path, entries: dict[str, list[Any]], names: set[str]) -> list[str]:
-    """A sentence for each entry that is incomplete or leads nowhere, and for each image that is missing or not named.
-
-    What isn't there at all, images or a table, has its own sentence already, and nothing is compared with it.
-    """
+def _complete(
+    path: Path, tables: Any, table: str, find_fault: Callable[[Any], Fault | None]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The entries of a table that have every key, ids once each; and a sentence for each that is left out."""
+    complete: dict[int, dict[str, Any]] = {}
     problems = []
-    complete: dict[str, list[dict[str, Any]]] = {}
-    for table, keys in _KEYS.items():
-        complete[table] = []
-        for number, entry in enumerate(entries[table]):
-            lacking = [key for key in keys if not isinstance(entry, dict) or not isinstance(entry.get(key), int | str)]
-            if lacking:
-                problems.append(f"{path}: entry {number} of {table!r} lacks {', '.join(map(repr, lacking))}")
-            else:
-                complete[table].append(entry)
-    listed = {image["file_name"] for image in complete["images"]}
-    if names and listed:
-        problems += [f"{path}: names image {name}, which is missing" for name in sorted(listed - names)]
-        problems += [f"{path}: does not name image {name}" for name in sorted(names - listed)]
-    for table, key, word in (("images", "image_id", "image"), ("categories", "category_id", "category")):
-        if known := {entry["id"] for entry in complete[table]}:
-            problems += [
-                f"{path}: annotation {annotation.get('id')} is of {word} {annotation[key]}, which is not listed"
-                for annotation in complete["annotations"]
-                if annotation[key] not in known
-            ]
+    for number, entry in enumerate(_entries(tables, table)):
+        if fault := find_fault(entry):
+            problems.append(f"{path}: entry {number} of {table!r} {fault.words}")
+        elif entry["id"] in complete:
+            problems.append(f"{path}: entry {number} of {table!r} has the id {entry['id']}, which an earlier one has")
+        else:
+            complete[entry["id"]] = entry
+    return list(complete.values()), list(_shortened(path, problems))
+
+
+def _order_problems(path: Path, categories: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """The library numbers labels by the file's list of categories and takes their names from its own list."""
+    for entry, expected in zip_longest(categories, names):
+        listed = None if entry is None else entry["name"]
+        if listed != expected:
+            found = "nothing" if listed is None else repr(listed)
+            place = "an entry too many" if expected is None else f"{found} where {expected!r} belongs"
+            return [f"{path}: its table 'categories' must list the {len(names)} classes in order, but has {place}"]
+    return []
+
+
+def _annotation_problems(
+    path: Path, annotations: list[Any], images: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]]
+) -> list[str]:
+    sizes = {image["id"]: (image["width"], image["height"]) for image in images}
+    known = {category["id"] for category in categories}
+    seen: set[int] = set()
+    by_kind: dict[str, list[str]] = {}
+    degenerate: Counter[str] = Counter()
+    sound = crowds = 0
+    for number, entry in enumerate(annotations):
+        fault = annotation_fault(entry, sizes, known)
+        if fault is None and entry["id"] in seen:
+            fault = Fault("repeated id", "has an id that an earlier annotation has; pycocotools would drop one of them")
+        if fault is None:
+            seen.add(entry["id"])
+            sound += 1
+            crowds += bool(entry.get("iscrowd"))
+            continue
+        degenerate[fault.kind] += fault.degenerate
+        by_kind.setdefault(fault.kind, []).append(f"{path}: {_called(number, entry)} {fault.words}")
+    problems: list[str] = []
+    for kind, lines in by_kind.items():
+        if not degenerate[kind] or not tolerated(degenerate.total(), len(annotations)):
+            problems += _shortened(path, lines)
+    if sound and sound == crowds and not problems:
+        problems.append(f"{path}: every annotation is of a crowd (iscrowd 1), which is not judged, so no AP is defined")
     return problems
+
+
+def _file_problems(path: Path, folder: Path, files: set[str], images: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each image that is missing, is not listed, can't be decoded, or has another size than listed."""
+    if not files or not images:
+        return []
+    counted = Counter(image["file_name"] for image in images)
+    listed = set(counted)
+
+    def inspect(image: dict[str, Any]) -> str | None:
+        file = folder / image["file_name"]
+        try:
+            width, height = image_size(file)
+        except ValueError as error:
+            return f"{file}: can't be decoded as an image ({error})"
+        if (width, height) == (image["width"], image["height"]):
+            return None
+        return f"{file}: has {width}×{height} pixels, but {path.name} says {image['width']}×{image['height']}"
+
+    present = [image for image in images if image["file_name"] in files]
+    return [
+        *_shortened(path, [f"{path}: lists image {_printable(n)}, but there is no such file in {folder}"
+                           for n in sorted(listed - files)]),
+        *_shortened(path, [f"{path}: does not list image {_printable(name)}" for name in sorted(files - listed)]),
+        *_shortened(path, [f"{path}: lists image {_printable(n)} {count} times" for n, count in counted.items()
+                           if count > 1]),
+        *_shortened(path, inspect_in_threads(inspect, present)),
+    ]  # fmt: skip
+
+
+def _called(number: int, entry: Any) -> str:
+    identifier = entry.get("id") if isinstance(entry, dict) else None
+    is_printable = type(identifier) is int and 0 <= identifier < 2**63
+    return f"annotation {identifier}" if is_printable else f"entry {number} of 'annotations'"
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
+
+
+def _shortened(path: Path, lines: Sequence[str]) -> Iterable[str]:
+    """The first lines, and how many more there are."""
+    yield from lines[:_LINES_PER_KIND]
+    if len(lines) > _LINES_PER_KIND:
+        yield f"{path}: {len(lines) - _LINES_PER_KIND:,} more of this kind"

@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pretrain.datasets._images import decode_rgb
+from pretrain.datasets._images import decode_rgb, inspect_file
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ class FileImages:
 
     def image(self, index: int) -> Image:
         return decode_rgb(self.path(index))
+
+    def inspect(self, index: int) -> None:
+        inspect_file(self.path(index))
 
     def label(self, index: int) -> int:
         return self.labels[index]

@@ -1,17 +1,20 @@
-"""The ImageFolder layout: one folder per class, images directly inside it."""
+"""The ImageFolder layout: one folder per class, images in it and in folders below it."""
 
 from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pretrain.datasets._files import FileImages, PackedPaths
+from pretrain.datasets._images import file_kind
 from pretrain.errors import InputError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+"""torchvision's; its list is not imported because that takes longer than listing ImageNet."""
+
 _LISTING_THREADS = 16
 
 
@@ -36,7 +39,7 @@ def class_folders(directory: Path) -> tuple[str, ...]:
     except OSError as error:
         raise InputError(f"{directory}: can't be listed ({error.strerror}); expected one folder per class") from error
     if not names:
-        loose = next((entry.name for entry in visible if _is_image_name(entry.name)), None)
+        loose = next((entry.name for entry in visible if _has_image_extension(entry.name)), None)
         found = f"images such as {loose}, but no class folders" if loose else "no class folders"
         raise InputError(f"{directory}: holds {found}; expected {directory.name}/<class>/<image>.JPEG")
     return tuple(names)
@@ -45,12 +48,13 @@ def class_folders(directory: Path) -> tuple[str, ...]:
 def index_class_folders(directory: Path, classes: Sequence[str]) -> FileImages:
     """Index the images of ``directory``, labelled by their folder's position in ``classes``.
 
-    Images come class by class, sorted by name within a class. Only names are read, so ImageNet takes seconds.
+    Images come class by class; within a class sorted by folder, then by name, as torchvision's ImageFolder sorts them.
+    Only names are read, so ImageNet takes seconds.
 
     Raises
     ------
     InputError
-        A folder is not among ``classes``, holds no images, or can't be listed.
+        A folder is not among ``classes``, holds no images, or can't be listed; or an image is no regular file.
     """
     label_of = {name: label for label, name in enumerate(classes)}
     folders = class_folders(directory)
@@ -68,16 +72,70 @@ def index_class_folders(directory: Path, classes: Sequence[str]) -> FileImages:
     return FileImages(directory, paths, labels, num_classes=len(classes))
 
 
-def _image_names(folder: Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if _is_image_name(entry.name))
-    except OSError as error:
-        raise InputError(f"{folder}: can't be listed ({error.strerror})") from error
+def unread_files(directory: Path) -> list[str]:
+    """One sentence for each folder of ``directory`` and below with files that are not read as images.
+
+    Images outside a class folder, files without an image's extension, hidden files with one.
+    """
+    with os.scandir(directory) as entries:
+        loose = sorted(entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith("."))
+    problems = [_not_read(directory, loose, "outside the class folders")] if loose else []
+    for name in class_folders(directory):
+        for folder, entries_here in _walk(directory / name):
+            others = [entry.name for entry in entries_here if not entry.is_dir() and not _is_image(entry.name)]
+            # Hidden files without an image's extension, such as .DS_Store, are no data.
+            if others := sorted(o for o in others if not o.startswith(".") or _has_image_extension(o)):
+                problems.append(_not_read(folder, others, f"not images ({', '.join(IMAGE_EXTENSIONS)}) or hidden"))
+    return problems
+
+
+def _not_read(folder: Path, names: Sequence[str], reason: str) -> str:
+    return f"{folder}: {len(names):,} files are not read, such as {names[0]}; they are {reason}"
+
+
+def _image_names(class_folder: Path) -> list[str]:
+    """Paths of the images in a class folder and below it, relative to it."""
+    listed: list[tuple[str, list[str]]] = []
+    for folder, entries in _walk(class_folder):
+        images = [entry for entry in entries if _is_image(entry.name)]
+        for entry in images:
+            if not entry.is_file():
+                kind = file_kind(Path(entry.path)) or "no regular file"
+                raise InputError(f"{entry.path}: is {kind}, not an image file")
+        listed.append((str(folder), sorted(entry.name for entry in images)))
+    start = len(str(class_folder)) + 1
+    names = [os.path.join(folder, name)[start:] for folder, here in sorted(listed) for name in here]  # noqa: PTH118
     if not names:
-        raise InputError(f"{folder}: class folder without images; allowed: {', '.join(IMAGE_EXTENSIONS)}")
+        raise InputError(f"{class_folder}: class folder without images; allowed: {', '.join(IMAGE_EXTENSIONS)}")
     return names
 
 
-def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+    """The folder and those below it, hidden ones skipped, each with its entries; links to folders are followed.
+
+    Raises
+    ------
+    InputError
+        A folder that can't be listed, or a link to a folder that holds the link.
+    """
+    try:
+        with os.scandir(folder) as listing:
+            entries = list(listing)
+    except OSError as error:
+        raise InputError(f"{folder}: can't be listed ({error.strerror})") from error
+    yield folder, entries
+    for entry in entries:
+        if entry.name.startswith(".") or not entry.is_dir() or _is_image(entry.name):
+            continue
+        below = Path(entry.path)
+        if entry.is_symlink() and folder.resolve().is_relative_to(below.resolve()):
+            raise InputError(f"{below}: is a link to a folder that holds it, which has no end; remove the link")
+        yield from _walk(below)
+
+
+def _is_image(name: str) -> bool:
+    return _has_image_extension(name) and not name.startswith(".")
+
+
+def _has_image_extension(name: str) -> bool:
+    return name.lower().endswith(IMAGE_EXTENSIONS)

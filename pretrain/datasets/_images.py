@@ -1,15 +1,43 @@
-"""Decoding images, from files of their own and from stretches of larger ones."""
+"""Decoding images as RGB of 8 bits, from files of their own and from stretches of larger ones.
+
+Pillow decodes and, as in torchvision's loader, ``convert("RGB")`` gives the colours: transparency is dropped, an
+animation is its first frame, an image is not turned by its EXIF orientation. Images of more than 8 bits differ:
+``convert`` clips their values at 255, which makes nearly every pixel white. Here unsigned samples keep their upper
+8 bits, as Pillow does for 16-bit RGB, and samples without a known range are refused.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
+"""What may be in a file, whatever its extension. Pillow's other formats run programs (EPS) or are no photographs."""
+
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+"""TIFF tags; photometric 0 means that 0 is white."""
+_SIGNED = 2
+
+_TAIL_BYTES = 512
+_END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+"""What a whole file ends with. A file without it may still be whole, if somebody appended to it."""
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def decode_rgb(path: Path) -> Image:
@@ -18,31 +46,126 @@ def decode_rgb(path: Path) -> Image:
     Raises
     ------
     InputError
-        The file is missing, truncated or no image; the message names it.
+        No regular file, unreadable, truncated, no image, or samples of unknown range; the message names the file.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such image") from error
-    except Exception as error:  # on a broken file Pillow's decoders raise whatever they run into
-        raise InputError(f"{path}: can't be decoded as an image ({error})") from error
+    with _open_regular(path) as file:
+        return _decode(file, str(path))
 
 
 def decode_rgb_bytes(content: bytes, where: str) -> Image:
-    """Decode an image that is in memory, whole, as RGB.
+    """Decode an image that is in memory, whole, as RGB; raises as ``decode_rgb``, with ``where`` for the path."""
+    return _decode(io.BytesIO(content), where)
+
+
+def inspect_file(path: Path) -> None:
+    """Raise what ``decode_rgb`` would, without decoding where header and end of the file are right."""
+    with _open_regular(path) as file:
+        _inspect(file, str(path))
+
+
+def inspect_bytes(content: bytes, where: str) -> None:
+    """Raise what ``decode_rgb_bytes`` would, without decoding where header and end are right."""
+    _inspect(io.BytesIO(content), where)
+
+
+def file_kind(path: Path) -> str | None:
+    """What ``path`` is, such as ``a FIFO``, if it is no regular file or a link that leads nowhere; None if it is."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - once an image
+    except FileNotFoundError:
+        return "a link to a file that is not there" if path.is_symlink() else None
+    except OSError as error:
+        return f"a file that can't be looked at ({error.strerror})"
+    if stat.S_ISREG(mode):
+        return None
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
+
+
+def _open_regular(path: Path) -> IO[bytes]:
+    # Looked at before it is opened: opening a FIFO waits for a writer, for ever.
+    if kind := file_kind(path):
+        raise InputError(f"{path}: is {kind}, not an image file")
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such image") from error
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror})") from error
+
+
+def _decode(file: IO[bytes], where: str) -> Image:
+    try:
+        with _open_image(file, where) as image:
+            if _has_more_than_8_bits(image):
+                return _keep_upper_bits(image).convert("RGB")
+            return image.convert("RGB")
+    except InputError:
+        raise
+    except Exception as error:  # on broken input Pillow's decoders raise whatever they run into
+        raise InputError(f"{where}: can't be decoded as an image ({error})") from error
+
+
+def _inspect(file: IO[bytes], where: str) -> None:
+    try:
+        with _open_image(file, where) as image:
+            end = _END_OF.get(image.format or "")
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL_BYTES))
+        is_whole = end is not None and end in file.read()
+        file.seek(0)
+    except InputError:
+        raise
+    except Exception as error:  # as in _decode
+        raise InputError(f"{where}: can't be decoded as an image ({error})") from error
+    if not is_whole:
+        _decode(file, where)
+
+
+def _open_image(file: IO[bytes], where: str) -> Image:
+    """An image whose header is read and whose samples can become 8 bits.
 
     Raises
     ------
     InputError
-        Truncated or no image; the message begins with ``where``.
+        No image, too many pixels, or samples without a known range.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.convert("RGB")
-    except Exception as error:  # on broken input Pillow's decoders raise whatever they run into
-        raise InputError(f"{where}: can't be decoded as an image ({error})") from error
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        begins = file.read(12)
+        found = f"begins with {begins!r}" if begins else "is empty"
+        raise InputError(
+            f"{where}: can't be decoded as an image (it {found}); allowed formats: {', '.join(_FORMATS)}"
+        ) from error
+    largest = Image.MAX_IMAGE_PIXELS
+    if largest and image.width * image.height > largest:
+        raise InputError(f"{where}: has {image.width}×{image.height} pixels; allowed: {largest:,} in all; shrink it")
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.mode == "L" and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+        raise InputError(f"{where}: its samples are signed integers; convert it to unsigned 8 bits")
+    is_unsigned_16 = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    if image.mode in ("I", "F") and not is_unsigned_16:
+        samples = "floating-point numbers" if image.mode == "F" else "signed or 32-bit integers"
+        raise InputError(
+            f"{where}: its samples are {samples} (mode {image.mode}), whose black and white are not known; "
+            "convert it to 8 bits, such as an 8-bit PNG"
+        )
+    return image
+
+
+def _has_more_than_8_bits(image: Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def _keep_upper_bits(image: Image) -> Image:
+    """A grey image of 8 bits; Pillow has scaled other maxima of PGM files to 65,535."""
+    import numpy as np
+    from PIL import Image
+
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    pixels = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    return Image.fromarray(255 - pixels if tags.get(_PHOTOMETRIC) == 0 else pixels)

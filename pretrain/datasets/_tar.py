@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pretrain.datasets._files import PackedPaths
 from pretrain.datasets._folder import IMAGE_EXTENSIONS
-from pretrain.datasets._images import decode_rgb_bytes
+from pretrain.datasets._images import decode_rgb_bytes, inspect_bytes
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LABEL_EXTENSION = ".cls"
 
 _THREADS = 16
+_LONGEST_LABEL_BYTES = 100
+"""A longer one is no class number."""
+
 _MEMBER = re.compile(r"((?:.*/)?[^./]+)(\.[^/]*)")
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.tar)")
 
@@ -68,14 +71,19 @@ class TarImages:
         return len(self.labels)
 
     def image(self, index: int) -> Image:
+        return decode_rgb_bytes(self._content(index), self.describe(index))
+
+    def inspect(self, index: int) -> None:
+        inspect_bytes(self._content(index), self.describe(index))
+
+    def _content(self, index: int) -> bytes:
         shard = self.shards[self.shard_of[index]]
         try:
             # Opened for every image, as a file of its own would be: no descriptor is shared between processes.
             with shard.open("rb", buffering=0) as file:
-                content = os.pread(file.fileno(), self.sizes[index], self.offsets[index])
+                return os.pread(file.fileno(), self.sizes[index], self.offsets[index])
         except OSError as error:
             raise InputError(f"{shard}: can't be read ({error.strerror})") from error
-        return decode_rgb_bytes(content, self.describe(index))
 
     def label(self, index: int) -> int:
         return self.labels[index]
@@ -125,10 +133,18 @@ def _read_shard(number: int, shard: Path, num_classes: int) -> list[Member]:
                 if not (match := _MEMBER.fullmatch(member.name)):
                     continue
                 key, extension = match[1], match[2].lower()
+                if extension not in (LABEL_EXTENSION, *IMAGE_EXTENSIONS):
+                    continue
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    raise InputError(f"{shard}: member {member.name!r} leads out of the archive; pack it relative")
+                if member.issparse():
+                    raise InputError(f"{shard}: member {member.name} is stored sparsely; pack it without --sparse")
                 if extension == LABEL_EXTENSION:
-                    text = os.pread(file.fileno(), member.size, member.offset_data)
+                    if key in labels:
+                        raise InputError(f"{shard}: holds two labels {member.name}")
+                    text = os.pread(file.fileno(), min(member.size, _LONGEST_LABEL_BYTES), member.offset_data)
                     labels[key] = _class_number(text, num_classes, f"{shard}, {member.name}")
-                elif extension in IMAGE_EXTENSIONS:
+                else:
                     if key in images:
                         raise InputError(f"{shard}: holds two images {key}, {images[key].name} and {member.name}")
                     images[key] = member
@@ -151,7 +167,7 @@ def _members(file: BinaryIO, shard: Path) -> Iterator[tarfile.TarInfo]:
                 if member.isreg():
                     yield member
             end = archive.offset
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise InputError(f"{shard}: not a whole tar archive ({error})") from error
     # tarfile takes a damaged header for the end.
     block = os.pread(file.fileno(), tarfile.BLOCKSIZE, end)

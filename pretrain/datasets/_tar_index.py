@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pretrain.datasets._files import PackedPaths
+from pretrain.datasets._images import file_kind
 from pretrain.datasets._tar import Member, TarImages, read_members
 from pretrain.errors import InputError
 
@@ -49,6 +50,8 @@ def open_shards(shards: Sequence[Path], num_classes: int) -> TarImages:
 def _place(shards: Sequence[Path], num_classes: int) -> Path:
     digest = hashlib.sha256(f"{_FORMAT}, {num_classes} classes\n".encode())
     for shard in shards:
+        if kind := file_kind(shard):
+            raise InputError(f"{shard}: is {kind}, not a tar archive")
         try:
             status = shard.stat()
         except OSError as error:

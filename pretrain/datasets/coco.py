@@ -23,13 +23,25 @@ INFO = DatasetInfo(
     kind="detection",
 )
 
+CATEGORIES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""Names in the order of the published files, in which MMDetection numbers its labels."""
+
 
 def open_split(root: Path | None, split: str) -> AnnotatedFiles:
     return open_coco_split(INFO, root, split)
 
 
 def check(root: Path | None) -> list[str]:
-    return check_coco(INFO, root)
+    return check_coco(INFO, root, CATEGORIES)
 
 
 def prepare(root: Path | None) -> None:

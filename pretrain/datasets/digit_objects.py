@@ -30,7 +30,7 @@ def open_split(root: Path | None, split: str) -> AnnotatedFiles:
 
 
 def check(root: Path | None) -> list[str]:
-    return check_coco(INFO, scenes_directory())
+    return check_coco(INFO, scenes_directory(), DIGIT_NAMES)
 
 
 def prepare(root: Path | None) -> None:

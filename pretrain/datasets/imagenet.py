@@ -1,6 +1,6 @@
 """ImageNet-1k (ILSVRC 2012), in whichever layout its directory holds.
 
-``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG``
+``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG`` or ``validation/<wnid>/*.JPEG``
     Classes are numbered in the order of their folders' names, as torchvision, MoCo-v3 and timm number them. The
     training set's folders define the classes.
 ``train/*.tar`` and ``val/*.tar`` or ``validation/*.tar``; or ``*train*.tar`` and ``*val*.tar``
@@ -19,10 +19,11 @@ from pathlib import Path
 
 from pretrain.datasets._arrow import DICTIONARY, open_saved_split
 from pretrain.datasets._checks import check_images, locate
-from pretrain.datasets._folder import class_folders, has_class_folders, index_class_folders
+from pretrain.datasets._files import FileImages
+from pretrain.datasets._folder import class_folders, has_class_folders, index_class_folders, unread_files
 from pretrain.datasets._tar import TarImages, missing_shards
 from pretrain.datasets._tar_index import open_shards
-from pretrain.datasets.interface import DatasetInfo, LabelledImages
+from pretrain.datasets.interface import DatasetInfo, LabelledImages, NotPublished
 from pretrain.errors import InputError
 
 INFO = DatasetInfo(
@@ -36,18 +37,20 @@ INFO = DatasetInfo(
 
 SHARDS = {"train": ("train/*.tar", "*train*.tar"), "val": ("val/*.tar", "validation/*.tar", "*val*.tar")}
 """Patterns by split; the first that finds a file counts."""
+FOLDERS = {"train": ("train",), "val": ("val", "validation")}
+"""Names of a split's folder of class folders."""
 PARQUET = "data/*.parquet"
 
 
 def open_split(root: Path | None, split: str) -> LabelledImages:
-    directory = locate(INFO, root, None, (*INFO.sizes, *chain(*SHARDS.values()), DICTIONARY, PARQUET))
+    directory = locate(INFO, root, None, (*chain(*FOLDERS.values()), *chain(*SHARDS.values()), DICTIONARY, PARQUET))
     if (directory / DICTIONARY).exists():
         return open_saved_split(directory, split)
     # Folders before archives: those they were unpacked from may still lie beside them, or among them.
-    if any(_is_split_of_folders(directory / name) for name in INFO.sizes):
+    if any(_is_split_of_folders(directory / name) for name in chain(*FOLDERS.values())):
         train = directory / "train"
-        classes = class_folders(train if train.is_dir() else directory / split)
-        return index_class_folders(directory / split, classes)
+        folder = _split_folder(directory, split)
+        return index_class_folders(folder, class_folders(train if train.is_dir() else folder))
     if any(directory.glob(PARQUET)):
         raise InputError(
             f"{directory}: an image in Parquet files can't be read without its neighbours; save them once as Arrow: "
@@ -58,6 +61,7 @@ def open_split(root: Path | None, split: str) -> LabelledImages:
 
 def check(root: Path | None) -> list[str]:
     problems = []
+    classes_of: dict[str, set[int]] = {}
     for split in INFO.sizes:
         try:
             images = open_split(root, split)
@@ -66,10 +70,16 @@ def check(root: Path | None) -> list[str]:
             continue
         if isinstance(images, TarImages):
             problems += [f"imagenet {split}: shard {name} is missing" for name in missing_shards(images.shards)]
+        if isinstance(images, FileImages):
+            problems += unread_files(images.directory)
         problems += check_images(INFO, split, images)
-        count = len({images.label(index) for index in range(len(images))})
+        classes_of[split] = {images.label(index) for index in range(len(images))}
+        count = len(classes_of[split])
         if count != INFO.num_classes:
-            problems.append(f"imagenet {split}: images of {count:,} classes, there should be {INFO.num_classes:,}")
+            sentence = f"imagenet {split}: images of {count:,} classes, there should be {INFO.num_classes:,}"
+            problems.append(NotPublished(sentence))
+    if len(classes_of) == len(INFO.sizes):
+        problems += _unequal_classes(root, classes_of)
     return list(dict.fromkeys(problems))
 
 
@@ -80,6 +90,28 @@ def prepare(root: Path | None) -> None:
             f"imagenet can't be downloaded for you: register at https://image-net.org, fetch the ILSVRC 2012 training "
             f"and validation archives, and unpack them as train/<wnid>/*.JPEG and val/<wnid>/*.JPEG; now: {problems[0]}"
         )
+
+
+def _unequal_classes(root: Path | None, classes_of: dict[str, set[int]]) -> list[str]:
+    """One sentence for each split without images of a class that the other one has."""
+    problems = []
+    for split, other in (("val", "train"), ("train", "val")):
+        if lacking := sorted(classes_of[other] - classes_of[split]):
+            example = open_split(root, other)
+            where = next(example.describe(i) for i in range(len(example)) if example.label(i) == lacking[0])
+            problems.append(
+                f"imagenet {split}: has no images of {len(lacking):,} classes that {other} has, such as {lacking[0]} "
+                f"({where})"
+            )
+    return problems
+
+
+def _split_folder(directory: Path, split: str) -> Path:
+    """The folder of a split's class folders, by the first of its names if there is none."""
+    found = [directory / name for name in FOLDERS[split] if _is_split_of_folders(directory / name)]
+    if len(found) > 1 and not found[0].samefile(found[1]):
+        raise InputError(f"{directory}: holds both {found[0].name}/ and {found[1].name}/ for {split}; keep one")
+    return found[0] if found else directory / FOLDERS[split][0]
 
 
 def _is_split_of_folders(folder: Path) -> bool:

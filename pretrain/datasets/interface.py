@@ -44,6 +44,12 @@ class DatasetInfo:
     classes: tuple[str, ...] = ()
 
 
+class NotPublished(str):
+    """A sentence of ``check`` on how the data differs from the published set. A run may use such data."""
+
+    __slots__ = ()
+
+
 class Split(Protocol):
     """What is known of a split of any kind."""
 

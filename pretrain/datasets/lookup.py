@@ -10,22 +10,24 @@ from typing import cast
 
 from pretrain.datasets.interface import DatasetInfo, DatasetModule, LabelledImages, Split
 from pretrain.errors import InputError
-from pretrain.plugins import load_plugin, plugin_names
+from pretrain.plugins import Offers, load_plugin, plugin_names, usable_plugins
 
+PACKAGE, KIND = "pretrain.datasets", "dataset"
+OFFERS: Offers = {"INFO": DatasetInfo, "open_split": None, "check": None, "prepare": None}
 _OPENED: ContextVar[dict[tuple[str, Path | None, str], Split] | None] = ContextVar("opened splits", default=None)
 
 
 def dataset_names() -> tuple[str, ...]:
-    return plugin_names("pretrain.datasets")
+    return plugin_names(PACKAGE)
 
 
 def find_dataset(name: str) -> DatasetModule:
-    return cast(DatasetModule, load_plugin("pretrain.datasets", name, "dataset"))
+    return cast(DatasetModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def describe_datasets() -> list[DatasetInfo]:
-    """Every dataset there is, sorted by name; reads no data."""
-    return [find_dataset(name).INFO for name in dataset_names()]
+    """Every dataset that can be imported, sorted by name; reads no data."""
+    return [cast(DatasetModule, module).INFO for _, module in usable_plugins(PACKAGE, KIND, OFFERS)]
 
 
 @contextmanager

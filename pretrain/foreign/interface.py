@@ -39,7 +39,7 @@ class Facts:
     """What a file says of its weights beyond their shapes; None where it says nothing.
 
     ``architecture`` is the model's name in the ``config.json`` of a Hugging Face folder, ``sizes`` what that says by
-    timm's names of what the shapes tell as well.
+    timm's names of what the shapes tell as well, ``trained_tensors`` how many tensors the file's optimiser trained.
     """
 
     num_heads: int | None = None
@@ -49,6 +49,7 @@ class Facts:
     epochs: int | None = None
     architecture: str | None = None
     sizes: Mapping[str, Any] = field(default_factory=dict)
+    trained_tensors: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 from pretrain.errors import InputError
-from pretrain.foreign.interface import Facts, ForeignFormat, State
-from pretrain.plugins import load_plugin, plugin_names, suggest
+from pretrain.foreign.interface import Facts, ForeignFormat, FormatInfo, State
+from pretrain.plugins import Offers, load_plugin, plugin_names, suggest, usable_plugins
+
+PACKAGE, KIND = "pretrain.foreign", "format"
+OFFERS: Offers = {"INFO": FormatInfo, "recognise": None, "to_ours": None}
 
 
 def format_names() -> tuple[str, ...]:
-    return plugin_names("pretrain.foreign")
+    return plugin_names(PACKAGE)
 
 
 def find_format(name: str) -> ForeignFormat:
-    return cast(ForeignFormat, load_plugin("pretrain.foreign", name, "format"))
+    return cast(ForeignFormat, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def writable_format_names() -> tuple[str, ...]:
     """The formats that weights can be converted to."""
-    return tuple(name for name in format_names() if find_format(name).INFO.written_as)
+    return tuple(name for name, module in _usable_formats() if module.INFO.written_as)
 
 
 def find_writable_format(name: str) -> ForeignFormat:
@@ -39,4 +43,9 @@ def find_writable_format(name: str) -> ForeignFormat:
 def recognise(state: State, facts: Facts) -> tuple[str, ...]:
     """Every format whose layout the state dict has. Several are the same layout under two names: a ResNet's in timm,
     torchvision and OpenMMLab."""
-    return tuple(name for name in format_names() if find_format(name).recognise(state, facts))
+    return tuple(name for name, module in _usable_formats() if module.recognise(state, facts))
+
+
+def _usable_formats() -> Iterator[tuple[str, ForeignFormat]]:
+    for name, module in usable_plugins(PACKAGE, KIND, OFFERS):
+        yield name, cast(ForeignFormat, module)

@@ -10,7 +10,8 @@ Heads
     12, in ViT-S as in ViT-B. timm's ViT-S has 6: its shapes are the same and its features are others.
 Refused
     What ``main_lincls.py`` saves, a classifier on frozen features, is recognised and refused: it is no pretraining
-    checkpoint, although it holds the same backbone (vpt issue 53: a published row used one by mistake).
+    checkpoint, although it holds the same backbone (vpt issue 53: a published row used one by mistake). A supervised
+    network saved under DistributedDataParallel has the same keys; the optimiser's state tells which of the two it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ INFO = FormatInfo(
     name="moco_v3", title="MoCo-v3 training checkpoint", source="facebookresearch/moco-v3 moco/builder.py and vits.py"
 )
 NUM_HEADS = 12
+_TRAINED_BY_A_PROBE = 2
+"""Weight and bias of the classifier. A supervised network has the same keys, and its optimiser trained all of them."""
 ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
 
 
@@ -50,7 +53,7 @@ def recognise(state: State, facts: Facts) -> bool:
     is_pretraining = any(name.startswith(ONLINE) for name in state) and not any(
         name.startswith("module.fully_projector.") for name in state
     )
-    return is_pretraining or _is_linear_probe(state)
+    return is_pretraining or _is_linear_probe(state, facts)
 
 
 def to_ours(state: State, facts: Facts) -> Imported:
@@ -61,7 +64,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
     InputError
         A linear probe, or keys or shapes that are not exactly this layout's.
     """
-    if _is_linear_probe(state):
+    if _is_linear_probe(state, facts):
         raise InputError(
             "moco_v3: this is a linear probe (main_lincls.py), a classifier trained on frozen features; "
             "take the pretraining checkpoint it came from, whose keys begin with module.base_encoder"
@@ -204,7 +207,8 @@ def refusing_strangers(what: str, state: State, prefixes: tuple[str, ...]) -> It
         raise InputError(f"{what}: {strange}")
 
 
-def _is_linear_probe(state: State) -> bool:
+def _is_linear_probe(state: State, facts: Facts) -> bool:
     names = state.keys()
     has_classifier = not names.isdisjoint({"module.fc.weight", "module.head.weight"})
-    return has_classifier and not names.isdisjoint({"module.conv1.weight", "module.cls_token"})
+    has_backbone = not names.isdisjoint({"module.conv1.weight", "module.cls_token"})
+    return has_classifier and has_backbone and facts.trained_tensors == _TRAINED_BY_A_PROBE

@@ -8,7 +8,8 @@ Source
     timm ``models/vision_transformer.py`` and ``models/resnet.py``; DeiT's released files.
 Heads
     A ViT of width 384 has 6 and one of width 768 has 12, one per 64 channels, unless the file says otherwise. Files
-    that this suite writes do say; MoCo-v3's ViT-S has 12.
+    that this suite writes do say; MoCo-v3's ViT-S has 12. Of a width that timm has no ViT of, the one backbone here
+    that has all of the shapes says it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pretrain.checkpoint import CheckpointHeader
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Exported, Facts, FormatInfo, Imported, State
 from pretrain.foreign.parts import resnet, vit
+from pretrain.foreign.parts.identify import fitting_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +31,8 @@ INFO = FormatInfo(
     source="timm models/vision_transformer.py and models/resnet.py",
     written_as=(".safetensors", ".pth"),
 )
+_TIMMS_WIDTHS = (192, 384, 768, 1024, 1280)
+"""Widths of timm's ViTs, which have one head per 64 channels. Of other widths the file says nothing on its heads."""
 _CLASSIFIER = ("head.weight", "head.bias")
 
 
@@ -115,4 +119,6 @@ def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeome
                 f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule} "
                 "and nothing in the file tells; convert the original checkpoint with --from moco_v3 or --from opera"
             )
+    if geometry.width not in _TIMMS_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
+        return heads[0]
     return by_rule

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import BaseModel
+
 from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
 from pretrain.methods.interface import MethodModule, RunFacts
-from pretrain.plugins import load_plugin, plugin_names
+from pretrain.plugins import Offers, load_plugin, plugin_names
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.method import Method
 
+PACKAGE, KIND = "pretrain.methods", "method"
+OFFERS: Offers = {"Config": BaseModel, "build": None}
+
 
 def method_names() -> tuple[str, ...]:
-    return plugin_names("pretrain.methods")
+    return plugin_names(PACKAGE)
 
 
 def find_method(name: str) -> MethodModule:
-    return cast(MethodModule, load_plugin("pretrain.methods", name, "method"))
+    return cast(MethodModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def build_method(

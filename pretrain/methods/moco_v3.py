@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pretrain.config import Integer, PretrainConfig, Strict
+from pretrain.config import DEEPEST, WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, InstanceContrast, Space
 
@@ -25,11 +25,11 @@ class Config(Strict):
 
     temperature: float = Field(default=0.2, gt=0)
     target_momentum: float = Field(default=0.99, ge=0, le=1)
-    projector_layers: Integer = Field(default=3, ge=1)
-    predictor_layers: Integer = Field(default=2, ge=1)
+    projector_layers: Integer = Field(default=3, ge=1, le=DEEPEST)
+    predictor_layers: Integer = Field(default=2, ge=1, le=DEEPEST)
     predictor_last_batch_norm: bool = True
-    mlp_dimension: Integer = Field(default=4096, gt=0, description="hidden width of projector and predictor")
-    embedding_dimension: Integer = Field(default=256, gt=0, description="output of projector and predictor")
+    mlp_dimension: Integer = Field(default=4096, gt=0, le=WIDEST, description="hidden width of projector and predictor")
+    embedding_dimension: Integer = Field(default=256, gt=0, le=WIDEST, description="output of projector and predictor")
 
 
 def instance_spaces(config: Config, *, weight: float, scale: float) -> tuple[Space, Space]:
@@ -59,7 +59,7 @@ def check(config: PretrainConfig) -> None:
         Not two.
     """
     if len(config.views) != 2:
-        raise InputError(f"views: contrasting needs two of them, not {len(config.views)}")
+        raise InputError(f"views: contrasting needs two of them, not {len(config.views)}", key=("views",))
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pretrain.config import Integer
+from pretrain.config import WIDEST, Integer
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 from pretrain.methods import moco_v3
 
@@ -41,7 +41,9 @@ class Config(moco_v3.Config):
     preset: Literal["official", "paper"] = "official"
     arrangement: Literal["A", "B", "C"] = "C"
     mlp_layers: Integer = Field(default=2, ge=1, le=5, description="linear layers of the class head (Figure 6)")
-    hidden_dimension: Integer = Field(default=256, gt=0, description="hidden width of the class head (Figure 8)")
+    hidden_dimension: Integer = Field(
+        default=256, gt=0, le=WIDEST, description="hidden width of the class head (Figure 8)"
+    )
     instance_weight: float = Field(default=0.5, ge=0)
     class_weight: float = Field(default=0.5, ge=0)
 

@@ -6,11 +6,11 @@ for contrastive training that the DeiT recipe does not use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pretrain.config import Probability, Sparse
+from pretrain.config import Probability, Strict
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 
-class Config(Sparse):
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("drop_path_rate",)
-
+class Config(Strict):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_path_rate: Probability = Field(default=0.0, description="of the last block, rising linearly from 0; ViTs only")
 

@@ -7,11 +7,11 @@ those of the OPERA projector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pretrain.config import Integer, Probability, Sparse
+from pretrain.config import WIDEST, Integer, Probability, Strict
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 
 if TYPE_CHECKING:
@@ -20,13 +20,11 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 
-class Config(Sparse):
-    UNWRITTEN: ClassVar[tuple[str, ...]] = ("drop_path_rate",)
-
+class Config(Strict):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     drop_path_rate: Probability = Field(default=0.0, description="of the last block, rising linearly from 0; ViTs only")
-    mlp_dimension: Integer = Field(default=4096, gt=0, description="hidden width of the MLP")
-    embedding_dimension: Integer = Field(default=256, gt=0, description="output of the MLP")
+    mlp_dimension: Integer = Field(default=4096, gt=0, le=WIDEST, description="hidden width of the MLP")
+    embedding_dimension: Integer = Field(default=256, gt=0, le=WIDEST, description="output of the MLP")
 
 
 def hierarchy(config: Config, num_classes: int) -> Hierarchy:

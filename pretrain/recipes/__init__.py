@@ -11,6 +11,6 @@
 Changing a number means bumping the version, and with it the id of every run that follows the recipe.
 """
 
-from pretrain.recipes.model import Recipe, load_recipes, merge, select_recipe
+from pretrain.recipes.model import Recipe, broken_recipes, load_recipes, merge, recipe_distribution, select_recipe
 
-__all__ = ["Recipe", "load_recipes", "merge", "select_recipe"]
+__all__ = ["Recipe", "broken_recipes", "load_recipes", "merge", "recipe_distribution", "select_recipe"]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import Distribution
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
-import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from pretrain.config import RecipeReference, Strict
 from pretrain.errors import InputError
-from pretrain.plugins import plugin_entry_points, suggest
+from pretrain.plugins import first_line, plugin_entry_points, suggest, title_of
+from pretrain.yaml_reader import parse
 
 
 class EpochSettings(Strict):
@@ -47,48 +50,125 @@ class Recipe(Strict):
         return RecipeReference(id=self.id, version=self.version, source=self.source, changed=changed)
 
 
-@functools.cache
+@dataclass(frozen=True)
+class _Found:
+    """The recipes of a package and its entry point group.
+
+    ``offered`` are the distributions of those that aren't shipped, ``refused`` a sentence by id for those whose id has
+    two owners, ``broken`` a sentence for each file or entry point that can't be read.
+    """
+
+    recipes: tuple[Recipe, ...]
+    offered: Mapping[str, Distribution]
+    refused: Mapping[str, str]
+    broken: tuple[str, ...]
+
+
 def load_recipes(package: str) -> tuple[Recipe, ...]:
-    """All recipes of ``pretrain.recipes`` or ``evaluators.recipes``, sorted by id.
+    """All recipes of ``pretrain.recipes`` or ``evaluators.recipes`` that can be read, sorted by id.
 
     Other distributions add theirs under the entry point group of the package's name with ``opera_bench.`` before it;
     such an entry point names a package with YAML files.
     """
-    packages = [package, *(point.value for point in plugin_entry_points(f"opera_bench.{package}").values())]
-    found = (
-        Recipe.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-        for source in packages
-        for file in files(source).iterdir()
-        if file.name.endswith(".yaml")
-    )
-    return tuple(sorted(found, key=lambda recipe: recipe.id))
+    return _find_recipes(package).recipes
+
+
+def broken_recipes(package: str) -> tuple[str, ...]:
+    """A sentence for each recipe of another distribution that can't be used, naming distribution and file."""
+    found = _find_recipes(package)
+    return (*found.broken, *(found.refused[recipe_id] for recipe_id in sorted(found.refused)))
+
+
+def recipe_distribution(package: str, recipe_id: str) -> Distribution | None:
+    """The distribution that offers a recipe; None for a shipped one and for an id that nothing has."""
+    return _find_recipes(package).offered.get(recipe_id)
+
+
+@functools.cache
+def _find_recipes(package: str) -> _Found:
+    shipped = [_read_recipe(file) for file in _yaml_files(package)]
+    recipes = {recipe.id: recipe for recipe in shipped}
+    titles = dict.fromkeys(recipes, "opera-bench itself")
+    offered: dict[str, Distribution] = {}
+    refused: dict[str, str] = {}
+    broken: list[str] = []
+    for point in plugin_entry_points(f"opera_bench.{package}"):
+        title = title_of(point.dist)
+        for place, recipe, fault in _recipes_of(point.value):
+            if recipe is None:
+                broken.append(f"a recipe of {title} can't be used: {place}: {fault}")
+            elif recipe.id in recipes:
+                owner = titles[recipe.id]
+                refused[recipe.id] = f"recipe {recipe.id!r} of {title} ({place}) has an id that {owner} uses; change it"
+            else:
+                recipes[recipe.id], titles[recipe.id] = recipe, f"{title} ({place})"
+                if point.dist is not None:
+                    offered[recipe.id] = point.dist
+    return _Found(tuple(sorted(recipes.values(), key=lambda recipe: recipe.id)), offered, refused, tuple(broken))
+
+
+def _recipes_of(package: str) -> Iterator[tuple[str, Recipe | None, str]]:
+    """Each file of somebody else's package: where it lies, and its recipe or what is wrong with it."""
+    try:
+        found = _yaml_files(package)
+    except (Exception, SystemExit) as error:  # its code may raise anything when it is imported
+        yield f"entry point {package}", None, first_line(error)
+        return
+    for file in found:
+        try:
+            yield str(file), _read_recipe(file), ""
+        except ValidationError as error:
+            first = error.errors()[0]
+            yield str(file), None, f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
+        except (OSError, ValueError, InputError) as error:
+            yield str(file), None, first_line(error)
+
+
+def _yaml_files(package: str) -> list[Traversable]:
+    found = (file for file in files(package).iterdir() if file.name.endswith(".yaml"))
+    return sorted(found, key=lambda file: file.name)
+
+
+def _read_recipe(file: Traversable) -> Recipe:
+    return Recipe.model_validate(parse(file.read_text(encoding="utf-8"), file.name).data)
 
 
 def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None = None) -> Recipe:
     """The recipe called ``recipe_id``, or the only one that applies to ``facts``.
 
+    A shipped recipe that applies goes before those of other distributions, which can be named.
+
     Raises
     ------
     InputError
-        No recipe of that name, none that applies, or more than one that applies.
+        No recipe of that name, none that applies, more than one that applies, or one whose id has two owners.
     """
-    recipes = load_recipes(package)
+    recipes, found = load_recipes(package), _find_recipes(package)
+    broken = "".join(f"; {sentence}" for sentence in found.broken)
     if recipe_id is not None:
         for recipe in recipes:
             if recipe.id == recipe_id:
-                return recipe
-        raise InputError(f"unknown recipe {recipe_id!r}; {suggest(recipe_id, [r.id for r in recipes])}")
+                return _with_one_owner(recipe, found)
+        known = f"{suggest(recipe_id, [r.id for r in recipes])}{broken}"
+        raise InputError(f"unknown recipe {recipe_id!r}; {known}", key=("recipe",))
     applying = [recipe for recipe in recipes if recipe.applies(facts)]
+    applying = [recipe for recipe in applying if recipe.id not in found.offered] or applying
     if len(applying) == 1:
-        return applying[0]
+        return _with_one_owner(applying[0], found)
     described = ", ".join(f"{key} {value}" for key, value in facts.items())
     how = "name one with recipe: in a sweep, with --recipe on the command line"
     if not applying:
         # Those of another evaluator or method would not do; a method of somebody else's may take any.
         kind, word = next(iter(facts.items()))
         usable = [recipe for recipe in recipes if word in recipe.applies_to.get(kind, ())] or recipes
-        raise InputError(f"no recipe for {described}; {how} (there are {', '.join(r.id for r in usable)})")
+        raise InputError(f"no recipe for {described}; {how} (there are {', '.join(r.id for r in usable)}){broken}")
     raise InputError(f"several recipes for {described}: {', '.join(r.id for r in applying)}; {how}")
+
+
+def _with_one_owner(recipe: Recipe, found: _Found) -> Recipe:
+    if sentence := found.refused.get(recipe.id):
+        raise InputError(sentence)
+    return recipe
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class _Side:
     def finished(self) -> list[Row]:
         """Rows that hold a number, each once; of two repetitions with one seed, the run whose id sorts first speaks."""
         rows: dict[tuple[Any, ...], Row] = {}
-        for row in sorted((r for r in self.rows if r["metric"] is not None), key=lambda r: str(r["run_id"])):
+        for row in sorted((r for r in self.rows if r["value"] is not None), key=lambda r: str(r["run_id"])):
             alike = ("setting", "fingerprint", "seed", "metric", *_SCALE)
             rows.setdefault(tuple(row[field] for field in alike), row)
         return list(rows.values())
@@ -192,10 +192,14 @@ def _group_order(group: Group) -> tuple[tuple[bool, Any], ...]:
 
 
 def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
-    """One line for each finished run of ``side`` without a pair in any metric."""
+    """One line for each finished run of ``side`` without a pair in any metric, and for each undefined metric."""
     firsts = {row["run_id"]: row for row in reversed(side.finished()) if row["run_id"] not in paired}
     found = ((run_id, _why_unpaired(row, side, other)) for run_id, row in sorted(firsts.items()))
-    return [Unpaired(run_id, side.label, reason, nearest) for run_id, (reason, nearest) in found]
+    undefined = {(row["run_id"], row["metric"]) for row in side.rows if row["metric"] and row["value"] is None}
+    return [
+        *(Unpaired(run_id, side.label, reason, nearest) for run_id, (reason, nearest) in found),
+        *(Unpaired(run_id, side.label, f"its {name} is not defined", None) for run_id, name in sorted(undefined)),
+    ]
 
 
 def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]:
@@ -214,6 +218,8 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
         described = ", ".join(f"{f} ({_shown(f, row[f])}, there {_shown(f, nearest[f])})" for f in differing)
         return f"the nearest {other.label} run differs in {described}", nearest["run_id"]
     missing = f"is {nearest['state']}" if nearest["metric"] is None else f"has no {row['metric']}"
+    if nearest["metric"] == row["metric"]:
+        missing = f"has a {row['metric']} that is not defined"
     return f"its partner {missing}", nearest["run_id"]
 
 

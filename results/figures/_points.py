@@ -67,7 +67,11 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = {(row["run_id"], row["metric"]): row for row in evaluations(frame) if row["metric"] in HEADLINE_METRICS}
+    found = {
+        (row["run_id"], row["metric"]): row
+        for row in evaluations(frame)
+        if row["metric"] in HEADLINE_METRICS and row["value"] is not None
+    }
     rows = [{**row, "variant": variant(row)} for row in found.values()]
     if not rows:
         raise InputError("no finished evaluation to draw; run the sweep first")

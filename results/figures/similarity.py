@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from results.errors import InputError
@@ -152,8 +154,12 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
         if row is None or run.record is None or row["ablated"] != "none" or variant(row) not in _SHOWN:
             continue
         try:
-            histogram = json.loads((run.directory / ARTIFACT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = (run.directory / ARTIFACT).read_bytes()
+            recorded = run.record.artifacts.get(Path(ARTIFACT).name)
+            if recorded is not None and hashlib.sha256(content).hexdigest() != recorded:
+                raise ValueError("not the file whose checksum the record has")
+            histogram = json.loads(content)
+        except (OSError, ValueError, RecursionError):
             unread.append(run.run_id)
             continue  # the record stays good; only this picture lacks it
         size = (row["pretrain_epochs"] or 0, row["global_batch_size"] or 0, row["setting"], row["fingerprint"])

@@ -11,7 +11,7 @@ import yaml
 
 from results.figures._style import backbone_label, method_style
 from results.frame import recipe_label
-from results.metrics import HEADLINE_METRICS, metric
+from results.metrics import HEADLINE_METRICS, metric, number_or_undefined
 from results.report.progress import device_seconds, duration
 from results.runs import RunDirectory, RunState
 from results.store import Run
@@ -118,7 +118,7 @@ def _about(facts: Mapping[str, Any]) -> str:
 def _headline_result(run: Run) -> str:
     metrics = {} if run.record is None else run.record.metrics
     shown = [name for name in HEADLINE_METRICS if name in metrics] or list(metrics)[:1]
-    return ", ".join(f"{name} {metrics[name]:.{metric(name).decimals}f}" for name in shown)
+    return ", ".join(f"{name} {number_or_undefined(metrics[name], f'.{metric(name).decimals}f')}" for name in shown)
 
 
 def _provenance(run: Run) -> dict[str, str]:
@@ -129,7 +129,7 @@ def _provenance(run: Run) -> dict[str, str]:
     sizes = ", ".join(f"{split} {size:,}" for split, size in data.sizes.items())
     facts = {
         "record": f"{run.run_id}/record.json, schema {record.schema_version}",
-        "metrics": ", ".join(f"{name} {value:.6g}" for name, value in record.metrics.items()),
+        "metrics": ", ".join(f"{n} {number_or_undefined(value)}" for n, value in record.metrics.items()),
         "recipe": f"{recipe_label(recipe.model_dump())}: {recipe.source}",
         "changed": ", ".join(recipe.changed),
         "seed": str(record.seed),

@@ -46,8 +46,17 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
     runs = rows.answering(slot.query, leaving_out="metric")
     asked = slot.query.get("metric")
     wanted = asked if isinstance(asked, list) else [asked]
-    done = [row for row in runs if row["state"] == "done" and row["metric"] in wanted]
+    recorded = [row for row in runs if row["state"] == "done" and row["metric"] in wanted]
+    done = [row for row in recorded if row["value"] is not None]
+    undefined = [row for row in recorded if row["value"] is None]
     unfinished = [row for row in runs if row["state"] != "done"]
+    if not done and undefined:
+        return Cell(
+            "not defined",
+            published=slot.published,
+            seeds=len({row["seed"] for row in undefined}),
+            reason=_undefined_words(undefined),
+        )
     if not done:
         return _without_number(slot, runs, unfinished)
     different = _differences(done)
@@ -55,7 +64,8 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
         n = len({row["run_id"] for row in done})
         return Cell("mixed", published=slot.published, seeds=n, reason=f"{n} runs differ: {different}")
     repetitions = [row for row in unfinished if row["setting"] == done[0]["setting"]]
-    return _with_number(slot, done, repetitions, rows.data_differences(done[0]))
+    undefined = [row for row in undefined if row["setting"] == done[0]["setting"]]
+    return _with_number(slot, done, repetitions, undefined, rows.data_differences(done[0]))
 
 
 def _differences(done: Sequence[RunRow]) -> str:
@@ -72,11 +82,20 @@ def _short(value: Any) -> str:
     return text[:12] if len(text) == 64 else text
 
 
-def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow], other_data: Sequence[str]) -> Cell:
+def _with_number(
+    slot: Slot,
+    done: Sequence[RunRow],
+    unfinished: Sequence[RunRow],
+    undefined: Sequence[RunRow],
+    other_data: Sequence[str],
+) -> Cell:
     by_seed: dict[Any, RunRow] = {}
     for row in done:
         by_seed.setdefault(row["seed"], row)
     pending = [row for row in _one_per_run(unfinished) if row["seed"] not in by_seed]
+    undefined = [row for row in undefined if row["seed"] not in by_seed]
+    reasons = [_tally(pending)] if pending else []
+    reasons += [_undefined_words(undefined)] if undefined else []
     values = [float(row["value"]) for row in by_seed.values()]
     centre = mean(values)
     published = None if slot.published is None else published_number(slot.published)
@@ -89,11 +108,11 @@ def _with_number(slot: Slot, done: Sequence[RunRow], unfinished: Sequence[RunRow
         mean=centre,
         standard_error=standard_error(values),
         n=len(values),
-        seeds=len(values) + len({row["seed"] for row in pending}),
+        seeds=len(values) + len({row["seed"] for row in (*pending, *undefined)}),
         published=slot.published,
         difference=difference,
         metric=any_row["metric"],
-        reason=_tally(pending) if pending else None,
+        reason="; ".join(reasons) or None,
         recipes=tuple(f"{what} {recipe}" for what, recipe in recipes if recipe),
         decimals=meaning.decimals,
         run_ids=tuple(row["run_id"] for _, row in sorted(by_seed.items(), key=lambda item: (item[0] is None, item[0]))),
@@ -129,6 +148,13 @@ def _without_number(slot: Slot, runs: Sequence[RunRow], unfinished: Sequence[Run
         published=slot.published,
         reason=first_reason if len(states) == 1 else _tally(unfinished),
     )
+
+
+def _undefined_words(rows: Sequence[RunRow]) -> str:
+    """``mIoU is not defined on the data of 2 runs, segmentation-… the first``."""
+    run_ids = sorted({row["run_id"] for row in rows})
+    which = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs, {run_ids[0]} the first"
+    return f"{rows[0]['metric']} is not defined on the data of {which}"
 
 
 def _one_per_run(rows: Sequence[RunRow]) -> list[RunRow]:

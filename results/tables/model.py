@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WITHOUT_RUNS = ("not planned", "cited", "published")
+"""States of cells that no run belongs to."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -13,6 +16,7 @@ class Cell:
     ----------
     state
         ``done``; ``mixed`` (runs that must not be averaged); ``missing`` (done, but without this metric);
+        ``not defined`` (done, but the metric has no value on this data, such as an AP without objects);
         ``running``, ``waiting``, ``planned``, ``unknown``, ``failed``, ``cancelled`` as of the runs; ``not planned``;
         ``cited`` (a method the paper cites and this suite does not run); ``published`` (of the paper alone).
     mean, standard_error
@@ -86,3 +90,8 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     published_only: bool = False
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether any run belongs to the table, whatever its state."""
+        return any(cell.state not in WITHOUT_RUNS for row in self.rows for cell in row.cells)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slurm.errors import InputError
+from slurm.job import Charge
 
-OF_THE_CLIENTS = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
+CLIENT_VARIABLES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
 """Variables that tell SLURM's commands which cluster to talk to, and as whom."""
 TIMEOUT_SECONDS = 60
 IDS_PER_CALL = 500
@@ -47,7 +49,7 @@ class View:
     """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words.
 
     ``asked_at`` is when it was asked, in seconds since the epoch; ``had_failed`` whether the job is back after an end
-    that was none of success.
+    that was none of success. ``charge`` is for every job that was submitted for the same work, if all have ended.
     """
 
     standing: Standing
@@ -55,6 +57,7 @@ class View:
     slurm_id: str | None = None
     asked_at: float = 0.0
     had_failed: bool = False
+    charge: Charge | None = None
 
 
 _STANDINGS = {
@@ -78,22 +81,39 @@ _STANDINGS = {
 """SLURM's job states; those that are not here are ways to fail."""
 
 
+_SAID_BY_THE_STATE = {"", "None", "NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown"}
+"""Reasons that add nothing to the state of a job that failed."""
+_NUMBER = re.compile(r"\d+(\+\d+)?(_(\d+|\[.*\]))?")
+"""A job's number, of an array's element or elements, of a part of a heterogeneous job."""
+
+
 @dataclass(frozen=True)
 class Row:
-    """One job in the queue or the accounts; only the accounts name its user, by number."""
+    """One job in the queue or the accounts.
+
+    Only the accounts have the user's number, the time of submission, how long the job held its allocation, and what it
+    held: ``billing=8,cpu=8,gres/gpu=4,mem=64G,node=1``. A job that was requeued has one row for each time it started.
+    """
 
     slurm_id: str
     name: str
     state: str
     reason: str = ""
     user_id: str = ""
+    submitted: str = ""
+    elapsed_seconds: str = ""
+    allocated: str = ""
 
     def view(self) -> View:
         word = self.state.split()[0].rstrip("+") if self.state else ""
         standing = _STANDINGS.get(word, Standing.FAILED)
         if standing is Standing.PENDING and self.reason == "DependencyNeverSatisfied":
             return View(Standing.NEVER, self.reason, self.slurm_id)
-        detail = self.reason if standing is Standing.PENDING and self.reason not in ("", "None") else word
+        detail = word
+        if standing is Standing.PENDING and self.reason not in ("", "None"):
+            detail = self.reason
+        elif standing is Standing.FAILED and self.reason not in _SAID_BY_THE_STATE:
+            detail = f"{word} ({self.reason})"
         return View(standing, detail, self.slurm_id)
 
 
@@ -136,9 +156,7 @@ def cancel_jobs(views: Sequence[View]) -> None:
     for start in range(0, len(wanted), IDS_PER_CALL):
         command = ["scancel", *wanted[start : start + IDS_PER_CALL]]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=120, check=False, env=plain_environment()
-            )
+            done = run_client(command, timeout_seconds=120)
         except subprocess.TimeoutExpired as error:
             raise InputError("scancel has not answered for two minutes; try again later") from error
         if done.returncode:
@@ -148,15 +166,13 @@ def cancel_jobs(views: Sequence[View]) -> None:
 def squeue() -> tuple[Row, ...] | None:
     """This user's jobs, those that ended lately too; None when the controller does not answer."""
     text = _answer("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%r|%j")
-    if text is None:
-        return None
-    fields = (line.split("|", 3) for line in text.splitlines())
-    return tuple(Row(each[0], each[3], each[1], each[2]) for each in fields if len(each) == 4)
+    return None if text is None else tuple(Row(i, name, state, reason) for i, state, reason, name in _rows(text, 4))
 
 
 def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
     """What the accounts say of these jobs and their array elements; None when accounting does not answer.
 
+    Rows of one job follow each other in the order in which it was queued: the last says how it stands.
     A cluster without accounting knows nothing of jobs that have left the queue, which is an answer.
     """
     return _accounts(f"--jobs={','.join(sorted(numbers))}")
@@ -168,28 +184,49 @@ def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
 
 
 def _accounts(*selection: str) -> tuple[Row, ...] | None:
-    flags = ("--allocations", "--parsable2", "--noheader", "--format=JobID,State,UID,JobName")
-    text = _answer("sacct", *selection, *flags, unless="accounting storage is disabled")
+    flags = ("--allocations", "--duplicates", "--parsable2", "--noheader")
+    columns = "--format=JobID,State,UID,Submit,ElapsedRaw,AllocTRES,JobName"
+    text = _answer("sacct", *selection, *flags, columns, unless="accounting storage is disabled")
     if text is None:
         return None
-    fields = (line.split("|", 3) for line in text.splitlines())
-    return tuple(Row(each[0], each[3], each[1], user_id=each[2]) for each in fields if len(each) == 4)
+    rows = (Row(number, name, state, "", *rest) for number, state, *rest, name in _rows(text, 7))
+    return tuple(sorted(rows, key=lambda row: row.submitted))
+
+
+def _rows(text: str, width: int) -> list[list[str]]:
+    """The lines of ``width`` columns that begin with a job's number; a job's name, the last column, may hold anything.
+
+    Only a line feed ends a line: ``str.splitlines`` would also split at control characters within a name.
+    """
+    lines = (line.split("|", width - 1) for line in text.split("\n"))
+    return [columns for columns in lines if len(columns) == width and _NUMBER.fullmatch(columns[0])]
 
 
 def plain_environment() -> dict[str, str]:
     """This process's, without what would have SLURM's commands show or touch a part of the jobs, or other ones."""
     flags = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_")
-    return {name: value for name, value in os.environ.items() if name in OF_THE_CLIENTS or not name.startswith(flags)}
+    return {name: value for name, value in os.environ.items() if name in CLIENT_VARIABLES or not name.startswith(flags)}
 
 
 def _answer(*command: str, unless: str | None = None) -> str | None:
     """What a command prints; nothing if it fails with the words ``unless``, None if it fails with others."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, env=plain_environment()
-        )
+        done = run_client(command, TIMEOUT_SECONDS)
     except (OSError, subprocess.SubprocessError):
         return None
     if done.returncode:
         return "" if unless is not None and unless in done.stderr else None
     return done.stdout
+
+
+def run_client(command: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+    """Run one of SLURM's commands to its end. Bytes of its output that are no UTF-8, in job names say, are replaced."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=timeout_seconds,
+        check=False,
+        env=plain_environment(),
+    )

@@ -12,9 +12,12 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+TIME_TO_APPEAR = timedelta(days=1)
+"""How long after its submission was given up a job may still reach the queue, through a slow ``sbatch`` or network."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,21 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entry:
-    """The latest submission of one job; ``slurm_id`` is that of its array element, or None when unknown."""
+    """One submission of one job; ``slurm_id`` is that of its array element, or None when unknown."""
 
     job_id: str
     name: str
     slurm_id: str | None
     submitted_at: datetime
+
+    @property
+    def key(self) -> str:
+        return job_key(self.name, self.slurm_id)
+
+
+def job_key(name: str, slurm_id: str | None) -> str:
+    """What stands for a job: its number alone may be that of an older or newer job."""
+    return f"{name} {slurm_id}"
 
 
 class Ledger:
@@ -77,6 +89,11 @@ class Ledger:
     def unsettled(self) -> tuple[Submission, ...]:
         """Batches of which nobody knows whether the scheduler has taken them."""
         return tuple(each for each in self.submissions() if each.slurm_id is None and not each.refused)
+
+    def given_up(self) -> set[str]:
+        """Names of the batches that lately counted as not taken: the scheduler may have one all the same, later."""
+        since = datetime.now(UTC) - TIME_TO_APPEAR
+        return {each.name for each in self.submissions() if each.refused and each.submitted_at > since}
 
     def intend(self, name: str, job_ids: Sequence[str]) -> None:
         """Note a batch that is about to be submitted."""
@@ -111,7 +128,10 @@ class Ledger:
 
     def latest(self) -> dict[str, Entry]:
         """The last submission of each job that was not refused."""
-        entries: dict[str, Entry] = {}
+        return {entry.job_id: entry for entry in self.entries()}
+
+    def entries(self) -> Iterator[Entry]:
+        """Every submission of every job that was not refused, in order."""
         for submission in self.submissions():
             if submission.refused:
                 continue
@@ -120,8 +140,7 @@ class Ledger:
                 slurm_id = submission.slurm_id
                 if slurm_id is not None and not single:
                     slurm_id = f"{slurm_id}_{index}"
-                entries[job_id] = Entry(job_id, submission.name, slurm_id, submission.submitted_at)
-        return entries
+                yield Entry(job_id, submission.name, slurm_id, submission.submitted_at)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         try:
@@ -129,9 +148,9 @@ class Ledger:
         except FileNotFoundError:
             return
         for line in text.splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 row = json.loads(line)
-                if isinstance(row, dict) and "name" in row:
+                if _is_row(row):
                     yield row
 
     def _append(self, row: dict[str, Any]) -> None:
@@ -146,3 +165,19 @@ class Ledger:
             file.write(json.dumps(row).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a line is one that this file writes; a damaged one is skipped, so that it hides no other."""
+    if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+        return False
+    if not isinstance(row.get("slurm_id"), str | None) or not isinstance(row.get("refused", False), bool):
+        return False
+    if "job_ids" not in row:
+        return True
+    ids, at = row["job_ids"], row.get("at")
+    try:
+        is_dated = isinstance(at, str) and bool(datetime.fromisoformat(at))
+    except ValueError:
+        return False
+    return is_dated and isinstance(ids, list) and all(isinstance(job_id, str) for job_id in ids)

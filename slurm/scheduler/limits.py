@@ -8,7 +8,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from slurm.scheduler.commands import plain_environment
+from slurm.scheduler.commands import run_client
 from slurm.scheduler.profile import ClusterProfile
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
@@ -63,7 +63,6 @@ def _accounts(what: str, *which: str, columns: str) -> list[list[str]]:
 
 def _output(*command: str) -> str:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=True, env=plain_environment()
-        ).stdout
+        done = run_client(command, timeout_seconds=60)
+        return "" if done.returncode else done.stdout
     return ""

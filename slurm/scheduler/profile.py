@@ -4,23 +4,53 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 
 from slurm.errors import InputError
 
-Count = Annotated[int, Field(gt=0)]
-OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
 HOURS_OF_A_YEAR = 8784
+MOST = 1_000_000
+"""Nodes, GPUs, processes, processors or jobs: more than any cluster has."""
+_TIME = re.compile(r"((?P<days>\d{1,3})-)?(?P<hours>\d{1,4})(:(?P<minutes>[0-5]?\d))?(:(?P<seconds>[0-5]?\d))?")
+
+
+def read_hours(value: Any) -> Any:
+    """Hours of a time as people write it: 1:30 and 1:30:00 are an hour and a half, 1-12:00:00 is a day and a half."""
+    if not isinstance(value, str):
+        return value
+    found = _TIME.fullmatch(value)
+    if found is None or not (found["days"] or found["minutes"]):
+        raise ValueError("write hours as a number (1.5), as hours:minutes (1:30) or as days-hours:minutes (1-12:00)")
+    days, hours, minutes, seconds = (int(found[part] or 0) for part in ("days", "hours", "minutes", "seconds"))
+    return 24 * days + hours + minutes / 60 + seconds / 3600
+
+
+Integer = Annotated[int, Strict()]
+Count = Annotated[Integer, Field(gt=0, le=MOST)]
+Switch = Annotated[bool, Strict()]
+Hours = Annotated[
+    Annotated[float, Strict(), Field(gt=0, le=HOURS_OF_A_YEAR, allow_inf_nan=False)], BeforeValidator(read_hours)
+]
+OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
 OURS = (
     *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
-    *("parsable", "signal", "test-only", "wait", "wrap"),
+    *("parsable", "signal", "test-only", "wait", "wrap", "chdir", "ntasks", "gpus", "gpus-per-task"),
 )
 """Flags of sbatch that a submission needs for itself."""
 KEYS = {
@@ -46,6 +76,17 @@ def _further_flag(name: str) -> str:
 Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_further_flag)]
 
 
+def _with_minutes(flags: Any) -> Any:
+    """The flags of sbatch with ``time-min`` in minutes: sbatch itself takes 1:30 for 90 seconds."""
+    if not isinstance(flags, dict) or "time-min" not in flags:
+        return flags
+    value = flags["time-min"]
+    minutes = 60 * read_hours(value) if isinstance(value, str) else value
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes < 1 or minutes != round(minutes):
+        raise ValueError(f"time-min: write whole minutes (90), 1:30 or 1-12:00:00, not {value!r}")
+    return {**flags, "time-min": round(minutes)}
+
+
 class StageResources(BaseModel):
     """What one job of a stage asks for. What a stage leaves out it takes from the cluster."""
 
@@ -56,19 +97,19 @@ class StageResources(BaseModel):
     qos: OneLine | None = None
     constraint: OneLine | None = None
     nodes: Count | None = None
-    gpus_per_node: int | None = Field(
-        default=None, ge=0, description="one process runs per GPU; with 0, processes_per_node on the processor"
+    gpus_per_node: Integer | None = Field(
+        default=None, ge=0, le=MOST, description="one process runs per GPU; with 0, processes_per_node on the processor"
     )
     processes_per_node: Count | None = Field(default=None, description="only where gpus_per_node is 0")
     cpus_per_gpu: Count | None = Field(default=None, description="processors of each process, with or without a GPU")
-    memory_gb_per_node: float | None = Field(default=None, ge=0.01, allow_inf_nan=False, description="GiB")
-    hours: float | None = Field(
-        default=None, gt=0, le=HOURS_OF_A_YEAR, allow_inf_nan=False, description="time limit of one attempt"
+    memory_gb_per_node: Annotated[float, Strict()] | None = Field(
+        default=None, ge=0.01, le=MOST, allow_inf_nan=False, description="GiB"
     )
+    hours: Hours | None = Field(default=None, description="time limit of one attempt: 1.5, or 1:30, or 1-12:00")
     max_concurrent: Count | None = Field(default=None, description="jobs of one array that run at the same time")
-    sbatch: dict[Flag, OneLine | int | float | bool] | None = Field(
-        default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}"
-    )
+    sbatch: Annotated[
+        dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None, BeforeValidator(_with_minutes)
+    ] = Field(default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}")
     setup: tuple[str, ...] | None = Field(default=None, description="shell lines before the job, e.g. module load cuda")
     python: OneLine | None = Field(
         default=None, description="the interpreter that runs the job; the submitting one by default"
@@ -80,10 +121,10 @@ class ClusterProfile(StageResources):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
-    requeue: bool = Field(
+    requeue: Switch = Field(
         default=True, description="whether a job that reaches its time limit, is preempted or loses its node goes on"
     )
-    seconds_before_limit: Annotated[int, Field(ge=30)] = Field(
+    seconds_before_limit: Annotated[Integer, Field(ge=30, le=3600 * HOURS_OF_A_YEAR)] = Field(
         default=120, description="how long before its time limit a job is told to save its state"
     )
     max_array_size: Count | None = Field(default=None, description="read from the cluster when left out")
@@ -98,8 +139,9 @@ class ClusterProfile(StageResources):
         for place, part in parts.items():
             if part.hours is not None and 60 * _minutes(part.hours) <= self.seconds_before_limit:
                 raise ValueError(
-                    f"{place}hours: {part.hours:g} end before a job is told to save its state, seconds_before_limit: "
-                    f"{self.seconds_before_limit} ahead of them"
+                    f"{place}hours: {part.hours:g} ({60 * part.hours:g} min) must be longer than seconds_before_limit: "
+                    f"{self.seconds_before_limit} ({self.seconds_before_limit / 60:g} min), when a job is told to save "
+                    "its state"
                 )
         return self
 
@@ -176,38 +218,28 @@ def cluster_names() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
 
 
-def load_profile(name: str) -> ClusterProfile:
-    """The profile called ``name``, the user's own before a shipped one; or a path to a YAML file.
+def find_profile(name: str) -> Path | str:
+    """Where the profile called ``name`` is: a file, the user's own before a shipped one, or a shipped profile's text.
 
     Raises
     ------
     InputError
-        No such profile, or one that can't be meant; the message lists what is allowed.
+        No such profile; the message lists what is allowed.
     """
-    own = user_clusters() / f"{name}.yaml"
     if name.endswith((".yaml", ".yml")):
-        own = Path(name)
-        if not own.is_file():
+        if not os.path.lexists(name):
             raise InputError(f"cluster {name}: no such file")
-    if own.is_file():
-        try:
-            text, where = own.read_text(encoding="utf-8"), str(own)
-        except UnicodeDecodeError as error:
-            raise InputError(f"cluster {own}: not UTF-8 text") from error
-    elif name in cluster_names():
-        text, where = files("slurm").joinpath("clusters", f"{name}.yaml").read_text(encoding="utf-8"), name
-    else:
-        near = difflib.get_close_matches(name, cluster_names(), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(
-            f"unknown cluster {name!r}; {hint}allowed: {', '.join(cluster_names())}, a path to a YAML file, "
-            f"or a profile of your own as {user_clusters()}/{name}.yaml"
-        )
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"cluster {where}: not valid YAML ({error})") from error
-    return parse_profile(content, where)
+        return Path(name)
+    if "/" not in name and os.path.lexists(own := user_clusters() / f"{name}.yaml"):
+        return own
+    if name in cluster_names():
+        return files("slurm").joinpath("clusters", f"{name}.yaml").read_text(encoding="utf-8")
+    near = difflib.get_close_matches(name, cluster_names(), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(
+        f"unknown cluster {name!r}; {hint}allowed: {', '.join(cluster_names())}, a path to a YAML file, "
+        f"or a profile of your own as {user_clusters()}/{name}.yaml"
+    )
 
 
 def parse_profile(content: Any, where: str) -> ClusterProfile:
@@ -216,7 +248,7 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
     Raises
     ------
     InputError
-        The first problem, with the valid keys where one is unknown.
+        The first problem, with the valid keys where one is unknown; its ``key`` leads to the setting.
     """
     if not isinstance(content, Mapping):
         raise InputError(f"cluster {where}: write a mapping; allowed: {', '.join(ClusterProfile.model_fields)}")
@@ -224,14 +256,17 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
         return ClusterProfile.model_validate(dict(content))
     except ValidationError as error:
         first = error.errors()[0]
+        # Of a union, pydantic names the alternative as well.
         path = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             model = StageResources if first["loc"][0] == "stages" else ClusterProfile
             word, allowed = str(first["loc"][-1]), sorted(model.model_fields)
             near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}") from error
-        given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r}"
+            raise InputError(
+                f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}", key=first["loc"]
+            ) from error
+        given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
         said = first["msg"].removeprefix("Value error, ")
         place = f"{path}: " if path else ""
-        raise InputError(f"cluster {where}: {place}{said[0].lower()}{said[1:]}{given}") from error
+        raise InputError(f"cluster {where}: {place}{said[0].lower()}{said[1:]}{given}", key=first["loc"]) from error

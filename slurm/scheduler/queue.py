@@ -1,8 +1,8 @@
 """The scheduler's own word on jobs: one ``squeue`` and at most one ``sacct``, whatever the number of jobs.
 
 Answers are kept for a while in a file beside the ledger, longer where the controller is slow or does not answer, so
-that no number of commands and watchers adds up to a burden. The accounts are asked once about what ended; the queue
-may have it back, since an administrator can requeue what failed.
+that no number of commands and watchers adds up to a burden. The accounts are asked once about what ended, how it ended
+and for how many hours; the queue may have it back, since an administrator can requeue what failed.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slurm.scheduler.commands import Row, Standing, View, sacct, squeue
-from slurm.scheduler.ledger import Entry, Ledger
+from slurm.errors import InputError
+from slurm.scheduler.charges import is_hours, read_charges, total_charges, without_charge
+from slurm.scheduler.commands import Row, Standing, View, cancel_jobs, sacct, squeue
+from slurm.scheduler.ledger import Entry, Ledger, job_key
 
 SECONDS_KEPT = 10.0
 SLOW_FACTOR = 20
@@ -42,25 +46,30 @@ class Queue:
         fresh
             Ask now, however recent the last answer is.
         """
-        entries = self._ledger.latest()
-        if not entries:
+        submitted = tuple(self._ledger.entries())
+        entries = {entry.job_id: entry for entry in submitted}
+        given_up = self._ledger.given_up()
+        if not entries and not given_up:
             return {}
         kept = self._read()
         ended: dict[str, list[str]] = kept.get("ended", {})
         open_entries = [entry for entry in entries.values() if not _has_succeeded(entry, ended)]
         is_recent = 0 <= time.time() - kept.get("at", 0) < kept.get("seconds_kept", 0)
-        covers = {entry.name for entry in open_entries} <= set(kept.get("asked", ()))
-        if open_entries and (fresh or not is_recent or not covers):
-            kept = self._ask(open_entries, ended, set(kept.get("had_failed", ())))
+        uncharged = without_charge(submitted, ended, kept.get("charges", {}))
+        covers = {entry.name for entry in (*open_entries, *uncharged)} <= set(kept.get("asked", ()))
+        if (open_entries or uncharged or given_up) and (fresh or not is_recent or not covers):
+            kept = self._ask(submitted, open_entries, kept, given_up)
             ended = kept["ended"]
+        charges = total_charges(submitted, kept.get("charges", {}))
         shown = {key: View(Standing(word), *rest) for key, word, *rest in kept.get("views", ())}
         found = {}
         for entry in entries.values():
-            view = _ended_view(entry, ended) or shown.get(_key(entry.name, entry.slurm_id))
+            view = _ended_view(entry, ended) or shown.get(entry.key)
             found[entry.job_id] = replace(
                 view or _missing_view(entry, kept),
                 asked_at=kept.get("asked_at", 0.0),
-                had_failed=_key(entry.name, entry.slurm_id) in kept.get("had_failed", ()),
+                had_failed=entry.key in kept.get("had_failed", ()),
+                charge=charges.get(entry.job_id),
             )
         return found
 
@@ -68,22 +77,30 @@ class Queue:
         """Ask anew next time; what ended is asked for again as well."""
         self._file.unlink(missing_ok=True)
 
-    def _ask(self, entries: list[Entry], ended: dict[str, list[str]], had_failed: set[str]) -> dict[str, Any]:
-        asked_at, started = time.time(), time.monotonic()
+    def _ask(
+        self, submitted: Sequence[Entry], entries: Sequence[Entry], before: Mapping[str, Any], given_up: set[str]
+    ) -> dict[str, Any]:
+        """Ask about ``entries``, and for the hours of all of ``submitted`` that ``before`` does not hold."""
+        ended, charges = before.get("ended", {}), before.get("charges", {})
+        asked_at, started = self._file_system_seconds(), time.monotonic()
         names = {entry.name for entry in entries}
         queued = squeue()
+        _cancel_late_jobs(queued or (), given_up)
         rows = _by_key(queued or (), names)
         known = {**rows, **ended}
-        left = [entry for entry in entries if _key(entry.name, entry.slurm_id) not in known and entry.slurm_id]
+        left = [entry for entry in entries if entry.key not in known and entry.slurm_id]
+        uncharged = without_charge(submitted, {**ended, **_ends(rows)}, charges)
         accounts: tuple[Row, ...] | None = ()
-        if queued is not None and left:
-            accounts = sacct({str(entry.slurm_id).partition("_")[0] for entry in left})
+        if queued is not None and (left or uncharged):
+            accounts = sacct({str(entry.slurm_id).partition("_")[0] for entry in (*left, *uncharged)})
             rows = {**_by_key(filter(_is_credible, accounts or ()), names), **rows}
         seconds = time.monotonic() - started
         views = {key: row.view() for key, row in rows.items()}
-        over = {key: [v.standing.value, v.detail, v.slurm_id] for key, v in views.items() if v.standing.is_over}
+        over = {**ended, **_ends(rows)}
         back = {key for key, view in views.items() if view.standing.is_active}
-        answered = queued is not None and accounts is not None
+        if queued is not None and accounts is not None:
+            charges = charges | read_charges(without_charge(submitted, over, charges), accounts)
+        answered = queued is not None and (accounts is not None or not left)
         kept = {
             "at": time.time(),
             "asked_at": asked_at,
@@ -91,45 +108,69 @@ class Queue:
                 max(SECONDS_KEPT, SLOW_FACTOR * seconds), LONGEST_KEPT_SECONDS if answered else LONGEST_SILENCE_SECONDS
             ),
             "answered": answered,
-            "asked": sorted(names),
+            "asked": sorted(names | {entry.name for entry in uncharged}),
             "known": sorted({row.name for row in rows.values()}),
             "views": [[key, view.standing.value, view.detail, view.slurm_id] for key, view in views.items()],
-            "ended": {key: view for key, view in {**ended, **over}.items() if key not in back},
-            "had_failed": sorted(had_failed | (back & ended.keys())),
+            "ended": {key: view for key, view in over.items() if key not in back},
+            "charges": {key: hours for key, hours in charges.items() if key not in back},
+            "had_failed": sorted({*before.get("had_failed", ()), *(back & ended.keys())}),
         }
         self._write(kept)
         return kept
 
+    def _file_system_seconds(self) -> float:
+        """Now, by the clock that dates the files beside the ledger: another host's clock may differ from this one's."""
+        try:
+            with tempfile.TemporaryFile(dir=self._file.parent) as file:
+                return os.fstat(file.fileno()).st_mtime
+        except OSError:
+            return time.time()
+
     def _read(self) -> dict[str, Any]:
         try:
             loaded = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return loaded if _is_whole(loaded) else {}
 
     def _write(self, kept: Mapping[str, Any]) -> None:
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
         # Nothing is lost when this can't be kept, but for the next question.
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(kept), encoding="utf-8")
             temporary.replace(self._file)
 
 
+def _cancel_late_jobs(rows: Iterable[Row], given_up: set[str]) -> None:
+    """End jobs that reached the queue after their submission was given up: their runs may be submitted again since."""
+    late = [row for row in rows if row.name in given_up and row.view().standing.is_active]
+    try:
+        cancel_jobs([row.view() for row in late])
+    except InputError as error:
+        print(f"a job whose submission had been given up is in the queue: {error}", file=sys.stderr)
+        return
+    for row in late:
+        print(f"cancelled SLURM job {row.slurm_id}, {row.name}: its submission had been given up", file=sys.stderr)
+
+
 def _is_whole(kept: Any) -> bool:
     """Whether this is what ``_ask`` keeps; a file that somebody touched is asked for anew."""
-    if not isinstance(kept, dict) or not isinstance(kept.get("ended"), dict):
+    if not isinstance(kept, dict) or not all(isinstance(kept.get(name), dict) for name in ("ended", "charges")):
+        return False
+    if not all(hours is None or is_hours(hours) for hours in kept["charges"].values()):
         return False
     lists = all(isinstance(kept.get(name), list) for name in ("asked", "known", "views"))
     return lists and all(isinstance(kept.get(name), float | int) for name in ("at", "seconds_kept", "answered"))
 
 
-def _key(name: str, slurm_id: str | None) -> str:
-    """A job's name tells it from an older or newer job with the same number."""
-    return f"{name} {slurm_id}"
-
-
 def _by_key(rows: Iterable[Row], names: set[str]) -> dict[str, Row]:
-    return {_key(row.name, row.slurm_id): row for row in rows if row.name in names}
+    return {job_key(row.name, row.slurm_id): row for row in rows if row.name in names}
+
+
+def _ends(rows: Mapping[str, Row]) -> dict[str, list[Any]]:
+    """How the jobs ended that did, as the file holds it."""
+    views = {key: row.view() for key, row in rows.items()}
+    return {key: [v.standing.value, v.detail, v.slurm_id] for key, v in views.items() if v.standing.is_over}
 
 
 def _is_credible(row: Row) -> bool:
@@ -142,7 +183,7 @@ def _is_credible(row: Row) -> bool:
 
 
 def _ended_view(entry: Entry, ended: Mapping[str, list[str]]) -> View | None:
-    known = ended.get(_key(entry.name, entry.slurm_id))
+    known = ended.get(entry.key)
     return View(Standing(known[0]), known[1], known[2]) if known else None
 
 

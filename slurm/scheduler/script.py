@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slurm.scheduler.commands import OF_THE_CLIENTS
+from slurm.scheduler.commands import CLIENT_VARIABLES
 from slurm.scheduler.profile import ClusterProfile, Resources
 
+ATTEMPT = "OPERA_BENCH_ATTEMPT"
+"""The variable that names one start of a job in all its processes."""
 KILLED, TERMINATED, WARNED = 137, 143, 140
 """Exit statuses of ``srun`` when ``SIGKILL``, ``SIGTERM`` or ``SIGUSR2`` ended its tasks."""
 SECONDS_TO_MISS_A_NODE = 330
 """SlurmdTimeout is 300 by default."""
 SECONDS_TO_THE_KILL = 600
 """How long a job that is told to stop waits to be killed. KillWait and GraceTime of clusters are shorter."""
-SECONDS_OF_DOUBT = 120
-"""The same where one process that failed by itself may have ended the others: ``srun`` tells of the signal alone."""
-ANY_NUMBER_OF_TIMEOUTS = 1_000_000
-"""submitit counts time-outs down and gives up; a run goes on as often as its work takes."""
+SECONDS_TO_THE_KILL_OF_SEVERAL = 120
+"""The wait when several processes run: srun reports only the signal, so a preemption can't be told from one crashed
+process that took the others down."""
+MAX_TIMEOUTS = 1_000_000
+"""submitit counts time-outs down and gives up; a run may need any number of them."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,10 @@ def _environment(batch: Batch) -> list[str]:
     wanted = batch.resources
     # With a GPU per process the processors belong to the loader's workers; without, to the tensor operations.
     threads = 1 if wanted.gpus_per_node else wanted.cpus_per_process
+    # Another one each time the job starts, requeued or not: see slurm.scheduler.meeting.
+    attempt = [f"export {ATTEMPT}=$(</proc/sys/kernel/random/uuid)"] if wanted.processes > 1 else []
     return [
+        *attempt,
         f"export PYTHONPATH={shlex.quote(str(batch.code))}${{PYTHONPATH:+:$PYTHONPATH}}",
         # Else the directory that sbatch was typed in would come before the code that was submitted.
         "export PYTHONSAFEPATH=1",
@@ -129,7 +135,7 @@ def _patience(batch: Batch) -> list[str]:
     failed. A process that does not yet catch signals ends with the first; and of several nodes ``srun`` may miss one
     long before slurmctld does.
     """
-    seconds = SECONDS_TO_THE_KILL if batch.resources.processes == 1 else SECONDS_OF_DOUBT
+    seconds = SECONDS_TO_THE_KILL if batch.resources.processes == 1 else SECONDS_TO_THE_KILL_OF_SEVERAL
     cases = [f"    {TERMINATED} | {WARNED}) sleep {seconds} ;;"]
     if batch.resources.nodes > 1:
         cases.append(f"    {KILLED}) sleep {SECONDS_TO_MISS_A_NODE} ;;")
@@ -158,7 +164,7 @@ def without_the_shells_flags(wanted: Resources) -> Iterator[None]:
     profile leaves that open, is the environment's to say: sites set it for their users.
     """
     left_open = [f"SBATCH_{key.upper()}" for key in ("account", "partition", "qos") if getattr(wanted, key) is None]
-    kept_there = (*OF_THE_CLIENTS, *left_open)
+    kept_there = (*CLIENT_VARIABLES, *left_open)
     names = [
         name for name in os.environ if name.startswith(("SBATCH_", "SLURM_", "SUBMITIT_")) and name not in kept_there
     ]

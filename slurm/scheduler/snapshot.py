@@ -10,7 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+SNAPSHOTS = "code"
+"""Folder of the copies, beside the ledger."""
 _LEFT_OUT = {"__pycache__"}
+_COPYING = ".copying-"
+"""Begins the name of a copy that is not whole yet."""
 
 
 def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -> Path:
@@ -33,11 +37,13 @@ def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -
         digest.update(f"{name}\0{hashlib.sha256(sources[name].read_bytes()).hexdigest()}\n".encode())
     for name in sorted(extra):
         digest.update(f"{name}\0{extra[name]}\n".encode())
+    for left in below.glob(f"{_COPYING}*"):  # of a command that was killed: the caller holds the ledger's lock
+        shutil.rmtree(left, ignore_errors=True)
     final = below / digest.hexdigest()[:16]
     if final.is_dir():
         return final
     below.mkdir(parents=True, exist_ok=True)
-    copying = Path(tempfile.mkdtemp(prefix=".copying-", dir=below))
+    copying = Path(tempfile.mkdtemp(prefix=_COPYING, dir=below))
     try:
         for name, path in sources.items():
             target = copying / name

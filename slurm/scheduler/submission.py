@@ -14,7 +14,8 @@ from slurm.scheduler.commands import slurm_ids_by_name, squeue
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile
 from slurm.scheduler.queue import Queue
-from slurm.scheduler.script import ANY_NUMBER_OF_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
+from slurm.scheduler.script import MAX_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
+from slurm.scheduler.snapshot import SNAPSHOTS
 from slurm.scheduler.task import Task
 
 
@@ -32,11 +33,12 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
     NoRoomError
         It takes no more for now.
     """
-    from submitit import SlurmExecutor as Submitit
     from submitit.core.utils import FailedJobError
 
+    from slurm.scheduler.submitter import Submitter
+
     told = parameters(batch, profile)
-    submitit = Submitit(batch.folder, max_num_timeout=ANY_NUMBER_OF_TIMEOUTS, python=interpreter(batch.resources))
+    submitit = Submitter(batch.folder, max_num_timeout=MAX_TIMEOUTS, python=interpreter(batch.resources))
     submitit.update_parameters(**told)
     job_ids = [task.job_id for task in tasks]
     ledger.intend(batch.name, job_ids)
@@ -44,7 +46,7 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
         with without_the_shells_flags(batch.resources), submitit.batch():
             submitted = [submitit.submit(task) for task in tasks]
         number = str(submitted[0].job_id).partition("_")[0]
-    except (FailedJobError, subprocess.SubprocessError, RuntimeError) as error:
+    except (FailedJobError, subprocess.SubprocessError, RuntimeError, UnicodeDecodeError) as error:
         found = _number_in_the_queue(batch.name, error)
         if found is None:
             ledger.refused(batch.name)
@@ -74,6 +76,8 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
     """
     ledger = Ledger(folder)
     unsettled = ledger.unsettled()
+    if give_up and not unsettled:
+        _remove_folders_of_no_batch(folder)
     if not unsettled:
         return
     try:
@@ -87,7 +91,17 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
             ledger.accepted(name, found[name])
         elif give_up:
             ledger.refused(name)
+    if give_up:
+        _remove_folders_of_no_batch(folder)
     Queue(folder).forget_answers()
+
+
+def _remove_folders_of_no_batch(folder: Path) -> None:
+    """Remove scripts and pickles of batches that the scheduler did not take. The ledger is locked."""
+    taken = {submission.name for submission in Ledger(folder).submissions() if not submission.refused}
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in taken | {SNAPSHOTS}:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def element_numbers(number: str, size: int) -> list[str]:
@@ -106,7 +120,7 @@ def give_pickles_their_numbers(folder: Path, number: str, job_ids: Sequence[str]
 
 
 def _number_in_the_queue(name: str, error: Exception) -> str | None:
-    """That of a batch which ``sbatch`` said it failed to submit: when the answer to it is lost, it has not."""
+    """The job id in ``squeue`` although ``sbatch`` reported failure: its reply can be lost after it took the job."""
     queued = squeue()
     if queued is None:
         # The intent stays open, and the next submission settles it.

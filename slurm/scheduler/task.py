@@ -1,9 +1,8 @@
 """What happens in each process of a SLURM job: join the others, catch signals, call the function, or go on later.
 
-A job is told to stop twice over (``slurm.scheduler.signals``). After ``SIGUSR2`` it saves its state and puts itself
-back into the queue, or, where the profile forbids that or there was nothing to save, waits for an end that SLURM calls
-by its name. After
-``SIGTERM`` whether the job comes back is SLURM's decision; the job saves its state and waits for the end.
+A job reacts to two signals (``slurm.scheduler.signals``). After ``SIGUSR2`` it saves its state and requeues itself. If
+the profile forbids that, or there was nothing to save, it waits until SLURM kills it, so that its state says TIMEOUT
+and not FAILED. After ``SIGTERM`` it saves its state and waits: SLURM decides whether the job comes back.
 """
 
 from __future__ import annotations
@@ -38,20 +37,22 @@ class Task:
 
     def __call__(self) -> None:
         from submitit import JobEnvironment
-        from submitit.helpers import TorchDistributedEnvironment
 
-        group = TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-        redirect_to(_log_of(Path(self.log_path), group.rank))
+        from slurm.scheduler.meeting import join_group
+
         job = JobEnvironment()
-        print(f"SLURM job {job.job_id}, process {group.rank} of {group.world_size} on {_node()}", flush=True)
+        rank = job.global_rank
+        redirect_to(_log_of(Path(self.log_path), rank))
+        print(f"SLURM job {job.job_id}, process {rank} of {job.num_tasks} on {_node()}", flush=True)
         told = catch_signals()
         try:
-            call(self.function, self.arguments)
+            with join_group(job):
+                call(self.function, self.arguments)
         except stop.Stopped as stopped:
             print(stopped, flush=True)
             near_the_limit = signal.SIGTERM not in told
             goes_on = self.requeue and stopped.progressed
-            if near_the_limit and goes_on and group.rank == 0:
+            if near_the_limit and goes_on and rank == 0:
                 _requeue(job.job_id)
             elif near_the_limit and not stopped.progressed:
                 print("nothing was saved since it began, so it would end here again: give it more hours", flush=True)
@@ -68,7 +69,7 @@ class Task:
         ignore_signals()
 
     def checkpoint(self) -> Any:
-        """What submitit submits again when the signal comes before this task has begun: the same."""
+        """Return this task, for submitit to submit again if the signal comes before it has begun."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -92,12 +93,12 @@ def _requeue(job_id: str) -> None:
 
 
 def _wait_for_the_kill(*, patient: bool) -> None:
-    """An end of its own would count as success or failure; SLURM, which ends this job, knows better.
+    """Sleep until SLURM kills the job: any exit code would be taken for the result.
 
     Parameters
     ----------
     patient
-        It ends the job at the time limit, however long before that it has warned.
+        SLURM kills the job at its time limit, so wait as long as that takes.
     """
     time.sleep(SECONDS_TO_THE_KILL)
     while patient:

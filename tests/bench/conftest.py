@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 import evaluators
-from bench.cli import main
 from pretrain.config import PretrainConfig
-from pretrain.plugins import plugin_names
+from pretrain.plugins import plugin_names, shipped_names
 from pretrain.recipes import Recipe, model
 
 SWEEP = """\
@@ -65,8 +64,10 @@ def fake_recipes_and_evaluator(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.setattr(evaluators, "__path__", [*evaluators.__path__, fakes])
     monkeypatch.setattr(model, "load_recipes", lambda package: (RECIPES[package],))
     plugin_names.cache_clear()
+    shipped_names.cache_clear()
     yield
     plugin_names.cache_clear()
+    shipped_names.cache_clear()
 
 
 @pytest.fixture
@@ -123,28 +124,3 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setattr(pretrain.engine, "pretrain", fake.pretrain)
     monkeypatch.setattr(os, "environ", {**os.environ, "OMP_NUM_THREADS": "1"})
     return fake
-
-
-@dataclass(frozen=True)
-class Ended:
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """``opera-bench`` in this process."""
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr("sys.argv", ["opera-bench", *map(str, arguments)])
-        capsys.readouterr()
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        captured = capsys.readouterr()
-        return Ended(status, captured.out, captured.err)
-
-    return call

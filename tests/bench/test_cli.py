@@ -18,7 +18,8 @@ import pytest
 
 from results.record import read_record
 from results.runs import append_json_line
-from tests.bench.conftest import SWEEP, Ended, Engine
+from tests.bench.conftest import SWEEP, Engine
+from tests.conftest import Ended
 
 HEAVY = ("torch", "torchvision", "timm", "torchmetrics", "sklearn", "pandas", "matplotlib", "scipy")
 REAL = """\

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.cost import RunCost, expected_end, read_costs
+from bench.cost import RunCost, charged_cost, expected_end, read_costs
 from bench.estimates import Unit, read_estimates, unit_of
 from bench.listing import print_planned_hours, print_status
 from bench.plan import PlannedRun
 from bench.states import RunStatus, statuses
+from results.record import read_record, record_text
 from results.runs import RunDirectory, RunState
+from slurm import Charge
 from slurm.scheduler.profile import ClusterProfile
-from tests.bench.conftest import SWEEP, Ended
+from tests.bench.conftest import SWEEP
+from tests.conftest import Ended
 from tests.results.synthetic import evaluation, make_record, pretraining, run_id_of, write_run
 
 BY_LIMITS = ["the", "profile's", "time", "limits,", "one", "attempt", "each"]
@@ -35,10 +39,15 @@ def finish(runs: Path, config: dict, *, device: str = EPYC, world_size: int = 1,
     """A finished run whose record names its machine; ``day`` orders records in time."""
     run_id = write_run(runs, config, **fields)
     path = runs / run_id / "record.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record["machine"] |= {"device": device, "world_size": world_size}
-    record["timing"]["finished_at"] = f"2025-02-{day:02}T00:00:00Z"
-    path.write_text(json.dumps(record), encoding="utf-8")
+    record = read_record(path)
+    kind = "cpu" if device == EPYC else "cuda"
+    machine = {"device": device, "device_kind": kind, "world_size": world_size}
+    timing = {"finished_at": datetime(2025, 2, day, tzinfo=UTC)}
+    changed = {
+        "machine": record.machine.model_copy(update=machine),
+        "timing": record.timing.model_copy(update=timing),
+    }
+    path.write_text(record_text(record.model_copy(update=changed)), encoding="utf-8")
     return run_id
 
 
@@ -62,23 +71,12 @@ def attempted(runs: Path, config: dict, attempts: list[dict], heard_at: datetime
         os.utime(path, (heard_at.timestamp(), heard_at.timestamp()))
 
 
-@pytest.mark.parametrize(
-    ("device", "unit"),
-    [
-        (A100, Unit.GPU),
-        ("NVIDIA GeForce RTX 3090", Unit.GPU),
-        ("Tesla V100-SXM2-16GB", Unit.GPU),
-        ("A100-PCIE-40GB", Unit.GPU),
-        ("AMD Instinct MI250X", Unit.GPU),
-        (EPYC, Unit.PROCESSOR),
-        ("AMD Ryzen 7 5700G with Radeon Graphics", Unit.PROCESSOR),
-        ("Intel(R) Xeon(R) Platinum 8380 CPU @ 2.30GHz", Unit.PROCESSOR),
-        ("aarch64", Unit.PROCESSOR),
-    ],
-)
-def test_only_gpus_count_as_gpus(device: str, unit: Unit) -> None:
+@pytest.mark.parametrize(("kind", "unit"), [("cuda", Unit.GPU), ("cpu", Unit.PROCESSOR)])
+def test_only_gpus_count_as_gpus(kind: str, unit: Unit) -> None:
+    """Whatever the device is called."""
     record = make_record(pretraining(), {})
-    assert unit_of(record.model_copy(update={"machine": record.machine.model_copy(update={"device": device})})) is unit
+    machine = record.machine.model_copy(update={"device": "a name of no driver", "device_kind": kind})
+    assert unit_of(record.model_copy(update={"machine": machine})) is unit
 
 
 def test_a_finished_run_took_its_seconds_times_its_processes(tmp_path: Path) -> None:
@@ -201,23 +199,54 @@ def test_the_end_follows_from_what_runs_at_a_time() -> None:
     assert expected_end(found[2:], costs[:3], NOW) is None, "nothing runs"
 
 
+@pytest.mark.parametrize(
+    ("state", "charge", "attempts", "unit", "shown"),
+    [
+        (RunState.DONE, Charge(5.0, True, frozenset({"7", "9"})), ["7", "9"], Unit.GPU, (5.0, Unit.GPU, True)),
+        (RunState.FAILED, Charge(5.0, False, frozenset({"7"})), [], None, (5.0, Unit.PROCESSOR, True)),
+        (RunState.DONE, Charge(5.0, False, frozenset({"7"})), ["7"], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.DONE, Charge(5.0, True, frozenset({"7"})), ["7", None], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.DONE, Charge(5.0, True, frozenset({"7"})), ["6", "7"], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.RUNNING, Charge(5.0, True, frozenset({"7"})), ["7"], Unit.GPU, (1.0, Unit.GPU, False)),
+        (RunState.DONE, None, ["7"], Unit.GPU, (1.0, Unit.GPU, False)),
+    ],
+    ids=["all", "before it began", "no GPUs counted", "also elsewhere", "also another job", "not ended", "no answer"],
+)
+def test_hours_are_charged_where_the_scheduler_says_all_of_them(
+    state: RunState,
+    charge: Charge | None,
+    attempts: list[str | None],
+    unit: Unit | None,
+    shown: tuple[float, Unit, bool],
+) -> None:
+    computed = RunCost("pretrain", unit, 1.0, 0.0, 0.0)
+    found = charged_cost(
+        computed, replace(in_state(state, 0), charge=charge), [{"scheduler_job_id": number} for number in attempts]
+    )
+    assert (found.used, found.unit, found.is_charged) == shown
+    assert found.as_json()["hours_used_are"] == ("charged" if shown[2] else "computing")
+
+
 def test_status_shows_hours_by_stage_and_in_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     states = [RunState.DONE, RunState.RUNNING, RunState.WAITING]
     found = [in_state(state, number) for number, state in enumerate(states)]
     found.append(RunStatus(PlannedRun("knn-0", "knn", (), pretraining()), RunState.WAITING, RunState.WAITING))
     costs = [
-        RunCost("pretrain", Unit.GPU, 1234.5, 0.0, 0.0),
+        RunCost("pretrain", Unit.GPU, 1234.5, 0.0, 0.0, is_charged=True),
         RunCost("pretrain", Unit.GPU, 2.0, 8.0, 3600.0),
         RunCost("pretrain", used=0.0),
         RunCost("knn", Unit.PROCESSOR, 0.0, 0.25, 900.0),
     ]
     print_status(found, costs, None, tmp_path, NOW)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0][4:] == ["GPU-hours", "used", "GPU-hours", "left", "processor-hours", "left"]
+    assert lines[0][4:] == [
+        *("GPU-hours", "charged", "GPU-hours", "computing"),
+        *("GPU-hours", "left", "processor-hours", "left"),
+    ]
     assert lines[1:4] == [
-        ["pretrain", "1", "1", "1", "1,236.5", ">8.00", "–"],
-        ["knn", "1", "–", "–", "–", "–", "0.25"],
-        ["total", "2", "1", "1", "1,236.5", ">8.00", ">0.25"],
+        ["pretrain", "1", "1", "1", "1,234.5", "2.00", ">8.00", "–"],
+        ["knn", "1", "–", "–", "–", "–", "–", "0.25"],
+        ["total", "2", "1", "1", "1,234.5", "2.00", ">8.00", ">0.25"],
     ]
     assert not any("expected" in line for line in lines), "one run is of unknown length"
 
@@ -259,6 +288,7 @@ def test_the_commands_take_the_profile_that_is_named(
     hours = {key: value for key, value in jobs[0].items() if key.startswith("hours")}
     assert hours == {
         "hours_used": 0.0,
+        "hours_used_are": "computing",
         "hours_left": 6.0,
         "hours_unit": "GPU-hours",
         "hours_left_from": "the profile's time limits, one attempt each",

@@ -9,7 +9,8 @@ import pytest
 
 from bench.provenance import difference_from_published
 from pretrain.datasets import Split, digits, imagenet, open_split
-from tests.bench.conftest import Ended, Engine
+from tests.bench.conftest import Engine
+from tests.conftest import Ended
 
 TWO = """\
 name: two
@@ -38,8 +39,9 @@ def test_the_images_of_the_fingerprint_are_trained_on_and_each_run_opens_its_own
     engine.on_start = lambda _: trained_on.append(open_split("digits", None, "train"))
     ended = command("run", write_sweep(TWO), "--runs", tmp_path / "runs", "--executor", "inline", "--yes")
     assert ended.status == 0, ended.err
-    assert [split for split, _ in opened] == ["train", "val"] * 4
-    assert trained_on[0] is opened[0][1]
+    # The check of the data before the launch opens both splits, then each of four runs does.
+    assert [split for split, _ in opened] == ["train", "val"] * 5
+    assert trained_on[0] is opened[2][1]
     assert len({id(images) for images in trained_on}) == 2
 
 

@@ -18,7 +18,9 @@ from bench.plan import plan_sweep
 from bench.sweep import load_sweep
 from results.record import read_record
 from results.runs import RunDirectory, RunState
-from tests.bench.conftest import SWEEP, Ended, Engine
+from results.store import look_at
+from tests.bench.conftest import SWEEP, Engine
+from tests.conftest import Ended
 
 ONE = """\
 name: one
@@ -52,8 +54,8 @@ def jobs_started(ended: Ended) -> int:
 
 
 def states(runs: Path, sweep: Path) -> dict[str, str]:
-    planned = plan_sweep(load_sweep(str(sweep))).run_ids
-    return {run_id: RunDirectory(runs / run_id).state().value for run_id in planned}
+    planned = plan_sweep(load_sweep(str(sweep))).runs
+    return {run.run_id: look_at(RunDirectory(runs / run.run_id), run.parents).state.value for run in planned}
 
 
 def test_a_sweep_leaves_records_of_everything(run, runs, write_sweep) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.conftest import SWEEP, Ended
+from tests.bench.conftest import SWEEP
+from tests.conftest import Ended
 
 LONG = "x" * 256
 SENTENCE = [

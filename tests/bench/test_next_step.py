@@ -20,7 +20,8 @@ RUNNING, WAITING, PLANNED, DONE = RunState.RUNNING, RunState.WAITING, RunState.P
         (
             [RUNNING, WAITING, PLANNED, PLANNED],
             [RUNNING, WAITING, WAITING, PLANNED],
-            "2 runs are not with SLURM yet; hand over what there is room for: opera-bench run s --executor slurm",
+            "2 runs are not with SLURM yet: the queue was full; submit the rest with: "
+            "opera-bench run s --executor slurm",
         ),
         ([WAITING, WAITING], [WAITING, WAITING], "queued; follow with: opera-bench status s --watch"),
         ([WAITING, PLANNED], [WAITING, RunState.FAILED], "queued; follow with: opera-bench status s --watch"),

@@ -13,15 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.identity import canonical_json, run_id
 from bench.plan import Plan, plan_sweep
 from bench.sweep import load_sweep
+from results.identity import canonical_json, run_id
 from tests.bench.conftest import SWEEP
 
 GOLDEN_CONFIG = {
     "pretrain": {
         "method": "opera",
         "method_options": {"arrangement": "C", "temperature": 0.2},
+        "backbone": "tiny_vit",
+        "dataset": "digits",
         "epochs": 10,
         "seed": 0,
         "recipe": {"id": "r", "version": 3, "source": "somewhere", "changed": ["epochs"]},
@@ -151,33 +153,36 @@ def test_golden_id() -> None:
     ``printf '%s' '<the text below>' | sha256sum | cut -c1-10``.
     """
     text = (
-        '{"config":{"pretrain":{"epochs":10,"method":"opera","method_options":{"arrangement":"C",'
-        '"temperature":0.2},"recipe":{"id":"r","version":3},"seed":0}},"parents":[],"stage":"pretrain"}'
+        '{"config":{"pretrain":{"backbone":"tiny_vit","dataset":"digits","epochs":10,"method":"opera",'
+        '"method_options":{"arrangement":"C","temperature":0.2},"recipe":{"changed":["epochs"],"id":"r","version":3},'
+        '"seed":0}},"parents":[],"stage":"pretrain"}'
     )
-    assert hashlib.sha256(text.encode()).hexdigest()[:10] == "2f6dbed1c5"
-    found = run_id("pretrain", "opera-tiny_vit-e10-s0", GOLDEN_CONFIG, ())
-    assert found == "pretrain-opera-tiny_vit-e10-s0-2f6dbed1c5"
+    assert hashlib.sha256(text.encode()).hexdigest()[:10] == "d828678993"
+    found = run_id("pretrain", GOLDEN_CONFIG, ())
+    assert found == "pretrain-opera-tiny_vit-e10-s0-d828678993"
 
 
-def test_every_setting_counts_and_words_about_the_recipe_do_not() -> None:
+def test_every_setting_counts_and_the_source_of_the_recipe_does_not() -> None:
     def changed(**recipe_or_setting: object) -> str:
         config = json.loads(json.dumps(GOLDEN_CONFIG))
         for key, value in recipe_or_setting.items():
             (config["pretrain"]["recipe"] if key in ("source", "changed", "version") else config["pretrain"])[key] = (
                 value
             )
-        return run_id("pretrain", "r", config, ())
+        return run_id("pretrain", config, ())
 
     same = changed()
-    assert changed(source="elsewhere") == changed(changed=[]) == changed(epochs=10.0) == same
+    assert changed(source="elsewhere") == changed(epochs=10.0) == same
     different = [changed(version=4), changed(epochs=11), changed(seed=1), changed(method_options={})]
-    assert len({same, *different}) == 5
-    assert run_id("pretrain", "r", GOLDEN_CONFIG, ("p",)) != same
-    assert run_id("linear", "r", GOLDEN_CONFIG, ())[-10:] != same[-10:]
+    different.append(changed(changed=[]))
+    assert len({same, *different}) == 6
+    assert run_id("pretrain", GOLDEN_CONFIG, ("p",)) != same
+    assert run_id("linear", GOLDEN_CONFIG, ())[-10:] != same[-10:]
 
 
 def test_ids_are_names_of_files() -> None:
-    name = run_id("Linear", "a b/../c:é-s0", GOLDEN_CONFIG, ())
+    config = {"pretrain": {**GOLDEN_CONFIG["pretrain"], "method": "a b/../c:é"}}
+    name = run_id("Linear", config, ())
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 

@@ -1,63 +1,71 @@
-"""Whom to believe about a run: its directory or the scheduler."""
+"""What commands say of runs that only the scheduler knows about, with stand-ins for its commands."""
 
 from __future__ import annotations
 
 import json
-import socket
+import os
+import re
+from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import pytest
 
-from bench.scheduled import knows_better
-from bench.states import own_standing
-from results.runs import RunDirectory, RunState
-from slurm.scheduler.commands import Standing, View
+from slurm.scheduler.ledger import Ledger
+from tests.conftest import Ended
+from tests.executors.test_queue import stand_in
+from tests.results.synthetic import evaluation, pretraining, write_run
 
 
-def started(directory: Path, host: str, job: str) -> RunDirectory:
-    """A run whose heartbeat is fresh."""
-    run = RunDirectory(directory / "run")
-    run.path.mkdir()
-    run.attempts.write_text(json.dumps({"attempt": 1, "host": host, "pid": 1, "scheduler_job_id": job}) + "\n")
-    run.progress.touch()
-    return run
+@pytest.fixture
+def shims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shims"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+KILLED = "7|OUT_OF_MEMORY|0|2026-01-01T00:00:00|9|cpu=2|parents"
+DROPPED = "8|CANCELLED|0|2026-01-01T00:00:00|0||children"
 
 
 @pytest.mark.parametrize(
-    ("host", "job", "standing", "state"),
+    ("squeue", "sacct", "why_not_the_child"),
     [
-        ("elsewhere", "7_0", Standing.CANCELLED, RunState.CANCELLED),
-        ("elsewhere", "7_0", Standing.FAILED, RunState.FAILED),
-        ("elsewhere", "7_0", Standing.RUNNING, RunState.RUNNING),
-        ("elsewhere", "7_0", Standing.SUCCEEDED, RunState.RUNNING),
-        ("elsewhere", "8_0", Standing.CANCELLED, RunState.RUNNING),
+        ("7|OUT_OF_MEMORY|None|parents\n8|CANCELLED|Dependency|children", "", "parent {} failed"),
+        ("", f"{KILLED}\n{DROPPED}", "parent {} failed"),
+        (
+            "8|PENDING|DependencyNeverSatisfied|children",
+            KILLED,
+            "SLURM job 8 can never start: a job it depends on failed",
+        ),
     ],
+    ids=["in the queue", "in the accounts", "not dropped yet"],
 )
-def test_a_heartbeat_does_not_outlive_the_job_that_the_scheduler_saw_end(
-    tmp_path: Path, host: str, job: str, standing: Standing, state: RunState
+def test_commands_agree_about_a_parent_that_was_killed_before_it_began(
+    command: Callable[..., Ended], tmp_path: Path, shims: Path, squeue: str, sacct: str, why_not_the_child: str
 ) -> None:
-    run = started(tmp_path, host, job)
-    assert own_standing(run, View(standing, "", "7_0"))[0] is state
+    runs = tmp_path / "runs"
+    parent = write_run(runs, pretraining(), state="planned")
+    child = write_run(runs, evaluation(pretraining()), state="planned", parents=[parent])
+    ledger = Ledger(runs / ".slurm")
+    for name, number, run_id in (("parents", "7", parent), ("children", "8", child)):
+        ledger.intend(name, [run_id])
+        ledger.accepted(name, number)
+    stand_in(shims, squeue=f"echo '{squeue}'", sacct=f"echo '{sacct}'")
 
+    jobs = json.loads(command("status", "--runs", runs, "--format", "json").out)["jobs"]
+    told = {job["run_id"]: (job["state"], job["reason"]) for job in jobs}
+    reason = why_not_the_child.format(parent)
+    assert told == {parent: ("failed", "SLURM job 7: OUT_OF_MEMORY"), child: ("failed", reason)}
+    printed = command("status", "--runs", runs).out
+    assert all(f"failed {run_id}: {why}" in printed for run_id, (_, why) in told.items())
 
-def test_a_job_that_was_sent_back_since_it_began_waits(tmp_path: Path) -> None:
-    run = started(tmp_path, "elsewhere", "7_0")
-    began_at = run.attempts.stat().st_mtime
-    assert own_standing(run, View(Standing.PENDING, "BeginTime", "7_0", began_at + 1))[0] is RunState.WAITING
-    assert own_standing(run, View(Standing.PENDING, "Priority", "7_0", began_at - 1))[0] is RunState.RUNNING
+    table = json.loads(command("tables", "digits", "--runs", runs, "--format", "json").out)
+    cells = [cell for row in table["rows"] for cell in row["cells"].values() if cell["state"] == "failed"]
+    assert [cell["reason"] for cell in cells] == [reason]
 
-
-def test_a_failed_run_whose_job_is_back_in_the_queue_waits(tmp_path: Path) -> None:
-    run = started(tmp_path, "elsewhere", "7_0")
-    run.failure.write_text('{"error": "lost"}')
-    failed_at = run.failure.stat().st_mtime
-    assert own_standing(run, View(Standing.PENDING, "BeginTime", "7_0", failed_at + 1))[0] is RunState.WAITING
-    assert own_standing(run, View(Standing.PENDING, "Priority", "7_0", failed_at - 1))[0] is RunState.FAILED
-    assert own_standing(run, View(Standing.RUNNING, "", "7_0", failed_at + 1))[0] is RunState.FAILED
-
-
-def test_on_this_host_the_lock_is_believed(tmp_path: Path) -> None:
-    run = started(tmp_path, socket.gethostname(), "7_0")
-    with run.claim() as free:
-        assert free
-        assert not knows_better(View(Standing.CANCELLED, "", "7_0"), run, RunState.RUNNING)
+    page = tmp_path / "report.html"
+    assert command("report", "--runs", runs, "--out", page).status == 0
+    text = " ".join(re.sub(r"<[^>]*>", " ", unescape(page.read_text(encoding="utf-8"))).split())
+    assert all(f"{run_id} failed reason {why}" in text for run_id, (_, why) in told.items())

@@ -11,17 +11,18 @@ import pytest
 
 from bench.commands.logs import SECONDS_BETWEEN_LOOKS
 from slurm.scheduler.ledger import Ledger
-from tests.bench.conftest import Ended
+from tests.conftest import Ended
+from tests.results.synthetic import pretraining, run_id_of, write_run
 
-RUN = "pretrain-opera"
+RUN = run_id_of(pretraining())
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """One run, third of an array that was submitted now, which SLURM has logs of."""
     runs = tmp_path / "rüns of 'one' sweep"
-    (runs / RUN / "logs").mkdir(parents=True)
-    (runs / RUN / "config.yaml").write_text("{stage: pretrain, parents: [], config: {}}")
+    assert write_run(runs, pretraining(), state="planned") == RUN
+    (runs / RUN / "logs").mkdir()
     ledger = Ledger(runs / ".slurm")
     ledger.intend("first", ["a", "b", RUN])
     ledger.accepted("first", "7")
@@ -96,6 +97,14 @@ def test_following_a_run_that_will_not_begin_ends(
     shown = command("logs", RUN, "--runs", runs, "--follow")
     assert shown.out == "kept of 7_2_0\nkept of 7_2_1\n"
     assert shown.err.splitlines()[-1].startswith(f"{RUN}: {end}")
+
+
+def test_following_a_run_whose_configuration_was_edited_ends(
+    command: Callable[..., Ended], runs: Path, scheduler_says: Callable[[str], None]
+) -> None:
+    (runs / RUN / "config.yaml").write_text("{stage: pretrain, parents: [], config: {}}")
+    scheduler_says("7_2|CANCELLED|None|first")
+    assert command("logs", RUN, "--runs", runs, "--follow").err.splitlines()[-1].startswith(f"{RUN}: ")
 
 
 def test_following_waits_for_a_job_that_waits(

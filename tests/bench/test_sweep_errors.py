@@ -90,8 +90,9 @@ BAD_SWEEPS = {
     "nested without end": (HEAD + "pretrain: &a [*a]\n", r"bad\.yaml:2: nested more than"),
     **{
         f"name {name!r}, which no file can have": (f"name: {json.dumps(name)}\n" + ENTRY, r"bad\.yaml:1: name: .*file")
-        for name in ("", "a/b", "a\\b", "..", ".hidden", "-rf", " ahead", "behind ", "two\nlines", "\x1b[0m", "ü" * 101)
+        for name in ("", "a/b", "a\\b", "..", ".hidden", "-rf", " ahead", "behind ", "two\nlines", "ü" * 101)
     },
+    "control character in a value": ('name: "\\e[0m"\n' + ENTRY, r"bad\.yaml:1: a control character, U\+001B"),
 }
 
 

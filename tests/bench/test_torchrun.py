@@ -49,9 +49,26 @@ def test_two_processes_train_as_one_does_and_find_it_done_later(tmp_path: Path) 
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
 
 
-def test_processes_that_do_not_know_each_other_are_refused(tmp_path: Path) -> None:
-    done = started("bench.cli", *PRETRAIN, str(tmp_path), WORLD_SIZE="2")
+@pytest.mark.parametrize("left_over", [{}, {"RANK": "0", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}])
+def test_a_shell_that_holds_another_programs_world_size_is_refused(left_over: dict[str, str], tmp_path: Path) -> None:
+    done = started("bench.cli", *PRETRAIN, str(tmp_path), WORLD_SIZE="2", **left_over)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: WORLD_SIZE is 2 without a RANK and a LOCAL_WORLD_SIZE: start several processes with torchrun\n"
+        "error: WORLD_SIZE is 2, and torchrun has not started this process: start several processes with torchrun, or"
+        " unset WORLD_SIZE to compute in one\n"
     )
+
+
+@pytest.mark.slow
+def test_processes_that_were_asked_for_different_runs_stop_in_one_sentence(tmp_path: Path) -> None:
+    """As where the command of the second node was typed with another seed."""
+    command = f'exec "{sys.executable}" -m bench.cli {" ".join(PRETRAIN)} "{tmp_path}" --seed $RANK'
+    torchrun = ("torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0")
+    done = started(*torchrun, "--no-python", "sh", "-c", command)
+    assert done.returncode == 1
+    assert "they must not train together" in done.stderr
+    runs = [RunDirectory(path) for path in tmp_path.glob("pretrain-*")]
+    assert [run.record.exists() for run in runs] == [False, False]
+    for run in runs:
+        if run.failure.exists():  # torchrun ends the other processes as soon as the first has failed
+            assert "they must not train together" in run.read_failure()["error"]

@@ -18,9 +18,25 @@ def cluster_answers() -> None:
         missing("slurm", "no SLURM cluster: make slurm-packages slurm-up")
 
 
+LOCKS = Path(tempfile.gettempdir())
+
+
 @pytest.fixture
-def slurm_cluster(cluster_answers: None) -> Iterator[None]:
-    """The cluster, for this test alone: some tests break it, and pytest runs in several processes."""
-    with (Path(tempfile.gettempdir()) / "opera-bench-test-cluster.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def slurm_cluster(cluster_answers: None, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The cluster, for a test that looks at its own jobs only; other processes may test on it at the same time."""
+    alone = "breakable_cluster" in request.fixturenames
+    # Whoever wants the cluster for itself holds the gate while it waits: else those who share it, always some of them
+    # at work, would keep it out.
+    with (
+        (LOCKS / "opera-bench-test-cluster-gate.lock").open("a") as gate,
+        (LOCKS / "opera-bench-test-cluster.lock").open("a") as lock,
+    ):
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
         yield
+
+
+@pytest.fixture
+def breakable_cluster(slurm_cluster: None) -> None:
+    """The cluster for this test alone: it breaks daemons, nodes or settings, or counts what all users have queued."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.cluster import PACKAGES
 from results.record import Record, read_record
 from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
@@ -146,6 +148,13 @@ def uninterrupted(folder: Path, sweep: Sweep) -> Sweep:
     calm = Sweep(folder, sweep.text)
     calm("run", "--executor", "inline", "--yes")
     return calm
+
+
+def copy_of_the_code(checkout: Path) -> Path:
+    """``checkout``, filled with the packages as they are, for a test that changes them."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return checkout
 
 
 def shim(folder: Path, name: str, script: str) -> dict[str, str]:

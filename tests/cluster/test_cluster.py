@@ -24,6 +24,7 @@ def test_a_dependency_holds_a_job_until_its_parent_has_succeeded(tmp_path: Path)
     assert [state(job) for job in (parent, child, broken, never)] == ["COMPLETED", "COMPLETED", "FAILED", "CANCELLED"]
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_gpus_limit_how_many_tasks_of_an_array_run_at_once(tmp_path: Path) -> None:
     """Five tasks of two GPUs on one node of four: two at a time, on different GPUs."""
     script = """
@@ -48,6 +49,7 @@ def most_at_once(changes: list[list[str]]) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("breakable_cluster")
 def test_jobs_go_on_while_slurmctld_and_the_accounting_are_stopped(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     job = submit("echo started; sleep 3; echo done", log=log)

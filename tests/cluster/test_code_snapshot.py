@@ -7,17 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.cluster import PACKAGES
 from tests.cluster.scheduler import ask
-from tests.cluster.sweeps import ROOT, Sweep, assert_done_in, one_pretraining
+from tests.cluster.sweeps import Sweep, assert_done_in, copy_of_the_code, one_pretraining
 
 pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 
 def test_a_checkout_that_changes_after_submission_changes_nothing(tmp_path: Path) -> None:
-    checkout = tmp_path / "checkout"
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
+    checkout = copy_of_the_code(tmp_path / "checkout")
     worker = checkout / "bench" / "worker.py"
     with worker.open("a") as code:
         code.write('print("the code that was submitted", flush=True)\n')

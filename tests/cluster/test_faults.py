@@ -47,6 +47,7 @@ def test_an_administrator_requeues_the_job(tmp_path: Path) -> None:
     assert_done_in(sweep, attempts=2)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_a_node_is_lost(tmp_path: Path) -> None:
     cluster = "{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n4}}"
     sweep = under_way(tmp_path, one_pretraining(LONG, cluster=cluster))
@@ -55,6 +56,7 @@ def test_a_node_is_lost(tmp_path: Path) -> None:
     assert_done_in(sweep, attempts=2)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_one_of_two_nodes_is_lost(tmp_path: Path) -> None:
     """Its peer on the other node must not take that for a failure of the job."""
     cluster = "{name: n, nodes: 2, memory_gb_per_node: 2, sbatch: {nodelist: 'n3,n4'}}"
@@ -69,6 +71,7 @@ def test_one_of_two_nodes_is_lost(tmp_path: Path) -> None:
     assert (record.attempts, record.machine.world_size) == (2, 2)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_a_node_is_set_down(tmp_path: Path) -> None:
     sweep = under_way(
         tmp_path, one_pretraining(LONG, cluster="{name: n, memory_gb_per_node: 2, sbatch: {nodelist: n3}}")
@@ -82,6 +85,7 @@ def test_a_node_is_set_down(tmp_path: Path) -> None:
     assert_done_in(sweep, attempts=2)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
     sweep = under_way(tmp_path, one_pretraining(3 * LONG))
     service("stop", "slurmctld")
@@ -94,6 +98,7 @@ def test_the_controller_goes_away_and_comes_back(tmp_path: Path) -> None:
     assert_done_in(sweep, attempts=1)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_the_controller_is_killed_and_comes_back(tmp_path: Path) -> None:
     sweep = under_way(tmp_path, one_pretraining(LONG))
     service("kill", "slurmctld")
@@ -102,6 +107,7 @@ def test_the_controller_is_killed_and_comes_back(tmp_path: Path) -> None:
     assert set(sweep.submitted().values()) == {1}
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_a_warning_that_comes_while_the_controller_is_away_is_told_when_it_is_back(tmp_path: Path) -> None:
     sweep = under_way(tmp_path, one_pretraining(LONG))
     run = sweep.directory("pretrain")
@@ -116,6 +122,7 @@ def test_a_warning_that_comes_while_the_controller_is_away_is_told_when_it_is_ba
     assert_done_in(sweep, attempts=2)
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_accounting_is_down_all_the_time(tmp_path: Path) -> None:
     service("stop", "slurmdbd")
     try:

@@ -15,13 +15,13 @@ from slurm.scheduler.profile import ClusterProfile
 from tests.cluster.scheduler import ask, service, wait_until
 from tests.cluster.test_sweeps import held_executor, held_now, jobs
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("breakable_cluster"), pytest.mark.slow]
 
 ROOM = 5
 
 
 @pytest.fixture(autouse=True)
-def enforced(slurm_cluster: None) -> Iterator[None]:
+def enforced(breakable_cluster: None) -> Iterator[None]:
     """slurmctld holds to what accounting allows; it does not by default."""
     if os.geteuid():
         pytest.skip("changing the cluster's configuration takes root")

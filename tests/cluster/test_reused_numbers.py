@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.scheduler import ask, forgotten_by_slurmctld, state, submit, wait_until
 from tests.cluster.sweeps import Sweep, assert_done_in, one_pretraining
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("breakable_cluster"), pytest.mark.slow]
 
 NEVER_BEGINS = "{name: busy, memory_gb_per_node: 2, setup: [sleep 300]}"
 

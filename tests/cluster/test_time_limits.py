@@ -31,6 +31,7 @@ def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_
     assert sweep.metrics() == uninterrupted(tmp_path / "calm", sweep).metrics()
 
 
+@pytest.mark.usefixtures("breakable_cluster")
 def test_a_limit_of_one_minute_takes_several_attempts_to_the_same_numbers(tmp_path: Path) -> None:
     """The process is held up until the limit is near, as by a slow file system, so that no machine is too fast."""
     sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=ONE_MINUTE))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pretrain.datasets import find_dataset, open_any_split, open_split
 from pretrain.datasets._scenes import CONTENT_SHA256, SIZES, content_sha256, draw_scenes, scenes_directory
+from pretrain.datasets.coco import CATEGORIES
 from pretrain.errors import InputError
 from tests.datasets.writers import write_noise
 
@@ -49,11 +50,18 @@ def write_coco(root: Path, count: int = 2) -> Path:
         ids = range(1, count + 1)
         tables: dict[str, Any] = {
             "images": [{"id": n, "file_name": f"{n:012d}.jpg", "height": 14, "width": 20} for n in ids],
-            "annotations": [{"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 5, 5]} for n in ids],
-            "categories": [{"id": n, "name": f"kind {n}"} for n in range(1, 81)],
+            "annotations": [annotation(n, n) for n in ids],
+            "categories": [{"id": n, "name": name} for n, name in enumerate(CATEGORIES, start=1)],
         }
         (folder / "annotations" / f"instances_{split}2017.json").write_text(json.dumps(tables))
     return folder
+
+
+def annotation(number: int, image: int, **changed: Any) -> dict[str, Any]:
+    return {
+        "id": number, "image_id": image, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0,
+        "segmentation": [[1, 1, 6, 1, 6, 6, 1, 6]], **changed,
+    }  # fmt: skip
 
 
 def test_ade_is_read_from_its_folder_and_from_above_it(tmp_path: Path) -> None:
@@ -81,11 +89,17 @@ def test_a_dense_set_is_not_for_pretraining(tmp_path: Path) -> None:
         (lambda ade: (ade / "images/training/ADE_00000002.jpg").unlink(), r"ADE_00000002\.png: has no image"),
         (
             lambda ade: overwrite(ade, np.full((14, 20), 151)),
-            r"ADE_00000001\.png: holds value 151; allowed: 0 .* 1…150",
+            r"ADE_00000001\.png: contains the value 151; allowed: 0 .* 1 to 150",
         ),
-        (lambda ade: overwrite(ade, np.ones((20, 14))), r"ADE_00000001\.png: is 14×20 pixels, its image 20×14"),
-        (lambda ade: overwrite(ade, np.ones((14, 20, 3))), r"ADE_00000001\.png: has 3 channels; a mask has one"),
-        (lambda ade: (ade / "annotations/training/ADE_00000001.png").write_bytes(b"?"), "can't be decoded"),
+        (
+            lambda ade: overwrite(ade, np.ones((20, 14))),
+            r"ADE_00000001\.png: has 14×20 pixels, but its image has 20×14",
+        ),
+        (
+            lambda ade: overwrite(ade, np.ones((14, 20, 3))),
+            r"ADE_00000001\.png: has 3 channels; a mask has one channel of 8 bits",
+        ),
+        (lambda ade: (ade / "annotations/training/ADE_00000001.png").write_bytes(b"?"), "can't be decoded as a mask"),
     ],
 )
 def test_damage_to_ade_is_named(tmp_path: Path, damage: Callable[[Path], object], expected: str) -> None:
@@ -110,7 +124,7 @@ def test_every_fault_of_ade_is_a_line(tmp_path: Path) -> None:
         "ade20k val: 6 images, the published split has 2,000",
     ]
     assert problems[:5] == expected
-    damaged = [Path(problem.partition(": it or its image can't be decoded")[0]).name for problem in problems[5:]]
+    damaged = [Path(problem.partition(": can't be decoded as a mask")[0]).name for problem in problems[5:]]
     assert damaged == [f"ADE_0000000{n}.png" for n in (1, 2, 4, 5)]
 
 
@@ -122,7 +136,7 @@ def test_what_is_missing_from_ade_does_not_hide_the_rest(tmp_path: Path) -> None
     assert [problem.partition(": ")[2][:13] for problem in problems] == [
         "can't be read",
         "2 images, the",
-        "it or its ima",
+        "can't be deco",
     ]
 
 
@@ -148,14 +162,18 @@ def test_coco_is_read(tmp_path: Path) -> None:
     [
         ({"annotations": []}, r"train2017\.json: its table 'annotations' is empty"),
         ({"categories": None}, r"train2017\.json: has no table 'categories'"),
-        ({"images": [{"id": 1, "file_name": "gone.jpg"}]}, r"names image gone\.jpg, which is missing"),
-        ({"annotations": [{"id": 9, "image_id": 77, "category_id": 1}]}, "annotation 9 is of image 77, which is not"),
         (
-            {"annotations": [{"id": 9, "image_id": 1, "category_id": 81}]},
-            "annotation 9 is of category 81, which is not",
+            {"images": [{"id": 1, "file_name": "gone.jpg", "height": 14, "width": 20}]},
+            r"lists image gone\.jpg, but there is no such file in .*train2017",
         ),
-        ({"annotations": [{"id": 9}]}, "entry 0 of 'annotations' lacks 'image_id', 'category_id'"),
-        ({"categories": [{"id": 1, "name": "kind 1"}]}, "has 1 categories, there should be 80"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}]}, "entry 0 of 'images' lacks 'height', 'width'"),
+        ({"annotations": [annotation(9, 77)]}, "annotation 9 has image_id 77, which is not in the table 'images'"),
+        ({"annotations": [annotation(9, 1, category_id=81)]}, "annotation 9 has category_id 81, which is not in the"),
+        ({"annotations": [{"id": 9}]}, "annotation 9 lacks 'image_id', 'category_id'"),
+        (
+            {"categories": [{"id": 1, "name": "person"}]},
+            "must list the 80 classes in order, but has nothing where 'bicycle' belongs",
+        ),
     ],
 )
 def test_damage_to_coco_is_named(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
@@ -172,18 +190,17 @@ def test_every_fault_of_coco_is_a_line(tmp_path: Path) -> None:
     path = coco / "annotations" / "instances_train2017.json"
     tables = json.loads(path.read_text())
     tables["images"] = [image for image in tables["images"] if image["id"] != 4]
-    tables["annotations"] += [{"id": 9}, {"id": 10, "image_id": 1, "category_id": 81}]
+    tables["annotations"] += [{"id": 9}, annotation(10, 1, category_id=81)]
     path.write_text(json.dumps(tables))
     other = coco / "annotations" / "instances_val2017.json"
     other.write_text(json.dumps({"images": []}))
     assert find_dataset("coco").check(tmp_path) == [
         "coco train: 2 images, the published split has 118,287",
-        f"{path}: entry 4 of 'annotations' lacks 'image_id', 'category_id'",
-        f"{path}: names image 000000000001.jpg, which is missing",
-        f"{path}: names image 000000000002.jpg, which is missing",
-        f"{path}: does not name image 000000000004.jpg",
-        f"{path}: annotation 4 is of image 4, which is not listed",
-        f"{path}: annotation 10 is of category 81, which is not listed",
+        *(f"{path}: lists image 00000000000{n}.jpg, but there is no such file in {coco / 'train2017'}" for n in (1, 2)),
+        f"{path}: does not list image 000000000004.jpg",
+        f"{path}: annotation 4 has image_id 4, which is not in the table 'images'",
+        f"{path}: annotation 9 lacks 'image_id', 'category_id'",
+        f"{path}: annotation 10 has category_id 81, which is not in the table 'categories'",
         "coco val: 4 images, the published split has 5,000",
         f"{other}: its table 'images' is empty",
         f"{other}: has no table 'annotations'; a COCO annotation file has images, annotations, categories",

@@ -104,6 +104,9 @@ def test_val_shards_alone_can_be_opened(shards: Path) -> None:
         ({"a.jpg": b"x", "a.cls": b"cat"}, r"a.cls: holds b'cat'; allowed: a class number, 0…999"),
         ({"a.jpg": b"x", "a.cls": b"1000"}, r"a.cls: holds b'1000'; allowed: a class number, 0…999"),
         ({"a.jpg": b"x", "a.PNG": b"x", "a.cls": b"1"}, "holds two images a, a.jpg and a.PNG"),
+        ({"/a.jpg": b"x", "/a.cls": b"1"}, "member '/a.jpg' leads out of the archive"),
+        ({"../a.jpg": b"x", "../a.cls": b"1"}, "member '../a.jpg' leads out of the archive"),
+        ({"a.jpg": b"x", "a.cls": b"1" * 5000}, "a.cls: holds b'11111111111111111111'; allowed"),
         ({"n01440764.tar": b"x"}, r"holds no images; expected pairs such as key.jpg and key.cls"),
     ],
 )

@@ -19,10 +19,10 @@ FEW = {"train": 90, "val": 51}
 OPTIONS = {"epochs": 2, "global_batch_size": 40}
 
 
-def evaluate(name: str, checkpoint: Path, directory: Path) -> tuple[Any, Curves]:
+def evaluate(name: str, checkpoint: Path, directory: Path, **options: Any) -> tuple[Any, Curves]:
     torch.set_num_threads(1)
     curves = Curves()
-    config = resolved(name, backbone=checkpoint.stem, **OPTIONS)
+    config = resolved(name, backbone=checkpoint.stem, **(options or OPTIONS))
     return find_evaluator(name).evaluate(checkpoint, config, context(directory, curves)), curves
 
 
@@ -47,16 +47,9 @@ MIXED = {
 }
 
 
-def finetune_mixed(checkpoint: Path, directory: Path) -> Any:
-    torch.set_num_threads(1)
-    curves = Curves()
-    config = resolved("finetune", backbone=checkpoint.stem, **MIXED)
-    return find_evaluator("finetune").evaluate(checkpoint, config, context(directory, curves))
-
-
 def mixing_worker(rank: int, checkpoint: Path, directory: Path) -> None:
     data.open_split = few  # type: ignore[attr-defined]
-    torch.save(finetune_mixed(checkpoint, directory / "run"), directory / f"mixed-{rank}.pt")
+    torch.save(evaluate("finetune", checkpoint, directory / "run", **MIXED)[0], directory / f"mixed-{rank}.pt")
 
 
 @pytest.mark.slow
@@ -67,7 +60,7 @@ def test_mixing_and_drop_path_do_not_depend_on_the_number_of_processes(
     monkeypatch.setattr(data, "open_split", few)
     checkpoint = make_checkpoint("tiny_vit")
     with running(2, mixing_worker, checkpoint, tmp_path):
-        alone = finetune_mixed(checkpoint, tmp_path / "alone")
+        alone = evaluate("finetune", checkpoint, tmp_path / "alone", **MIXED)[0]
     for rank in range(2):
         found = torch.load(tmp_path / f"mixed-{rank}.pt", weights_only=True)
         assert found["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-4)

@@ -14,7 +14,7 @@ import torch
 
 from evaluators.lookup import evaluator_names, find_evaluator
 from pretrain.backbones.lookup import find_backbone
-from pretrain.checkpoint import header_path
+from pretrain.checkpoint import CheckpointHeader, header_path
 from pretrain.engine import NonFiniteLossError, discard_training_state
 from pretrain.errors import InputError, StoppedEarly
 from tests.evaluators.conftest import Curves, Few, Killed, MakeCheckpoint, context, resolved
@@ -55,8 +55,9 @@ def test_the_shipped_evaluators_are_found() -> None:
 @pytest.mark.parametrize("name", [*METRICS, "segmentation", "detection"])
 def test_planning_imports_no_tensor_library(name: str) -> None:
     script = (
-        "import sys; from evaluators.lookup import find_evaluator, why_unavailable; "
-        f"find_evaluator({name!r}).Config.model_json_schema(); why_unavailable({name!r}); "
+        "import sys; from evaluators.lookup import find_evaluator; "
+        "from evaluators.parts.availability import ask_availability; "
+        f"find_evaluator({name!r}).Config.model_json_schema(); ask_availability({name!r}); "
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -201,7 +202,8 @@ def test_what_cannot_be_used_is_refused(
     with pytest.raises(InputError, match="no such checkpoint"):
         evaluate(name, tmp_path / "none" / "tiny_vit.safetensors", tmp_path / "run", **short(name))
     header = json.loads(header_path(checkpoint).read_text())
-    header_path(checkpoint).write_text(json.dumps({**header, "backbone": "tiny_resnet", "num_heads": None}))
+    other = CheckpointHeader.model_validate({**header, "backbone": "tiny_resnet", "num_heads": None}).sealed()
+    header_path(checkpoint).write_text(other.model_dump_json())
     with pytest.raises(InputError, match="weights of another model"):
         evaluate(name, checkpoint, tmp_path / "run", **short(name))
     with pytest.raises(InputError, match=f"unknown option 'epoch' for evaluator {name}"):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
+from evaluators.interface import Context
 from evaluators.similarity import ARTIFACT, KINDS, _cosines, _pairs, evaluate
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import BACKBONE_FILE, METHOD_FILE, save_checkpoint
@@ -45,10 +46,14 @@ def trained(directory: Path, method: str = "opera", options: dict[str, Any] | No
     checkpoints = directory / "checkpoints"
     save_checkpoint(checkpoints / BACKBONE_FILE, model.backbone.state_dict(), {**header, "role": "backbone"})
     save_checkpoint(checkpoints / METHOD_FILE, model.state_dict(), {**header, "role": "method"})
-    pretrain = subject().model_copy(update={"method": method, "method_options": config.model_dump(mode="json")})
-    planned = {"config": {"pretrain": pretrain.model_dump(mode="json")}}
-    (directory / "config.yaml").write_text(yaml.safe_dump(planned), encoding="utf-8")
     return checkpoints / BACKBONE_FILE
+
+
+def of_opera(directory: Path, **options: Any) -> Context:
+    """The context of a judgement of ``trained``."""
+    config = find_method("opera").Config.model_validate({**OPTIONS, **options}).model_dump(mode="json")
+    opera = subject().model_copy(update={"method": "opera", "method_options": config})
+    return replace(context(directory), subject=opera)
 
 
 def test_pairs_and_cosines_agree_with_a_loop() -> None:
@@ -69,7 +74,7 @@ def test_every_space_of_opera_is_judged(tmp_path: Path, few_digits: object) -> N
     checkpoint = trained(tmp_path / "pretrain-opera")
     work = tmp_path / "run"
     config = resolved("similarity")
-    metrics = evaluate(checkpoint, config, context(work))
+    metrics = evaluate(checkpoint, config, of_opera(work))
     spaces = ("backbone", "projection", "instance", "class")
     assert set(metrics) == {f"{space}_{kind}_cosine" for space in spaces for kind in KINDS}
     assert all(-1 <= value <= 1 for value in metrics.values())
@@ -79,12 +84,12 @@ def test_every_space_of_opera_is_judged(tmp_path: Path, few_digits: object) -> N
         counts = written["counts"][space]
         assert sum(counts["view"]) == 60
         assert sum(map(sum, counts.values())) == 60 * 60
-    assert evaluate(checkpoint, config, context(work)) == metrics, "nothing is left to chance"
+    assert evaluate(checkpoint, config, of_opera(work)) == metrics, "nothing is left to chance"
 
 
 def test_the_histogram_holds_the_means(tmp_path: Path, few_digits: object) -> None:
     work = tmp_path / "run"
-    metrics = evaluate(trained(tmp_path / "p"), resolved("similarity", bins=2000), context(work))
+    metrics = evaluate(trained(tmp_path / "p"), resolved("similarity", bins=2000), of_opera(work))
     written = json.loads((work / ARTIFACT).read_text())
     middles = (np.array(written["edges"][:-1]) + np.array(written["edges"][1:])) / 2
     for name, value in metrics.items():
@@ -101,13 +106,11 @@ def test_a_checkpoint_alone_is_judged_in_the_backbones_space(
 
 def test_weights_of_another_method_are_refused(tmp_path: Path, few_digits: object) -> None:
     checkpoint = trained(tmp_path / "p")
-    config = tmp_path / "p" / "config.yaml"
-    config.write_text(config.read_text().replace("hidden_dimension: 16", "hidden_dimension: 8"))
     with pytest.raises(InputError, match="weights of another model"):
-        evaluate(checkpoint, resolved("similarity"), context(tmp_path))
-    config.write_text("nothing: here")
-    with pytest.raises(InputError, match="not the configuration of the run"):
-        evaluate(checkpoint, resolved("similarity"), context(tmp_path))
+        evaluate(checkpoint, resolved("similarity"), of_opera(tmp_path, hidden_dimension=8))
+    (checkpoint.parent / METHOD_FILE).unlink()
+    with pytest.raises(InputError, match="no such checkpoint"):
+        evaluate(checkpoint, resolved("similarity"), of_opera(tmp_path))
 
 
 def test_too_few_images_say_so(tmp_path: Path, make_checkpoint: Any, few_digits: object) -> None:

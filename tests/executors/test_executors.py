@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,18 @@ def test_an_inline_job_is_also_seen_on_the_terminal(tmp_path: Path, capsys: pyte
     captured = capsys.readouterr()
     assert captured.out == "to stdout: ünï → 漢字\n"
     assert captured.err == "to stderr\n"
+
+
+def test_jobs_see_no_process_group_of_the_shell(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "a"}
+    for name, value in foreign.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RANKING", "kept")
+    path = tmp_path / "surroundings"
+    run(executor, [make(tmp_path, "job", "describe_surroundings", path=str(path), modules=[])])
+    seen = json.loads(path.read_text())["environment"]
+    assert not foreign.keys() & seen.keys()
+    assert seen["RANKING"] == "kept"
+    assert {name: os.environ[name] for name in foreign} == foreign, "the submitting process keeps its own"

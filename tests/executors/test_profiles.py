@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from bench.cluster import load_profile
+from bench.errors import INPUT_ERRORS
 from slurm.errors import InputError
-from slurm.scheduler.profile import load_profile, parse_profile
+from slurm.scheduler.profile import parse_profile
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,17 @@ from slurm.scheduler.profile import load_profile, parse_profile
         ({"name": "a", "seconds_before_limit": 5}, ["seconds_before_limit:", "30"]),
         ({"name": "a", "account": "one\n#SBATCH --uid=0"}, ["account:"]),
         ({"name": "a", "hours": float("inf")}, ["hours:"]),
-        ({"name": "a", "hours": 86400}, ["hours:", "8784"]),  # what YAML makes of 24:00:00
+        ({"name": "a", "hours": 86400}, ["hours:", "8784"]),
+        ({"name": "a", "hours": True}, ["hours:", "number", "not True"]),
+        ({"name": "a", "hours": "90"}, ["hours:", "1:30", "not '90'"]),
+        ({"name": "a", "hours": "1:75"}, ["hours:", "1:30", "not '1:75'"]),
+        ({"name": "a", "hours": "1:30:00:00"}, ["hours:", "1:30"]),
+        ({"name": "a", "nodes": True}, ["nodes:", "integer", "not True"]),
+        ({"name": "a", "nodes": 2.0}, ["nodes:", "integer", "not 2.0"]),
+        ({"name": "a", "nodes": "2"}, ["nodes:", "integer", "not '2'"]),
+        ({"name": "a", "nodes": 10**12}, ["nodes:", "1000000"]),
+        ({"name": "a", "requeue": "yes"}, ["requeue:", "boolean", "not 'yes'"]),
+        ({"name": "a", "memory_gb_per_node": "64"}, ["memory_gb_per_node:", "number", "not '64'"]),
         ({"name": "a", "memory_gb_per_node": float("inf")}, ["memory_gb_per_node:"]),
         ({"name": "a", "memory_gb_per_node": 0.0001}, ["memory_gb_per_node:", "0.01"]),
         ({"name": "a", "sbatch": {"dependency": "singleton"}}, ["sbatch.dependency", "is set by opera-bench itself"]),
@@ -52,14 +64,14 @@ def test_an_unknown_cluster_is_answered_with_the_nearest_and_the_place_for_ones_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    with pytest.raises(InputError, match="unknown cluster 'rtx309'; did you mean 'rtx3090'") as refused:
+    with pytest.raises(INPUT_ERRORS, match="unknown cluster 'rtx309'; did you mean 'rtx3090'") as refused:
         load_profile("rtx309")
     assert str(tmp_path / "opera-bench" / "clusters" / "rtx309.yaml") in str(refused.value)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(INPUT_ERRORS, match="no such file"):
         load_profile(str(tmp_path / "none.yaml"))
     broken = tmp_path / "broken.yaml"
     broken.write_text("name: [")
-    with pytest.raises(InputError, match="not valid YAML"):
+    with pytest.raises(INPUT_ERRORS, match="not valid YAML"):
         load_profile(str(broken))
 
 
@@ -93,3 +105,22 @@ def test_a_stage_says_what_differs_and_takes_the_rest_from_its_cluster() -> None
     assert small.minutes == 1, "SLURM counts in minutes and takes 0 for no limit"
     assert dict(small.sbatch) == {"exclusive": False, "mail-type": "FAIL"}
     assert (plain.processes, plain.account, dict(plain.sbatch)["exclusive"]) == (8, "vision", True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "minutes"),
+    [("1:30", 90), ("0:30", 30), ("24:00:00", 1440), ("1-12:00:00", 2160), ("1-0", 1440), ("1.5", 90), ("2", 120)],
+)
+def test_times_are_hours_and_minutes_as_people_write_them(typed: str, minutes: int, tmp_path: Path) -> None:
+    own = tmp_path / "c.yaml"
+    own.write_text(f"name: c\nhours: {typed}\nsbatch: {{time-min: 0:10:00, begin: 16:00, deadline: 2030-01-02}}\n")
+    wanted = load_profile(str(own)).resources("knn")
+    assert wanted.minutes == minutes
+    assert dict(wanted.sbatch) == {"time-min": 10, "begin": "16:00", "deadline": "2030-01-02"}
+
+
+def test_a_profile_is_refused_with_the_line_of_the_key(tmp_path: Path) -> None:
+    own = tmp_path / "c.yaml"
+    own.write_text("name: c\nstages:\n  knn:\n    nodes: yes\n")
+    with pytest.raises(INPUT_ERRORS, match=r"cluster c\.yaml:4: stages\.knn\.nodes: .*not 'yes'"):
+        load_profile(str(own))

@@ -11,6 +11,11 @@ from slurm.scheduler.profile import parse_profile
 from slurm.scheduler.script import without_the_shells_flags
 from slurm.scheduler.snapshot import take_snapshot
 
+BANNER = """\
+caf\udce9: your last job 7 of 2024 waited 3 h
+Submitted batch job 12
+job 99 is next"""
+
 
 @pytest.mark.parametrize(
     ("name", "is_kept"),
@@ -48,3 +53,16 @@ def test_a_python_below_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", "/home/vera")
     profile = parse_profile({"name": "a", "python": "~/venv/bin/python"}, "mine.yaml")
     assert profile.resources("knn").python == "/home/vera/venv/bin/python"
+
+
+@pytest.mark.parametrize("said", ["Submitted batch job 12", "Submitted batch job 12 on cluster a", BANNER])
+def test_the_number_of_a_job_is_not_one_of_a_banner(said: str) -> None:
+    submitter = pytest.importorskip("slurm.scheduler.submitter")
+    assert submitter.Submitter._get_job_id_from_submission_command(said) == "12"
+
+
+@pytest.mark.parametrize("said", ["", "your job 7 of 2024", "Submitted batch job", "12"])
+def test_an_answer_without_a_number_leaves_the_question_to_the_queue(said: str) -> None:
+    submitter = pytest.importorskip("slurm.scheduler.submitter")
+    with pytest.raises(RuntimeError, match="did not say one job's number"):
+        submitter.Submitter._get_job_id_from_submission_command(said.encode())

@@ -13,7 +13,7 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import save_checkpoint
 from pretrain.foreign.parts.conversion import IMAGENET
 from pretrain.foreign.parts.identify import backbone_shapes
-from pretrain.plugins import plugin_names
+from pretrain.plugins import plugin_names, shipped_names
 from tests.foreign.layouts import randomise
 
 
@@ -23,9 +23,11 @@ def _one_thread_and_twelve_heads() -> Iterator[None]:
     torch.set_num_threads(1)
     pretrain.backbones.__path__.append(str(Path(__file__).parent / "fakes"))
     plugin_names.cache_clear()
+    shipped_names.cache_clear()
     yield
     pretrain.backbones.__path__[:] = path
     plugin_names.cache_clear()
+    shipped_names.cache_clear()
     backbone_shapes.cache_clear()
     torch.set_num_threads(threads)
 

@@ -196,9 +196,11 @@ def test_a_linear_probe_is_recognised_and_refused(model: Any) -> None:
     classifier = "head" if isinstance(model, OfficialViT) else "fc"
     setattr(model, classifier, torch.nn.Linear(model.feature_dimension, 5))
     state = official_state(model)
-    assert recognise(state, Facts()) == ("moco_v3",)
+    facts = Facts(trained_tensors=2)
+    assert recognise(state, facts) == ("moco_v3",)
     with pytest.raises(InputError, match="linear probe"):
-        moco_v3.to_ours(state, Facts())
+        moco_v3.to_ours(state, facts)
+    assert recognise(state, Facts(trained_tensors=len(list(model.parameters())))) == ()
 
 
 def test_opera_without_one_of_its_parts_is_refused() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from pretrain.checkpoint import CheckpointHeader
 from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint, write_checkpoint
 from pretrain.foreign.parts.reading import read_foreign
@@ -125,7 +126,8 @@ def test_the_wrong_format_and_the_wrong_role_are_refused(ours: Ours, tmp_path: P
     with pytest.raises(InputError, match="unknown format 'tim'; did you mean 'timm'"):
         read_checkpoint(tmp_path / "timm.pth", "tim")
     header = path.with_suffix(".json")
-    header.write_text(json.dumps({**json.loads(header.read_text()), "role": "method"}))
+    content = {**json.loads(header.read_text()), "role": "method"}
+    header.write_text(CheckpointHeader.model_validate(content).sealed().model_dump_json())
     with pytest.raises(InputError, match="holds a method"):
         read_checkpoint(path)
 

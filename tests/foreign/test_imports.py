@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from bench.cli import main
 from bench.plan import plan_sweep
 from bench.sweep import load_sweep
 from pretrain.checkpoint import file_sha256, read_header
@@ -34,22 +34,6 @@ pretrain:
 evaluate:
   - {{knn: {{recipe: knn-digits, only: {{method: moco_v3_official}}}}}}
 """
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """``opera-bench`` in this process: exit status, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["opera-bench", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = int(end.code or 0)
-        return status, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture
@@ -223,3 +207,56 @@ def test_torch_reads_what_convert_wrote_without_this_suite(command, released, tm
     content = torch.load(tmp_path / "out.pth", weights_only=True)
     official = torch.load(released, weights_only=True)["state_dict"]
     assert content["state_dict"]["cls_token"].equal(official["module.base_encoder.cls_token"])
+
+
+def test_the_set_of_weights_that_a_sweep_chooses_is_read_and_recorded(command, write, tmp_path) -> None:
+    from pretrain.backbones.lookup import find_backbone
+
+    networks = [find_backbone("tiny_resnet").build(16) for _ in range(2)]
+    for network in networks:
+        randomise(network)
+    raw, ema = (network.state_dict() for network in networks)
+    torch.save({"state_dict": raw, "state_dict_ema": ema}, tmp_path / "two.pth")
+    text = (
+        SWEEP.replace("format: moco_v3", "format: timm").replace("twelve_heads", "tiny_resnet").replace("_official", "")
+    )
+    text = text.replace("method: moco_v3", "method: supervised_elsewhere").format(checkpoint=tmp_path / "two.pth")
+    text = text.partition("evaluate:")[0]
+    ids = set()
+    for weights, expected in ((None, ema), ("ema", ema), ("raw", raw)):
+        runs = tmp_path / f"runs-{weights}"
+        line = f"    weights: {weights}\n    as:" if weights else "    as:"
+        sweep = write(text.replace("    as:", line))
+        status, _, err = command("run", sweep, "--runs", runs, "--executor", "inline", "--yes")
+        assert status == 0, err
+        (record_path,) = runs.glob("import-*/record.json")
+        record = read_record(record_path)
+        ids.add(record.run_id)
+        (source,) = (reference for reference in record.checkpoints if reference.role == "source")
+        assert source.weights == ("raw: state_dict" if weights == "raw" else "ema: state_dict_ema")
+        written = load_file(record_path.parent / "checkpoints" / "backbone.safetensors")
+        assert written["conv1.weight"].equal(expected["conv1.weight"])
+    assert len(ids) == 3
+    sweep = write(text.replace("    as:", "    weights: emma\n    as:"))
+    assert command("run", sweep, "--runs", tmp_path / "runs", "--executor", "inline", "--yes")[0] == 1
+    (failure,) = tmp_path.glob("runs/import-*/failure.json")
+    assert "no set 'emma' in this file" in json.loads(failure.read_text(encoding="utf-8"))["error"]
+
+
+def test_inspect_and_convert_show_and_choose_the_set(command, tmp_path) -> None:
+    from pretrain.backbones.lookup import find_backbone
+
+    state = find_backbone("tiny_resnet").build(16).state_dict()
+    torch.save({"state_dict": state, "state_dict_ema": {k: v + 1 for k, v in state.items()}}, tmp_path / "two.pth")
+    status, out, _ = command("checkpoint", "inspect", tmp_path / "two.pth")
+    size = len(state)
+    assert status == 0
+    assert f"weights: raw: state_dict ({size} tensors)\nweights: ema: state_dict_ema ({size} tensors) (read)" in out
+    status, out, _ = command(
+        "checkpoint", "convert", tmp_path / "two.pth", "--weights", "raw", "--to", "timm", "--out", tmp_path / "raw.pth"
+    )
+    assert (status, f"read the weights raw: state_dict ({size} tensors)" in out) == (0, True)
+    assert torch.load(tmp_path / "raw.pth")["state_dict"]["conv1.weight"].equal(state["conv1.weight"])
+    status, _, err = command("checkpoint", "inspect", tmp_path / "two.pth", "--weights", "teacher")
+    assert status == 2
+    assert "say raw, ema" in err

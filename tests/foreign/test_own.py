@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bench.cli import main
-from pretrain.checkpoint import file_sha256
+from pretrain.checkpoint import CheckpointHeader, file_sha256
 from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint, write_checkpoint
 from pretrain.foreign.parts.own import read_own
@@ -23,7 +23,7 @@ Ours = Callable[..., Path]
 def with_header(path: Path, **facts: Any) -> Path:
     header = path.with_suffix(".json")
     content = {**json.loads(header.read_text()), "sha256": file_sha256(path), **facts}
-    header.write_text(json.dumps(content))
+    header.write_text(CheckpointHeader.model_validate(content).sealed().model_dump_json())
     return path
 
 
@@ -98,8 +98,7 @@ def test_a_header_that_is_none_is_refused(content: bytes, ours: Ours) -> None:
 def test_weights_that_are_no_safetensors_file_are_refused(ours: Ours) -> None:
     path = ours("tiny_vit", 16)
     path.write_bytes(b"garbage" * 100)
-    header = path.with_suffix(".json")
-    header.write_text(json.dumps({**json.loads(header.read_text()), "sha256": file_sha256(path)}))
+    with_header(path)
     with pytest.raises(InputError, match=r"tiny_vit\.safetensors: no safetensors file"):
         read_checkpoint(path)
 

@@ -74,8 +74,9 @@ def test_the_numbers_are_those_of_the_kept_backbones_by_brute_force(tmp_path: Pa
             right += votes.index(max(votes)) == int(label)
         among_themselves = (queries @ queries.T).fill_diagonal_(-torch.inf)
         recall = (query_labels[among_themselves.argmax(dim=1)] == query_labels).float().mean()
-        # Embeddings of a young backbone lie so close together that rounding decides between some of them.
-        assert row["knn_top1"] == pytest.approx(100 * right / len(queries), abs=0.41)
+        # Embeddings of a young backbone lie so close together that rounding decides between some of them: after one
+        # epoch the 20th and 21st neighbour of 334 of 500 images differ by less than 1e-6. Processors round differently.
+        assert row["knn_top1"] == pytest.approx(100 * right / len(queries), abs=1.01 if row["epoch"] == 1 else 0.41)
         assert row["recall_at_1"] == pytest.approx(100 * float(recall), abs=0.41)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from results.identity import run_id
 from results.record import (
     CheckpointReference,
     DatasetReference,
@@ -28,6 +29,7 @@ from results.record import (
     Record,
     Software,
     Timing,
+    record_text,
 )
 from results.record import RecipeReference as RecordedRecipe
 from results.runs import STALE_AFTER_SECONDS, RunDirectory
@@ -36,6 +38,7 @@ Config = dict[str, Any]
 
 FINGERPRINT = hashlib.sha256(b"the data").hexdigest()
 CHECKPOINT = hashlib.sha256(b"the weights").hexdigest()
+HEADER = hashlib.sha256(b"what the weights are").hexdigest()
 STARTED = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
 OPERA_OPTIONS = {
     "preset": "official",
@@ -116,15 +119,17 @@ def evaluation(
 
 
 def run_id_of(config: Config, parents: Sequence[str] = ()) -> str:
-    stage = config.get("protocol", "pretrain")
-    digest = hashlib.sha256(json.dumps([config, list(parents)], sort_keys=True).encode()).hexdigest()[:10]
-    pretrain = config["pretrain"]
-    return f"{stage}-{pretrain['method']}-{pretrain['backbone']}-s{pretrain['seed']}-{digest}"
+    """The id that planning gives; parents may be made up."""
+    return run_id(config.get("protocol", "pretrain"), without_protocol(config), parents)
+
+
+def without_protocol(config: Config) -> Config:
+    return {name: part for name, part in config.items() if name != "protocol"}
 
 
 def make_record(
     config: Config,
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, float | None],
     *,
     parents: Sequence[str] = (),
     fingerprint: str = FINGERPRINT,
@@ -134,13 +139,15 @@ def make_record(
 ) -> Record:
     stage = config.get("protocol", "pretrain")
     part: Config = config["evaluator"] if "evaluator" in config else config["pretrain"]
-    written = CheckpointReference(role="backbone", path="checkpoints/backbone.safetensors", sha256=CHECKPOINT)
+    written = CheckpointReference(
+        role="backbone", path="checkpoints/backbone.safetensors", sha256=CHECKPOINT, header_sha256=HEADER
+    )
     return Record(
         run_id=run_id_of(config, parents),
         stage=stage,
-        config={name: value for name, value in config.items() if name != "protocol"},
+        config=without_protocol(config),
         recipe=RecordedRecipe.model_validate(part["recipe"]),
-        parents=tuple(ParentReference(run_id=p, checkpoint_sha256=CHECKPOINT) for p in parents),
+        parents=tuple(ParentReference(run_id=p, checkpoint_sha256=CHECKPOINT, header_sha256=HEADER) for p in parents),
         dataset=DatasetReference(
             name=part["dataset"],
             version="1",
@@ -152,7 +159,7 @@ def make_record(
         seed=part["seed"],
         attempts=1,
         timing=Timing(started_at=STARTED, finished_at=STARTED + timedelta(seconds=seconds), seconds=seconds),
-        machine=Machine(host="somewhere", device="cpu", world_size=1, peak_memory_bytes=1),
+        machine=Machine(host="somewhere", device="cpu", device_kind="cpu", world_size=1, peak_memory_bytes=1),
         software=Software(git_commit="0" * 40, git_dirty=False, packages={"torch": "2.14.0"}),
         images_per_second=images_per_second,
         checkpoints=() if "evaluator" in config else (written,),
@@ -164,7 +171,7 @@ def write_run(
     config: Config,
     *,
     state: str = "done",
-    metrics: Mapping[str, float] | None = None,
+    metrics: Mapping[str, float | None] | None = None,
     parents: Sequence[str] = (),
     error: str = "loss is nan at step 7",
     progress: Sequence[Mapping[str, float]] = (),
@@ -185,18 +192,17 @@ def write_run(
     record_fields
         ``fingerprint``, ``differs``, ``images_per_second``, ``seconds``.
     """
-    run_id = run_id_of(config, parents)
-    directory = RunDirectory(runs_directory / run_id)
+    name = run_id_of(config, parents)
+    directory = RunDirectory(runs_directory / name)
     directory.path.mkdir(parents=True)
     stage = config.get("protocol", "pretrain")
-    written = {name: part for name, part in config.items() if name != "protocol"}
-    planned = {"run_id": run_id, "stage": stage, "parents": list(parents), "config": written}
+    planned = {"run_id": name, "stage": stage, "parents": list(parents), "config": without_protocol(config)}
     directory.config.write_text(yaml.safe_dump(planned), encoding="utf-8")
     if progress:
         directory.progress.write_text("".join(json.dumps(row) + "\n" for row in progress), encoding="utf-8")
     if state == "done":
         record = make_record(config, {"top1": 90.0} if metrics is None else metrics, parents=parents, **record_fields)
-        directory.record.write_text(record.model_dump_json(indent=2), encoding="utf-8")
+        directory.record.write_text(record_text(record), encoding="utf-8")
     elif state == "failed":
         failure = {"error": error, "traceback": f"Traceback …\n{error}", "attempt": 1}
         directory.failure.write_text(json.dumps(failure), encoding="utf-8")
@@ -209,4 +215,4 @@ def write_run(
             os.utime(directory.attempts, (long_ago, long_ago))
     elif state != "planned":
         raise ValueError(f"no run is written {state}")
-    return run_id
+    return name

@@ -47,4 +47,4 @@ def test_a_line_after_one_that_a_kill_cut_off_is_not_lost(tmp_path: Path) -> Non
     with run.attempts.open("a") as file:
         file.write('{"attempt": 2, "ho')
     append_json_line(run.attempts, {"attempt": 3})
-    assert run.read_attempts() == [{"attempt": 1}, {"attempt": 3}]
+    assert [row["attempt"] for row in run.read_attempts()] == [1, 3]

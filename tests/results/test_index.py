@@ -12,6 +12,7 @@ import results
 from results.errors import InputError
 from results.frame import to_rows
 from results.index import INDEX, load_rows
+from results.record import read_record, record_text
 from results.runs import RunDirectory
 from results.store import load_runs
 from tests.results.fixed_runs import write_fixed_runs
@@ -51,9 +52,8 @@ def test_warm_reads_no_record(runs: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_changed_is_read_again(runs: Path) -> None:
     load_rows(runs)
     done = next(path.parent for path in sorted(runs.glob("*/record.json")))
-    record = json.loads((done / "record.json").read_text())
-    record["metrics"] = {"top1": 1.25}
-    (done / "record.json").write_text(json.dumps(record))
+    record = read_record(done / "record.json").model_copy(update={"metrics": {"top1": 1.25}})
+    (done / "record.json").write_text(record_text(record))
     assert [row["value"] for row in load_rows(runs)[0] if row["run_id"] == done.name] == [1.25]
     agrees(runs)
     (done / "record.json").unlink()

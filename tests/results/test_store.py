@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 import results
 from results.errors import InputError
 from results.runs import RunState
-from results.store import Run, load_runs
+from results.seal import seal
+from results.store import Run, load_runs, resolve
 from tests.results.synthetic import evaluation, pretraining, write_run
 
 
@@ -76,10 +78,8 @@ def test_a_missing_parent_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_circular_parents_do_not_hang(tmp_path: Path) -> None:
-    child = write_run(tmp_path, pretraining(), state="planned", parents=("x",))
-    config = tmp_path / child / "config.yaml"
-    config.write_text(config.read_text().replace("- x", f"- {child}"))
-    assert only(tmp_path, child).state is RunState.WAITING
+    child = only(tmp_path, write_run(tmp_path, pretraining(), state="planned", parents=("x",)))
+    assert resolve({child.run_id: replace(child, parents=(child.run_id,))})[child.run_id].state is RunState.WAITING
 
 
 def test_a_damaged_record_is_a_problem_and_not_an_error(tmp_path: Path) -> None:
@@ -88,11 +88,11 @@ def test_a_damaged_record_is_a_problem_and_not_an_error(tmp_path: Path) -> None:
     record = tmp_path / bad / "record.json"
     record.write_text(record.read_text()[:200])
     store = load_runs(tmp_path)
-    assert [(run.run_id, run.state) for run in store.runs] == sorted([(good, RunState.DONE), (bad, RunState.UNKNOWN)])
+    assert [(run.run_id, run.state) for run in store.runs] == sorted([(good, RunState.DONE), (bad, RunState.DAMAGED)])
     assert len(store.problems) == 1
     assert str(record) in store.problems[0]
-    with pytest.warns(UserWarning, match="not a readable record"):
-        assert set(results.load(tmp_path)["state"]) == {"done", "unknown"}
+    with pytest.warns(UserWarning, match="damaged"):
+        assert set(results.load(tmp_path)["state"]) == {"done", "damaged"}
 
 
 def test_a_record_of_a_newer_schema_says_so(tmp_path: Path) -> None:
@@ -134,8 +134,9 @@ def test_no_runs_directory(tmp_path: Path) -> None:
 def test_a_record_with_a_number_that_is_none_is_listed_not_fatal(tmp_path: Path) -> None:
     run_id = write_run(tmp_path, pretraining(), state="done", metrics={"loss": 1.5})
     record = tmp_path / run_id / "record.json"
-    text = record.read_text(encoding="utf-8")
-    record.write_text(text.replace("1.5", "NaN"), encoding="utf-8")
+    content = json.loads(record.read_text()) | {"metrics": {"loss": float("nan")}}
+    del content["sha256"]
+    record.write_text(seal(json.dumps(content)))
     (problem,) = load_runs(tmp_path).problems
     assert "metrics.loss" in problem
-    assert "without that file the run starts again" in problem
+    assert "opera-bench retry" in problem

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.bench.conftest import Ended, command
-
-__all__ = ["command"]  # a fixture
+from evaluators.parts.availability import ask_availability
+from tests.conftest import Ended
 
 SWEEP = """\
 name: dense
@@ -19,9 +18,22 @@ evaluate: [{detection: {dataset: digit_objects}}]
 PROFILE = "cluster: {name: here, stages: {detection: {python: /dense/bin/python}}}\n"
 
 
+WITHOUT_MMDET = """
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *package: None if name == "mmdet" else found(name, *package)
+"""
+
+
 @pytest.fixture(autouse=True)
-def _no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluators.dense.library.find_spec", lambda name: None if name == "mmdet" else object())
+def _no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The Python that is asked, a child process, finds no mmdet."""
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "sitecustomize.py").write_text(WITHOUT_MMDET)
+    monkeypatch.syspath_prepend(str(tmp_path / "without"))
+    ask_availability.cache_clear()
+    yield
+    ask_availability.cache_clear()
 
 
 def test_plan_says_it_and_run_refuses(command: Callable[..., Ended], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,15 @@ from pretrain.checkpoint import (
 )
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
-from pretrain.foreign.interface import Facts, MethodParts, State
+from pretrain.foreign.interface import Facts, Imported, MethodParts, State
 from pretrain.foreign.lookup import find_format, find_writable_format, format_names, recognise
 from pretrain.foreign.parts.differences import listed, refuse_differences
+from pretrain.foreign.parts.hub_config import TRANSFORMERS_ADVICE
 from pretrain.foreign.parts.identify import identify_backbone, method_shapes
 from pretrain.foreign.parts.own import is_ours, own_weights, read_own
+from pretrain.foreign.parts.printable import printable, printable_name
 from pretrain.foreign.parts.reading import ForeignFile, read_foreign
+from pretrain.foreign.parts.resnet import refuse_caffe_style
 from pretrain.foreign.parts.vit import checked_geometry, looks_like_vit
 from pretrain.foreign.parts.writing import new_path, write_file, write_folder
 
@@ -34,6 +38,7 @@ IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """What every format here is trained with unless its file says otherwise."""
 UNKNOWN_METHOD = "unknown"
 """Stands in the header where neither the file nor its layout tells."""
+_TRANSFORMERS_KEYS = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
 DEFAULT_IMAGE_SIZE = 224
 """Pixels a ResNet was trained at; its shapes do not tell."""
 
@@ -50,6 +55,8 @@ class Checkpoint:
         All parts of the method, where the file has them.
     left_out
         Keys of the file that are in neither.
+    notes
+        What was read and what was assumed, one sentence each: the set of weights, the prefix, the counters.
     """
 
     header: CheckpointHeader
@@ -57,10 +64,11 @@ class Checkpoint:
     method: MethodParts | None = None
     left_out: tuple[str, ...] = ()
     format: str = OURS
+    notes: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: Path, format_name: str = AUTO) -> Checkpoint:
-    """Read a checkpoint of ours or of any format, whole and checked.
+def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = None) -> Checkpoint:
+    """Read a checkpoint of ours or of any format, whole and checked; ``weights`` is as of ``read_foreign``.
 
     Raises
     ------
@@ -72,16 +80,27 @@ def read_checkpoint(path: Path, format_name: str = AUTO) -> Checkpoint:
     if format_name == OURS or (format_name == AUTO and is_ours(path)):
         if (role := read_header(own_weights(path)).role) != "backbone":
             raise InputError(f"{path}: holds a {role}; take the {BACKBONE_FILE} beside it")
+        if weights is not None:
+            raise InputError(f"{path}: a checkpoint of ours has one set of weights; leave out weights {weights}")
         state, header = read_own(path)
         return Checkpoint(header, state)
-    return import_file(read_foreign(path), format_name)
+    return import_file(read_foreign(path, weights), format_name)
 
 
 def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
     """A foreign file in our names, its backbone identified and every key accounted for."""
-    name = choose_format(file, format_name)
     try:
-        imported = find_format(name).to_ours(file.state, file.facts)
+        return _import_file(file, format_name)
+    except InputError as error:
+        raise InputError(printable(error)) from error
+
+
+def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:
+    name = choose_format(file, format_name)
+    counters = _missing_counters(file.state)
+    try:
+        refuse_caffe_style(file.state)  # before counters are added: folded normalisations have none
+        imported = find_format(name).to_ours({**file.state, **counters}, file.facts)
         backbone = {key: _plain(tensor) for key, tensor in imported.backbone.items()}
         info = identify_backbone(backbone, imported.num_heads, f"{name} backbone")
         image_size = _image_size(backbone, file.facts)
@@ -103,7 +122,7 @@ def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
         run_id=f"imported-{name}-{file.sha256[:10]}",
         sha256=file.sha256,
     )
-    return Checkpoint(header, backbone, imported.method, imported.left_out, name)
+    return Checkpoint(header, backbone, imported.method, imported.left_out, name, _notes(file, imported, counters))
 
 
 def choose_format(file: ForeignFile, format_name: str = AUTO) -> str:
@@ -123,6 +142,8 @@ def choose_format(file: ForeignFile, format_name: str = AUTO) -> str:
         return format_name
     else:
         what = f"not of format {format_name}" + (f" but {' or '.join(found)}" if found else "")
+    if _TRANSFORMERS_KEYS & {name.removeprefix("vit.") for name in file.state}:
+        what += f"; these are keys of transformers' ViT: {TRANSFORMERS_ADVICE}"
     raise InputError(f"{file.path}: {what}; its {len(file.state)} keys begin {listed(sorted(file.state), 3)}")
 
 
@@ -164,6 +185,47 @@ def write_ours(checkpoint: Checkpoint, folder: Path, run_id: str, **facts: objec
         headers["method"] = save_checkpoint(folder / METHOD_FILE, state, {**common, "role": "method"})
     headers["backbone"] = save_checkpoint(folder / BACKBONE_FILE, checkpoint.backbone, {**common, "role": "backbone"})
     return headers
+
+
+def _missing_counters(state: State) -> dict[str, Tensor]:
+    """Zeros for the counters of batch normalisation, where a file has none at all.
+
+    torch's own strict load does the same for networks from before torch 0.4.1. Nothing here reads the counters.
+    """
+    import torch
+
+    if any(name.endswith("num_batches_tracked") for name in state):
+        return {}
+    norms = [name.removesuffix("running_var") for name in state if name.endswith("running_var")]
+    return {f"{norm}num_batches_tracked": torch.zeros((), dtype=torch.int64) for norm in norms}
+
+
+def _notes(file: ForeignFile, imported: Imported, counters: Mapping[str, Tensor]) -> tuple[str, ...]:
+    read, sets = file.choice.read, file.choice.sets
+    notes = []
+    if len(sets) > 1:
+        notes.append(
+            f"read the weights {read}; the file also has {', '.join(str(other) for other in sets if other is not read)}"
+        )
+    if read.stripped:
+        notes.append(f"stripped the prefix {printable_name(read.stripped)} from every key")
+    if counters:
+        notes.append(
+            f"the file has no num_batches_tracked: {len(counters)} counters are 0, as torch's strict load sets them"
+        )
+        if any(name.endswith("conv3.weight") for name in imported.backbone):
+            notes.append(
+                "its keys and shapes are also those of a ResNet in Caffe's style (stride in the first convolution, "
+                "BGR); it is read as torchvision's"
+            )
+    if imported.left_out and not file.facts.trained_tensors and read.stripped:
+        notes.append(
+            "the classifier is left out; nothing in the file tells whether the backbone was trained with it or frozen"
+        )
+    said = file.facts.num_heads
+    if imported.num_heads is not None and said is None and imported.method is None:
+        notes.append(f"num_heads {imported.num_heads} follows from the format, the file does not say it")
+    return tuple(notes)
 
 
 def _image_size(backbone: State, facts: Facts) -> int:

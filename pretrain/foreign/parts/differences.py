@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pretrain.errors import InputError
+from pretrain.foreign.parts.printable import printable_name
 
 
 def refuse_differences(
@@ -31,7 +32,7 @@ def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tup
 
 
 def listed(words: Iterable[str], at_most: int = 5) -> str:
-    """The first few, and how many more there are."""
+    """The first few, escaped, and how many more there are."""
     words = list(words)
     more = f"; and {len(words) - at_most} more" if len(words) > at_most else ""
-    return "; ".join(words[:at_most]) + more
+    return "; ".join(map(printable_name, words[:at_most])) + more

@@ -14,11 +14,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pretrain.checkpoint import BACKBONE_FILE
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts
 from pretrain.foreign.parts.differences import listed
 
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+"""The two files of a Hugging Face folder that timm reads."""
+_INDEX, _PICKLED = f"{WEIGHTS}.index.json", "pytorch_model.bin"
+TRANSFORMERS_ADVICE = (
+    "take the same weights in timm's layout (timm/vit_base_patch16_224.augreg_in21k instead of "
+    "google/vit-base-patch16-224-in21k, for instance), or rename their keys to timm's and save them as a state dict"
+)
 RESNETS = ("resnet50",)
 VITS = (
     "vit_tiny_patch16_224",
@@ -40,6 +48,31 @@ _HARMLESS = {"num_classes", "drop_rate", "drop_path_rate", "proj_drop_rate", "at
 _TOLD_BY_SHAPES = {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"}
 
 
+def folder_weights(folder: Path) -> Path:
+    """The weights of a Hugging Face folder.
+
+    Raises
+    ------
+    InputError
+        There are none, or they lie there in a form that is not read; the message says how to get one that is.
+    """
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    if any((folder / name).is_file() for name in (_INDEX, f"{_PICKLED}.index.json")):
+        raise InputError(
+            f"{folder}: its weights are cut into shards, and one {WEIGHTS} is read; write it with "
+            f'timm: model = timm.create_model("local-dir:{folder}", pretrained=True), then '
+            'timm.models.save_for_hf(model, "NEW_FOLDER"), or merge the shards into one state dict and save that'
+        )
+    if (folder / _PICKLED).is_file():
+        raise InputError(
+            f"{folder}: its weights are in {_PICKLED}, and {WEIGHTS} is read; convert them with: opera-bench "
+            f"checkpoint convert {folder / _PICKLED} --to opera_bench --out NEW_FOLDER (which does not look at "
+            f"{CONFIG}), or load the model with timm and save it with timm.models.save_for_hf"
+        )
+    raise InputError(f"{folder}: holds neither {BACKBONE_FILE} nor {WEIGHTS}")
+
+
 def folder_facts(path: Path, of_weights: Facts) -> Facts:
     """What the configuration says, over what the weights' file says of itself.
 
@@ -51,6 +84,11 @@ def folder_facts(path: Path, of_weights: Facts) -> Facts:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+        if "architecture" not in config and ("model_type" in config or "architectures" in config):
+            raise InputError(
+                f"{path}: a model of transformers ({config.get('model_type') or config.get('architectures')}), whose "
+                f"layout is not read here; {TRANSFORMERS_ADVICE}"
+            )
         architecture = config["architecture"]
         arguments = dict(config.get("model_args") or {})
         shown = config.get("pretrained_cfg", config)
@@ -60,6 +98,8 @@ def folder_facts(path: Path, of_weights: Facts) -> Facts:
         image_size = _square(arguments.get("img_size") or shown.get("input_size"))
     except ValidationError as error:
         raise InputError(f"{path}: mean and std of three channels each are needed") from error
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not the config.json of a timm model ({type(error).__name__}: {error})") from error
     try:

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.backbones.lookup import backbone_names, find_backbone
+from pretrain.backbones.lookup import find_backbone, usable_backbones
 from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
 from pretrain.foreign.parts import resnet, vit
@@ -30,12 +30,7 @@ def identify_backbone(state: State, num_heads: int | None, what: str) -> Backbon
     if resnet.looks_like_resnet(state):
         return _identify_resnet(state, what)
     geometry = vit.checked_geometry(state, what)
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    fitting = [
-        info
-        for info in _infos("vit")
-        if info.width == geometry.width and backbone_shapes(info.name, geometry.image_size) == shapes
-    ]
+    fitting = _fitting(state, geometry)
     position = "sincos-2d" if vit.is_sincos(state) else "learned"
     # Finetuning moves a sin-cos embedding; heads decide, the embedding only chooses between two that agree in them.
     found = sorted(
@@ -45,6 +40,20 @@ def identify_backbone(state: State, num_heads: int | None, what: str) -> Backbon
         return found[0]
     known = ", ".join(f"{info.name} ({info.num_heads} heads)" for info in fitting or _infos("vit"))
     raise InputError(f"{what}: {geometry} and {num_heads} heads fits no backbone here; there are {known}")
+
+
+def fitting_heads(state: State, geometry: vit.VitGeometry) -> list[int]:
+    """The numbers of attention heads of the ViTs here that have exactly these keys and shapes."""
+    return sorted({info.num_heads for info in _fitting(state, geometry) if info.num_heads is not None})
+
+
+def _fitting(state: State, geometry: vit.VitGeometry) -> list[BackboneInfo]:
+    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    return [
+        info
+        for info in _infos("vit")
+        if info.width == geometry.width and backbone_shapes(info.name, geometry.image_size) == shapes
+    ]
 
 
 @functools.cache
@@ -83,7 +92,7 @@ def _identify_resnet(state: State, what: str) -> BackboneInfo:
 
 
 def _infos(family: str) -> list[BackboneInfo]:
-    infos = (find_backbone(name).INFO for name in backbone_names())
+    infos = (module.INFO for module in usable_backbones())
     return [info for info in infos if info.family == family]
 
 

@@ -1,110 +1,164 @@
-"""Foreign files as tensors. Nothing in a file is ever executed."""
+"""Foreign files as tensors. Nothing in a file is ever executed, and nothing allocated that the file does not hold."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+import math
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from pretrain.archives import archive_fault
-from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256
+from pretrain.checkpoint import file_sha256, parse_header
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
-from pretrain.foreign.parts.differences import listed
-from pretrain.foreign.parts.hub_config import folder_facts
-from pretrain.foreign.parts.usable import refuse_unusable
+from pretrain.foreign.parts.hub_config import CONFIG, WEIGHTS, folder_facts, folder_weights
+from pretrain.foreign.parts.printable import printable
+from pretrain.foreign.parts.references import Storage, TensorReference
+from pretrain.foreign.parts.torch_file import open_torch_file
+from pretrain.foreign.parts.usable import refuse_unusable, refuse_unusable_references
+from pretrain.foreign.parts.weight_sets import Choice, WeightSet, choose_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["CONFIG", "HEADER_KEY", "WEIGHTS", "ForeignFile", "read_foreign"]
 
 HEADER_KEY = "opera_bench_header"
 """Under this name the files written here carry our header as JSON: in safetensors' metadata or under ``meta``."""
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-"""The two files of a Hugging Face folder."""
-_NESTED_UNDER = ("state_dict", "model")
+HEADER_BYTES = 1 << 22
+"""4 MiB of a safetensors file's names and shapes; a ViT-L's 300 tensors take 30 KB."""
+MAX_EPOCHS = 10**6
+"""An ``epoch`` above it is no number of epochs."""
 
 
 @dataclass(frozen=True)
 class ForeignFile:
-    """A file's tensors as they are named in it, what it says of them, and its SHA-256 (a folder's: of its weights)."""
+    """A file's tensors as they are named in it, what it says of them, and its SHA-256 (a folder's: of its weights).
+
+    ``choice`` says which of its sets of weights the tensors are.
+    """
 
     path: Path
     state: State
     facts: Facts
     sha256: str
+    choice: Choice = field(default_factory=lambda: Choice(WeightSet("", {})))
 
 
-def read_foreign(path: Path) -> ForeignFile:
+def read_foreign(path: Path, weights: str | None = None) -> ForeignFile:
     """Read a pickled or safetensors file, or a Hugging Face folder.
+
+    ``weights`` chooses among the file's sets of weights: ``ema``, ``raw``, or a set's own name.
 
     Raises
     ------
     InputError
         No such file; truncated, altered, empty or no checkpoint; anything in it beyond tensors and plain values; a
-        tensor that is no finite floating-point number.
+        tensor that is no finite floating-point number, or larger than what the file holds; no such set of weights.
     """
-    weights = path / WEIGHTS if path.is_dir() else path
-    if path.is_dir() and not weights.is_file():
-        raise InputError(f"{path}: holds neither {BACKBONE_FILE} nor {WEIGHTS}")
-    if not weights.is_file():
-        raise InputError(f"{weights}: no such checkpoint")
-    if weights.suffix == ".safetensors":
-        state, facts = _read_safetensors(weights)
-    else:
-        state, facts = _read_pickle(weights)
+    try:
+        return _read(path, weights)
+    except InputError as error:
+        raise InputError(printable(error)) from error
+
+
+def _read(path: Path, wanted: str | None) -> ForeignFile:
+    file = folder_weights(path) if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{file}: no such checkpoint")
+    is_safetensors = file.suffix == ".safetensors"
+    content, facts, load = _open_safetensors(file) if is_safetensors else _open_pickle(file)
     if path.is_dir():
         facts = folder_facts(path / CONFIG, facts)
-    refuse_unusable(weights, state)
-    return ForeignFile(path, state, facts, file_sha256(weights))
+    try:
+        choice = choose_weights(content, facts, wanted)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    refuse_unusable_references(file, choice.read, file.stat().st_size)
+    state = load(choice.read)
+    refuse_unusable(file, state)
+    return ForeignFile(path, state, facts, file_sha256(file), choice)
 
 
-def _read_safetensors(path: Path) -> tuple[State, Facts]:
+Opened = tuple[Mapping[Any, Any], Facts, Callable[[WeightSet], "dict[str, Tensor]"]]
+"""A file's values with references for tensors, what they say of the weights, and what loads one set of them."""
+
+
+def _open_safetensors(path: Path) -> Opened:
     from safetensors import SafetensorError, safe_open
 
+    with path.open("rb") as raw:
+        (length,) = struct.unpack("<Q", raw.read(8).ljust(8, b"\0"))
+    if HEADER_BYTES < length <= path.stat().st_size:
+        raise InputError(
+            f"{path}: refused, its header has {length:,} bytes; names and shapes need no more than {HEADER_BYTES:,}"
+        )
     try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        with safe_open(path, framework="np") as file:  # whose header alone is read, without importing torch
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            references = {name: _reference(name, part) for name, part in slices.items()}
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: truncated or no safetensors file ({error})") from error
-    return state, _header_facts(path, metadata.get(HEADER_KEY))
+
+    def load(chosen: WeightSet) -> dict[str, Tensor]:
+        names = {id(reference): name for name, reference in references.items()}
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(names[id(reference)]) for key, reference in chosen.tensors.items()}
+
+    return references, _header_facts(path, metadata.get(HEADER_KEY)), load
 
 
-def _read_pickle(path: Path) -> tuple[State, Facts]:
-    import torch
+def _reference(name: str, part: Any) -> TensorReference:
+    shape, dtype = tuple(part.get_shape()), _SAFETENSORS_TYPES.get(part.get_dtype())
+    if dtype is None:
+        return TensorReference(shape, "unknown", oddity=str(part.get_dtype()))
+    numbers = math.prod(shape)
+    stride = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    return TensorReference(shape, dtype, Storage(name, dtype, numbers), 0, stride)
 
-    if fault := archive_fault(path):
-        raise InputError(f"{path}: {fault}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # on damaged input torch raises whatever it runs into
-        raise InputError(_why_unreadable(path, error)) from error
+
+def _open_pickle(path: Path) -> Opened:
+    file = open_torch_file(path)
+    content = file.content
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    nested = next((key for key in _NESTED_UNDER if isinstance(content.get(key), dict)), None)
-    state = content if nested is None else content[nested]
     meta = content.get("meta")
     facts = _header_facts(path, meta.get(HEADER_KEY) if isinstance(meta, dict) else None)
     epoch = content.get("epoch")
-    if facts == Facts() and nested is not None and type(epoch) is int and epoch >= 0:
-        facts = Facts(epochs=epoch)
-    return state, facts
+    if facts == Facts() and type(epoch) is int and 0 <= epoch <= MAX_EPOCHS:
+        facts = Facts(epochs=epoch, trained_tensors=_count_trained(content.get("optimizer")))
+
+    def load(chosen: WeightSet) -> dict[str, Tensor]:
+        numbers: dict[tuple[str, str], Tensor] = {}
+        return {name: _tensor(reference, numbers, file.read_storage) for name, reference in chosen.tensors.items()}
+
+    return content, facts, load
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
-    """One sentence: the file needs code that is not run here, or it is damaged."""
+def _tensor(
+    reference: TensorReference, numbers: dict[tuple[str, str], Tensor], read: Callable[[Storage], bytearray]
+) -> Tensor:
+    """A view of its storage, which is read once for all of its tensors."""
     import torch
 
-    try:
-        needed = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
-    except Exception:  # not a zip archive, or a broken one: then only the error itself can tell
-        needed = re.findall(r"GLOBAL (\S+) (?:was not|whose module)", str(error))
-    if needed:
-        return (
-            f"{path}: refused, it needs {listed(needed, 3)} to be loaded, and only tensors are; if you trust its "
-            'author, load it where that is safe and save its tensors alone: torch.save({"state_dict": …}, "new.pth")'
-        )
-    return f"{path}: truncated or no checkpoint that torch reads ({type(error).__name__})"
+    storage = reference.storage
+    if storage is None:
+        raise InputError("a tensor without numbers")
+    known = (storage.key, reference.dtype)
+    if known not in numbers:
+        numbers[known] = torch.frombuffer(read(storage), dtype=getattr(torch, reference.dtype))
+    return numbers[known].as_strided(reference.shape, reference.stride, reference.offset)
+
+
+def _count_trained(optimizer: Any) -> int | None:
+    """How many tensors an optimiser's state says it trained; None where it does not say."""
+    groups = optimizer.get("param_groups") if isinstance(optimizer, dict) else None
+    if not isinstance(groups, list) or not groups:
+        return None
+    trained = [group.get("params") if isinstance(group, dict) else None for group in groups]
+    return sum(map(len, trained)) if all(isinstance(tensors, list) for tensors in trained) else None  # type: ignore[arg-type]
 
 
 def _header_facts(path: Path, text: Any) -> Facts:
@@ -112,7 +166,28 @@ def _header_facts(path: Path, text: Any) -> Facts:
     if text is None:
         return Facts()
     try:
-        header = CheckpointHeader.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(f"{path}: its {HEADER_KEY} is unreadable ({error.errors()[0]['msg']})") from error
+        header = parse_header(text)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: its {HEADER_KEY} is unreadable ({error})") from error
     return Facts(header.num_heads, header.image_size, header.normalisation, header.method, header.epochs)
+
+
+_SAFETENSORS_TYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "U16": "uint16",
+    "I16": "int16",
+    "U32": "uint32",
+    "I32": "int32",
+    "U64": "uint64",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+    "C64": "complex64",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
+"""torch's names of safetensors' types."""

@@ -9,6 +9,10 @@ from pretrain.foreign.interface import Imported, State
 from pretrain.foreign.parts.differences import listed
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
+_INPUT_VARIANCE = 4.0
+"""Of normalised pixels it is 1 on average; of a single image hardly above 4."""
+_DEAD = 1e-3
+"""A channel whose weights are smaller than this share of the largest has died; its statistics are rounding errors."""
 _NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 _KEY = re.compile(
     rf"conv1\.weight|bn1\.{_NORM}|layer[1-4]\.\d+\.(conv[1-3]\.weight|bn[1-3]\.{_NORM}|"
@@ -34,3 +38,43 @@ def to_ours(state: State) -> Imported:
     if strange:
         raise InputError(f"ResNet: {listed(f'unexpected {name}' for name in strange)}")
     return Imported(backbone, None, left_out=tuple(name for name in _CLASSIFIER if name in state))
+
+
+def refuse_caffe_style(state: State) -> None:
+    """
+    Raises
+    ------
+    InputError
+        A ResNet in Caffe's style, as far as its numbers show it.
+    """
+    if looks_like_resnet(state) and (why := _caffe_trait(state)):
+        raise InputError(
+            f"ResNet: {why}, so this is a network in Caffe's style (BGR pixels, stride in the first convolution), and "
+            "the backbones here are torchvision's; take weights that were trained with torchvision, timm or "
+            "OpenMMLab's pytorch style"
+        )
+
+
+def _caffe_trait(state: State) -> str | None:
+    """What shows that a ResNet was made for Caffe's pixels; its names and shapes are those of torchvision.
+
+    The first convolution of an input of variance 1 can't give a larger variance than the square of the sum of its
+    absolute weights. On pixels from 0 to 255 the variance is some 3,000 times as large.
+    """
+    if "conv1.bias" in state:
+        return "conv1 has a bias"
+    if (weight := state.get("conv1.weight")) is None or (variance := state.get("bn1.running_var")) is None:
+        return None
+    mean = state.get("bn1.running_mean")
+    if weight.ndim != 4 or variance.shape != weight.shape[:1] or mean is None:
+        return None
+    has_counter = "bn1.num_batches_tracked" in state
+    scale = state.get("bn1.weight")
+    is_fresh = scale is not None and bool((scale == 1).all())
+    if not has_counter and not is_fresh and bool((mean == 0).all()) and bool((variance == 1).all()):
+        return "its batch normalisations are folded into scale and shift"
+    largest = weight.double().abs().flatten(1).sum(1)
+    alive = largest > largest.max() * _DEAD
+    if bool((variance.double()[alive] > largest[alive] ** 2 * _INPUT_VARIANCE).any()):
+        return "its first batch normalisation has seen pixels from 0 to 255"
+    return None

@@ -8,12 +8,58 @@ from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
 from pretrain.foreign.parts.differences import listed
+from pretrain.foreign.parts.references import TensorReference
+from pretrain.foreign.parts.weight_sets import WeightSet
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+TENSORS = 20_000
+"""A ViT-L has 300 tensors, a whole MoCo-v3 on it 700."""
+KEY_CHARACTERS = 1_000
 _COUNTERS = "num_batches_tracked"
 """The last part of the only integer keys a network here has: batch normalisation's counters."""
+_READ = ("float16", "bfloat16", "float32", "float64")
+_SHARED = 4
+"""Weights that a network uses in several places are stored once; more than this many times is no network's."""
+
+
+def refuse_unusable_references(path: Path, weights: WeightSet, file_bytes: int) -> None:
+    """Refuse what can't be weights before any number of it is read.
+
+    Raises
+    ------
+    InputError
+        No tensors; one that is not plain floating-point numbers; one that is larger than what the file holds.
+    """
+    tensors: Mapping[Any, TensorReference] = weights.tensors
+    if weights.strange:
+        raise InputError(f"{path}: no state dict, these entries are no tensors: {listed(weights.strange)}")
+    if weights.size and not tensors:
+        raise InputError(f"{path}: {weights.name} is a list of tensors without names; save them as a state dict")
+    if not tensors:
+        raise InputError(f"{path}: holds no weights")
+    if len(tensors) > TENSORS or max(map(len, tensors)) > KEY_CHARACTERS:
+        raise InputError(
+            f"{path}: refused, {len(tensors):,} tensors and a name of {max(map(len, tensors)):,} characters; read are "
+            f"{TENSORS:,} tensors and names of {KEY_CHARACTERS:,}"
+        )
+    odd = [f"{key} is {kind}" for key, tensor in tensors.items() if (kind := _unusable_reference(key, tensor))]
+    if odd:
+        raise InputError(f"{path}: weights are read as plain float16, bfloat16, float32 or float64, and {listed(odd)}")
+    faults = [f"{key} {fault}" for key, tensor in tensors.items() if (fault := tensor.fault())]
+    if faults:
+        raise InputError(f"{path}: refused, {listed(faults)}")
+    asked = sum(tensor.num_bytes for tensor in tensors.values())
+    if asked > _SHARED * file_bytes:
+        raise InputError(f"{path}: refused, its tensors are {asked:,} bytes of a file of {file_bytes:,}")
+
+
+def _unusable_reference(key: str, tensor: TensorReference) -> str | None:
+    if tensor.oddity:
+        return tensor.oddity
+    is_counter = key.rpartition(".")[2] == _COUNTERS and tensor.dtype in ("int64", "int32")
+    return None if is_counter or tensor.dtype in _READ else tensor.dtype
 
 
 def refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:

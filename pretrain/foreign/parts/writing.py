@@ -67,7 +67,7 @@ def write_file(path: Path, exported: Exported, header: CheckpointHeader) -> None
     from safetensors.torch import save
 
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in exported.state.items()}
-    carried = {HEADER_KEY: header.model_dump_json()}
+    carried = {HEADER_KEY: header.sealed().model_dump_json()}
     if path.suffix == ".safetensors":
         content = save(state, metadata={"format": "pt", **carried})
     else:

@@ -9,11 +9,11 @@ import os
 
 import pytest
 
-from evaluators.dense.library import Library, why_unavailable
+from evaluators.dense.library import Library, what_is_missing
 
 
 def needs(library: Library) -> pytest.MarkDecorator:
     """Skip where ``library`` is missing, unless it is required."""
-    reason = why_unavailable(library)
+    reason = what_is_missing(library)
     required = library in os.environ.get("OPERA_BENCH_REQUIRE", "")
     return pytest.mark.skipif(reason is not None and not required, reason=reason or "")

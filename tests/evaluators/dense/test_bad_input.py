@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluators.lookup import resolve_evaluation, why_unavailable
+from evaluators.dense.library import what_is_missing
+from evaluators.lookup import resolve_evaluation
 from pretrain.errors import InputError
 from tests.evaluators.conftest import MakeCheckpoint, subject
 from tests.evaluators.dense.scenes import configured, evaluate, few_scenes
@@ -20,9 +21,9 @@ def test_what_does_not_fit_is_refused_when_planned() -> None:
         configured("segmentation", "tiny_vit", head="fcn")
     with pytest.raises(InputError, match=r"^segmentation: warmup_iterations must be below the 10 iterations$"):
         configured("segmentation", "tiny_vit", iterations=10)
-    with pytest.raises(InputError, match=r"out_indices: 0, 1, 2, 9 can't be had of tiny_vit; .* ascending .* 0…3"):
+    with pytest.raises(InputError, match=r"out_indices: tiny_vit has 4 blocks; .* from 0 to 3, got 0, 1, 2, 9"):
         configured("segmentation", "tiny_vit", out_indices=[0, 1, 2, 9])
-    with pytest.raises(InputError, match=r"out_indices: 0, 2, 1, 3 can't be had of tiny_resnet; .* ascending .* 0…3"):
+    with pytest.raises(InputError, match=r"out_indices: tiny_resnet has 4 stages; .* from 0 to 3, got 0, 2, 1, 3"):
         configured("segmentation", "tiny_resnet", out_indices=[0, 2, 1, 3])
     for recipe in (None, "detection-r50"):
         with pytest.raises(InputError, match=r"^detection: Mask R-CNN with FPN is for a resnet, vit_small is a vit"):
@@ -35,13 +36,11 @@ def test_what_does_not_fit_is_refused_when_planned() -> None:
 
 def test_where_no_library_is_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evaluators.dense.library.find_spec", lambda name: None if name == "mmdet" else object())
-    assert why_unavailable("segmentation") is None
-    reason = why_unavailable("detection")
-    assert reason == (
+    assert what_is_missing("mmseg") is None
+    assert what_is_missing("mmdet") == (
         "MMDetection can't run in this Python, which lacks mmdet: pip install 'opera-bench[dense]', or OpenMMLab's own "
         "mmengine, mmcv and mmdet"
     )
-    assert why_unavailable("linear") is None
 
 
 @needs("mmseg")
@@ -57,7 +56,7 @@ def test_a_damaged_segmentation_set_is_named(
     values[5, 5] = 12
     for path in masks.iterdir():
         Image.fromarray(values).save(path)
-    with pytest.raises(InputError, match=r"ADE_train_\d+\.png: holds value 12; allowed: 0 for unlabelled .* and 1…11"):
+    with pytest.raises(InputError, match=r"ADE_train_\d+\.png: contains the value 12; allowed: 0 .*, 1 to 11"):
         evaluate("segmentation", checkpoint, tmp_path / "a")
     damaged.unlink()
     with pytest.raises(InputError, match=rf"images/training/{damaged.stem}\.jpg: has no mask .*{damaged.name}"):
@@ -74,7 +73,7 @@ def test_a_damaged_detection_set_is_named(
     whole = path.read_text()
     tables = json.loads(whole)
     (root / "train2017" / tables["images"][1]["file_name"]).rename(tmp_path / "aside.jpg")
-    with pytest.raises(InputError, match=r"instances_train2017\.json: names .*000000000002\.jpg, which is missing"):
+    with pytest.raises(InputError, match=r"_train2017\.json: lists image .*0002\.jpg, but the file does not exist"):
         evaluate("detection", checkpoint, tmp_path / "a")
     path.write_text(json.dumps({**tables, "annotations": []}))
     with pytest.raises(InputError, match=r"instances_train2017\.json: its table 'annotations' is empty"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 import torch
 
 from pretrain.datasets import find_dataset
-from tests.evaluators.dense.scenes import SEGMENTATION_METRICS
+from pretrain.datasets.coco import CATEGORIES
+from tests.evaluators.dense.scenes import DETECTION_METRICS, SEGMENTATION_METRICS
 from tests.evaluators.dense.stack import needs
+from tests.evaluators.dense.variants import SIDE, Tables, write_coco
 
 
 @needs("mmseg")
@@ -75,3 +79,65 @@ def test_a_perfect_detection_has_ap_1_and_wrong_classes_next_to_none() -> None:
     assert all(values == {"box_AP": 100.0, "mask_AP": 100.0} for values in per_class.values())
     wrong, _ = judged(1)
     assert wrong["coco/bbox_mAP"] < 0.01
+
+
+@needs("mmdet")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [({}, 100.0), ({"iscrowd": None}, 100.0), ({"iscrowd": 1}, None)],
+    ids=["objects", "without iscrowd", "crowds alone"],
+)
+def test_an_ap_without_objects_is_not_defined(
+    change: dict[str, Any], expected: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing iscrowd is 0. If no box is predicted, AP is 0 where there are objects, else undefined."""
+    from evaluators.dense.operators import ensure_operators
+
+    ensure_operators()
+    from evaluators.dense import detector
+    from evaluators.dense.mmdet_parts import ClassAP
+
+    def alter(split: str, tables: Tables) -> None:
+        for annotation in tables["annotations"]:
+            annotation.update(change)
+            if annotation["iscrowd"] is None:
+                del annotation["iscrowd"]
+
+    path = write_coco(tmp_path, alter) / "annotations" / "instances_val2017.json"
+    tables = json.loads(path.read_text())
+
+    def judged(is_found: bool) -> tuple[dict[str, float | None], dict[str, Any]]:
+        metric = ClassAP(ann_file=str(path), metric=["bbox", "segm"], classwise=True)
+        metric.dataset_meta = {"classes": CATEGORIES}
+        for image in tables["images"]:
+            found = [a for a in tables["annotations"] if is_found and a["image_id"] == image["id"]]
+            boxes = torch.tensor([a["bbox"] for a in found]).reshape(-1, 4).float()
+            boxes[:, 2:] += boxes[:, :2]
+            masks = torch.zeros(len(found), SIDE, SIDE, dtype=torch.bool)
+            for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+                mask[top:bottom, left:right] = True
+            labels = torch.tensor([a["category_id"] - 1 for a in found], dtype=torch.long)
+            predicted = {"bboxes": boxes, "scores": torch.ones(len(found)), "labels": labels, "masks": masks}
+            metric.process({}, [{"img_id": image["id"], "ori_shape": (SIDE, SIDE), "pred_instances": predicted}])
+        values = metric.evaluate(len(tables["images"]))
+        monkeypatch.setattr("evaluators.dense.run.run", lambda **_: values)
+        return detector.detect(path, None, None), metric.per_class  # type: ignore[arg-type]
+
+    metrics, per_class = judged(True)
+    assert metrics == dict.fromkeys(DETECTION_METRICS, expected)
+    assert per_class["person"] == {"box_AP": expected, "mask_AP": expected}
+    assert per_class["car"] == {"box_AP": None, "mask_AP": None}
+    metrics, per_class = judged(False)
+    without_a_box = None if expected is None else 0.0
+    assert metrics == dict.fromkeys(DETECTION_METRICS, without_a_box)
+    assert per_class["person"] == {"box_AP": without_a_box, "mask_AP": without_a_box}
+    assert per_class["car"] == {"box_AP": None, "mask_AP": None}
+
+
+def test_a_nan_of_an_evaluation_is_null_and_an_infinity_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.stages import _defined
+
+    assert _defined({"a": 1, "b": float("nan"), "c": None}) == {"a": 1.0, "b": None, "c": None}
+    assert capsys.readouterr().out == "not defined on this data: b, c\n"
+    with pytest.raises(ArithmeticError, match="metric a is inf"):
+        _defined({"a": float("inf"), "b": None})

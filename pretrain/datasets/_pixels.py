@@ -1,0 +1,137 @@
+"""Faults of single image and mask files: headers where that is enough, pixels where only they show the fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_THREADS = 8
+_JPEG_END = b"\xff\xd9"
+_ORIENTATION = 0x0112
+"""EXIF's tag for how a camera was held."""
+_SIDEWAYS = range(5, 9)
+"""Values of that tag for images that are stored lying on their side."""
+_REDUCED_UNLABELLED = 255
+"""The value of unlabelled pixels in masks whose classes count from 0."""
+_MASK_MODE = "L"
+"""Pillow's name for one channel of 8 bits."""
+_MODES = {
+    "1": "has 1 bit per pixel",
+    "P": "is a palette image, whose indices need not be classes",
+    "I": "has 32 bits per pixel",
+    "F": "has floating point pixels",
+}
+
+Size = tuple[int, int]
+_Item = TypeVar("_Item")
+
+
+def inspect_in_threads(
+    inspect: Callable[[_Item], str | None], items: Iterable[_Item], *, threads: int = _THREADS
+) -> list[str]:
+    """The sentences that ``inspect`` returns, in the items' order; threads wait for the disk and share the decoding."""
+    with ThreadPoolExecutor(threads) as pool:
+        return [problem for problem in pool.map(inspect, items) if problem]
+
+
+def image_size(path: Path) -> Size:
+    """Width and height in pixels as the libraries load the image, upright by its EXIF orientation.
+
+    Reads the header alone, unless a JPEG file does not end as JPEG files do: a file that breaks off is decoded.
+
+    Raises
+    ------
+    ValueError
+        Not a regular file, or not decodable; the message is the reason.
+    """
+    with _opened(path) as image:
+        if image.format == "JPEG" and not _has_jpeg_end(path):
+            _decode(image)
+        width, height = image.size
+        # Reading EXIF data parses the header again, so only files that have some pay for it.
+        sideways = "exif" in image.info and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    return (height, width) if sideways else (width, height)
+
+
+def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[str | None, bool]:
+    """What is wrong with a mask or its image, in a sentence that names the file; and whether a pixel has a class."""
+    try:
+        expected = image_size(image_path)
+    except ValueError as error:
+        return f"{image_path}: can't be decoded as an image ({error})", False
+    try:
+        with _opened(mask_path) as mask:
+            if mask.format != "PNG":
+                return f"{mask_path}: is a {mask.format} file; a mask is a PNG file, whose values are exact", False
+            if fault := _mode_fault(mask):
+                return f"{mask_path}: {fault}; a mask has one channel of 8 bits", False
+            if mask.size != expected:
+                return f"{mask_path}: has {_size(mask.size)} pixels, but its image has {_size(expected)}", False
+            _decode(mask)
+            largest = cast("tuple[int, int]", mask.getextrema())[1]
+            if largest > num_classes:
+                allowed = f"0 for unlabelled pixels, 1 to {num_classes} for the classes"
+                hint = "; if 255 marks unlabelled pixels, add 1 to every value and write 0 for 255"
+                hint = hint if largest == _REDUCED_UNLABELLED else ""
+                return f"{mask_path}: contains the value {largest}; allowed: {allowed}{hint}", True
+    except ValueError as error:
+        return f"{mask_path}: can't be decoded as a mask ({error})", False
+    return None, bool(largest > 0)
+
+
+def _mode_fault(mask: Image) -> str | None:
+    if mask.mode == _MASK_MODE:
+        return None
+    channels = len(mask.getbands())
+    if channels > 1:
+        return f"has {channels} channels"
+    return _MODES.get(mask.mode, "has 16 bits per pixel" if mask.mode.startswith("I;16") else f"has mode {mask.mode}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image]:
+    """The image of a file whose header has been read; every failure to read it is a ValueError."""
+    from PIL import Image
+
+    if not path.is_file():  # opening a FIFO would wait for somebody to write to it
+        raise ValueError("not a regular file" if path.exists() else "no such file")
+    try:
+        image = Image.open(path)
+    except Exception as error:  # on a broken file Pillow's readers raise whatever they run into
+        raise ValueError(_reason(error)) from error
+    with image:
+        yield image
+
+
+def _decode(image: Image) -> None:
+    try:
+        image.load()
+    except Exception as error:  # on a broken file Pillow's decoders raise whatever they run into
+        raise ValueError(_reason(error)) from error
+
+
+def _has_jpeg_end(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_JPEG_END), os.SEEK_END)
+            return file.read() == _JPEG_END
+    except OSError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    """The error in one line, without the path that Pillow repeats for a file of an unknown format."""
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "not an image file"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]}×{size[1]}"

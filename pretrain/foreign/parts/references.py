@@ -1,0 +1,78 @@
+"""Tensors of a file before their numbers are read: names, shapes, and where the numbers lie. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+ITEM_BYTES = {
+    **dict.fromkeys(("uint8", "int8", "bool", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), 1),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("float32", "int32", "uint32", "complex32"), 4),
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
+    "complex128": 16,
+}
+"""Bytes of one number, by torch's name of its type."""
+_DIMENSIONS = 64
+"""torch's limit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Storage:
+    """Numbers that lie together in a file; several tensors may be views of them."""
+
+    key: str
+    dtype: str
+    numbers: int
+
+    @property
+    def num_bytes(self) -> int:
+        return self.numbers * ITEM_BYTES[self.dtype]
+
+
+@dataclass(frozen=True, eq=False)
+class TensorReference:
+    """One tensor of a file. ``oddity`` says in a word or two why it can't be read, such as ``sparse``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    storage: Storage | None = None
+    offset: int = 0
+    stride: tuple[int, ...] = ()
+    oddity: str | None = None
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def num_bytes(self) -> int:
+        return self.numbers * ITEM_BYTES.get(self.dtype, 1)
+
+    def fault(self) -> str | None:
+        """Why the tensor can't be what a network saved: larger than its storage, or outside it."""
+        if self.storage is None:
+            return None
+        places = (*self.shape, *self.stride, self.offset)
+        if len(self.shape) > _DIMENSIONS or any(type(place) is not int or place < 0 for place in places):
+            return "has an impossible shape"
+        if len(self.shape) != len(self.stride):
+            return "has an impossible shape"
+        if self.numbers == 0:
+            return "is empty"
+        if self.numbers > self.storage.num_bytes // ITEM_BYTES[self.dtype]:
+            return f"is larger than its storage ({self.numbers:,} numbers out of {self.storage.numbers:,})"
+        last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.stride, strict=True))
+        if (last + 1) * ITEM_BYTES[self.dtype] > self.storage.num_bytes:
+            return "reaches beyond its storage"
+        return None
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """A value of a pickle that no weights are read from: a random state, a layout, bytes."""
+
+
+@dataclass(frozen=True)
+class Unnamed:
+    """What stands for a dictionary key that is neither text nor a number."""

@@ -1,0 +1,182 @@
+"""The sets of weights in a file: raw and averaged, student and teacher. Imports no torch.
+
+A set is a mapping that some format recognises, or one of about its size. Detection does not depend on the sets' names.
+Their names only say which of them is an average of the other, and which one is read if nobody says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pretrain.errors import InputError
+from pretrain.foreign.interface import Facts
+from pretrain.foreign.lookup import recognise
+from pretrain.foreign.parts.differences import listed
+from pretrain.foreign.parts.printable import printable_name
+from pretrain.foreign.parts.references import TensorReference
+from pretrain.foreign.parts.wrappers import unwrapped
+
+RAW, EMA = "raw", "ema"
+_DEPTH = 8
+"""Mappings inside mappings that are looked into; Lightning's callbacks keep an average three deep."""
+_AVERAGED = re.compile(
+    r"(?<![a-z])ema(?![a-z])|(model|net|dict|weights)_?ema|ema_?(model|net|state|dict|weights)|averag|"
+    r"(?<![a-z])(avg|swa|polyak|shadow|teacher)",
+    re.IGNORECASE,
+)
+_TARGET = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
+_NO_WEIGHTS = re.compile(
+    r"(.*_)?(optim(izers?)?(_states?)?|(lr_)?schedulers?|(grad_|amp_|loss_)?scaler)(_dict)?", re.IGNORECASE
+)
+_ONLINE, _MOMENTUM = "module.base_encoder.", "module.momentum_encoder."
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """One set of weights of a file.
+
+    Parameters
+    ----------
+    name
+        Where it stands: the keys from the outermost in, with dots between; empty for a file that is the set.
+    tensors
+        Without the prefix ``stripped``; empty where the file has no names for them.
+    size
+        Tensors of the set.
+    strange
+        Other entries beside them, which no state dict has.
+    """
+
+    name: str
+    tensors: Mapping[str, Any]
+    stripped: str = ""
+    recognised: bool = True
+    size: int = 0
+    strange: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """``ema`` or ``raw``."""
+        return EMA if _AVERAGED.search(self.name) or _TARGET.search(self.name) else RAW
+
+    @property
+    def described(self) -> str:
+        """The word and the place in the file: ``ema: state_dict_ema``."""
+        return f"{self.word}: {printable_name(self.name) or 'the whole file'}"
+
+    def __str__(self) -> str:
+        return f"{self.described} ({self.size} tensors)"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The set that is read, and all sets of the file."""
+
+    read: WeightSet
+    sets: tuple[WeightSet, ...] = ()
+
+
+def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None) -> Choice:
+    """The set that ``wanted`` names: ``ema``, ``raw``, or a set's own name. By default the averaged set of a file.
+
+    timm's loader reads ``state_dict_ema`` and ``model_ema`` before the raw weights, and DINO's evaluation the teacher.
+    A momentum encoder or target network is not the default: MoCo's and BYOL's evaluations read the online network.
+
+    Raises
+    ------
+    InputError
+        No such set, or several that the word fits.
+    """
+    sets = find_sets(content, facts)
+    if not sets:
+        usual = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
+        return Choice(whole(usual))
+    default = EMA if any(found.word == EMA and not _TARGET.search(found.name) for found in sets) else RAW
+    word = wanted or (default if any(found.word == default for found in sets) else EMA)
+    fitting = [found for found in sets if word in (found.name, found.word)]
+    exact = [found for found in fitting if found.name == word]
+    if len(fitting) == 1 or len(exact) == 1:
+        return Choice((exact or fitting)[0], sets)
+    shown = listed(map(str, sets), 8)
+    if not fitting:
+        allowed = ", ".join(dict.fromkeys(found.word for found in sets))
+        raise InputError(f"weights: no set {printable_name(wanted)!r} in this file; there is {shown}; say {allowed}")
+    names = " or ".join(printable_name(found.name) for found in fitting)
+    raise InputError(f"weights: several sets are {word}; there is {shown}; say weights: {names}")
+
+
+def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]:
+    """Every set of weights in the file, in its order; none where no format recognises anything."""
+    candidates = list(_candidates(content, facts, "", _DEPTH, set()))
+    largest = max((found.size for found in candidates if found.recognised), default=0)
+    return tuple(found for found in candidates if largest and (found.recognised or found.size >= largest / 2))
+
+
+def whole(content: Mapping[Any, Any], name: str = "") -> WeightSet:
+    """A mapping as a set of weights, whether or not some format recognises it."""
+    tensors = {key: value for key, value in content.items() if _is_weight(key, value)}
+    strange = tuple(str(key) for key, value in content.items() if not _is_weight(key, value))
+    return WeightSet(name, tensors, recognised=False, size=len(tensors), strange=strange)
+
+
+def _candidates(content: Any, facts: Facts, name: str, depth: int, seen: set[int]) -> Iterator[WeightSet]:
+    """``seen`` has the ids of what was looked into: a pickle may refer to one mapping a million times."""
+    if id(content) in seen:
+        return
+    seen.add(id(content))
+    if isinstance(content, list | tuple):
+        size = sum(isinstance(item, TensorReference) for item in content)
+        if size > 1:
+            yield WeightSet(name, {}, recognised=False, size=size)
+    if not isinstance(content, Mapping):
+        return
+    plain = whole(content, name)
+    if plain.tensors:
+        yield from _recognised(plain, facts) or _side_by_side(plain, facts) or [plain]
+    if depth:
+        for key, value in content.items():
+            if isinstance(key, str) and not _NO_WEIGHTS.fullmatch(key):
+                yield from _candidates(value, facts, f"{name}.{key}" if name else key, depth - 1, seen)
+
+
+def _recognised(plain: WeightSet, facts: Facts) -> list[WeightSet]:
+    """The set as a format recognises it, without the wrappers' prefixes; of MoCo-v3's file both encoders."""
+    for state, stripped in unwrapped(plain.tensors):
+        if recognise(state, facts):
+            found = replace(plain, tensors=state, stripped=plain.stripped + stripped, recognised=True, size=len(state))
+            return _encoders(found)
+    return []
+
+
+def _encoders(found: WeightSet) -> list[WeightSet]:
+    """MoCo-v3's and OPERA's file as it is, which reads the base encoder, and the momentum encoder in its place."""
+    momentum = {name.replace(_MOMENTUM, _ONLINE): t for name, t in found.tensors.items() if name.startswith(_MOMENTUM)}
+    if not momentum or not any(name.startswith(_ONLINE) for name in found.tensors):
+        return [found]
+    prefix = f"{found.name}." if found.name else ""
+    return [
+        replace(found, name=f"{prefix}base_encoder"),
+        replace(found, name=f"{prefix}momentum_encoder", tensors=momentum, size=len(momentum)),
+    ]
+
+
+def _side_by_side(plain: WeightSet, facts: Facts) -> list[WeightSet]:
+    """Two or more sets in one mapping, ``student.*`` and ``teacher.*``, behind what all its keys share."""
+    state, stripped = unwrapped(plain.tensors)[-1]
+    groups: dict[str, dict[str, Any]] = {}
+    for key, value in state.items():
+        first, dot, rest = key.partition(".")
+        if dot and rest:
+            groups.setdefault(first, {})[rest] = value
+    found = []
+    for first, group in groups.items():
+        name = f"{plain.name}.{first}" if plain.name else first
+        found += _recognised(replace(plain, name=name, tensors=group, stripped=f"{stripped}{first}."), facts)
+    return found if len(found) > 1 else []
+
+
+def _is_weight(key: Any, value: Any) -> bool:
+    return isinstance(key, str) and isinstance(value, TensorReference)

@@ -1,0 +1,108 @@
+"""Where the processes of one SLURM job meet: a port that rank 0 has bound, told to the others through a file.
+
+The batch script draws ``OPERA_BENCH_ATTEMPT`` anew each time the job starts, and ``srun`` hands it to every process.
+The file is named after it, so a requeued job, another element of the array or another job never reads a file that is
+not its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from submitit import JobEnvironment
+
+from slurm._group import without_group
+from slurm.scheduler.script import ATTEMPT
+
+SECONDS_TO_MEET = 600.0
+"""How long a process waits for rank 0 to say where it listens: Python may take minutes to start from a busy file
+system, and NFS may hide a new file for one minute."""
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@contextlib.contextmanager
+def join_group(job: JobEnvironment, seconds_to_meet: float = SECONDS_TO_MEET) -> Iterator[None]:
+    """Describe the job's processes in the environment, as torch reads it; remove the meeting's file afterwards.
+
+    Whatever the shell, the profile's ``setup`` or its ``export`` said about another group of processes is removed.
+    Rank 0 keeps the socket that it listens on open as ``MASTER_LISTEN_FD``: nobody can take the port in between.
+
+    Raises
+    ------
+    TimeoutError
+        Rank 0 did not say where it listens.
+    """
+    rank, size = job.global_rank, job.num_tasks
+    told = without_group(os.environ)
+    told |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(job.local_rank),
+        "LOCAL_WORLD_SIZE": str(size // job.num_nodes),
+    }
+    path = None
+    if size > 1:
+        attempt = os.environ[ATTEMPT]
+        path = Path(job.paths.folder) / f"meeting-{job.job_id}-{attempt}.json"
+        told["PROCESS_GROUP_NAME"] = f"SLURM job {job.job_id}, start {attempt}"
+        if rank == 0:
+            listening = _listen()
+            port = listening.getsockname()[1]
+            told |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "MASTER_LISTEN_FD": str(listening.detach())}
+            _announce(path, port)
+        else:
+            host, port = _find(path, seconds_to_meet)
+            told |= {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
+    os.environ.clear()
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        if path is not None and rank == 0:
+            path.unlink(missing_ok=True)
+
+
+def _listen() -> socket.socket:
+    """A socket that listens, for IPv6 and IPv4 where the machine has both, at a port that the kernel finds free."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", 0))
+
+
+def _announce(path: Path, port: int) -> None:
+    """Write this node's names and the port, at once."""
+    names = [os.environ.get("SLURMD_NODENAME"), socket.gethostname()]
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump({"hosts": [name for name in names if name], "port": port}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _find(path: Path, seconds_to_meet: float) -> tuple[str, int]:
+    """Rank 0's host, by the first of its names that leads somewhere, and its port."""
+    give_up = time.monotonic() + seconds_to_meet
+    while not path.exists():
+        if time.monotonic() > give_up:
+            raise TimeoutError(
+                f"{path}: rank 0 has not said within {seconds_to_meet:g} s where it listens; see the log of rank 0,"
+                " and whether the nodes share this folder"
+            )
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return next(filter(_is_known, said["hosts"]), said["hosts"][0]), int(said["port"])
+
+
+def _is_known(host: str) -> bool:
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""The scheduler's answers in the vocabulary that all executors share."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from slurm.errors import InputError
+from slurm.job import JobState, Told
+from slurm.scheduler.commands import Standing, View
+from slurm.scheduler.ledger import Ledger
+from slurm.scheduler.queue import Queue
+from slurm.scheduler.submission import settle_intents
+
+STATES = {
+    Standing.PENDING: JobState.WAITING,
+    Standing.RUNNING: JobState.RUNNING,
+    Standing.SUCCEEDED: JobState.DONE,
+    Standing.FAILED: JobState.FAILED,
+    Standing.NEVER: JobState.FAILED,
+    Standing.CANCELLED: JobState.CANCELLED,
+    Standing.GONE: JobState.UNKNOWN,
+    Standing.SILENT: JobState.UNKNOWN,
+}
+
+
+def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
+    """Each job that was submitted from ``folder`` as the scheduler shows it; empty when none was.
+
+    Parameters
+    ----------
+    fresh
+        Ask now, however recent the last answer is.
+    """
+    if not folder.is_dir():
+        return {}
+    ledger = Ledger(folder)
+    if ledger.unsettled():
+        # Of a command that was cut off; one that submits at this moment keeps the lock.
+        with contextlib.suppress(InputError, OSError), ledger.locked_if_free() as free:
+            if free:
+                settle_intents(folder, give_up=False)
+    return Queue(folder).views(fresh=fresh)
+
+
+def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
+    """What the scheduler says of each job that was submitted from ``folder``; ``fresh`` as of ``read_views``."""
+    views = read_views(folder, fresh=fresh)
+    if not views:
+        return {}
+    order = {submission.name: number for number, submission in enumerate(Ledger(folder).submissions())}
+    latest = Ledger(folder).latest()
+    return {
+        job_id: Told(
+            STATES[view.standing],
+            _reason(view),
+            view.slurm_id,
+            view.asked_at,
+            order[latest[job_id].name] if job_id in latest else 0,
+            view.had_failed,
+            view.standing is Standing.GONE,
+            view.charge,
+        )
+        for job_id, view in views.items()
+    }
+
+
+def _reason(view: View) -> str:
+    job = f"SLURM job {view.slurm_id}"
+    match view.standing:
+        case Standing.PENDING:
+            return f"{job} is pending: {view.detail}"
+        case Standing.CANCELLED:
+            return f"{job} was cancelled"
+        case Standing.NEVER:
+            return f"{job} can never start: a job it depends on failed"
+        case Standing.FAILED:
+            return f"{job}: {view.detail}"
+        case Standing.GONE:
+            return "submitted, and SLURM knows nothing of it any more"
+        case Standing.SILENT:
+            return "SLURM does not answer, so nobody can say where this run stands"
+        case _:
+            return job

@@ -1,0 +1,318 @@
+"""Data that would give a wrong number, or none: ``data check`` names the file, ``run`` refuses before it trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.evaluators.dense.stack import needs
+from tests.evaluators.dense.variants import SIDE, Mask, Tables, write_ade, write_coco
+
+SWEEP = """\
+name: dense
+pretrain:
+  - {{method: moco_v3, backbone: tiny_resnet, dataset: digits, epochs: 1}}
+evaluate:
+  - {{{evaluator}: {{dataset: {dataset}, recipe: {recipe}}}}}
+data:
+  {dataset}: {root}
+"""
+RECIPES = {
+    "ade20k": ("segmentation", "segmentation-digits-resnet"),
+    "coco": ("detection", "detection-digits"),
+}
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def in_val(change: Callable[[Tables], Any]) -> Callable[[str, Tables], Any]:
+    return lambda split, tables: change(tables) if split == "val" else None
+
+
+def each(**values: Any) -> Callable[[str, Tables], Any]:
+    """Changes of the first annotation of val."""
+    return in_val(lambda tables: tables["annotations"][0].update(values))
+
+
+def without(key: str, table: str = "annotations") -> Callable[[str, Tables], Any]:
+    return in_val(lambda tables: [entry.pop(key) for entry in tables[table]])
+
+
+def as_crowd(tables: Tables) -> None:
+    whole = {"counts": [0, SIDE * SIDE], "size": [SIDE, SIDE]}
+    for annotation in tables["annotations"]:
+        annotation.update(iscrowd=1, segmentation=whole)
+
+
+def with_palette(mask: Mask) -> Image.Image:
+    image = Image.fromarray(mask)
+    image.putpalette([value for index in range(256) for value in (index, 0, 0)])
+    return image
+
+
+ADE_FAULTS: dict[str, tuple[Callable[[str, Mask], Any], str]] = {
+    "reduced": (
+        lambda split, mask: np.where(mask == 0, 255, mask - 1).astype(np.uint8),
+        r"training/ADE_train_0+1\.png: contains the value 255; allowed: 0 .* 1 to 150 .*; if 255 marks unlabelled",
+    ),
+    "rgb": (lambda split, mask: np.stack([mask] * 3, 2), r"training/ADE_train_0+1\.png: has 3 channels"),
+    "val_rgb": (
+        lambda split, mask: np.stack([mask] * 3, 2) if split == "val" else mask,
+        r"validation/ADE_val_0+1\.png: has 3 channels; a mask has one channel of 8 bits",
+    ),
+    "palette": (lambda split, mask: with_palette(mask), r"ADE_train_0+1\.png: is a palette image"),
+    "16_bits": (lambda split, mask: mask.astype(np.uint16), r"ADE_train_0+1\.png: has 16 bits per pixel"),
+    "1_bit": (lambda split, mask: Image.fromarray(mask > 1), r"ADE_train_0+1\.png: has 1 bit per pixel"),
+    "val_value_151": (
+        lambda split, mask: np.where(mask == 2, 151 if split == "val" else 2, mask).astype(np.uint8),
+        r"validation/ADE_val_0+1\.png: contains the value 151; allowed: 0 for unlabelled pixels, 1 to 150",
+    ),
+    "val_size": (
+        lambda split, mask: mask[:-1] if split == "val" else mask,
+        rf"validation/ADE_val_0+1\.png: has {SIDE}×{SIDE - 1} pixels, but its image has {SIDE}×{SIDE}",
+    ),
+    "val_unlabelled": (
+        lambda split, mask: mask * 0 if split == "val" else mask,
+        r"annotations/validation: no mask has a labelled pixel",
+    ),
+}
+COCO_FAULTS: dict[str, tuple[Callable[[str, Tables], Any], str]] = {
+    "all_crowd": (in_val(as_crowd), "every annotation is of a crowd"),
+    "ids_from_0": (
+        in_val(lambda tables: [entry.update(id=entry["id"] - 1) for entry in tables["annotations"]]),
+        "annotation 0 has the id 0, which pycocotools reads as 'no match'; number the annotations from 1",
+    ),
+    "repeated_ids": (each(id=2), "annotation 2 has an id that an earlier annotation has"),
+    "other_sizes": (
+        in_val(lambda tables: [image.update(height=64, width=16) for image in tables["images"]]),
+        rf"val2017/0+1\.jpg: has {SIDE}×{SIDE} pixels, but instances_val2017\.json says 16×64",
+    ),
+    "no_segmentation": (without("segmentation"), "annotation 1 has no 'segmentation'"),
+    "empty_segmentation": (each(segmentation=[]), "annotation 1 has an empty 'segmentation'"),
+    "two_points": (each(segmentation=[[1, 1, 9, 9]]), "annotation 1 has a polygon of 2 points; three are needed"),
+    "odd_polygon": (each(segmentation=[[1, 1, 9, 9, 1, 5, 3]]), "annotation 1 has a polygon of 7 coordinates"),
+    "words_in_polygon": (each(segmentation=[[1, 1, 9, "9", 1, 5]]), "annotation 1 has a polygon that is not a list"),
+    "far_polygon": (each(segmentation=[[1, 1, 1e8, 9, 1, 5]]), "annotation 1 has a polygon with points far outside"),
+    "flat_polygon": (each(segmentation=[1, 1, 9, 9, 1, 5]), "annotation 1 has a polygon that is not a list"),
+    "run_lengths_of_another_size": (
+        each(segmentation={"counts": [4, 60], "size": [8, 8]}),
+        rf"annotation 1 has run lengths of 8×8 pixels, but its image has {SIDE}×{SIDE}",
+    ),
+    "run_lengths_too_short": (
+        each(segmentation={"counts": [4, 60], "size": [SIDE, SIDE]}),
+        "annotation 1 has run lengths that add up to 64 pixels and not to 1,024",
+    ),
+    "negative_box": (each(bbox=[9, 9, -4, 5]), "annotation 1 has a box of negative size, -4×5 pixels"),
+    "empty_box": (each(bbox=[9, 9, 4, 0]), "annotation 1 has a box of 4×0 pixels"),
+    "corners_for_sizes": (
+        each(bbox=[20, 20, 30, 30]),
+        rf"annotation 1 has a box that reaches 18 pixels beyond its image \({SIDE}×{SIDE}\)",
+    ),
+    "no_box": (without("bbox"), "annotation 1 has no 'bbox'"),
+    "no_area": (without("area"), "annotation 1 has no 'area'"),
+    "train_no_area": (
+        lambda split, tables: [a.pop("area") for a in tables["annotations"]] if split == "train" else None,
+        r"instances_train2017\.json: annotation 1 has no 'area'",
+    ),
+    "iscrowd_2": (each(iscrowd=2), "annotation 1 has an iscrowd that is neither 0 nor 1"),
+    "swapped_categories": (
+        in_val(lambda tables: tables["categories"].insert(0, tables["categories"].pop(1))),
+        "'categories' must list the 80 classes in order, but has 'bicycle' where 'person' belongs",
+    ),
+    "unknown_category": (each(category_id=81), "annotation 1 has category_id 81, which is not in the table 'categ"),
+    "unknown_image": (each(image_id=81), "annotation 1 has image_id 81, which is not in the table 'images'"),
+    "nothing_annotated": (in_val(lambda tables: tables["annotations"].clear()), "its table 'annotations' is empty"),
+}
+FAULTS = {
+    **{("ade20k", name): fault for name, fault in ADE_FAULTS.items()},
+    **{("coco", name): fault for name, fault in COCO_FAULTS.items()},
+}
+
+
+@needs("mmseg")
+@needs("mmdet")
+@pytest.mark.parametrize(("dataset", "name"), FAULTS)
+def test_a_fault_is_named_and_keeps_the_run_from_starting(
+    dataset: str, name: str, command: Command, tmp_path: Path
+) -> None:
+    change, expected = FAULTS[dataset, name]
+    {"ade20k": write_ade, "coco": write_coco}[dataset](tmp_path / "data", change)
+    status, out, _ = command("data", "check", dataset, tmp_path / "data")
+    assert status == 1
+    assert re.search(expected, out), out
+    assert str(tmp_path / "data") in next(line for line in out.splitlines() if re.search(expected, line))
+    status, _, err = run(command, dataset, tmp_path)
+    assert status == 2, err
+    assert re.search(rf"^error: {tmp_path}/data.*: list all: opera-bench data check|^error: .*list all", err, re.M), err
+    assert not (tmp_path / "runs").exists()
+
+
+def run(command: Command, dataset: str, tmp_path: Path, *more: str) -> tuple[int, str, str]:
+    evaluator, recipe = RECIPES[dataset]
+    sweep = tmp_path / "dense.yaml"
+    sweep.write_text(SWEEP.format(evaluator=evaluator, dataset=dataset, recipe=recipe, root=tmp_path / "data"))
+    return command("run", sweep, "--yes", "--executor", "inline", "--runs", tmp_path / "runs", *more)
+
+
+def test_what_is_right_is_left_alone(command: Command, tmp_path: Path) -> None:
+    """Small sets, a missing iscrowd and JSON's booleans, RLE as text, and the few empty boxes that COCO has itself."""
+    mask_tools = pytest.importorskip("pycocotools.mask")
+    drawn = np.zeros((SIDE, SIDE), np.uint8)
+    drawn[4:20, 2:14] = drawn[25:, 20:] = 1
+    encoded = mask_tools.encode(np.asfortranarray(drawn))
+
+    def change(split: str, tables: Tables) -> None:
+        annotations = tables["annotations"]
+        del annotations[0]["iscrowd"]
+        annotations[1]["iscrowd"] = False
+        annotations[2]["segmentation"] = {"size": encoded["size"], "counts": encoded["counts"].decode()}
+        annotations += [{**annotations[1], "id": number} for number in range(100, 1100)]
+        annotations[-1]["bbox"] = [4, 4, 3, 0]
+
+    write_ade(tmp_path)
+    write_coco(tmp_path, change)
+    assert command("data", "check", "ade20k", tmp_path)[1].splitlines() == [
+        "ade20k train: 4 images, the published split has 20,210",
+        "ade20k val: 2 images, the published split has 2,000",
+    ]
+    assert command("data", "check", "coco", tmp_path)[1].splitlines() == [
+        "coco train: 4 images, the published split has 118,287",
+        "coco val: 2 images, the published split has 5,000",
+    ]
+
+
+def test_compressed_run_lengths_are_decoded_as_pycocotools_does() -> None:
+    mask_tools = pytest.importorskip("pycocotools.mask")
+    from pretrain.datasets._coco_entries import _decoded_runs
+    from pretrain.datasets._outlines import run_lengths
+
+    generator = np.random.default_rng(0)
+    for density in (0.0, 0.01, 0.5, 0.99, 1.0):
+        mask = generator.random((90, 70)) < density
+        text = mask_tools.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+        assert list(_decoded_runs(text)) == run_lengths(mask)["counts"]
+
+
+def test_the_names_are_mmdetections() -> None:
+    pytest.importorskip("mmdet")
+    from evaluators.dense.operators import ensure_operators
+
+    ensure_operators()
+    from mmdet.datasets import CocoDataset
+
+    from pretrain.datasets.coco import CATEGORIES
+
+    assert CocoDataset.METAINFO["classes"] == CATEGORIES
+
+
+def test_a_result_without_faults_is_kept_until_a_file_changes(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench import preflight
+    from bench.plan import plan_sweep
+    from bench.preflight import require_sound_data
+    from bench.sweep import load_sweep
+    from pretrain.datasets import ade20k
+
+    checked: list[Path | None] = []
+
+    def counted(root: Path | None, original: Callable[..., list[str]] = ade20k.check) -> list[str]:
+        checked.append(root)
+        return original(root)
+
+    monkeypatch.setattr(ade20k, "check", counted)
+    masks = write_ade(tmp_path / "data") / "annotations" / "training"
+    sweep = tmp_path / "dense.yaml"
+    evaluator, recipe = RECIPES["ade20k"]
+    sweep.write_text(SWEEP.format(evaluator=evaluator, dataset="ade20k", recipe=recipe, root=tmp_path / "data"))
+    runs = plan_sweep(load_sweep(str(sweep))).runs
+    roots = {"ade20k": str(tmp_path / "data")}
+
+    def check() -> int:
+        require_sound_data(runs, roots)
+        return len(checked)
+
+    assert [check(), check()] == [1, 1]
+    (memory,) = (tmp_path / "cache" / "opera-bench" / "checked").iterdir()
+    for damage in (b"", b"\xff", b"[]", b'{"sound": 1}', b"[" * 100_000):
+        before = len(checked)
+        memory.write_bytes(damage)
+        assert [check(), check()] == [before + 1, before + 1]
+    # The same size and the same modification time: only the time of the inode's change tells.
+    path = sorted(masks.iterdir())[0]
+    times = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:-30] + b"?" * 30)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(preflight.InputError, match=rf"{path}: can't be decoded as a mask .*list all: opera-bench data"):
+        check()
+    path.write_bytes(content)
+    before = len(checked)
+    assert check() == before + 1
+
+
+def test_a_dry_run_needs_no_data(command: Command, tmp_path: Path) -> None:
+    if needs("mmseg").args[0]:
+        pytest.skip("MMSegmentation is not installed")
+    status, out, err = run(command, "ade20k", tmp_path, "--dry-run")
+    assert status == 0, err
+    assert "would start" in out
+
+
+def test_a_broken_jpeg_and_a_fifo_are_named(command: Command, tmp_path: Path) -> None:
+    images = write_coco(tmp_path) / "val2017"
+    first, second = sorted(images.iterdir())
+    first.write_bytes(first.read_bytes()[:-200])
+    second.unlink()
+    os.mkfifo(second)
+    out = command("data", "check", "coco", tmp_path)[1]
+    assert f"{first}: can't be decoded as an image (image file is truncated" in out
+    assert f"{second}: can't be decoded as an image (not a regular file)" in out
+
+
+def test_an_image_that_exif_turns_has_the_size_that_the_library_loads(command: Command, tmp_path: Path) -> None:
+    folder = write_coco(tmp_path)
+    path = folder / "val2017" / f"{1:012d}.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (SIDE, SIDE + 8)).save(path, exif=exif)
+    out = command("data", "check", "coco", tmp_path)[1]
+    assert f"{path}: has {SIDE + 8}×{SIDE} pixels, but instances_val2017.json says {SIDE}×{SIDE}" in out
+
+
+def test_names_are_printed_without_control_characters(command: Command, tmp_path: Path) -> None:
+    def change(split: str, tables: Tables) -> None:
+        tables["images"][0]["file_name"] = "\x1b[31m\ud800.jpg"
+        tables["categories"][0]["name"] = "\x1b[31m"
+
+    write_coco(tmp_path, change)
+    status, out, _ = command("data", "check", "coco", tmp_path)
+    assert status == 1
+    assert "\x1b" not in out
+    assert r"lists image '\x1b[31m\ud800.jpg'" in out
+
+
+def test_json_that_asks_for_much_is_refused(command: Command, tmp_path: Path) -> None:
+    path = write_coco(tmp_path) / "annotations" / "instances_val2017.json"
+    for text in ("[" * 1_000_000, '{"images": ' * 100_000, '{"images": [{"id": ' + "9" * 5000 + "}]}", "[NaN, 1e999]"):
+        path.write_text(text)
+        status, out, _ = command("data", "check", "coco", tmp_path)
+        assert status == 1
+        assert str(path) in out
+    tables = json.loads((path.parent / "instances_train2017.json").read_text())
+    for value in (float("nan"), float("inf"), 10**400, True, "1", None, [], {}):
+        tables["annotations"][0]["bbox"] = [1, 1, value, 5]
+        path.write_text(json.dumps(tables))
+        assert "annotation 1 has no 'bbox' of four numbers" in command("data", "check", "coco", tmp_path)[1]
