@@ -23,9 +23,8 @@ from pathlib import Path
 from pydantic import Field
 
 from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import Integer
+from pretrain.config import Integer, Interpolation
 from pretrain.errors import InputError
-from pretrain.views.config import Interpolation
 
 
 class Config(EvaluatorConfig):

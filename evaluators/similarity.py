@@ -115,16 +115,18 @@ def _method(checkpoint: Path, config: PretrainConfig, splits: Splits) -> nn.Modu
         The weights are missing, altered or of another method.
     """
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
+    from pretrain.datasets import find_dataset
     from pretrain.methods.interface import RunFacts
-    from pretrain.methods.lookup import build_method
+    from pretrain.methods.lookup import build_method, find_method
 
     weights = checkpoint.parent / METHOD_FILE
     state, header = load_state(weights)
     method = build_method(
         config.method,
+        find_method(config.method),
         config.method_options,
         backbone=header.backbone,
-        run=RunFacts(config.epochs, config.global_batch_size, header.image_size),
+        run=RunFacts.of(config, find_dataset(config.dataset).INFO.sizes["train"]),
         num_classes=_class_count(state) or splits.num_classes,
     )
     load_exactly(method, state, what=str(weights))

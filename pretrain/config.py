@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic import Strict as StrictMarker
 from pydantic_core import CoreSchema
 
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 Range = tuple[float, float]
 Jitter = tuple[float, float, float, float]
 
@@ -51,11 +52,12 @@ LARGEST_BATCH = 2**20
 MOST_EPOCHS = 100_000
 LARGEST_IMAGE = 8192
 """Pixels of a side."""
+MOST_VIEWS = 100
 WIDEST = 2**16
 DEEPEST = 64
 """Units of a layer and layers of a head.
 
-The five limits are far above every published setting. What is larger fits no machine.
+These limits are far above every published setting. What is larger fits no machine.
 """
 Probability = Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[Range, AfterValidator(_decays)]
@@ -109,8 +111,8 @@ class OptimizerConfig(Strict):
     """Optimiser, learning rate and weight decay of a pretraining.
 
     The peak rate is ``base_learning_rate`` times the global batch over ``base_batch_size`` (``linear``), or its square
-    root (``sqrt``), or ``base_learning_rate`` itself (``none``). It is reached over the warm-up and then follows
-    ``schedule``.
+    root (``sqrt``), or ``base_learning_rate`` itself (``none``). The rate rises to the peak during the warm-up and
+    follows ``schedule`` afterwards.
     """
 
     name: Literal["lars", "adamw", "sgd"]
@@ -126,19 +128,30 @@ class OptimizerConfig(Strict):
     )
     learning_rate_scaling: Literal["linear", "sqrt", "none"] = "linear"
     schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    rate_changes: Literal["step", "epoch"] = Field(default="step", description="how often the rate is set anew")
+    schedule_length: float = Field(
+        default=1.0, ge=1, description="times the training: 1.25 ends it before the cosines of rate and decay end"
+    )
     warmup_epochs: float = Field(ge=0)
+    warmup_steps: Integer = Field(default=0, ge=0, description="the warm-up in steps, with warmup_epochs: 0")
+    initial_learning_rate: float = Field(default=0.0, ge=0, description="where the warm-up starts, not scaled")
     final_learning_rate: float = Field(default=0.0, ge=0, description="the floor of the cosine, not scaled")
     decay_epochs: tuple[float, ...] = Field(default=(), description="steps: epochs from which the rate is multiplied")
     decay_factor: float = Field(default=0.1, gt=0, lt=1, description="steps: what it is multiplied with at each")
     final_weight_decay: float | None = Field(
         default=None, ge=0, description="reached at the end on half a cosine; None keeps weight_decay"
     )
-    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of all gradients together")
+    clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the gradients")
+    clip_each: Literal["whole", "parameter"] = Field(
+        default="whole", description="whether clip_norm limits all gradients together or each parameter's"
+    )
 
     @model_validator(mode="after")
     def _steps_have_epochs(self) -> Self:
         if bool(self.decay_epochs) != (self.schedule == "steps"):
             raise ValueError("schedule: steps needs decay_epochs, and decay_epochs needs schedule: steps")
+        if self.warmup_epochs and self.warmup_steps:
+            raise ValueError("warmup_steps: give the warm-up in steps or in epochs; the other must be 0")
         return self
 
     def peak_learning_rate(self, global_batch_size: int) -> float:
@@ -160,9 +173,14 @@ class ViewConfig(Strict):
     blur_probability: Probability = 0.0
     solarize_probability: Probability = 0.0
     flip_probability: Probability = 0.5
-    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
     random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
+    size: Integer | None = Field(default=None, gt=0, le=LARGEST_IMAGE, description="pixels, square; None: image_size")
+    count: Integer = Field(default=1, ge=1, le=MOST_VIEWS, description="views drawn from these settings")
+    repeats: Integer | None = Field(
+        default=None, ge=0, description="number of an earlier view whose random numbers this one uses: the same crop"
+    )
 
 
 class MixingConfig(Strict):
@@ -217,6 +235,27 @@ class PretrainConfig(Strict):
         if self.mixing and self.global_batch_size % 2:
             raise ValueError(f"global_batch_size must be even for mixing, not {self.global_batch_size}")
         return self
+
+    @model_validator(mode="after")
+    def _views_fit_together(self) -> Self:
+        views = self.each_view
+        if len(views) > MOST_VIEWS:
+            raise ValueError(f"views: at most {MOST_VIEWS} with their counts, not {len(views)}")
+        for number, view in enumerate(views):
+            if view.repeats is not None and view.repeats >= number:
+                raise ValueError(f"views: view {number} repeats view {view.repeats}, which is no earlier one")
+            if self.mixing and view.size != self.image_size:
+                raise ValueError(f"mixing: view {number} has {view.size} pixels, and mixing takes image_size alone")
+        return self
+
+    @property
+    def each_view(self) -> tuple[ViewConfig, ...]:
+        """The views of an image one by one: a count spelt out, the size filled in."""
+        return tuple(
+            view.model_copy(update={"count": 1, "size": view.size or self.image_size})
+            for view in self.views
+            for _ in range(view.count)
+        )
 
 
 class ImportSource(Strict):

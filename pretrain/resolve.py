@@ -107,11 +107,10 @@ def _require_fits(config: PretrainConfig, backbone: BackboneInfo) -> None:
         Always with the setting to change.
     """
     patch = backbone.patch_size
-    if patch is not None and config.image_size % patch:
-        raise InputError(
-            f"image_size: {config.image_size} is no multiple of {backbone.name}'s {patch}-pixel patches",
-            key=("image_size",),
-        )
+    sizes = [("image_size", config.image_size), *(("views", view.size) for view in config.views)]
+    for key, size in sizes:
+        if patch is not None and size is not None and size % patch:
+            raise InputError(f"{key}: {size} is no multiple of {backbone.name}'s {patch}-pixel patches", key=(key,))
     if backbone.family == "resnet" and config.method_options.get("drop_path_rate"):
         raise InputError(
             f"drop_path_rate: {backbone.name} has no paths to drop; only ViTs have", key=("drop_path_rate",)

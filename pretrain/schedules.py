@@ -7,32 +7,40 @@ from collections.abc import Sequence
 from typing import Literal
 
 
-def warmup_cosine(epoch: float, *, total_epochs: float, warmup_epochs: float, peak: float, floor: float = 0.0) -> float:
-    """Linear from 0 to ``peak`` over the warm-up, then half a cosine down to ``floor`` at ``total_epochs``.
+def warmup_cosine(
+    epoch: float, *, total_epochs: float, warmup_epochs: float, peak: float, floor: float = 0.0, start: float = 0.0
+) -> float:
+    """Linear from ``start`` to ``peak`` over the warm-up, then half a cosine down to ``floor`` at ``total_epochs``.
 
     ``epoch`` is fractional: at iteration i of epoch e it is e + i / iterations_per_epoch. Source: MoCo-v3's official
     pretraining loop, which sets the rate at every iteration.
     """
     if epoch < warmup_epochs:
-        return peak * epoch / warmup_epochs
+        return start + (peak - start) * epoch / warmup_epochs
     progress = (epoch - warmup_epochs) / max(total_epochs - warmup_epochs, 1e-12)
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 def warmup_steps(
-    epoch: float, *, warmup_epochs: float, peak: float, decay_epochs: Sequence[float], decay_factor: float
+    epoch: float,
+    *,
+    warmup_epochs: float,
+    peak: float,
+    decay_epochs: Sequence[float],
+    decay_factor: float,
+    start: float = 0.0,
 ) -> float:
-    """Linear from 0 to ``peak`` over the warm-up, then times ``decay_factor`` from each of ``decay_epochs`` on.
+    """Linear from ``start`` to ``peak`` over the warm-up, then times ``decay_factor`` from each of ``decay_epochs`` on.
 
     With no ``decay_epochs`` the rate stays at ``peak``. Source: MoCo's official ``main_moco.py``.
     """
     if epoch < warmup_epochs:
-        return peak * epoch / warmup_epochs
+        return start + (peak - start) * epoch / warmup_epochs
     return peak * decay_factor ** sum(epoch >= at for at in decay_epochs)
 
 
 def cosine(progress: float, first: float, last: float) -> float:
-    """Half a cosine from ``first`` at progress 0 to ``last`` at progress 1."""
+    """Half a cosine from ``first`` at progress 0 to ``last`` at progress 1: momenta, temperatures, weight decay."""
     return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import Normalisation
+from pretrain.config import Interpolation, Normalisation
 from pretrain.datasets import LabelledImages, open_split
 from pretrain.distributed import get_rank, get_world_size
 from pretrain.errors import InputError
 from pretrain.randomness import derive_seed, epoch_order
-from pretrain.views.config import Interpolation, TrainAugmentationConfig
+from pretrain.views.config import TrainAugmentationConfig
 from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
 from pretrain.views.evaluation import CentreCrops, normalise
 from pretrain.views.timm_train import build_train_transform, seed_everything_for_sample

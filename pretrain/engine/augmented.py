@@ -26,12 +26,14 @@ class AugmentedBatch:
         self.config = config
         self.labels = raw.labels.to(device, non_blocking=True)
         self.indices = raw.indices
-        self.images = raw.views.to(device, non_blocking=True)
+        self.views = config.each_view
+        self.images = [images.to(device, non_blocking=True) for images in raw.views]
         self.first_row = rank * len(self)
         self.draw_seed = derive_seed(config.seed, METHOD, raw.step)
         self.parameters = []
-        for number, view in enumerate(config.views):
-            generator = torch.Generator().manual_seed(derive_seed(config.seed, AUGMENT, raw.step, number))
+        for number, view in enumerate(self.views):
+            draw = number if view.repeats is None else view.repeats
+            generator = torch.Generator().manual_seed(derive_seed(config.seed, AUGMENT, raw.step, draw))
             drawn = draw_parameters(view, config.global_batch_size, generator)
             self.parameters.append(drawn.rows(self.first_row, self.first_row + len(self)))
         self.mixing = None
@@ -58,12 +60,12 @@ class AugmentedBatch:
 
     def _augmented(self, number: int, rows: range) -> Tensor:
         return augment(
-            self.images[number, rows.start : rows.stop],
+            self.images[number][rows.start : rows.stop],
             self.parameters[number].rows(rows.start, rows.stop),
-            self.config.views[number],
+            self.views[number],
             self.config.normalisation,
         )
 
     def whole(self) -> Batch:
-        views = tuple(self.view(number) for number in range(len(self.config.views)))
+        views = tuple(self.view(number) for number in range(len(self.views)))
         return Batch(views, self.labels, self.indices, self.first_row, self.draw_seed)

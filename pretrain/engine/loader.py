@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,44 +26,45 @@ class RawBatch:
     Parameters
     ----------
     views
-        uint8, shape (views, B, 3, H, W).
+        uint8, each of shape (B, 3, H, W).
     """
 
     step: int
-    views: Tensor
+    views: tuple[Tensor, ...]
     labels: Tensor
     indices: Tensor
 
 
-class CroppedViews(Dataset[tuple[Tensor, int, int]]):
+class CroppedViews(Dataset[tuple[tuple[Tensor, ...], int, int]]):
     """Image ``index`` in epoch ``epoch``, its copy ``copy``, cropped and resized once per view."""
 
     def __init__(self, images: LabelledImages, config: PretrainConfig) -> None:
         self.images = images
         self.config = config
-        size, normalisation = config.image_size, config.normalisation
+        self.views = config.each_view
         self.policies = [
-            auto_augment(view.auto_augment, size, normalisation, view.interpolation) if view.auto_augment else None
-            for view in config.views
+            auto_augment(view.auto_augment, cast(int, view.size), config.normalisation, view.interpolation)
+            if view.auto_augment
+            else None
+            for view in self.views
         ]
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, where: tuple[int, int, int]) -> tuple[Tensor, int, int]:
+    def __getitem__(self, where: tuple[int, int, int]) -> tuple[tuple[Tensor, ...], int, int]:
         epoch, index, copy = where
         image = self.images.image(index)
-        size = self.config.image_size
         crops = []
-        for number, (view, policy) in enumerate(zip(self.config.views, self.policies, strict=True)):
-            draw = copy * len(self.policies) + number
+        for number, (view, policy) in enumerate(zip(self.views, self.policies, strict=True)):
+            draw = copy * len(self.policies) + (number if view.repeats is None else view.repeats)
             rng = sample_rng(self.config.seed, CROP, epoch, index, draw)
             box = random_resized_crop_box(image.height, image.width, view.crop_scale, view.crop_ratio, rng)
             if policy:
                 draws = len(self.policies) * self.config.repeated_augmentations
                 seed_everything_for_sample(self.config.seed, epoch, index * draws + draw)
-            crops.append(crop_and_resize(image, box, size, view.interpolation, policy))
-        return torch.stack(crops), self.images.label(index), index
+            crops.append(crop_and_resize(image, box, cast(int, view.size), view.interpolation, policy))
+        return tuple(crops), self.images.label(index), index
 
 
 def epoch_visits(num_images: int, config: PretrainConfig, epoch: int) -> npt.NDArray[np.int64]:
@@ -125,7 +126,7 @@ def batches(
         loader = DataLoader(dataset, batch_sampler=rows, num_workers=num_workers, pin_memory=pin_memory)
         try:
             for offset, (views, labels, indices) in enumerate(loader):
-                yield RawBatch(epoch * per_epoch + first + offset, views.transpose(0, 1), labels, indices)
+                yield RawBatch(epoch * per_epoch + first + offset, tuple(views), labels, indices)
         except InputError as error:
             # A loader's worker wraps the message in its traceback; the sentence is the last line.
             raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error

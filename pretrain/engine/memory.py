@@ -27,7 +27,7 @@ _PROBED_IMAGES = 2
 
 @dataclass(frozen=True)
 class ImagesOfAStep:
-    """``share`` images of the global batch on each process, in so many views of so many pixels a side."""
+    """``share`` images of the global batch on each process, in so many views of at most so many pixels a side."""
 
     share: int
     num_views: int

@@ -54,14 +54,14 @@ class MicroBatchedStep:
         return loss, logs
 
     def _micro_batches(self, batch: AugmentedBatch) -> Iterator[_MicroBatch]:
-        for view in range(len(batch.config.views)):
+        for view in range(len(batch.views)):
             for start in range(0, len(batch), self.size):
                 yield _MicroBatch(view, range(start, min(start + self.size, len(batch))))
 
     @torch.no_grad()
     def _features(self, batch: AugmentedBatch, seed: int) -> tuple[list[Features], list[Features]]:
         """Per view, the online and the target network's features of all rows."""
-        parts: list[tuple[list[Features], list[Features]]] = [([], []) for _ in batch.config.views]
+        parts: list[tuple[list[Features], list[Features]]] = [([], []) for _ in batch.views]
         for micro_batch in self._micro_batches(batch):
             online, target = parts[micro_batch.view]
             images = batch.view(micro_batch.view, micro_batch.rows)

@@ -55,7 +55,8 @@ def choose_micro_batch_size(
         return share  # nothing else is exact
     if options.micro_batch_size == "auto":
         _check_protocol(method, config)
-        images = ImagesOfAStep(share, len(config.views), config.image_size)
+        sizes = [view.size or config.image_size for view in config.each_view]
+        images = ImagesOfAStep(share, len(sizes), max(sizes))
         return fitting_micro_batch_size(method, precision, images, device)
     size = min(options.micro_batch_size, share)
     if size < share:
@@ -92,9 +93,13 @@ def _size_of_approximation(
     return size
 
 
+def missing_for_micro_batches(method: nn.Module) -> list[str]:
+    """Functions of ``GradientCachingMethod`` that the method lacks."""
+    return [name for name in _PROTOCOL if not callable(getattr(method, name, None))]
+
+
 def _check_protocol(method: nn.Module, config: PretrainConfig) -> None:
-    missing = [name for name in _PROTOCOL if not callable(getattr(method, name, None))]
-    if missing:
+    if missing := missing_for_micro_batches(method):
         raise InputError(
             f"micro_batch_size: method {config.method} can't be trained in micro-batches, it has no {missing[0]} "
             "(GradientCachingMethod in pretrain/methods/interface.py); leave it out"

@@ -8,31 +8,27 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.datasets import open_split
 from pretrain.distributed import agreed, get_rank, get_world_size, process_group, synchronise_batch_norm
-from pretrain.engine.augmented import AugmentedBatch
 from pretrain.engine.display import TrainingDisplay
 from pretrain.engine.export import export, keep_backbone
 from pretrain.engine.finite import require_finite_loss, require_finite_weights
-from pretrain.engine.loader import RawBatch, batches, steps_per_epoch
+from pretrain.engine.learner import Learner
+from pretrain.engine.loader import batches, steps_per_epoch
 from pretrain.engine.means import RunningMean
 from pretrain.engine.monitor import Monitor
 from pretrain.engine.outcome import PretrainOutcome, ReportProgress
-from pretrain.engine.prepare import build_step, choose_micro_batch_size, deterministic_kernels, prepare_backbone
+from pretrain.engine.prepare import choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
-from pretrain.engine.step import ComputeGradients, Precision
+from pretrain.engine.step import Precision
 from pretrain.engine.validation import validate
 from pretrain.errors import InputError, StoppedEarly
-from pretrain.method import Method, Step
+from pretrain.method import Method
 from pretrain.methods.interface import RunFacts
-from pretrain.methods.lookup import build_method
-from pretrain.optim import build_optimizer, set_rates
-from pretrain.randomness import STEP, derive_seed
+from pretrain.methods.lookup import build_method, find_method
 
 MINUTES_BETWEEN_STATES = 10
 ROWS_PER_RUN = 200
@@ -109,6 +105,7 @@ class _Training:
         self.images = open_split(config.dataset, data_root, "train")
         self.steps_per_epoch = steps_per_epoch(len(self.images), config.global_batch_size) if config.epochs else 0
         self.total_steps = config.epochs * self.steps_per_epoch
+        self.facts = RunFacts.of(config, len(self.images))
         self.method = self._build()
         self.precision = Precision.of(config, device)
 
@@ -117,9 +114,10 @@ class _Training:
         torch.manual_seed(config.seed)
         built = build_method(
             config.method,
+            find_method(config.method),
             config.method_options,
             backbone=config.backbone,
-            run=RunFacts(config.epochs, config.global_batch_size, config.image_size),
+            run=self.facts,
             num_classes=self.images.num_classes,
         )
         method = synchronise_batch_norm(built, self.device).to(self.device).train()
@@ -130,14 +128,15 @@ class _Training:
         images_per_second = None
         if self.total_steps:
             prepare_backbone(self.method, self.config, self.compute)
-            optimizer = build_optimizer(self.config.optimizer, self.method, self.device)
             state = load_training_state(self.checkpoints) or {"step": 0, "metrics": {}}
             step, metrics = state["step"], state["metrics"]
             self.micro_batch_size = self._micro_batch_size(state)
+            learner = self._learner()
             if step:
-                self._restore(state, optimizer)
+                learner.restore(state)
+                self.means.restore(state["means"])
             if step < self.total_steps:
-                metrics, images_per_second = self._train(optimizer, step)
+                metrics, images_per_second = self._train(learner, step)
             val = open_split(self.config.dataset, self.data_root, "val")
             metrics |= validate(self.method, val, self.config, self.device, self.num_workers)
         headers = export(self.method, self.config, self.checkpoints) if self.rank == 0 else {}
@@ -151,11 +150,21 @@ class _Training:
             return found_before
         return choose_micro_batch_size(self.method, self.config, self.compute, self.precision, self.device)
 
-    def _train(self, optimizer: Optimizer, first_step: int) -> tuple[dict[str, float], float]:
+    def _learner(self) -> Learner:
+        return Learner(
+            self.method,
+            self.config,
+            self.facts,
+            self.images.num_classes,
+            self.device,
+            self.precision,
+            self.micro_batch_size,
+        )
+
+    def _train(self, learner: Learner, first_step: int) -> tuple[dict[str, float], float]:
         row_every = max(self.total_steps // ROWS_PER_RUN, 1)
         metrics: dict[str, float] = {}
         last_saved = time.monotonic()
-        gradients = build_step(self.method, self.precision, self.device, self.micro_batch_size, self.share)
         raw_batches = batches(
             self.images,
             self.config,
@@ -170,7 +179,9 @@ class _Training:
             self.total_steps, first_step, self.config.global_batch_size, enabled=self.rank == 0
         ) as display:
             for raw in raw_batches:
-                self.means.add(self._step(raw, optimizer, gradients))
+                loss, logs = learner(raw)
+                require_finite_loss(loss, raw, self.images, self.steps_per_epoch, self.rank, self.checkpoints)
+                self.means.add({"loss": loss, **logs})
                 done = raw.step + 1
                 ends_epoch = done % self.steps_per_epoch == 0
                 if ends_epoch or done % row_every == 0:
@@ -178,16 +189,16 @@ class _Training:
                     metrics = self.means.take()
                     display.update(done, metrics)
                     if self.rank == 0:
-                        row = {**metrics, "learning_rate": optimizer.param_groups[0]["lr"]}
+                        row = {**metrics, "learning_rate": learner.optimizer.param_groups[0]["lr"]}
                         self.report(epoch=done / self.steps_per_epoch, total_epochs=self.config.epochs, values=row)
                     if ends_epoch or due:
-                        self._save(optimizer, done, metrics)
+                        self._save(learner, done, metrics)
                         last_saved = time.monotonic()
                     if ends_epoch and monitor:
                         with display.paused():
                             self._monitor(monitor, done // self.steps_per_epoch)
                 if done < self.total_steps and agreed(self.should_stop(), self.device):
-                    self._save(optimizer, done, metrics)
+                    self._save(learner, done, metrics)
                     raise StoppedEarly(f"stopped after step {done} of {self.total_steps}; the training state is saved")
             return metrics, display.images_per_second(self.total_steps)
 
@@ -201,36 +212,11 @@ class _Training:
         if epoch % monitor.every_epochs == 0 and (seen := monitor.look(self.method.backbone)):
             self.report(epoch=epoch, total_epochs=self.config.epochs, values=seen)
 
-    def _step(self, raw: RawBatch, optimizer: Optimizer, gradients: ComputeGradients) -> dict[str, Tensor]:
-        """One optimiser step, with every hook of the method in the order in which it is called."""
-        config, method, scaler = self.config, self.method, self.precision.scaler
-        step = Step(raw.step, self.total_steps, raw.step / self.steps_per_epoch, config.epochs)
-        method.before_step(step)
-        set_rates(optimizer, config, step)
-        optimizer.zero_grad(set_to_none=True)
-        batch = AugmentedBatch(raw, config, self.images.num_classes, self.rank, self.device)
-        loss, logs = gradients(batch, derive_seed(config.seed, STEP, raw.step, self.rank))
-        require_finite_loss(loss, raw, self.images, self.steps_per_epoch, self.rank, self.checkpoints)
-        scaler.unscale_(optimizer)
-        method.after_backward(step)
-        if config.optimizer.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(method.parameters(), config.optimizer.clip_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        method.after_step(step)
-        return {"loss": loss, **logs}
-
-    def _restore(self, state: dict[str, Any], optimizer: Optimizer) -> None:
-        self.method.load_state_dict(state["method"])
-        optimizer.load_state_dict(state["optimizer"])
-        self.precision.scaler.load_state_dict(state["scaler"])
-        self.means.restore(state["means"])
-
-    def _save(self, optimizer: Optimizer, step: int, metrics: dict[str, float]) -> None:
+    def _save(self, learner: Learner, step: int, metrics: dict[str, float]) -> None:
         """Keep the backbone of an epoch, if it is wanted, and then the state: whoever continues has written both."""
-        weights = self.method.state_dict()
+        kept = learner.state()
         # On every process: they hold the same weights, and all must stop together.
-        require_finite_weights(weights, step, self.checkpoints)
+        require_finite_weights(kept["method"], step, self.checkpoints)
         means = self.means.state()
         if self.rank != 0:
             return
@@ -241,9 +227,7 @@ class _Training:
             "step": step,
             "metrics": metrics,
             "means": means,
-            "method": weights,
-            "optimizer": optimizer.state_dict(),
-            "scaler": self.precision.scaler.state_dict(),
+            **kept,
             "micro_batch_size": self.micro_batch_size,
             "world_size": self.world_size,
         }

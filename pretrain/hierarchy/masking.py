@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pretrain.backbones.families.vit import masked_patch_tokens, patch_size
 from pretrain.batch import Place
 from pretrain.hierarchy.spaces import Masking
+from pretrain.randomness import uniform_rows
 
 TOKEN_STD = 0.02
 
@@ -47,10 +47,7 @@ def draw_masks(masking: Masking, *, image_size: int, patch_size: int, rows: rang
     """
     side = image_size // masking.square
     hidden = math.ceil(masking.ratio * side**2)
-    generator = np.random.PCG64(seed)
-    # Every number in [0, 1) takes one step of the generator, so that the rows before need not be drawn.
-    generator.advance(rows.start * side**2)
-    order = np.random.Generator(generator).random((len(rows), side**2)).argsort(axis=1).argsort(axis=1)
+    order = uniform_rows(rows, side**2, seed).argsort(axis=1).argsort(axis=1)
     squares = torch.from_numpy(order < hidden).view(-1, side, side)
     patches_a_side = masking.square // patch_size
     patches = squares.repeat_interleave(patches_a_side, dim=1).repeat_interleave(patches_a_side, dim=2)

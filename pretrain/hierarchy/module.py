@@ -24,6 +24,7 @@ from pretrain.hierarchy.spaces import (
     represent,
 )
 from pretrain.method import Method, Step
+from pretrain.methods.parts.target import follow
 from pretrain.schedules import target_momentum
 
 
@@ -80,14 +81,8 @@ class HierarchicalMethod(Method):
             return
         assert self.hierarchy.target_momentum is not None
         momentum = target_momentum(step.progress, self.hierarchy.target_momentum, self.hierarchy.momentum_schedule)
-        online: list[Tensor] = [*self.backbone.parameters()]
-        target: list[Tensor] = [*self.target_backbone.parameters()]
-        for name, head in self.target_heads.items():
-            online += self.heads[name].parameters()
-            target += head.parameters()
-        with torch.no_grad():
-            torch._foreach_mul_(target, momentum)
-            torch._foreach_add_(target, [p.detach() for p in online], alpha=1 - momentum)
+        heads = [self.heads[name] for name in self.target_heads]
+        follow([self.target_backbone, *self.target_heads.values()], [self.backbone, *heads], momentum)
 
     def after_step(self, step: Step) -> None:
         """Tell the objectives that keep state."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pretrain.config import Strict
+from pretrain.config import PretrainConfig, Strict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,20 +16,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a method may need to know of the run it is built for.
+    """What a method may know of the run it is built for. It may depend on nothing else of where and how it runs.
 
     Parameters
     ----------
+    global_batch_size
+        Images of a step over all processes.
     image_size
-        Side of the full-size views in pixels.
-    assets
-        Files by name that the method reads, such as a tokenizer; their SHA-256 is part of the run's id.
+        Side in pixels of the images that the backbone is built for.
+    view_sizes
+        Side in pixels of each view, in the order of ``Batch.views``.
     """
 
     epochs: int
+    steps_per_epoch: int
     global_batch_size: int
     image_size: int
-    assets: Mapping[str, Path] = field(default_factory=dict)
+    view_sizes: tuple[int, ...]
+
+    @property
+    def total_steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    @classmethod
+    def of(cls, config: PretrainConfig, num_images: int) -> RunFacts:
+        """The facts of a run over ``num_images`` training images."""
+        sizes = tuple(view.size or config.image_size for view in config.each_view)
+        steps = num_images // config.global_batch_size
+        return cls(config.epochs, steps, config.global_batch_size, config.image_size, sizes)
 
 
 class GradientCachingMethod(Protocol):

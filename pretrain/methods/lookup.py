@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
@@ -12,8 +13,6 @@ from pretrain.methods.interface import MethodModule, RunFacts
 from pretrain.plugins import Offers, load_plugin, plugin_names
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from pretrain.method import Method
 
 PACKAGE, KIND = "pretrain.methods", "method"
@@ -29,31 +28,31 @@ def find_method(name: str) -> MethodModule:
 
 
 def build_method(
-    name: str,
-    options: Any,
-    *,
-    backbone: str,
-    run: RunFacts,
-    num_classes: int,
-    module: nn.Module | None = None,
+    name: str, module: MethodModule, options: Any, *, backbone: str, run: RunFacts, num_classes: int
 ) -> Method:
-    """The method around a fresh backbone, or around ``module``, drawn from torch's generator as it stands.
+    """The method of ``module`` around a fresh backbone, both drawn from torch's generator as it stands.
 
     Raises
     ------
     InputError
-        What is built is no ``Method``.
+        ``build`` takes other arguments than these, or returns no ``Method``.
     """
-    found, family = find_method(name), find_backbone(backbone)
-    built = found.build(
-        found.Config.model_validate(options),
-        backbone=family.build(run.image_size) if module is None else module,
+    from pretrain.method import Method
+
+    try:
+        inspect.signature(module.build).bind(None, backbone=0, feature_dimension=0, num_classes=0, run=0)
+    except TypeError as error:
+        raise InputError(
+            f"method {name}: build must take (config, *, backbone, feature_dimension, num_classes, run), and {error}"
+        ) from error
+    family = find_backbone(backbone)
+    built = module.build(
+        module.Config.model_validate(options),
+        backbone=family.build(run.image_size),
         feature_dimension=family.INFO.width,
         num_classes=num_classes,
         run=run,
     )
-    from pretrain.method import Method
-
     if not isinstance(built, Method):
-        raise InputError(f"method {name}: build() gives a {type(built).__name__}; subclass pretrain.method.Method")
+        raise InputError(f"method {name}: build returns a {type(built).__name__}; subclass pretrain.method.Method")
     return built

@@ -58,8 +58,8 @@ def check(config: PretrainConfig) -> None:
     InputError
         Not two.
     """
-    if len(config.views) != 2:
-        raise InputError(f"views: contrasting needs two of them, not {len(config.views)}", key=("views",))
+    if (count := len(config.each_view)) != 2:
+        raise InputError(f"views: contrasting needs two of them, not {count}", key=("views",))
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:

@@ -52,11 +52,12 @@ def check(config: PretrainConfig) -> None:
     if backbone.patch_size is None:
         raise InputError(f"backbone: opera_mim masks the patches of a ViT, and {backbone.name} has none")
     square = config.method_options["mask_square"]
-    if square % backbone.patch_size or config.image_size % square:
-        raise InputError(
-            f"mask_square: {square} must be a multiple of the {backbone.patch_size}-pixel patches of {backbone.name} "
-            f"and divide the image size {config.image_size}"
-        )
+    for size in sorted({view.size or config.image_size for view in config.views}):
+        if square % backbone.patch_size or size % square:
+            raise InputError(
+                f"mask_square: {square} must be a multiple of the {backbone.patch_size}-pixel patches of "
+                f"{backbone.name} and divide the image size {size}"
+            )
 
 
 def hierarchy(config: Config, num_classes: int, patch_size: int) -> Hierarchy:

@@ -39,7 +39,7 @@ def set_rates(optimizer: Optimizer, config: PretrainConfig, step: Step) -> None:
     rate = learning_rate(settings, step, peak)
     decay = settings.weight_decay
     if settings.final_weight_decay is not None:
-        decay = cosine(step.progress, decay, settings.final_weight_decay)
+        decay = cosine(step.progress / settings.schedule_length, decay, settings.final_weight_decay)
     for group in optimizer.param_groups:
         group["lr"] = group[FACTOR] * (peak if group[CONSTANT] else rate)
         if group[DECAYS]:
@@ -48,21 +48,34 @@ def set_rates(optimizer: Optimizer, config: PretrainConfig, step: Step) -> None:
 
 def learning_rate(config: OptimizerConfig, step: Step, peak: float) -> float:
     """The scheduled rate of the step, before a group's factor."""
+    epoch = float(int(step.epoch)) if config.rate_changes == "epoch" else step.epoch
+    warmup = config.warmup_steps * step.epochs / step.total if config.warmup_steps else config.warmup_epochs
     if config.schedule == "cosine":
         return warmup_cosine(
-            step.epoch,
-            total_epochs=step.epochs,
-            warmup_epochs=config.warmup_epochs,
+            epoch,
+            total_epochs=step.epochs * config.schedule_length,
+            warmup_epochs=warmup,
             peak=peak,
             floor=config.final_learning_rate,
+            start=config.initial_learning_rate,
         )
     return warmup_steps(
-        step.epoch,
-        warmup_epochs=config.warmup_epochs,
+        epoch,
+        warmup_epochs=warmup,
         peak=peak,
         decay_epochs=config.decay_epochs,
         decay_factor=config.decay_factor,
+        start=config.initial_learning_rate,
     )
+
+
+def clip_gradients(config: OptimizerConfig, method: Method) -> None:
+    """Shorten the gradients to ``clip_norm``, all together or each parameter's (DINO's official ``utils.py``)."""
+    if config.clip_norm is None:
+        return
+    parameters = [parameter for parameter in method.parameters() if parameter.grad is not None]
+    for clipped in [parameters] if config.clip_each == "whole" else [[parameter] for parameter in parameters]:
+        torch.nn.utils.clip_grad_norm_(clipped, config.clip_norm)
 
 
 def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:

@@ -6,9 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pretrain.config import CropRatio, CropScale, MixingConfig, Probability, Strict
-
-Interpolation = Literal["bilinear", "bicubic"]
+from pretrain.config import CropRatio, CropScale, Interpolation, MixingConfig, Probability, Strict
 
 
 class TrainAugmentationConfig(Strict):

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pretrain.config import Range
-from pretrain.views.config import Interpolation
+from pretrain.config import Interpolation, Range
 
 _ATTEMPTS = 10
-_RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
 
 
 class Box(NamedTuple):

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pretrain.config import Normalisation
+from pretrain.config import Interpolation, Normalisation
 from pretrain.datasets import LabelledImages
 from pretrain.views.color import standardise
-from pretrain.views.config import Interpolation
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from pretrain.config import Normalisation
+from pretrain.config import Interpolation, Normalisation
 from pretrain.errors import InputError
-from pretrain.views.config import Interpolation, TrainAugmentationConfig
+from pretrain.views.config import TrainAugmentationConfig
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -16,11 +16,9 @@ from evaluators.similarity import ARTIFACT, KINDS, _cosines, _pairs, evaluate
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import BACKBONE_FILE, METHOD_FILE, save_checkpoint
 from pretrain.errors import InputError
-from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from tests.evaluators.conftest import DIGITS, IMAGE_SIZE, context, resolved, subject
-
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
+from tests.pretrain.steps import RUN
 
 OPTIONS = {"mlp_dimension": 32, "embedding_dimension": 16, "hidden_dimension": 16}
 

@@ -50,7 +50,7 @@ def imported(path: Path, folder: Path) -> tuple[nn.Module, Any]:
         backbone=find_backbone(header.backbone).build(header.image_size),
         feature_dimension=find_backbone(header.backbone).INFO.width,
         num_classes=checkpoint.method.num_classes,
-        run=RunFacts(epochs=1, global_batch_size=64, image_size=header.image_size),
+        run=RunFacts(1, 1, 64, header.image_size, (header.image_size, header.image_size)),
     )
     load_exactly(method, state, what="method.safetensors")
     return method.train(), checkpoint

@@ -18,7 +18,7 @@ from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from tests.pretrain.test_engine import tiny_config
 
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
+RUN = RunFacts(epochs=1, steps_per_epoch=4, global_batch_size=64, image_size=16, view_sizes=(16, 16))
 
 CPU = torch.device("cpu")
 GLOBAL_BATCH = 64
@@ -48,7 +48,9 @@ def batch_of(config: PretrainConfig, rank: int = 0, world_size: int = 1) -> Augm
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     labels = torch.randint(0, 10, (size,), generator=generator)
     rows = slice(rank * share, (rank + 1) * share)
-    return AugmentedBatch(RawBatch(3, images[:, rows], labels[rows], torch.arange(size)[rows]), config, 10, rank, CPU)
+    return AugmentedBatch(
+        RawBatch(3, tuple(images[:, rows]), labels[rows], torch.arange(size)[rows]), config, 10, rank, CPU
+    )
 
 
 def assert_same_gradients(ours: nn.Module, theirs: nn.Module, tolerance: float) -> None:

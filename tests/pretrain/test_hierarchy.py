@@ -15,9 +15,7 @@ from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, InstanceC
 from pretrain.hierarchy.module import HierarchicalMethod, build_head
 from pretrain.method import Step
 from pretrain.methods import moco_v3, opera, supervised, supervised_mlp
-from pretrain.methods.interface import RunFacts
-
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
+from tests.pretrain.steps import RUN
 
 
 def shapes(module: nn.Module) -> list[str]:

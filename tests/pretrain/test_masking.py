@@ -22,13 +22,11 @@ from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, MASKED_PATCHES, ClassLabels, Head, Hierarchy, MaskedPixels, Masking, Space
 from pretrain.hierarchy.masking import draw_masks
 from pretrain.methods import opera_mim
-from pretrain.methods.interface import RunFacts
 from pretrain.objectives import masked_absolute_errors
 from pretrain.resolve import resolve_pretraining
+from tests.pretrain.steps import RUN
 from tests.pretrain.test_engine import run, same_bits, tiny_config
 from tests.processes import running
-
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 OPTIONS = {"mlp_dimension": 32, "embedding_dimension": 16, "hidden_dimension": 16, "mask_square": 4}
 

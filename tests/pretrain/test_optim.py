@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from pretrain.config import OptimizerConfig
-from pretrain.optim import LARS, build_optimizer
+from pretrain.method import Method, ParameterGroup, Step
+from pretrain.optim import LARS, build_optimizer, clip_gradients, set_rates
 from pretrain.schedules import target_momentum, warmup_cosine
+from tests.pretrain.test_engine import tiny_config
+
+
+class Grouped(Method):
+    """A network as a method, with the parameter groups that a test asks for."""
+
+    def __init__(self, backbone: nn.Module, *groups: ParameterGroup) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.groups = list(groups)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return self.groups
 
 
 def test_lars_follows_a_scalar_re_derivation() -> None:
@@ -47,7 +63,7 @@ def test_decay_groups(decay_all: bool, expected: list[float]) -> None:
         name="adamw", base_learning_rate=1e-3, weight_decay=0.1, warmup_epochs=0, decay_one_dimensional=decay_all
     )
     model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    optimizer = build_optimizer(config, model, torch.device("cpu"))
+    optimizer = build_optimizer(config, Grouped(model), torch.device("cpu"))
     assert [group["weight_decay"] for group in optimizer.param_groups] == expected
     if not decay_all:
         assert all(p.ndim == 1 for p in optimizer.param_groups[1]["params"])
@@ -57,7 +73,7 @@ def test_frozen_parameters_are_left_out() -> None:
     model = nn.Linear(2, 2)
     model.bias.requires_grad_(False)
     config = OptimizerConfig(name="lars", base_learning_rate=0.3, weight_decay=1e-6, warmup_epochs=10)
-    (group,) = build_optimizer(config, model, torch.device("cpu")).param_groups
+    (group,) = build_optimizer(config, Grouped(model), torch.device("cpu")).param_groups
     assert len(group["params"]) == 1
 
 
@@ -77,3 +93,99 @@ def test_target_momentum_rises_from_base_to_one() -> None:
     assert target_momentum(0, 0.99) == pytest.approx(0.99)
     assert target_momentum(0.5, 0.99) == pytest.approx(0.995)
     assert target_momentum(1, 0.99) == pytest.approx(1)
+
+
+def optimizer_config(**settings: Any) -> OptimizerConfig:
+    """Rates per 256 images, as ``tiny_config``'s 128 halve them."""
+    base = {"name": "sgd", "base_learning_rate": 2.0, "weight_decay": 0.1, "warmup_epochs": 0}
+    return OptimizerConfig.model_validate({**base, **settings})
+
+
+def rates(optimizer: OptimizerConfig, *steps: int, per_epoch: int = 10, epochs: int = 10) -> list[float]:
+    """The rate at each of the steps, for a global batch of 128."""
+    config = tiny_config(optimizer=optimizer.model_dump())
+    built = build_optimizer(config.optimizer, Grouped(nn.Linear(1, 1)), torch.device("cpu"))
+    found = []
+    for index in steps:
+        set_rates(built, config, Step(index, per_epoch * epochs, index / per_epoch, epochs))
+        found.append(built.param_groups[0]["lr"])
+    return found
+
+
+@pytest.mark.parametrize(("scaling", "peak"), [("linear", 1.0), ("sqrt", 2 * math.sqrt(0.5)), ("none", 2.0)])
+def test_the_peak_scales_with_the_batch(scaling: str, peak: float) -> None:
+    assert rates(optimizer_config(learning_rate_scaling=scaling), 0) == pytest.approx([peak])
+
+
+def test_steps_multiply_the_rate_from_their_epochs_on() -> None:
+    """MoCo-v1: times 0.1 at epochs 120 and 160 of 200, here 6 and 8 of 10."""
+    found = rates(optimizer_config(schedule="steps", decay_epochs=(6, 8)), 0, 59, 60, 79, 80, 99)
+    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_constant_rate_after_a_warm_up_in_steps() -> None:
+    config = optimizer_config(schedule="constant", warmup_steps=4, initial_learning_rate=0.2)
+    assert rates(config, 0, 1, 3, 4, 99) == pytest.approx([0.2, 0.4, 0.8, 1, 1])
+
+
+def test_a_rate_that_changes_by_epoch_is_the_rate_of_its_first_step() -> None:
+    """MoCo-v2 and SimSiam: lr·(1 + cos(πe/E))/2 with whole e."""
+    expected = [0.5 * (1 + math.cos(math.pi * epoch / 10)) for epoch in (0, 0, 3, 9)]
+    assert rates(optimizer_config(rate_changes="epoch"), 0, 9, 35, 99) == pytest.approx(expected)
+
+
+def test_a_schedule_longer_than_the_training_ends_before_its_floor() -> None:
+    """MSN: rate and decay are those of 1.25 times the epochs."""
+    config = optimizer_config(schedule_length=1.25, final_weight_decay=0.5)
+    assert rates(config, 50) == pytest.approx([0.5 * (1 + math.cos(math.pi * 0.4))])
+    built = build_optimizer(config, Grouped(nn.Linear(1, 1)), torch.device("cpu"))
+    set_rates(built, tiny_config(optimizer=config.model_dump()), Step(50, 100, 5.0, 10))
+    assert built.param_groups[0]["weight_decay"] == pytest.approx(0.5 - 0.4 * 0.5 * (1 + math.cos(math.pi * 0.4)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"schedule": "steps"},
+        {"decay_epochs": (1,)},
+        {"warmup_epochs": 1, "warmup_steps": 1},
+        {"learning_rate_scaling": "cubic"},
+        {"schedule_length": 0.5},
+    ],
+)
+def test_schedules_that_contradict_themselves_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        optimizer_config(**settings)
+
+
+def test_groups_have_their_own_rates_and_decays() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    scaled = ParameterGroup(list(model[0].parameters()), learning_rate_factor=0.5)
+    fixed = ParameterGroup(list(model[1].parameters()), constant_learning_rate=True, weight_decay=0.0)
+    config = tiny_config(optimizer=optimizer_config(decay_one_dimensional=False, final_weight_decay=0.3).model_dump())
+    optimizer = build_optimizer(config.optimizer, Grouped(model, scaled, fixed), torch.device("cpu"))
+    set_rates(optimizer, config, Step(50, 100, 5.0, 10))
+    found = {
+        id(parameter): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    expected = [(0.25, 0.2), (0.25, 0.0), (1.0, 0.0), (1.0, 0.0), (0.5, 0.2), (0.5, 0.0)]
+    for parameter, pair in zip(model.parameters(), expected, strict=True):
+        assert found[id(parameter)] == pytest.approx(pair)
+
+
+def test_a_parameter_in_two_groups_is_refused() -> None:
+    model = nn.Linear(2, 2)
+    twice = [ParameterGroup([model.weight]), ParameterGroup(list(model.parameters()))]
+    with pytest.raises(ValueError, match="in two groups"):
+        build_optimizer(optimizer_config(), Grouped(model, *twice), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("each", "expected"), [("whole", [0.6, 0.8]), ("parameter", [1.0, 1.0])])
+def test_gradients_are_clipped_together_or_each(each: str, expected: list[float]) -> None:
+    model = Grouped(nn.Linear(1, 1))
+    for parameter, value in zip(model.parameters(), (3.0, 4.0), strict=True):
+        parameter.grad = torch.full_like(parameter, value)
+    clip_gradients(optimizer_config(clip_norm=1.0, clip_each=each), model)
+    assert [float(p.grad) for p in model.parameters() if p.grad is not None] == pytest.approx(expected, rel=1e-5)

@@ -16,13 +16,11 @@ from pretrain.config import PretrainConfig
 from pretrain.datasets import open_split
 from pretrain.engine import pretrain as run_pretraining
 from pretrain.method import Step
-from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 from pretrain.optim import build_optimizer
 from pretrain.recipes import load_recipes
 from pretrain.resolve import resolve_pretraining
-
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
+from tests.pretrain.steps import RUN
 
 TINY = {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"}
 CASES = [

@@ -19,13 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pretrain.method import Step
-from pretrain.methods.interface import RunFacts
 from results.index import INDEX
+from tests.pretrain.steps import RUN
 from tests.results.paper_runs import TINY, write_paper_runs
 from tests.speed import index, microbatch
 from tests.speed.pair import Pair, seconds
-
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
 
 
 def views() -> Pair:

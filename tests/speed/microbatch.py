@@ -18,10 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pretrain.methods.interface import RunFacts
-
-RUN = RunFacts(epochs=1, global_batch_size=64, image_size=16)
-
 
 @dataclass(frozen=True)
 class Case:
@@ -40,7 +36,6 @@ CASES = (
     Case("tiny_vit", 16, batch=4096, micro_batch=512, plain_batches=(4096, 512), mlp_dimension=256),
     Case("vit_small", 224, batch=256, micro_batch=16, plain_batches=(32,), mlp_dimension=4096, precision="bf16"),
 )
-
 
 _FRUGAL_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
@@ -65,6 +60,7 @@ def _child(case: Case, batch: int, micro_batch: int, repeats: int) -> dict[str, 
     from pretrain.engine.prepare import build_step
     from pretrain.engine.step import Precision
     from pretrain.methods import opera
+    from tests.pretrain.steps import RUN
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     device, module = torch.device("cpu"), find_backbone(case.backbone)
@@ -101,7 +97,7 @@ def _child(case: Case, batch: int, micro_batch: int, repeats: int) -> dict[str, 
     def step_of(size: int, micro_batch: int) -> Any:
         config = config_of(size)
         pixels = torch.randint(0, 256, (2, size, 3, case.image_size, case.image_size), dtype=torch.uint8)
-        raw = RawBatch(0, pixels, torch.randint(0, 1000, (size,)), torch.arange(size))
+        raw = RawBatch(0, tuple(pixels), torch.randint(0, 1000, (size,)), torch.arange(size))
         gradients = build_step(method, Precision.of(config, device), device, micro_batch, size)
         images = AugmentedBatch(raw, config, 1000, 0, device)
         return lambda: gradients(images, 0)

@@ -24,4 +24,5 @@ def build_deit(*, image_size: int, patch_size: int, width: int, depth: int) -> V
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
         num_classes=0,
         global_pool="token",
+        dynamic_img_size=True,
     )

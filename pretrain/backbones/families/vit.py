@@ -17,7 +17,10 @@ from torch import Tensor, nn
 
 
 def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> VisionTransformer:
-    """A headless ViT whose forward gives the normalised class token, shape (B, width)."""
+    """A headless ViT whose forward gives the normalised class token, shape (B, width).
+
+    Of images of another size than ``image_size`` the position embedding is interpolated, bicubically.
+    """
     model = VisionTransformer(
         img_size=image_size,
         patch_size=patch_size,
@@ -29,6 +32,7 @@ def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_h
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
         num_classes=0,
         global_pool="token",
+        dynamic_img_size=True,
     )
     _initialise(model, width=width, patch_size=patch_size)
     rows, columns = model.patch_embed.grid_size
@@ -61,7 +65,8 @@ def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: T
     """
 
     def hide(_module: nn.Module, _inputs: object, embedded: Tensor) -> Tensor:
-        return torch.where(mask.unsqueeze(-1), token.to(embedded.dtype), embedded)
+        flat = embedded.flatten(1, 2)  # (B, rows, columns, width): positions are added to the grid afterwards
+        return torch.where(mask.unsqueeze(-1), token.to(flat.dtype), flat).view_as(embedded)
 
     vit = cast(VisionTransformer, model)
     # A hook leaves everything after the patch embedding to the model, such as checkpointed blocks.

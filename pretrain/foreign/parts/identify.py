@@ -67,17 +67,12 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
     import torch
 
     from pretrain.methods.interface import RunFacts
-    from pretrain.methods.lookup import find_method
+    from pretrain.methods.lookup import build_method, find_method
 
-    module = find_method(parts.name)
+    module, run = find_method(parts.name), RunFacts(1, 1, 2, image_size, (image_size, image_size))
+    options = checked(module.Config, parts.options).model_dump()
     with torch.device("meta"):
-        method = module.build(
-            checked(module.Config, parts.options),
-            backbone=_on_meta(backbone, image_size),
-            feature_dimension=find_backbone(backbone).INFO.width,
-            num_classes=parts.num_classes,
-            run=RunFacts(epochs=1, global_batch_size=2, image_size=image_size),
-        )
+        method = build_method(parts.name, module, options, backbone=backbone, run=run, num_classes=parts.num_classes)
     return _shapes(method)
 
 

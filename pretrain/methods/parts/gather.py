@@ -8,9 +8,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pretrain.distributed import gather, get_rank, get_world_size
+from pretrain.distributed import gather, get_rank, get_world_size, sum_over_processes
 
-__all__ = ["gather", "gather_with_gradient"]
+__all__ = ["gather", "gather_with_gradient", "mean_of_rows", "rows_of_this_process"]
 
 
 def gather_with_gradient(local: Tensor) -> Tensor:
@@ -19,6 +19,17 @@ def gather_with_gradient(local: Tensor) -> Tensor:
     Every process's loss depends on every row, so a row's gradient is the sum of what all processes send back.
     """
     return local if get_world_size() == 1 else cast(Tensor, _Gather.apply(local))
+
+
+def rows_of_this_process(count: int) -> slice:
+    """Where this process's ``count`` rows lie among the gathered ones."""
+    return slice(get_rank() * count, (get_rank() + 1) * count)
+
+
+def mean_of_rows(local: Tensor) -> Tensor:
+    """The mean over the rows of all processes, with gradient: (B, …) on each becomes (…)."""
+    mean = local.mean(dim=0)
+    return mean if get_world_size() == 1 else sum_over_processes(mean.contiguous()) / get_world_size()
 
 
 class _Gather(torch.autograd.Function):
@@ -33,5 +44,4 @@ class _Gather(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> Tensor:
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
-        first = get_rank() * context.rows
-        return total[first : first + context.rows]
+        return total[rows_of_this_process(context.rows)]
