@@ -138,7 +138,7 @@ def is_loss_of_a_peer(error: BaseException) -> bool:
 def gather(local: Tensor) -> Tensor:
     """Rows of all processes in rank order, without gradient: (B, D) on each becomes (world·B, D)."""
     if get_world_size() == 1:
-        return local
+        return local.detach()
     parts = [torch.empty_like(local) for _ in range(get_world_size())]
     dist.all_gather(parts, local.contiguous())
     return torch.cat(parts)

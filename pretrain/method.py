@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
-from pretrain.batch import Batch
+from pretrain.batch import Batch, Place
 
 
 @dataclass(frozen=True)
@@ -85,3 +86,36 @@ class Method(nn.Module):
     def parameter_groups(self) -> list[ParameterGroup]:
         """Groups with their own rates or decays; all other parameters that train follow the configuration."""
         return []
+
+
+class FeatureMethod(Method):
+    """A method whose loss is a function of features that each image has by itself.
+
+    On a backbone without batch normalisation it trains in micro-batches (``pretrain.engine.microbatch``) with the
+    gradients of the whole batch. Features are tensors by name whose first dimension is the images': a feature vector,
+    or a loss of the image's own.
+    """
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        online = [self.features(images, batch.place(view)) for view, images in enumerate(batch.views)]
+        target = [self.target_features(images, batch.place(view)) for view, images in enumerate(batch.views)]
+        return self.loss_from_features(online, target, batch.labels)
+
+    def features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
+        """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike.
+
+        What it draws from torch's own generator changes with the size of a micro-batch; what it derives from ``place``
+        (``pretrain.randomness.uniform_rows``) does not.
+        """
+        return {"backbone": self.backbone(images)}
+
+    @torch.no_grad()
+    def target_features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
+        """What else the loss needs of the images, without gradient; empty if nothing, as for views it does not use."""
+        return {}
+
+    def loss_from_features(
+        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As ``loss``, from the features per view of all of this process's images."""
+        raise NotImplementedError

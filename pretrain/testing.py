@@ -14,6 +14,7 @@ import copy
 import importlib
 import io
 import math
+import multiprocessing
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -30,20 +31,20 @@ from pretrain.distributed import get_rank, get_world_size, mean_over_processes, 
 from pretrain.engine.learner import Learner
 from pretrain.engine.loader import RawBatch
 from pretrain.engine.microbatch import normalises_over_the_batch
-from pretrain.engine.prepare import missing_for_micro_batches, prepare_backbone
+from pretrain.engine.prepare import prepare_backbone
 from pretrain.engine.step import Precision
-from pretrain.method import Method
+from pretrain.method import FeatureMethod, Method
 from pretrain.methods.interface import MethodModule, RunFacts
 from pretrain.methods.lookup import build_method, find_method
 from pretrain.resolve import checked
 
 BACKBONES = ("tiny_vit", "tiny_resnet")
 BATCH_SIZE, NUM_CLASSES = 16, 4
-STEPS_PER_EPOCH, EPOCHS = 3, 2
+STEPS_PER_EPOCH, EPOCHS = 2, 2
 STEPS = STEPS_PER_EPOCH * EPOCHS
 MICRO_BATCH_SIZE = 5
 """Leaves a rest of one image in a batch of 16."""
-STEPS_BEFORE_RESTART = 4
+STEPS_BEFORE_RESTART = 3
 """In the middle of the second epoch, so that what is set at an epoch's start is gone after the restart."""
 TOLERANCE = 1e-4
 """Relative. Sums in another order change float32 by 1e-5 in a step, broken rules by 1e-2 and more."""
@@ -85,8 +86,8 @@ def check_method(
 ) -> None:
     """Train a few steps in one process and in two, in micro-batches, and with a restart: the numbers must agree.
 
-    Micro-batches are left out where the engine refuses them: a method without ``features``, a backbone with batch
-    normalisation.
+    Micro-batches are left out where the engine refuses them: a method that is no ``FeatureMethod``, a backbone with
+    batch normalisation.
 
     Parameters
     ----------
@@ -110,6 +111,8 @@ def check_method(
     # A module can't be pickled; its name can.
     reference = module.__name__ if isinstance(module, ModuleType) else module
     with tempfile.TemporaryDirectory() as directory:
+        # torch's optimisers import torch._dynamo at their first step, which takes most of a check's time.
+        multiprocessing.set_forkserver_preload([__name__, "torch._dynamo"])
         start: Any = torch.multiprocessing.start_processes
         start(_compute, (reference, configs, Path(directory)), nprocs=2, start_method="forkserver")
         for config in configs:
@@ -162,7 +165,7 @@ def _compute(rank: int, reference: Any, configs: Sequence[PretrainConfig], direc
             plain = torch.load(kept / "plain", weights_only=True)
             torch.save(_follow(_learner(module, config), plain), kept / f"rank{rank}")
             learner = _learner(module, config, MICRO_BATCH_SIZE)
-            if not missing_for_micro_batches(learner.method) and not normalises_over_the_batch(learner.method.backbone):
+            if isinstance(learner.method, FeatureMethod) and not normalises_over_the_batch(learner.method.backbone):
                 torch.save(_follow(learner, plain), kept / f"micro{rank}")
     finally:
         dist.destroy_process_group()
@@ -200,11 +203,12 @@ def _train_with_restart(before: Learner, module: MethodModule) -> list[_Record]:
 
 
 def _follow(learner: Learner, plain: list[_Record]) -> list[_Record]:
-    """The same steps, each from the state that the plain run was in: so rounding does not add up."""
+    """The same steps, each from the state that the plain run was in, so that rounding does not add up."""
     records = []
     for number in range(STEPS):
         if number:
-            learner.restore(copy.deepcopy(plain[number - 1]))  # an optimiser goes on in the tensors it is given
+            # A copy, because the optimiser goes on in the tensors that it is given.
+            learner.restore(copy.deepcopy(plain[number - 1]))
         records.append(_step(learner, number))
     return records
 
@@ -221,6 +225,8 @@ def _step(learner: Learner, number: int) -> _Record:
         views.append(pixels[rows])
     labels = torch.randint(0, NUM_CLASSES, (size,), generator=generator)
     loss, logs = learner(RawBatch(number, tuple(views), labels[rows], torch.arange(size)[rows]))
+    if not torch.isfinite(loss):
+        raise ValueError(f"the loss of step {number} is {loss.item()}")
     metrics = {name: torch.tensor(value) for name, value in mean_over_processes({"loss": loss, **logs}).items()}
     return {
         "loss": {"": metrics.pop("loss")},
@@ -265,9 +271,5 @@ def _differences(expected: _Record, found: _Record, tolerance: float) -> Iterato
             floor = SMALLEST_GRADIENT * whole if kind == "gradient" else SMALLEST_VALUE * math.sqrt(one.numel())
             error, size = float((one.double() - other.double()).norm()), max(float(one.double().norm()), floor)
             if not error <= tolerance * size:
-                scalar = one.numel() == 1
-                yield (
-                    kind,
-                    name,
-                    f"{one.item():.6g}, {other.item():.6g}" if scalar else f"{error / size:.2g} of its norm",
-                )
+                scalars = f"{one.item():.6g} and {other.item():.6g}" if one.numel() == 1 else ""
+                yield kind, name, scalars or f"a difference of {error / size:.2g} of its norm"

@@ -16,7 +16,7 @@ from pretrain.batch import Place
 from pretrain.distributed import least_over_processes
 from pretrain.engine.step import Precision
 from pretrain.errors import InputError
-from pretrain.methods.interface import GradientCachingMethod
+from pretrain.method import FeatureMethod
 
 USABLE_SHARE = 0.5
 """Of the free memory. The rest is for images, heads and what a backward pass holds briefly."""
@@ -46,7 +46,7 @@ def fitting_micro_batch_size(
     InputError
         Not even one image fits.
     """
-    learner = cast(GradientCachingMethod, method)
+    learner = cast(FeatureMethod, method)
     reserved = STATES_PER_PARAMETER * sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad)
 
     def blank(count: int) -> Tensor:
@@ -72,7 +72,7 @@ def largest_fitting(count: int, fits: Callable[[int], bool]) -> int:
 
 
 def _by_trying(
-    method: GradientCachingMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
+    method: FeatureMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
 ) -> Callable[[int], bool]:
     """On a GPU: a forward and a backward pass beside what the optimiser will keep, in half of what is free.
 
@@ -99,7 +99,7 @@ def _by_trying(
 
 
 def _by_counting(
-    method: GradientCachingMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
+    method: FeatureMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
 ) -> Callable[[int], bool]:
     """On the CPU, where running out of memory ends the process: what few images keep, times their number."""
     per_image = graph_bytes(method, precision, images(_PROBED_IMAGES)) / _PROBED_IMAGES
@@ -107,7 +107,7 @@ def _by_counting(
     return lambda count: count * per_image <= usable
 
 
-def graph_bytes(method: GradientCachingMethod, precision: Precision, images: Tensor) -> int:
+def graph_bytes(method: FeatureMethod, precision: Precision, images: Tensor) -> int:
     """Bytes that autograd keeps for the backward pass through the backbone, parameters apart."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in method.backbone.parameters()}
     kept: dict[int, int] = {}
@@ -146,7 +146,7 @@ def _machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def _forward_and_backward(method: GradientCachingMethod, precision: Precision, images: Tensor) -> None:
+def _forward_and_backward(method: FeatureMethod, precision: Precision, images: Tensor) -> None:
     with precision.autocast():
         features = [tensor for tensor in method.features(images, Place()).values() if tensor.requires_grad]
     torch.autograd.backward(features, [torch.zeros_like(tensor) for tensor in features])

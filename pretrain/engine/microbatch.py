@@ -22,7 +22,7 @@ from pretrain.batch import Place
 from pretrain.distributed import average_gradients
 from pretrain.engine.augmented import AugmentedBatch
 from pretrain.engine.step import Precision
-from pretrain.methods.interface import GradientCachingMethod
+from pretrain.method import FeatureMethod
 from pretrain.randomness import derive_seed
 
 Features = Mapping[str, Tensor]
@@ -39,7 +39,7 @@ class MicroBatchedStep:
 
     def __init__(self, method: nn.Module, precision: Precision, size: int) -> None:
         self.module = method
-        self.method = cast(GradientCachingMethod, method)
+        self.method = cast(FeatureMethod, method)
         self.precision = precision
         self.size = size
 

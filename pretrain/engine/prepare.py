@@ -17,9 +17,7 @@ from pretrain.engine.memory import ImagesOfAStep, fitting_micro_batch_size
 from pretrain.engine.microbatch import MicroBatchedStep, normalises_over_the_batch
 from pretrain.engine.step import ComputeGradients, PlainStep, Precision
 from pretrain.errors import InputError
-from pretrain.method import Method
-
-_PROTOCOL = ("features", "target_features", "loss_from_features")
+from pretrain.method import FeatureMethod, Method
 
 
 def build_step(
@@ -54,13 +52,13 @@ def choose_micro_batch_size(
     if options.micro_batch_size == "auto" and normalises_over_the_batch(backbone):
         return share  # nothing else is exact
     if options.micro_batch_size == "auto":
-        _check_protocol(method, config)
+        _require_features(method, config)
         sizes = [view.size or config.image_size for view in config.each_view]
         images = ImagesOfAStep(share, len(sizes), max(sizes))
         return fitting_micro_batch_size(method, precision, images, device)
     size = min(options.micro_batch_size, share)
     if size < share:
-        _check_protocol(method, config)
+        _require_features(method, config)
         if normalises_over_the_batch(backbone):
             raise InputError(
                 f"micro_batch_size: {size} of {share} images would change the batch statistics of {config.backbone}, "
@@ -78,7 +76,7 @@ def _size_of_approximation(
         raise InputError(
             f"batch_norm: {config.backbone} has no batch normalisation, so micro-batches are exact; leave this out"
         )
-    _check_protocol(method, config)
+    _require_features(method, config)
     if config.global_batch_size % images or images % processes:
         raise InputError(
             f"batch_norm.per_micro_batch: {images} must divide the global batch of {config.global_batch_size} "
@@ -93,16 +91,11 @@ def _size_of_approximation(
     return size
 
 
-def missing_for_micro_batches(method: nn.Module) -> list[str]:
-    """Functions of ``GradientCachingMethod`` that the method lacks."""
-    return [name for name in _PROTOCOL if not callable(getattr(method, name, None))]
-
-
-def _check_protocol(method: nn.Module, config: PretrainConfig) -> None:
-    if missing := missing_for_micro_batches(method):
+def _require_features(method: nn.Module, config: PretrainConfig) -> None:
+    if not isinstance(method, FeatureMethod):
         raise InputError(
-            f"micro_batch_size: method {config.method} can't be trained in micro-batches, it has no {missing[0]} "
-            "(GradientCachingMethod in pretrain/methods/interface.py); leave it out"
+            f"micro_batch_size: method {config.method} can't be trained in micro-batches, because it does not say what "
+            "the features of an image are (FeatureMethod in pretrain/method.py); leave it out"
         )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones.families.drop_path import draw_paths_at
 from pretrain.backbones.families.vit import freeze_patch_projection
-from pretrain.batch import Batch, Place
+from pretrain.batch import Place
 from pretrain.distributed import gather, get_rank
 from pretrain.hierarchy.masking import MaskedPatches
 from pretrain.hierarchy.spaces import (
@@ -23,7 +23,7 @@ from pretrain.hierarchy.spaces import (
     SpaceViews,
     represent,
 )
-from pretrain.method import Method, Step
+from pretrain.method import FeatureMethod, Step
 from pretrain.methods.parts.target import follow
 from pretrain.schedules import target_momentum
 
@@ -44,7 +44,7 @@ def build_head(head: Head, input_dimension: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class HierarchicalMethod(Method):
+class HierarchicalMethod(FeatureMethod):
     """A backbone, the heads of a hierarchy and, if an objective asks for keys, a momentum target of both.
 
     The target follows the online network's parameters before they are used in a step; its batch-normalisation
@@ -90,12 +90,6 @@ class HierarchicalMethod(Method):
             if callable(after_step := getattr(objective, "after_step", None)):
                 after_step(step)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
-        online = [self.features(images, batch.place(view)) for view, images in enumerate(batch.views)]
-        target = [self.target_features(images, batch.place(view)) for view, images in enumerate(batch.views)]
-        return self.loss_from_features(online, target, batch.labels)
-
     def features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
         """In the backbone's space, of the online network: {"backbone": (B, width)}.
 
@@ -122,7 +116,7 @@ class HierarchicalMethod(Method):
     def loss_from_features(
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What ``loss`` makes of the networks' features, given per view: heads, keys and objectives."""
+        """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
         represented = [{**view, **self.represent(view[BACKBONE])} for view in online]
         keys = [self._gathered_keys(view[BACKBONE]) if view else {} for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,8 +9,6 @@ from pretrain.config import PretrainConfig, Strict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from pretrain.batch import Place
 
 
 @dataclass(frozen=True)
@@ -44,34 +41,6 @@ class RunFacts:
         sizes = tuple(view.size or config.image_size for view in config.each_view)
         steps = num_images // config.global_batch_size
         return cls(config.epochs, steps, config.global_batch_size, config.image_size, sizes)
-
-
-class GradientCachingMethod(Protocol):
-    """Optional: a method whose loss is a function of features that each image has by itself.
-
-    It can be trained in micro-batches (``pretrain.engine.microbatch``) whose gradients are those of the whole batch.
-    Features are tensors by name whose first dimension is the images': a feature vector, or a loss of the image's own.
-    """
-
-    backbone: nn.Module
-
-    def features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
-        """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike.
-
-        What it draws from torch's own generator changes with the size of a micro-batch; what it derives from ``place``
-        does not.
-        """
-        ...
-
-    def target_features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
-        """What else the loss needs of the images, without gradient; empty if nothing, as for views it does not use."""
-        ...
-
-    def loss_from_features(
-        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """As ``loss``, from the features per view of all of this process's images."""
-        ...
 
 
 class ClassifyingMethod(Protocol):

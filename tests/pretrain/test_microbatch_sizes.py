@@ -69,13 +69,15 @@ class TestBatchNormInTheBackbone:
             train(config, tmp_path, **options)
 
 
-def test_a_method_without_the_protocol_is_refused() -> None:
+def test_a_method_without_features_is_refused() -> None:
     config = vit_config()
 
     class Other(nn.Module):
         backbone = nn.Flatten()
 
-    with pytest.raises(InputError, match="method opera can't be trained in micro-batches, it has no features"):
+    with pytest.raises(
+        InputError, match="method opera can't be trained in micro-batches, because it does not say what the features"
+    ):
         choose_micro_batch_size(Other(), config, ComputeOptions(16), Precision.of(config, CPU), CPU)
 
 

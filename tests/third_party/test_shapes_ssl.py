@@ -52,6 +52,31 @@ def test_editing_a_plugin_runs_it_again_and_the_record_names_it(site: Site) -> N
     assert "planned by another version" in judged.stderr
 
 
+CHECK = """\
+import sys
+from pretrain.testing import check_method
+for name in sys.argv[1:]:
+    check_method(name, backbones=["tiny_resnet"])
+"""
+
+
+@pytest.mark.slow
+def test_its_methods_follow_the_rule_of_all_methods(site: Site) -> None:
+    done = site.python(CHECK, "my_method", "simclr", "simsiam", "byol")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_simclr_with_the_negatives_of_one_process_breaks_the_rule(site: Site) -> None:
+    site.edit("simclr.py", "gather_with_gradient(view) for view in", "view for view in")
+    done = site.python(CHECK, "simclr")
+    assert done.returncode == 1
+    sentence = (
+        "method simclr on tiny_resnet: the loss depends on the number of processes: negatives must be gathered from"
+    )
+    assert f"{sentence} all of them, use pretrain.methods.parts.gather" in done.stderr
+
+
 def test_the_version_alone_is_part_of_the_id_and_recipes_are_code(site: Site) -> None:
     before = site.planned()
     site.edit("recipes_pretrain/shapes-contrastive.yaml", "project's choice", "project's own choice")
