@@ -24,6 +24,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from torch.multiprocessing.spawn import start_processes
 
 from pretrain.compute import PLAIN
 from pretrain.config import PretrainConfig
@@ -113,8 +114,7 @@ def check_method(
     with tempfile.TemporaryDirectory() as directory:
         # torch's optimisers import torch._dynamo at their first step, which takes most of a check's time.
         multiprocessing.set_forkserver_preload([__name__, "torch._dynamo"])
-        start: Any = torch.multiprocessing.start_processes
-        start(_compute, (reference, configs, Path(directory)), nprocs=2, start_method="forkserver")
+        start_processes(_compute, (reference, configs, Path(directory)), nprocs=2, start_method="forkserver")
         for config in configs:
             _compare(f"method {name} on {config.backbone}", Path(directory) / config.backbone)
 

@@ -88,7 +88,7 @@ class MoCo(SimCLR):
         queries = self.project(online[0])
         with torch.no_grad():
             keys = F.normalize(self.key_projector(target[1]["backbone"]).float(), dim=1)
-        logits = torch.cat([(queries * keys).sum(dim=1, keepdim=True), queries @ self.queue.rows.T], dim=1)
+        logits = torch.cat([(queries * keys).sum(dim=1, keepdim=True), queries @ self.queue().T], dim=1)
         loss = F.cross_entropy(logits / self.temperature, torch.zeros(len(logits), dtype=torch.long))
         self.enqueue(keys)
         return loss, {"contrastive_loss": loss.detach()}

@@ -23,6 +23,10 @@ class Queue(nn.Module):
         self.register_buffer("rows", nn.functional.normalize(torch.randn(size, dimension), dim=1))
         self.register_buffer("position", torch.zeros((), dtype=torch.long))
 
+    def forward(self) -> Tensor:
+        """A copy of the rows. A backward pass may need them after ``put`` has replaced some."""
+        return self.rows.clone()
+
     @torch.no_grad()
     def put(self, rows: Tensor) -> None:
         """Replace the oldest rows.
