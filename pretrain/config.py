@@ -142,8 +142,8 @@ class OptimizerConfig(Strict):
         default=None, ge=0, description="reached at the end on half a cosine; None keeps weight_decay"
     )
     clip_norm: float | None = Field(default=None, gt=0, description="largest norm of the gradients")
-    clip_each: Literal["whole", "parameter"] = Field(
-        default="whole", description="whether clip_norm limits all gradients together or each parameter's"
+    clip_by: Literal["all", "parameter"] = Field(
+        default="all", description="whether that is the norm of all gradients together or of each parameter's"
     )
 
     @model_validator(mode="after")
@@ -177,7 +177,7 @@ class ViewConfig(Strict):
     auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
     random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
     size: Integer | None = Field(default=None, gt=0, le=LARGEST_IMAGE, description="pixels, square; None: image_size")
-    count: Integer = Field(default=1, ge=1, le=MOST_VIEWS, description="views drawn from these settings")
+    count: Integer = Field(default=1, ge=1, le=MOST_VIEWS, description="views with these settings, each drawn anew")
     repeats: Integer | None = Field(
         default=None, ge=0, description="number of an earlier view whose random numbers this one uses: the same crop"
     )

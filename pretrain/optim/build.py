@@ -74,17 +74,16 @@ def clip_gradients(config: OptimizerConfig, method: Method) -> None:
     if config.clip_norm is None:
         return
     parameters = [parameter for parameter in method.parameters() if parameter.grad is not None]
-    for clipped in [parameters] if config.clip_each == "whole" else [[parameter] for parameter in parameters]:
+    for clipped in [parameters] if config.clip_by == "all" else [[parameter] for parameter in parameters]:
         torch.nn.utils.clip_grad_norm_(clipped, config.clip_norm)
 
 
 def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
-    """torch's parameter groups: those that the method asks for, split by decay, then all other parameters."""
+    """torch's parameter groups, those that the method asks for last; each is split into what decays and what is exempt."""
     exempt = set() if config.decay_one_dimensional or config.name == "lars" else _exempt_from_decay(method)
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()
-    asked = method.parameter_groups()
-    for group in asked:
+    for group in method.parameter_groups():
         parameters = [parameter for parameter in group.parameters if parameter.requires_grad]
         if taken & {id(parameter) for parameter in parameters}:
             raise ValueError(f"{type(method).__name__}.parameter_groups: a parameter is in two groups")
@@ -95,8 +94,7 @@ def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
         else:
             groups += _split(parameters, exempt, config.weight_decay, kind)
     others = [p for p in method.parameters() if p.requires_grad and id(p) not in taken]
-    groups += _split(others, exempt, config.weight_decay, {FACTOR: 1.0, CONSTANT: False})
-    return groups
+    return _split(others, exempt, config.weight_decay, {FACTOR: 1.0, CONSTANT: False}) + groups
 
 
 def _split(

@@ -31,7 +31,7 @@ class Recorder(Method):
 
     def note(self, hook: str) -> None:
         weight = self.backbone.weight
-        self.seen.append((hook, float(weight), None if weight.grad is None else float(weight.grad)))
+        self.seen.append((hook, float(weight.detach()), None if weight.grad is None else float(weight.grad)))
 
     def before_step(self, step: Step) -> None:
         assert step == Step(index=3, total=8, epoch=1.5, epochs=4)

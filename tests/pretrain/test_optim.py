@@ -173,6 +173,7 @@ def test_groups_have_their_own_rates_and_decays() -> None:
     expected = [(0.25, 0.2), (0.25, 0.0), (1.0, 0.0), (1.0, 0.0), (0.5, 0.2), (0.5, 0.0)]
     for parameter, pair in zip(model.parameters(), expected, strict=True):
         assert found[id(parameter)] == pytest.approx(pair)
+    assert optimizer.param_groups[0]["lr"] == 0.5, "the rate of the first group, which curves show, is the schedule's"
 
 
 def test_a_parameter_in_two_groups_is_refused() -> None:
@@ -182,10 +183,10 @@ def test_a_parameter_in_two_groups_is_refused() -> None:
         build_optimizer(optimizer_config(), Grouped(model, *twice), torch.device("cpu"))
 
 
-@pytest.mark.parametrize(("each", "expected"), [("whole", [0.6, 0.8]), ("parameter", [1.0, 1.0])])
-def test_gradients_are_clipped_together_or_each(each: str, expected: list[float]) -> None:
+@pytest.mark.parametrize(("clip_by", "expected"), [("all", [0.6, 0.8]), ("parameter", [1.0, 1.0])])
+def test_gradients_are_clipped_together_or_each(clip_by: str, expected: list[float]) -> None:
     model = Grouped(nn.Linear(1, 1))
     for parameter, value in zip(model.parameters(), (3.0, 4.0), strict=True):
         parameter.grad = torch.full_like(parameter, value)
-    clip_gradients(optimizer_config(clip_norm=1.0, clip_each=each), model)
+    clip_gradients(optimizer_config(clip_norm=1.0, clip_by=clip_by), model)
     assert [float(p.grad) for p in model.parameters() if p.grad is not None] == pytest.approx(expected, rel=1e-5)
