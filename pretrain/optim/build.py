@@ -79,7 +79,7 @@ def clip_gradients(config: OptimizerConfig, method: Method) -> None:
 
 
 def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
-    """torch's parameter groups, those that the method asks for last; each is split into what decays and what is exempt."""
+    """torch's parameter groups, the method's own last; each is split into what decays and what is exempt."""
     exempt = set() if config.decay_one_dimensional or config.name == "lars" else _exempt_from_decay(method)
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from pretrain.batch import Place
 from pretrain.config import Integer, Strict
+from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
+from pretrain.hierarchy.module import HierarchicalMethod
+from pretrain.hierarchy.spaces import SpaceViews
 from pretrain.method import FeatureMethod, ParameterGroup, Step
 from pretrain.methods.interface import RunFacts
 from pretrain.methods.parts.gather import gather, gather_with_gradient, mean_of_rows, rows_of_this_process
@@ -95,6 +98,42 @@ class MoCo(SimCLR):
 
     def enqueue(self, keys: Tensor) -> None:
         self.queue.put(gather(keys))
+
+
+class QueueContrast(nn.Module):
+    """MoCo's loss as an objective of a hierarchy: its queue is state."""
+
+    weight, target_space = 1.0, "projection"
+
+    def __init__(self, size: int, dimension: int) -> None:
+        super().__init__()
+        self.queue = Queue(size, dimension)
+        self.keys = torch.empty(0)
+
+    def loss(self, views: SpaceViews) -> Result:
+        queries = F.normalize(views.online[0], dim=1)
+        self.keys = F.normalize(views.target[1]["projection"], dim=1)
+        own = self.keys[views.first_key : views.first_key + len(queries)]
+        logits = torch.cat([(queries * own).sum(dim=1, keepdim=True), queries @ self.queue().T], dim=1)
+        loss = F.cross_entropy(logits / 0.2, torch.zeros(len(logits), dtype=torch.long))
+        return loss, {"contrastive_loss": loss.detach()}
+
+    def after_step(self, step: Step) -> None:
+        self.queue.put(self.keys)
+
+
+class QueueHierarchy:
+    """A hierarchy whose objective has state, and whose target network sees the second view alone."""
+
+    Config = Config
+
+    @staticmethod
+    def build(
+        config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts
+    ) -> nn.Module:
+        contrast = QueueContrast(2 * run.global_batch_size, config.dimension)
+        space = Space("projection", BACKBONE, Head(2, 16, config.dimension), contrast)
+        return HierarchicalMethod(backbone, feature_dimension, Hierarchy((space,), 0.9, target_views=(1,)))
 
 
 class DINO(FeatureMethod):

@@ -32,7 +32,7 @@ def test_drop_path_and_mixed_labels_follow_the_rule() -> None:
     check_method("supervised", options={"drop_path_rate": 0.5}, backbones=VIT, mixing=mixing)
 
 
-@pytest.mark.parametrize("method", [examples.SimCLR, examples.MoCo, examples.Noisy])
+@pytest.mark.parametrize("method", [examples.SimCLR, examples.MoCo, examples.QueueHierarchy, examples.Noisy])
 def test_methods_of_other_families_follow_the_rule(method: Any) -> None:
     check_method(method)
 
