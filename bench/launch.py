@@ -25,6 +25,7 @@ from slurm import Executor, Handle, Job, JobState, find_executor
 from slurm.scheduler.profile import ClusterProfile
 
 WORKER = "bench.worker"
+PRELOADED = "bench.preloaded"
 LOG_NAME = "job.log"
 
 
@@ -201,7 +202,7 @@ def find_launch_executor(launch: Launch) -> Executor:
     if launch.profile is not None:
         return slurm_executor(launch.profile, launch.runs_directory, launch.label)
     factory = find_executor(launch.executor)
-    return factory(workers=launch.workers, preload=(WORKER,)) if launch.executor == "local" else factory()
+    return factory(workers=launch.workers, preload=(PRELOADED,)) if launch.executor == "local" else factory()
 
 
 def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Handle]:

@@ -1,7 +1,7 @@
 """What a job does: claim a run, compute it, leave its record.
 
-Executors import this module once and fork every job from there, so it pulls in what every job needs. It runs no
-tensor operation at import: a forked process must not inherit torch's threads.
+It runs no tensor operation at import: the local executor forks jobs from a process that has imported it
+(``bench.preloaded``), and a forked process must not inherit torch's threads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +40,6 @@ from pretrain.plugin_source import forget_sources
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
 from results.runs import RunDirectory, write_atomically
 from slurm.stop import PeerLost, Stopped, stop_requested
-
-for _heavy in ("timm", "torch.utils.tensorboard", "torchmetrics", "torchvision"):
-    import_module(_heavy)
 
 CLAIM_PAUSE_SECONDS = 0.5
 
