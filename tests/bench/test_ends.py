@@ -93,8 +93,8 @@ def test_a_worker_killed_alone_has_failed_and_says_so(
 ) -> None:
     from slurm.local import LocalExecutor
 
-    monkeypatch.setattr("bench.launch.find_executor", lambda _: lambda **__: LocalExecutor(workers=1))
-    monkeypatch.setattr("bench.launch.WORKER", "tests.bench.killed")
+    monkeypatch.setattr("bench.launch.jobs.find_executor", lambda _: lambda **__: LocalExecutor(workers=1))
+    monkeypatch.setattr("bench.launch.jobs.WORKER", "tests.bench.killed")
     ended = command("run", sweep, "--yes")
     assert ended.status == 1
     state, reason = states(command, sweep)["pretrain"]

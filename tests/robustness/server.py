@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = (
-    *("bench.cli", "bench.preloaded", "bench.session", "bench.outputs"),
+    *("bench.cli", "bench.worker.preloaded", "bench.launch.run_sweep", "bench.runs.outputs"),
     *("evaluators.knn", "evaluators.linear", "pretrain.engine", "slurm.inline", "slurm.slurm", "submitit"),
     *("results.tables", "results.figures", "results.report", "results.render", "matplotlib.figure", "jinja2"),
 )

@@ -1,0 +1,285 @@
+"""From the entries of a sweep to resolved configurations: lists multiply, filters choose. No torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from bench.sweep.errors import INPUT_ERRORS, InputError
+from bench.sweep.file import ALIASES, EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
+from bench.sweep.model import Sweep
+from evaluators.interface import EvaluatorConfig
+from evaluators.lookup import find_evaluator, resolve_evaluation
+from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, RecipeReference, Subject
+from pretrain.datasets import find_dataset
+from pretrain.errors import shorten
+from pretrain.foreign.lookup import find_format
+from pretrain.methods.lookup import find_method
+from pretrain.plugins import plugin_names, suggest
+from pretrain.resolve import resolve_pretraining
+
+_SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
+RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)
+_FILTER_PACKAGES = {
+    "method": "pretrain.methods",
+    "backbone": "pretrain.backbones",
+    "dataset": "pretrain.datasets",
+}
+
+
+MOST_RUNS = 10_000
+"""Runs of one entry: about as many as a scheduler's queue takes."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One protocol on one checkpoint, resolved."""
+
+    evaluator: str
+    config: EvaluatorConfig
+    subject: Subject
+
+
+def expand_pretraining(sweep: Sweep) -> list[Subject]:
+    """Every pretraining the sweep asks for or imports, in the order of the file; the same one may come up twice.
+
+    Raises
+    ------
+    InputError
+        An unknown option, an impossible value; the message names file and line.
+    """
+    return [
+        config
+        for position, entry in enumerate(sweep.file.pretrain)
+        for config in (
+            _expand_import(sweep, position, entry)
+            if isinstance(entry, ImportEntry)
+            else _expand_entry(sweep, position, entry)
+        )
+    ]
+
+
+def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evaluation]:
+    """Every evaluation the sweep asks for of these checkpoints.
+
+    Raises
+    ------
+    InputError
+        An unknown option or filter, an impossible value; the message names file and line.
+    """
+    return [
+        evaluation
+        for position, entry in enumerate(sweep.file.evaluate)
+        for evaluation in _expand_evaluator(sweep, position, entry, subjects)
+    ]
+
+
+def subject_facts(subject: Subject) -> dict[str, Any]:
+    """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
+    settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
+    facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
+    return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
+
+
+def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
+    at = ("pretrain", position)
+    for method in entry.method:
+        fields = {**PretrainConfig.model_fields, **find_method(method).Config.model_fields}
+        method_keys = tuple(find_method(method).Config.model_fields)
+        allowed = (*PRETRAIN_KEYS, *RUN_OPTIONS, *ALIASES, *method_keys)
+        options = _known_options(sweep, at, entry.options, allowed, f"method {method}")
+        listed = {key for key, field in fields.items() if _is_list(field.annotation)}
+        axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
+        lists = (entry.backbone, entry.dataset, *axes.values(), entry.seed)
+        _require_countable(sweep, at, lists)
+        for backbone, dataset, *values, seed in itertools.product(*lists):
+            chosen = dict(zip(axes, values, strict=True))
+            try:
+                yield resolve_pretraining(
+                    method=method,
+                    backbone=str(backbone),
+                    dataset=str(dataset),
+                    seed=int(seed),
+                    options=chosen,
+                    recipe=entry.recipe,
+                )
+            except INPUT_ERRORS as error:
+                raise _placed(sweep, at, entry.options, error) from error
+
+
+def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:
+    declared = entry.as_
+    info = find_format(entry.format).INFO
+    name = Path(entry.checkpoint).name
+    try:
+        source = ImportSource(
+            checkpoint=name,
+            format=entry.format,
+            sha256=entry.sha256,
+            weights=entry.weights,
+            path=entry.checkpoint,
+        )
+    except ValidationError as error:
+        where = sweep.where("pretrain", position, "sha256")
+        raise InputError(f"{where}: sha256: write 64 hexadecimal digits in lower case, not {entry.sha256!r}") from error
+    for seed in declared.seed:
+        yield ImportedPretraining(
+            method=declared.method,
+            backbone=declared.backbone,
+            dataset=declared.dataset,
+            dataset_version=find_dataset(declared.dataset).INFO.version,
+            global_batch_size=declared.global_batch_size,
+            epochs=declared.epochs,
+            recipe=RecipeReference(id=f"imported-{entry.format}", version=1, source=f"{name}, {info.title}"),
+            seed=seed,
+            source=source,
+        )
+
+
+def _expand_evaluator(
+    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[Subject]
+) -> Iterator[Evaluation]:
+    at = ("evaluate", position, entry.evaluator)
+    config_class: type[BaseModel] = find_evaluator(entry.evaluator).Config
+    keys = [key for key in config_class.model_fields if key not in ("dataset_version", "recipe", "seed")]
+    allowed = (*keys, *EVALUATE_KEYS)
+    options = _known_options(sweep, at, entry.options, allowed, f"evaluator {entry.evaluator}")
+    listed = {key for key, field in config_class.model_fields.items() if _is_list(field.annotation)}
+    axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
+    facts = [subject_facts(subject) for subject in subjects]
+    for name, wanted in (("only", entry.only), ("except", entry.except_)):
+        _check_filter(sweep, (*at, name), wanted, facts)
+    _require_countable(sweep, at, (subjects, *axes.values()))
+    for subject, known in zip(subjects, facts, strict=True):
+        if not _matches(known, entry.only) or (entry.except_ and _matches(known, entry.except_)):
+            continue
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            try:
+                config = resolve_evaluation(entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe)
+            except INPUT_ERRORS as error:
+                raise _placed(sweep, at, entry.options, error) from error
+            yield Evaluation(entry.evaluator, config, subject)
+
+
+def _known_options(
+    sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], allowed: Sequence[str], whose: str
+) -> dict[str, Any]:
+    """Options under their full names, in the order written."""
+    known: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in allowed:
+            hint = suggest(key, tuple(allowed))
+            raise InputError(f"{sweep.where(*at, key)}: unknown key {key!r} for {whose}; {hint}")
+        name = ALIASES.get(key, key)
+        if name in known:
+            other = next(word for word in options if ALIASES.get(word, word) == name)
+            raise InputError(f"{sweep.where(*at, key)}: {key!r} is the same setting as {other!r}; write one")
+        known[name] = value
+    return known
+
+
+def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature: bool) -> list[Any]:
+    """The values a setting takes over the sweep: one, or those of a list."""
+    if not isinstance(value, list):
+        return [value]
+    if not value:
+        raise InputError(f"{sweep.where(*at)}: {at[-1]}: an empty list leaves nothing to run")
+    if is_list_by_nature and not all(isinstance(item, list) for item in value):
+        return [value]
+    written = [repr(item) for item in value]
+    for item in written:
+        if written.count(item) > 1:
+            raise InputError(f"{sweep.where(*at)}: {at[-1]}: {shorten(item)} stands twice; leave one out")
+    return value
+
+
+def _require_countable(sweep: Sweep, at: tuple[str | int, ...], lists: Sequence[Sequence[Any]]) -> None:
+    count = math.prod(map(len, lists))
+    if count > MOST_RUNS:
+        raise InputError(
+            f"{sweep.where(*at)}: its lists multiply to {count:.4g} runs; one entry has at most {MOST_RUNS}"
+        )
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a field's type is a list or tuple, also inside Optional and Annotated."""
+    origin = get_origin(annotation) or annotation
+    if origin in (Annotated, Union, UnionType):
+        return any(_is_list(part) for part in get_args(annotation))
+    return origin in (list, tuple, set, frozenset)
+
+
+def _check_filter(
+    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a filter whose key no checkpoint has, or whose value none could have."""
+    allowed = sorted({key for known in facts for key in known} | set(ALIASES))
+    for key, value in wanted.items():
+        place, name = sweep.where(*at, key), ALIASES.get(key, key)
+        if key not in allowed:
+            raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
+        if value == [] or isinstance(value, dict):
+            raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
+        here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
+        for word in value if isinstance(value, list) else [value]:
+            names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
+            # An imported checkpoint's method is the user's own word.
+            if names and word not in names and word not in here:
+                raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
+            if here and word is not None and _kind(word) not in map(_kind, here):
+                known_values = ", ".join(map(str, here[:5]))
+                raise InputError(
+                    f"{place}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
+                    f"this sweep has {known_values}"
+                )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a switch"
+    return "a number" if isinstance(value, int | float) else "a word" if isinstance(value, str) else "a list"
+
+
+def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
+    """One sentence for each filter of the sweep that leaves no run of its evaluation, or excludes none."""
+    facts = [subject_facts(subject) for subject in subjects]
+    said = []
+    for position, entry in enumerate(sweep.file.evaluate):
+        at = ("evaluate", position, entry.evaluator)
+        chosen = [known for known in facts if _matches(known, entry.only)]
+        excluded = [known for known in chosen if entry.except_ and _matches(known, entry.except_)]
+        if entry.only and not chosen:
+            said.append(
+                f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
+            )
+        elif entry.except_ and len(excluded) == len(chosen):
+            said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
+        elif entry.except_ and not excluded:
+            said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
+    return said + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
+
+
+def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
+    return all(
+        facts.get(ALIASES.get(key, key)) in (value if isinstance(value, list) else [value])
+        for key, value in wanted.items()
+    )
+
+
+def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:
+    """The error of a resolver with the line of the setting it speaks of, or of the entry."""
+    key: tuple[str | int, ...] = getattr(error, "key", ())
+    if not key:
+        # A plugin's own check may name no key; a message begins with the setting.
+        key = (str(error).partition(":")[0],)
+    written = next((word for word in options if ALIASES.get(word, word) == key[0]), key[0])
+    return InputError(f"{sweep.where(*at, written, *key[1:])}: {error}", key=(*at, written, *key[1:]))
