@@ -33,8 +33,8 @@ def pretrain(
     """
     from bench.launch.options import parse_compute
     from bench.launch.run_one import run_single
-    from bench.plan.expand import ALIASES
     from bench.plan.graph import plan_pretraining
+    from bench.sweep.file import ALIASES
     from bench.sweep.overrides import split_assignments
     from pretrain.resolve import resolve_pretraining
 

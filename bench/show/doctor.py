@@ -62,7 +62,7 @@ def _openmmlab() -> Iterator[Finding]:
 
 def _packages() -> Iterator[Finding]:
     """Names as general as ours can be taken by another distribution, or by a folder one happens to stand in."""
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     for name in OUR_PACKAGES:
         spec = importlib.util.find_spec(name)
         place = Path(spec.origin).resolve().parent if spec and spec.origin else None

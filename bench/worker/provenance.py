@@ -45,7 +45,7 @@ def code_version() -> tuple[str | None, bool | None]:
 
     A snapshot carries the answer of the checkout it was taken from, in ``CODE_VERSION_FILE``.
     """
-    home = Path(__file__).resolve().parent.parent
+    home = Path(__file__).resolve().parents[2]
     with contextlib.suppress(OSError, ValueError, KeyError):
         noted = json.loads((home / CODE_VERSION_FILE).read_text(encoding="utf-8"))
         return noted["git_commit"], noted["git_dirty"]

@@ -165,7 +165,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(run, runs, write_sweep, e
 
 
 def test_a_run_held_by_another_process_is_not_started_but_waited_for(run, runs, write_sweep, engine) -> None:
-    from bench.worker.run_job import run_job as worker
+    from bench.worker import run_job as worker
 
     sweep = write_sweep(ONE)
     run(sweep)

@@ -64,7 +64,7 @@ def job_start() -> Pair:
     from slurm.local import LocalExecutor
 
     directory = Path(tempfile.mkdtemp())
-    executor = LocalExecutor(workers=1, preload=("bench.worker.run_job",))
+    executor = LocalExecutor(workers=1, preload=("bench.worker.preloaded",))
     numbers = iter(range(1_000_000))
 
     def ours() -> None:
