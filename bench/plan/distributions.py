@@ -17,6 +17,8 @@ from pretrain.plugin_source import describe_plugin
 from pretrain.plugins import plugin_distribution, refused_plugins
 from pretrain.recipes import broken_recipes, recipe_distribution
 from pretrain.resolve import RECIPES as PRETRAIN_RECIPES
+from results.declarations import refused_tables
+from results.figures import refused_figures
 from results.identity import PLUGINS
 
 
@@ -53,12 +55,13 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
 
 
 def refusals() -> list[str]:
-    """A sentence for every plugin and recipe of another distribution that can't be used."""
+    """A sentence for everything that another distribution offers and that can't be used."""
     sentences = []
     for room in (methods, backbones, datasets, formats):
         sentences += refused_plugins(room.PACKAGE, room.KIND, room.OFFERS)
     sentences += refused_plugins("evaluators", "evaluator", EVALUATOR_OFFERS)
-    return [*sentences, *broken_recipes(PRETRAIN_RECIPES), *broken_recipes(EVALUATOR_RECIPES)]
+    sentences += [*broken_recipes(PRETRAIN_RECIPES), *broken_recipes(EVALUATOR_RECIPES)]
+    return [*sentences, *refused_tables(), *refused_figures()]
 
 
 def _words(name: str, plugins: Mapping[str, Any]) -> str:

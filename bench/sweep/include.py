@@ -11,6 +11,8 @@ from bench.sweep.model import Sweep
 from bench.sweep.overrides import apply_overrides
 from bench.sweep.read import check_sweep, read_sweep
 from bench.sweep.source import Source
+from results.declarations import find_declaration, is_path
+from results.errors import InputError as ResultsInputError
 
 _REACHES_INCLUDED = ("pretrain", "evaluate")
 """Keys whose assignments are laid over included sweeps too; all others speak of the including one."""
@@ -77,10 +79,26 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
         parts.append(_compose(included, beside, assignments, (*line, identity)))
     joined = {
         "data": _join_data(own, parts),
-        "tables": _union(*(part.file.tables for part in parts), own.file.tables),
+        "tables": _union(*(part.file.tables for part in parts), _tables(own, directory)),
         "figures": _union(*(part.file.figures for part in parts), own.file.figures),
     }
     return Sweep(own.file.model_copy(update=joined), source, tuple(parts))
+
+
+def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
+    """The sweep's own tables; the path of a file, which starts beside the sweep, made absolute."""
+    found = []
+    for position, name in enumerate(own.file.tables):
+        if not is_path(name):
+            found.append(name)
+            continue
+        path = str((directory / name).resolve())
+        try:
+            find_declaration(path)
+        except ResultsInputError as error:
+            raise InputError(f"{own.where('tables', position)}: {error}") from error
+        found.append(path)
+    return tuple(found)
 
 
 def _identity(name: str, beside: Path) -> str:

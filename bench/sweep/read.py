@@ -16,7 +16,7 @@ from bench.sweep.file import IMPORT_TAG, PRETRAIN_TAG, ImportDeclaration, Import
 from bench.sweep.model import Sweep
 from bench.sweep.source import KeyPath, Source, load_yaml, parse_yaml
 from pretrain.plugins import plugin_names, suggest
-from results.declarations import table_names
+from results.declarations import is_path, table_names
 from results.figures import figure_names
 
 
@@ -92,6 +92,8 @@ def _names(file: SweepFile) -> Iterator[tuple[KeyPath, str, str, tuple[str, ...]
         word = asked.evaluator
         yield ("evaluate", position, word), "evaluator", word, plugin_names("evaluators")
     for position, name in enumerate(file.tables):
+        if is_path(name):
+            continue
         yield ("tables", position), "table", name, table_names()
     for position, name in enumerate(file.figures):
         yield ("figures", position), "figure", name, figure_names()

@@ -36,7 +36,8 @@ def _sweep() -> dict[str, Any]:
     fields = top["properties"]
     fields["pretrain"] = {"type": "array", "minItems": 1, "items": {"anyOf": [_pretraining(), _import()]}}
     fields["evaluate"] = {"type": "array", "items": _evaluation()}
-    fields["tables"] = {"type": "array", "items": {"enum": list(table_names())}}
+    by_path = {"type": "string", "pattern": r"\.ya?ml$", "description": "a file beside the sweep"}
+    fields["tables"] = {"type": "array", "items": {"anyOf": [{"enum": list(table_names())}, by_path]}}
     fields["figures"] = {"type": "array", "items": {"enum": list(figure_names())}}
     fields["data"] = {
         "type": "object",
