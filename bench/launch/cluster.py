@@ -18,7 +18,7 @@ from slurm.errors import InputError as SlurmInputError
 from slurm.scheduler.profile import ClusterProfile, find_profile, parse_profile
 
 if TYPE_CHECKING:
-    from slurm.slurm import SlurmExecutor
+    from slurm.executors.slurm import SlurmExecutor
 
 PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 LABEL_CHARACTERS = 60
@@ -66,7 +66,7 @@ def _check(content: object, source: Source, at: KeyPath) -> ClusterProfile:
 
 def slurm_executor(profile: ClusterProfile, runs_directory: Path, sweep_name: str) -> SlurmExecutor:
     """The executor that keeps its books below the runs directory and runs a copy of this code."""
-    from slurm.slurm import CodeToRun, SlurmExecutor
+    from slurm.executors.slurm import CodeToRun, SlurmExecutor
 
     commit, dirty = code_version()
     version = json.dumps({"git_commit": commit, "git_dirty": dirty})

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from slurm import Handle, InputError, Job, JobState
-from slurm.local import LocalExecutor
+from slurm.executors.local import LocalExecutor
 from tests.executors import jobs
 
 ROOT = Path(__file__).parents[2]

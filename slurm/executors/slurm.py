@@ -217,3 +217,6 @@ def _show(handle: Handle, view: View) -> None:
     handle.state, handle.reason = STATES[view.standing], view.detail or None
     if view.slurm_id:
         handle.details["slurm_job_id"] = view.slurm_id
+
+
+EXECUTOR = SlurmExecutor

@@ -200,3 +200,6 @@ def _signal_group(child: _Child, number: signal.Signals) -> None:
         if child.process.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, number)
+
+
+EXECUTOR = LocalExecutor

@@ -105,3 +105,6 @@ class _Tee:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._terminal, name)
+
+
+EXECUTOR = InlineExecutor
