@@ -30,7 +30,7 @@ class Launch:
     label
         Begins the names of the scheduler's jobs.
     flags
-        What says again where runs go, as it was typed; begins with a space, or is empty.
+        Options to repeat in suggested commands, such as ``" --executor slurm"``: with a leading space, or empty.
 
     Raises
     ------
