@@ -61,7 +61,7 @@ def test_a_damaged_record_is_told_everywhere_and_computed_again_by_retry(
     again = run(command, sweep)
     assert (again.status, "opera-bench retry" in again.err) == (1, True)
     assert "damaged" in command("tables", "digits").err
-    assert command("report", sweep).status == 0
+    assert command("report", sweep).status == 1
     assert ">damaged<" in Path("report.html").read_text(encoding="utf-8")
     assert len(engine.trained) == 1
     assert run(command, sweep, "retry").status == 0
