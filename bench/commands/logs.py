@@ -11,7 +11,7 @@ import typer
 from bench.commands.options import RUNS, RunsOption
 
 if TYPE_CHECKING:
-    from results.runs import RunState
+    from results.runs import RunDirectory, RunState
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -31,7 +31,7 @@ def logs(
     from bench.launch import LOG_NAME
     from bench.lookup import find_run
     from bench.scheduled import scheduler_logs
-    from results.runs import RunState, modified_at
+    from results.runs import RunState
 
     run = find_run(runs, run_id)
     path = run.logs / LOG_NAME
@@ -55,8 +55,7 @@ def logs(
         print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
     found = found or _look_up(run.run_id, runs)
     if not _is_file(path) and not elsewhere:
-        has_begun = any(modified_at(file) for file in (run.attempts, run.record))
-        what = f"is {found.state.value}" if has_begun else "has not started"
+        what = f"is {found.state.value}" if _has_begun(run) else "has not started"
         print(f"{run.run_id} {what}; there is no log", file=sys.stderr)
     print(f"{run.run_id}: {found.words}", file=sys.stderr)
     if found.state is RunState.DAMAGED:
@@ -74,6 +73,16 @@ class _Found:
     @property
     def words(self) -> str:
         return f"{self.state.value}: {self.reason}" if self.reason else self.state.value
+
+
+def _has_begun(run: RunDirectory) -> bool:
+    """Whether the run's directory shows an attempt or a record, damaged or not; one that can't be read may hold them."""
+    from results.files import is_present
+
+    try:
+        return is_present(run.attempts) or is_present(run.record)
+    except OSError:
+        return True
 
 
 def _look_up(run_id: str, runs: Path) -> _Found:
