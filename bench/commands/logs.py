@@ -76,7 +76,7 @@ class _Found:
 
 
 def _has_begun(run: RunDirectory) -> bool:
-    """Whether the run's directory shows an attempt or a record, damaged or not; one that can't be read may hold them."""
+    """Whether the run's directory shows an attempt or a record, damaged or not, or can't be read and may hold one."""
     from results.files import is_present
 
     try:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.stages import forget_other_checkpoint
 from results.index import load_rows
-from results.record import read_record, record_text
-from results.runs import RunState
+from results.record import ParentReference, read_record, record_text
+from results.runs import RunDirectory, RunState
 from results.store import load_runs
 from tests.conftest import Ended
 from tests.results.synthetic import evaluation, pretraining, write_run
@@ -165,7 +166,7 @@ def test_every_command_shows_one_damaged_run_and_the_others(
     logs = command("logs", run_id, "--runs", runs)
     assert logs.status == 1
     assert f"{run_id}: damaged: {reason}" in logs.err
-    assert "has not started" not in logs.err or kind.startswith(("conf", "empty conf", "edited", "directory"))
+    assert ("has not started" in logs.err) is ("configuration" in kind), "only that run has neither attempt nor record"
 
     page = tmp_path / "report.html"
     for verb in (("tables",), ("report", "--out", page), ("compare",), ("figures", "methods", "--out", tmp_path)):
@@ -192,6 +193,18 @@ def test_numbers_of_an_evaluation_of_another_checkpoint_are_in_no_table(command:
 def test_a_parent_that_is_computed_again_says_nothing_until_it_has_a_record(runs: Path) -> None:
     (find(runs, "pretrain-opera", "-s0-") / "record.json").unlink()
     assert {run.run_id: run.state for run in load_runs(runs).runs}[done(runs).name] is RunState.DONE
+
+
+def test_a_state_of_an_evaluation_of_another_checkpoint_is_not_continued(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "linear-x-0123456789")
+    run.path.mkdir()
+    first = ParentReference(run_id="pretrain-x-0123456789", checkpoint_sha256="1" * 64, header_sha256="2" * 64)
+    state = run.checkpoints / "training_state.pt"
+    forget_other_checkpoint(run, first)
+    for change, is_kept in (({}, True), ({"checkpoint_sha256": "3" * 64}, False), ({"header_sha256": "4" * 64}, False)):
+        state.write_text("half an evaluation")
+        forget_other_checkpoint(run, first.model_copy(update=change))
+        assert state.exists() is is_kept
 
 
 @pytest.fixture
