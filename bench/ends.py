@@ -80,10 +80,10 @@ def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
     sentences = []
     for status in damaged:
         place = RunDirectory(runs_directory / status.run.run_id)
-        try:
+        if _can_be_read(place):
             with place.claim() as free:
                 renamed = _set_aside(status.run, place) if free else []
-        except OSError:
+        else:
             renamed = _set_aside_whole(place)
         sentences += [f"{sentence}: {status.reason}" for sentence in renamed]
     return sentences
@@ -104,6 +104,15 @@ def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
         path.rename(aside)
         sentences.append(f"{run.run_id}: damaged {path.name} set aside as {aside.name}")
     return sentences
+
+
+def _can_be_read(place: RunDirectory) -> bool:
+    try:
+        os.listdir(place.path)  # noqa: PTH208 — iterdir says nothing before it is asked for a name
+        is_present(place.config)
+    except OSError:
+        return False
+    return True
 
 
 def _set_aside_whole(place: RunDirectory) -> list[str]:

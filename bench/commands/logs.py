@@ -80,7 +80,7 @@ def _has_begun(run: RunDirectory) -> bool:
     from results.files import is_present
 
     try:
-        return is_present(run.attempts) or is_present(run.record)
+        return is_present(run.attempts) or is_present(run.record) or not run.path.is_dir()
     except OSError:
         return True
 
