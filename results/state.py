@@ -109,10 +109,8 @@ def _stand(
 ) -> Standing:
     run = runs[run_id]
     if parent := _other_checkpoint(run, runs):
-        reason = (
-            f"it evaluated a checkpoint that its parent {parent} no longer has; opera-bench retry computes it again"
-        )
-        return Standing(RunState.DAMAGED, RunState.DAMAGED, reason)
+        why = f"it evaluated a checkpoint that its parent {parent} no longer has; opera-bench retry computes it again"
+        return Standing(RunState.DAMAGED, RunState.DAMAGED, why)
     own, reason = _own_state(run, told.get(run_id))
     lost = next((p for p in run.parents if p in found and found[p].state in LOST), None)
     # SLURM cancels a job whose parent failed. Nobody asked for this run to end, so it is the parent's to answer for.
