@@ -18,7 +18,7 @@ from typing import Any
 from bench.hours.estimate import Basis, Estimate, Unit, Work, estimate, finished_records, unit_of
 from bench.runs.states import RunStatus
 from results.record import Record
-from results.runs import RunDirectory, RunState
+from results.runs import RunDirectory, RunState, modified_at
 from slurm.scheduler.profile import ClusterProfile
 
 _ENDED = {RunState.DONE, RunState.FAILED, RunState.CANCELLED}
@@ -121,7 +121,7 @@ def read_costs(
         run = status.run
         place = RunDirectory(directory / run.run_id)
         attempts = place.read_attempts()
-        if run.run_id in records:
+        if run.run_id in records and status.state is RunState.DONE:
             computed = recorded_cost(records[run.run_id])
         else:
             until = now if status.state is RunState.RUNNING else _last_seen(place, now)
@@ -143,7 +143,4 @@ def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: date
 
 def _last_seen(place: RunDirectory, now: datetime) -> datetime:
     """When the run's last attempt was last heard of; its start where it never was."""
-    try:
-        return datetime.fromtimestamp(place.progress.stat().st_mtime, now.tzinfo)
-    except FileNotFoundError:
-        return datetime.fromtimestamp(0, now.tzinfo)
+    return datetime.fromtimestamp(modified_at(place.progress), now.tzinfo)

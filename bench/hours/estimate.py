@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.plan.graph import IMPORT, PRETRAIN, PlannedRun
 from results.record import Record
-from results.store import checked_record
+from results.runs import RunDirectory
+from results.store import checked_record, run_names
 from slurm.scheduler.profile import ClusterProfile
 
 
@@ -100,7 +101,10 @@ def estimate(run: PlannedRun, work: Work, profile: ClusterProfile | None) -> Est
 
 def finished_records(directory: Path) -> dict[str, Record]:
     """The readable records of the runs in a directory, by run id."""
-    return {record.run_id: record for path in directory.glob("*/record.json") if (record := checked_record(path)[0])}
+    if not directory.is_dir():
+        return {}
+    places = (RunDirectory(directory / name) for name in run_names(directory))
+    return {place.run_id: record for place in places if (record := checked_record(place.record)[0])}
 
 
 def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: ClusterProfile | None) -> dict[str, Estimate]:
@@ -122,11 +126,12 @@ def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: Cluster
 
 def _kind(stage: str, config: Mapping[str, Any]) -> tuple[object, ...]:
     """What runs that take equally long per epoch have in common."""
-    subject = config[PRETRAIN]
+    subject, source = config.get(PRETRAIN, {}), config.get(IMPORT, {})
     if stage == IMPORT:
-        return stage, subject["backbone"], config[IMPORT]["format"]
+        return stage, subject.get("backbone"), source.get("format")
     settings = config.get("evaluator") or subject
-    return stage, subject["backbone"], settings["dataset"], settings.get("method"), settings.get("image_size")
+    names = ("dataset", "method", "image_size")
+    return stage, subject.get("backbone"), *(settings.get(name) for name in names)
 
 
 def _machine(record: Record) -> tuple[str, int]:

@@ -24,11 +24,15 @@ from bench.sweep.load import load_sweep
 from bench.sweep.model import Sweep
 from bench.sweep.read import shipped_sweeps
 from results.runs import RunDirectory, RunState, write_atomically
+from results.store import look_at
 from slurm.errors import InputError as SchedulerError
 from slurm.scheduler.commands import Standing, View, cancel_jobs
 from slurm.scheduler.told import read_views
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
+_MAY_BE_HELD = {RunState.CANCELLED, RunState.DAMAGED}
+"""States of a run whose job may be queued all the same: a command that was cut off noted only that it should stop, or
+the run's files were damaged since its submission."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,13 @@ def _choose_run(run_id: str, runs_directory: Path) -> Cancellation:
 
 
 def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[PlannedRun]:
-    """Those that run or wait, and those of which a command that was cut off noted only that they should stop."""
+    """Those that run or wait, or whose job SLURM holds though their directories say otherwise."""
     views = _views_of(runs, runs_directory)
     return [
         status.run
         for status in statuses(runs, runs_directory)
         if status.own_state in _UNFINISHED
-        or (status.own_state is RunState.CANCELLED and _is_held(views.get(status.run.run_id)))
+        or (status.own_state in _MAY_BE_HELD and _is_held(views.get(status.run.run_id)))
     ]
 
 
@@ -151,7 +155,10 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     if said := [problem for run in here if (problem := _out_of_reach(run))]:
         raise InputError("; ".join(said))
     # The note comes first: a status between the two finds a run that is wanted to end.
-    for run in runs:
+    sound = [
+        run for run in runs if look_at(RunDirectory(runs_directory / run.run_id), ()).state is not RunState.DAMAGED
+    ]
+    for run in sound:
         note = {"at": datetime.now(UTC).isoformat(), "reason": "opera-bench cancel"}
         write_atomically(RunDirectory(runs_directory / run.run_id).cancelled, json.dumps(note) + "\n")
     try:

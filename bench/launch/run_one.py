@@ -36,8 +36,11 @@ def run_single(
     (status,) = statuses([run], runs_directory)
     place = RunDirectory(runs_directory / run.run_id)
     if status.own_state is RunState.DAMAGED and rank == 0:
-        for line in set_aside([run], runs_directory):
+        for line in set_aside([status], runs_directory):
             say(line)
+        (left,) = statuses([run], runs_directory)
+        if left.own_state is RunState.DAMAGED:
+            raise InputError(f"{run.run_id} is damaged: {left.reason}")
     for line in check_configs([] if status.own_state is RunState.DAMAGED else [status], runs_directory):
         say(line)
     if rank == 0:

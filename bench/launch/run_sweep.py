@@ -32,6 +32,17 @@ from results.runs import RunDirectory, RunState
 from slurm import Executor, Handle, Job, JobState
 
 INTERRUPTED = 130
+_LOST = frozenset({RunState.FAILED, RunState.DAMAGED, RunState.CANCELLED, RunState.UNKNOWN})
+"""States of a run that has no record, and that nothing computes."""
+_LEFT = {
+    RunState.FAILED: "failed",
+    RunState.DAMAGED: "are damaged",
+    RunState.CANCELLED: "are cancelled",
+    RunState.UNKNOWN: "are lost",
+    RunState.RUNNING: "are still running",
+    RunState.WAITING: "are still waiting",
+}
+"""What a command says at its end of runs that are not done."""
 
 
 @runtime_checkable
@@ -64,7 +75,8 @@ def run_sweep(
     Returns
     -------
     int
-        The exit status: 0 all well, 1 some runs failed, 130 interrupted.
+        The exit status: 0 if every run has its record, or another process or SLURM may still compute it; 1 if a run
+        has ended without one; 130 if interrupted.
     """
     plan = plan_sweep(sweep)
     for note in plan.notes:
@@ -75,15 +87,17 @@ def run_sweep(
         executor.settle()
     start_again = command + launch.flags
     before = statuses(plan.runs, launch.runs_directory)
-    damaged = [s.run for s in before if s.own_state is RunState.DAMAGED]
-    if damaged and RunState.DAMAGED in retry and not dry_run:
+    damaged = [status for status in before if status.own_state is RunState.DAMAGED]
+    if damaged and RunState.DAMAGED in retry:
         for line in set_aside(damaged, launch.runs_directory):
             say(line)
-    else:
-        damaged = []
-    for line in check_configs([s for s in before if s.run not in damaged], launch.runs_directory):
+        damaged = [s for s in statuses(plan.runs, launch.runs_directory) if s.own_state is RunState.DAMAGED]
+    broken = {status.run.run_id for status in damaged}
+    sound = [s for s in before if s.run.run_id not in broken]
+    unmended = [s for s in before if s.own_state is not RunState.DAMAGED or s.run.run_id in broken]
+    for line in check_configs(unmended, launch.runs_directory):
         say(line)
-    chosen = select(before, retry, on_cluster=on_cluster)
+    chosen = select(sound, retry, on_cluster=on_cluster)
     require_software(chosen, launch.profile, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
@@ -94,12 +108,9 @@ def run_sweep(
     failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
     if failed_earlier:
         say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
-    damaged_still = [s for s in before if s.own_state is RunState.DAMAGED and s.run not in chosen]
-    if damaged_still:
-        say(
-            f"{len(damaged_still)} damaged, such as {damaged_still[0].reason}\n"
-            f"compute them again: opera-bench retry {start_again}"
-        )
+    if damaged:
+        again = "" if retry else f"\ncompute them again: opera-bench retry {start_again}"
+        say(f"{len(damaged)} damaged, such as {damaged[0].run.run_id}: {damaged[0].reason}{again}")
     if dry_run:
         for run in chosen:
             print(f"would start {run.run_id}")
@@ -113,7 +124,7 @@ def run_sweep(
         before = statuses(plan.runs, launch.runs_directory)  # a parent may have ended while the person thought
     # What another sweep has computed at this moment, this one wants all the same.
     if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
-        write_configs(plan.runs, launch.runs_directory)
+        write_configs([status.run for status in sound], launch.runs_directory)
         remember_sweep(sweep, plan.run_ids, launch.runs_directory)
     ended = 0
     if chosen:
@@ -126,20 +137,21 @@ def run_sweep(
                 say(f"interrupted; what SLURM has by now: opera-bench status {command}; the same command goes on")
                 return INTERRUPTED
             hand_over(handles, earlier, launch, command)
-            return 1 if damaged_still else 0
+            return 1 if any(s.own_state in _LOST and s.run not in chosen for s in before) else 0
         ended = start(jobs, executor, launch)
         if ended == INTERRUPTED:
             return INTERRUPTED
     finish_sweep(sweep, plan, launch.runs_directory)
     after = statuses(plan.runs, launch.runs_directory)
     counts = Counter(status.state for status in after)
-    for state, word in ((RunState.FAILED, "failed"), (RunState.DAMAGED, "are damaged")):
+    for state, word in _LEFT.items():
         if counts[state]:
             say(f"{counts[state]} of {len(plan.runs)} runs {word}: opera-bench status {command}")
     interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
     if interrupted:
         say(f"{len(interrupted)} runs were {interrupted[0].reason}: opera-bench run {start_again}")
-    return 1 if ended or counts[RunState.FAILED] or counts[RunState.DAMAGED] else 0
+    lost = any(s.state in _LOST or (s.state is RunState.PLANNED and s.run in chosen) for s in after)
+    return 1 if ended or lost else 0
 
 
 def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:

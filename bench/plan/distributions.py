@@ -14,7 +14,7 @@ from pretrain.datasets import lookup as datasets
 from pretrain.foreign import lookup as formats
 from pretrain.methods import lookup as methods
 from pretrain.plugin_source import describe_plugin
-from pretrain.plugins import plugin_distribution, refused_plugins
+from pretrain.plugins import distribution_name, plugin_distribution, refused_plugins
 from pretrain.recipes import broken_recipes, recipe_distribution
 from pretrain.resolve import RECIPES as PRETRAIN_RECIPES
 from results.declarations import refused_tables
@@ -28,9 +28,9 @@ def with_plugins(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A name that two distributions offer.
+        A name that two distributions offer, a distribution without a name, or one with more files than can be hashed.
     """
-    found = {dist.name: dist for dist in _distributions(stage, config) if dist is not None}
+    found = {distribution_name(dist): dist for dist in _distributions(stage, config) if dist is not None}
     parts = {part: settings for part, settings in config.items() if part != PLUGINS}
     if found:
         parts[PLUGINS] = {name: describe_plugin(found[name]) for name in sorted(found)}

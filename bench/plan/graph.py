@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.plan.distributions import with_plugins
 from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
+from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
 from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, Subject
 from results.identity import run_id
@@ -101,11 +104,22 @@ def plan_subject(subject: Subject) -> PlannedRun:
 
 
 def subject_of(config: Mapping[str, Any]) -> Subject:
-    """What the configuration of a run that left a checkpoint describes."""
-    if IMPORT not in config:
-        return PretrainConfig.model_validate(config[PRETRAIN])
-    source = ImportSource.model_validate(config[IMPORT])
-    return ImportedPretraining.model_validate({**config[PRETRAIN], "source": source})
+    """What the configuration of a run that left a checkpoint describes.
+
+    Raises
+    ------
+    InputError
+        It lacks settings of today's, or has others: an earlier or a later version of opera-bench planned the run.
+    """
+    try:
+        if IMPORT not in config:
+            return PretrainConfig.model_validate(config[PRETRAIN])
+        source = ImportSource.model_validate(config[IMPORT])
+        return ImportedPretraining.model_validate({**config[PRETRAIN], "source": source})
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(f"it was planned by another version of opera-bench ({setting}: {first['msg']})") from error
 
 
 def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
@@ -125,22 +139,30 @@ def deduplicated(runs: Iterable[PlannedRun]) -> tuple[PlannedRun, ...]:
 
 
 def describe(stage: str, config: Mapping[str, Any]) -> str:
-    """A run in words: ``linear on digits · opera (arrangement A) · tiny_vit · 10 epochs · seed 0``."""
+    """A run in words: ``linear on digits · opera (arrangement A) · tiny_vit · 10 epochs · seed 0``.
+
+    The configuration may be that of a run on disk, which an earlier version planned or of which nothing can be read.
+    """
+    try:
+        return " · ".join(_words(stage, config))
+    except (KeyError, TypeError, AttributeError):
+        return f"{stage}, planned by another version of opera-bench" if config else f"{stage}, configuration unreadable"
+
+
+def _words(stage: str, config: Mapping[str, Any]) -> list[str]:
     subject = config[PRETRAIN]
     evaluator = config.get("evaluator")
     protocol = [f"{stage} on {evaluator['dataset']}{_changes(evaluator)}"] if evaluator else []
     if stage == IMPORT:
         protocol = [f"import of {config[IMPORT]['checkpoint']} ({config[IMPORT]['format']})"]
-    return " · ".join(
-        [
-            *protocol,
-            f"{subject['method']}{_changes(subject)}",
-            subject["backbone"],
-            *([] if evaluator else [f"on {subject['dataset']}"]),
-            "1 epoch" if subject["epochs"] == 1 else f"{subject['epochs']} epochs",
-            f"seed {subject['seed']}",
-        ]
-    )
+    return [
+        *protocol,
+        f"{subject['method']}{_changes(subject)}",
+        subject["backbone"],
+        *([] if evaluator else [f"on {subject['dataset']}"]),
+        "1 epoch" if subject["epochs"] == 1 else f"{subject['epochs']} epochs",
+        f"seed {subject['seed']}",
+    ]
 
 
 def _changes(settings: Mapping[str, Any]) -> str:

@@ -40,14 +40,15 @@ def check_configs(statuses: Sequence[RunStatus], directory: Path) -> list[str]:
 
 
 def difference(run: PlannedRun, place: RunDirectory) -> str | None:
-    """How the run's ``config.yaml`` differs from its plan and what to do, or None; a missing file does not differ."""
+    """How the run's ``config.yaml`` differs from its plan and what to do, or None.
+
+    A missing file does not differ, nor does one that can't be read: its run is damaged, and listed so.
+    """
     try:
         place.read_config()  # which verifies the id that the plan has too
         return None
-    except FileNotFoundError:
+    except OSError:
         return None
-    except OSError as error:
-        return f"{place.config}: can't be read ({error.strerror}); {_remedy(place)}"
     except ResultsInputError as error:
         unplanned = str(error)
     try:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.graph import PlannedRun
+from bench.runs.states import RunStatus
 from bench.sweep.errors import InputError
+from results.files import is_present
 from results.record import OtherSchema, read_record
-from results.runs import RunDirectory, write_atomically
-from results.store import checked_record
+from results.runs import RunDirectory, RunState, write_atomically
+from results.store import checked_record, planned_standings
 from results.temporaries import remove_temporaries
 from slurm import Handle, JobState
 
@@ -65,20 +67,61 @@ def note_lost_job(handle: Handle, runs_directory: Path) -> None:
         note_failure(run, reason, is_interrupted=_names_disk_error(reason))
 
 
-def set_aside(runs: Iterable[PlannedRun], runs_directory: Path) -> list[str]:
-    """Rename damaged records and configurations of these runs to ``….damaged``; a sentence for each."""
+def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
+    """Rename what makes these runs damaged to ``….damaged``; a sentence for each file or directory.
+
+    That is a record, a configuration, or the whole directory if it can't be read. What can't be renamed stays as it is.
+
+    Raises
+    ------
+    InputError
+        A record is sound, and another release of opera-bench wrote it.
+    """
     sentences = []
-    for run in runs:
-        place = RunDirectory(runs_directory / run.run_id)
-        with place.claim() as free:
-            if not free:
-                continue
-            for path in (place.record, place.config):
-                if path.exists() and not _is_sound(path, place):
-                    aside = _unused(path)
-                    path.rename(aside)
-                    sentences.append(f"{run.run_id}: damaged {path.name} set aside as {aside.name}")
+    for status in damaged:
+        place = RunDirectory(runs_directory / status.run.run_id)
+        if _can_be_read(place):
+            with place.claim() as free:
+                renamed = _set_aside(status.run, place) if free else []
+        else:
+            renamed = _set_aside_whole(place)
+        sentences += [f"{sentence}: {status.reason}" for sentence in renamed]
     return sentences
+
+
+def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
+    """Rename the record and the configuration of a run that is damaged still, now that this process holds it."""
+    standings = planned_standings(place.path.parent, {run.run_id: run.parents})
+    if standings[run.run_id].own_state is not RunState.DAMAGED:
+        return []
+    _require_our_schema(place)
+    found = [place.record] if is_present(place.record) else []
+    if is_present(place.config) and not _is_sound_config(place):
+        found.append(place.config)
+    sentences = []
+    for path in found:
+        aside = _unused(path)
+        path.rename(aside)
+        sentences.append(f"{run.run_id}: damaged {path.name} set aside as {aside.name}")
+    return sentences
+
+
+def _can_be_read(place: RunDirectory) -> bool:
+    try:
+        os.listdir(place.path)  # noqa: PTH208 — iterdir says nothing before it is asked for a name
+        is_present(place.config)
+    except OSError:
+        return False
+    return True
+
+
+def _set_aside_whole(place: RunDirectory) -> list[str]:
+    """Rename a directory, or what stands in its place, that can't be read."""
+    aside = _unused(place.path)
+    with contextlib.suppress(OSError):
+        place.path.rename(aside)
+        return [f"{place.run_id}: its directory set aside as {aside.name}"]
+    return []
 
 
 def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
@@ -89,23 +132,25 @@ def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     remove_temporaries(runs_directory)
     for run in runs:
         place = RunDirectory(runs_directory / run.run_id)
-        states = [path for name in _STATE_FILES if (path := place.checkpoints / name).exists()]
-        if not states or not place.record.exists() or checked_record(place.record)[0] is None:
-            continue
-        with contextlib.suppress(OSError), place.claim() as free:
-            for path in states if free else ():
-                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            states = [path for name in _STATE_FILES if (path := place.checkpoints / name).exists()]
+            if not states or not place.record.exists() or checked_record(place.record)[0] is None:
+                continue
+            with place.claim() as free:
+                for path in states if free else ():
+                    path.unlink(missing_ok=True)
 
 
-def _is_sound(path: Path, place: RunDirectory) -> bool:
-    if path == place.record:
-        try:
-            read_record(path)
-        except OtherSchema as error:
-            raise InputError(str(error)) from error  # a good record, which another release of opera-bench wrote
-        except (ValueError, OSError):
-            return False
-        return True
+def _require_our_schema(place: RunDirectory) -> None:
+    try:
+        read_record(place.record)
+    except OtherSchema as error:
+        raise InputError(str(error)) from error
+    except (ValueError, OSError):
+        pass
+
+
+def _is_sound_config(place: RunDirectory) -> bool:
     try:
         place.read_config()
     except (ValueError, OSError):
@@ -116,7 +161,7 @@ def _is_sound(path: Path, place: RunDirectory) -> bool:
 def _unused(path: Path) -> Path:
     """``record.json.damaged``, or the first of ``record.json.damaged-2`` … that is not taken."""
     name, number = path.with_name(path.name + DAMAGED), 2
-    while name.exists():
+    while is_present(name):
         name, number = path.with_name(f"{path.name}{DAMAGED}-{number}"), number + 1
     return name
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.sweep.errors import InputError
 from pretrain.plugins import suggest
 from results.runs import RunDirectory
+from results.store import has_files_of_a_run, read_run, run_names
 
 _LISTED = 10
 _NEAREST = 3
@@ -27,7 +28,7 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
     InputError
         No such run, or several.
     """
-    ids = sorted({path.parent.name for name in ("config.yaml", "record.json") for path in directory.glob(f"*/{name}")})
+    ids = _run_ids(directory) if directory.is_dir() else []
     found = [name] if name in ids else [i for i in ids if i.startswith(name) or i.endswith(name)]
     if len(found) == 1:
         return RunDirectory(directory / found[0])
@@ -37,6 +38,12 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
     usable = [i for i in ids if i.startswith(tuple(f"{stage}-" for stage in stages))] if stages else ids
     kinds = f"{' or '.join(stages)} " if stages else ""
     raise InputError(f"no {kinds}run {name!r} in {directory}; {_hint(name, usable)}")
+
+
+def _run_ids(directory: Path) -> list[str]:
+    """Every run, whatever its state, and directories of other names that hold the files of one."""
+    places = [RunDirectory(directory / name) for name in run_names(directory)]
+    return [place.run_id for place in places if has_files_of_a_run(place) or read_run(place, []) is not None]
 
 
 def _hint(name: str, ids: list[str]) -> str:

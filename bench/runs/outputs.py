@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.runs.states import load_with_executors
 from bench.sweep.errors import InputError
 from results.errors import InputError as NothingToShow
-from results.runs import RunDirectory, write_atomically
+from results.runs import RunDirectory, RunState, modified_at, write_atomically
 from results.store import Store
 
 if TYPE_CHECKING:
@@ -169,11 +169,16 @@ def warn(sentences: Iterable[str]) -> None:
         print(f"note: {sentence}", file=sys.stderr)
 
 
+def status_of_damage(states: Iterable[str]) -> int:
+    """The exit status of a command that shows runs in these states: 1 if one is damaged, else 0."""
+    return 1 if RunState.DAMAGED in set(states) else 0
+
+
 def _stamp(run_ids: Iterable[str], runs_directory: Path) -> str:
     """Changes when any run ends, is deleted, or joins the sweep."""
     digest = hashlib.sha256()
     for run_id in run_ids:
         run = RunDirectory(runs_directory / run_id)
-        ends = [path.stat().st_mtime_ns if path.exists() else None for path in (run.record, run.failure)]
+        ends = [modified_at(path) for path in (run.record, run.failure)]
         digest.update(f"{run_id} {ends}\n".encode())
     return digest.hexdigest() + "\n"

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from results.runs import RunDirectory
+from results.runs import RunDirectory, modified_at
 from slurm.job import JobState
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.submission import settle_intents
@@ -45,8 +45,9 @@ def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Pa
     if entry is None or entry.slurm_id is None:
         return ()
     run = RunDirectory(runs_directory / run_id)
-    has_begun = own_log.exists() and own_log.stat().st_mtime >= entry.submitted_at.timestamp()
-    if has_begun and (run.record.exists() or run.failure.exists() or not _was_killed(folder, run_id)):
+    has_begun = modified_at(own_log) >= entry.submitted_at.timestamp()
+    has_ended = modified_at(run.record) or modified_at(run.failure)
+    if has_begun and (has_ended or not _was_killed(folder, run_id)):
         return ()
     return tuple(sorted((folder / entry.name).glob(f"{entry.slurm_id}_*_log.out")))
 

@@ -10,9 +10,9 @@ from typing import Any
 from bench.plan.graph import PlannedRun
 from bench.runs.scheduled import FOLDER
 from bench.sweep.errors import InputError
-from results.runs import RunDirectory, RunState
-from results.state import standing
-from results.store import Store, load_runs, look_at
+from results.runs import RunState
+from results.state import Standing
+from results.store import Store, damage, load_runs, planned_standings
 from slurm import Charge, Told
 from slurm.scheduler.told import read_states
 
@@ -22,7 +22,8 @@ class RunStatus:
     """Where one run stands.
 
     ``own_state`` leaves parents out, ``state`` is what a reader should be told; see ``results.state.Standing``.
-    ``charge`` is what the scheduler charged for all of the run's jobs, if it says so.
+    ``charge`` is what the scheduler charged for all of the run's jobs, if it says so. ``held_job`` is the number of its
+    job if the scheduler holds that until somebody releases it.
     """
 
     run: PlannedRun
@@ -30,6 +31,7 @@ class RunStatus:
     state: RunState
     reason: str | None = None
     charge: Charge | None = None
+    held_job: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The stable form of ``plan --format json`` and ``status --format json``."""
@@ -70,14 +72,15 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
                 raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
             break
     told = ask_executors(directory)
-    on_disk = {run.run_id: look_at(RunDirectory(directory / run.run_id), run.parents) for run in runs}
-    found = standing(on_disk, told)
-    charges = {run_id: each.charge for run_id, each in told.items()}
-    return [
-        RunStatus(run, each.own_state, each.state, each.reason, charges.get(run.run_id))
-        for run in runs
-        for each in [found[run.run_id]]
-    ]
+    found = planned_standings(directory, {run.run_id: run.parents for run in runs}, told)
+    return [_status(run, found[run.run_id], told.get(run.run_id)) for run in runs]
+
+
+def _status(run: PlannedRun, found: Standing, told: Told | None) -> RunStatus:
+    is_held = told is not None and told.is_held and found.own_state is RunState.WAITING
+    held_job = told.number if told is not None and is_held else None
+    charge = None if told is None else told.charge
+    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job)
 
 
 def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:
@@ -86,7 +89,7 @@ def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = No
 
 
 def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
-    """Every run under ``directory``, those without parents first, and what could not be read.
+    """Every run under ``directory``, those without parents first, and what was passed over, one sentence each.
 
     Raises
     ------
@@ -95,4 +98,6 @@ def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ..
     """
     store = load_runs(directory)
     runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
-    return tuple(sorted(runs, key=lambda run: bool(run.parents))), store.problems
+    told_as_damaged = damage(store.runs)
+    skipped = tuple(problem for problem in store.problems if problem not in told_as_damaged)
+    return tuple(sorted(runs, key=lambda run: bool(run.parents))), skipped

@@ -26,6 +26,7 @@ PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 SHOWN_HOURS = 0.005
 """Fewer would be shown as 0.00."""
+MOST_JOBS_NAMED = 10
 _HOURS = ("charged", "computing", "left")
 """Attributes of a cost, and headings. A scheduler charges more than a run computes: from a job's start to its end."""
 _STYLES = {
@@ -148,9 +149,15 @@ def print_status(
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
         elif status.state is RunState.PLANNED and status.reason:
             console.print(Text(f"{status.run.run_id}: {status.reason}", style="yellow"))
-    pending = Counter(s.reason.partition(": ")[2] for s in found if s.own_state is RunState.WAITING and s.reason)
+    queued = [status for status in found if status.own_state is RunState.WAITING and status.reason]
+    pending = Counter(str(status.reason).partition(": ")[2] for status in queued if status.held_job is None)
     for why, count in pending.most_common():
         console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
+    held = [status for status in queued if status.held_job is not None]
+    for status in held[:MOST_JOBS_NAMED]:
+        console.print(Text(f"held {status.run.run_id}: {status.reason}", style="red"))
+    if len(held) > MOST_JOBS_NAMED:
+        console.print(Text(f"held: {len(held) - MOST_JOBS_NAMED} more", style="red"))
     print(next_step(found, sweep, place, flags))
 
 
@@ -182,7 +189,7 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
 
 
 def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", flags: str = "") -> str:
-    """One sentence: what to type next.
+    """What to type next, in one or two lines.
 
     Parameters
     ----------
@@ -193,6 +200,16 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     flags
         What a command that starts runs says of where they go; begins with a space.
     """
+    held = [status.held_job for status in found if status.held_job is not None]
+    if not held:
+        return _next_command(found, sweep, place, flags)
+    what = "1 job" if len(held) == 1 else f"{len(held)} jobs"
+    release = f"SLURM holds {what} until somebody types: scontrol release {_to_release(held)}"
+    return f"{release}\n{_next_command(found, sweep, place, flags)}"
+
+
+def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, flags: str) -> str:
+    """The next command of opera-bench, whatever SLURM holds."""
     name = sweep or f"SWEEP{place}"
     start = name + flags
     own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
@@ -216,3 +233,10 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     if all(status.state is RunState.DONE for status in found):
         return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
     return f"next: opera-bench run {start}"
+
+
+def _to_release(jobs: Sequence[str]) -> str:
+    """The jobs as ``scontrol release`` takes them: one by one if they are few, else by the arrays they belong to."""
+    if len(jobs) > MOST_JOBS_NAMED:
+        jobs = list(dict.fromkeys(job.partition("_")[0] for job in jobs))
+    return ",".join(jobs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, he
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
+from results.files import read_regular
 from results.record import CheckpointReference, ParentReference, read_record
-from results.runs import RunDirectory, append_json_line
+from results.runs import RunDirectory, append_json_line, write_atomically
 
 TENSORBOARD = "tensorboard"
+JUDGED = "judged.json"
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,15 @@ def run_evaluation(
     InputError
         The parent is not done, or its checkpoint is not the one its record describes.
     """
-    from pretrain.distributed import get_world_size
+    import torch
+
+    from pretrain.distributed import agreed, get_rank, get_world_size
 
     (parent_id,) = parents
     checkpoint, parent = verified_checkpoint(RunDirectory(run.path.parent / parent_id))
+    if get_rank() == 0:
+        forget_other_checkpoint(run, parent)
+    agreed(True, torch.device(resources.device))  # no process reads a state before it is checked
     module = find_evaluator(evaluator)
     with _curves(run) as report:
         context = Context(
@@ -149,6 +157,24 @@ def run_evaluation(
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
     return Outcome(metrics=_defined(metrics), parents=(parent,), world_size=get_world_size())
+
+
+def forget_other_checkpoint(run: RunDirectory, parent: ParentReference) -> None:
+    """Remove saved states of an evaluation that judged another checkpoint: its parent was computed again since.
+
+    ``checkpoints/judged.json`` names the checkpoint that the states beside it belong to.
+    """
+    note = run.checkpoints / JUDGED
+    text = parent.model_dump_json()
+    try:
+        if read_regular(note) == text.encode():
+            return
+    except OSError:
+        pass
+    if run.checkpoints.is_dir():
+        shutil.rmtree(run.checkpoints)
+    run.checkpoints.mkdir()
+    write_atomically(note, text)
 
 
 def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
