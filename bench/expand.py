@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import INPUT_ERRORS, InputError
+from bench.overrides import ALIASES
 from bench.sweep import Sweep
 from bench.sweep_file import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
 from evaluators.interface import EvaluatorConfig
@@ -25,7 +26,6 @@ from pretrain.methods.lookup import find_method
 from pretrain.plugins import plugin_names, suggest
 from pretrain.resolve import resolve_pretraining
 
-ALIASES = {"batch_size": "global_batch_size"}
 _SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
 RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)
 _FILTER_PACKAGES = {
@@ -250,7 +250,7 @@ def _kind(value: Any) -> str:
 
 
 def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
-    """One sentence for each filter of the sweep that leaves no run of its evaluation, or excludes none."""
+    """One sentence for each filter that leaves no run or excludes none, and for each of its values that does nothing."""
     facts = [subject_facts(subject) for subject in subjects]
     said = []
     for position, entry in enumerate(sweep.file.evaluate):
@@ -261,19 +261,36 @@ def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
             said.append(
                 f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
             )
-        elif entry.except_ and len(excluded) == len(chosen):
+            continue
+        said += _idle_values(sweep, (*at, "only"), entry.only, facts, "chooses")
+        if entry.except_ and len(excluded) == len(chosen):
             said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
         elif entry.except_ and not excluded:
             said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
+        else:
+            said += _idle_values(sweep, (*at, "except"), entry.except_, chosen, "excludes")
     return said + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
+
+
+def _idle_values(
+    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], verb: str
+) -> list[str]:
+    """One sentence for each value of a filter without which the same checkpoints match."""
+    return [
+        f"{sweep.where(*at, key)}: {at[-1]}.{key}: {'null' if value is None else shorten(str(value))} {verb} no checkpoint of this sweep"
+        for key, values in wanted.items()
+        for value in (values if isinstance(values, list) else [])
+        if not any(_matches(known, {**wanted, key: value}) for known in facts)
+    ]
 
 
 def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
-    return all(
-        facts.get(ALIASES.get(key, key)) in (value if isinstance(value, list) else [value])
-        for key, value in wanted.items()
-    )
+    for key, value in wanted.items():
+        name = ALIASES.get(key, key)
+        if name not in facts or facts[name] not in (value if isinstance(value, list) else [value]):
+            return False
+    return True
 
 
 def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:

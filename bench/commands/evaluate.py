@@ -30,7 +30,7 @@ def evaluate(
     from bench.errors import InputError
     from bench.expand import Evaluation
     from bench.lookup import find_run
-    from bench.overrides import split_assignments
+    from bench.overrides import naming_assignments, split_assignments
     from bench.plan import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
     from bench.single import run_single
     from evaluators.lookup import resolve_evaluation
@@ -50,5 +50,6 @@ def evaluate(
     options = split_assignments(set_ or ())
     if dataset is not None:
         options["dataset"] = dataset
-    config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
+    with naming_assignments(set_ or ()):
+        config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
     raise typer.Exit(run_single(plan_evaluation(Evaluation(evaluator, config, subject)), runs, device, data))
