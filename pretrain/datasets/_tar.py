@@ -98,6 +98,9 @@ class TarImages:
             digest.update(b"%s\t%d\t%d\n" % (os.fsencode(name), size, label))
         return digest.hexdigest()
 
+    def files(self) -> list[str]:
+        return [str(shard) for shard in self.shards]
+
 
 def read_members(shards: Sequence[Path], num_classes: int) -> list[Member]:
     """All images of the shards, class by class and sorted by name within a class, so that packing does not matter.
