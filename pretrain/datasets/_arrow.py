@@ -53,8 +53,8 @@ class ArrowImages:
     def image(self, index: int) -> Image:
         return decode_rgb_bytes(self._content(index), self.describe(index))
 
-    def inspect(self, index: int) -> None:
-        inspect_bytes(self._content(index), self.describe(index))
+    def inspect(self, index: int) -> bool:
+        return inspect_bytes(self._content(index), self.describe(index))
 
     def _content(self, index: int) -> bytes:
         file, row = self._place(index)

@@ -18,6 +18,7 @@ from pretrain.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+
 class PackedPaths:
     """An immutable list of paths in one bytes object.
 
@@ -78,8 +79,8 @@ class FileImages:
     def image(self, index: int) -> Image:
         return decode_rgb(self.path(index))
 
-    def inspect(self, index: int) -> None:
-        inspect_file(self.path(index))
+    def inspect(self, index: int) -> bool:
+        return inspect_file(self.path(index))
 
     def label(self, index: int) -> int:
         return self.labels[index]

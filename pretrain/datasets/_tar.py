@@ -73,8 +73,8 @@ class TarImages:
     def image(self, index: int) -> Image:
         return decode_rgb_bytes(self._content(index), self.describe(index))
 
-    def inspect(self, index: int) -> None:
-        inspect_bytes(self._content(index), self.describe(index))
+    def inspect(self, index: int) -> bool:
+        return inspect_bytes(self._content(index), self.describe(index))
 
     def _content(self, index: int) -> bytes:
         shard = self.shards[self.shard_of[index]]
