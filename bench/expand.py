@@ -13,6 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import INPUT_ERRORS, InputError
+from bench.filters import check_filter, idle_filters, matches, subject_facts
 from bench.overrides import ALIASES
 from bench.sweep import Sweep
 from bench.sweep_file import EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
@@ -23,16 +24,11 @@ from pretrain.datasets import find_dataset
 from pretrain.errors import shorten
 from pretrain.foreign.lookup import find_format
 from pretrain.methods.lookup import find_method
-from pretrain.plugins import plugin_names, suggest
+from pretrain.plugins import suggest
 from pretrain.resolve import resolve_pretraining
 
 _SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
 RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)
-_FILTER_PACKAGES = {
-    "method": "pretrain.methods",
-    "backbone": "pretrain.backbones",
-    "dataset": "pretrain.datasets",
-}
 
 
 MOST_RUNS = 10_000
@@ -82,11 +78,10 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evalua
     ]
 
 
-def subject_facts(subject: Subject) -> dict[str, Any]:
-    """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
-    settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
-    facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
-    return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
+def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
+    """One sentence for each filter that leaves no run or excludes none, and for each of its values that is idle."""
+    own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
+    return own + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
 
 
 def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
@@ -156,10 +151,10 @@ def _expand_evaluator(
     axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
     facts = [subject_facts(subject) for subject in subjects]
     for name, wanted in (("only", entry.only), ("except", entry.except_)):
-        _check_filter(sweep, (*at, name), wanted, facts)
+        check_filter(sweep, (*at, name), wanted, facts)
     _require_countable(sweep, at, (subjects, *axes.values()))
     for subject, known in zip(subjects, facts, strict=True):
-        if not _matches(known, entry.only) or (entry.except_ and _matches(known, entry.except_)):
+        if not matches(known, entry.only) or (entry.except_ and matches(known, entry.except_)):
             continue
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -216,81 +211,6 @@ def _is_list(annotation: Any) -> bool:
     if origin in (Annotated, Union, UnionType):
         return any(_is_list(part) for part in get_args(annotation))
     return origin in (list, tuple, set, frozenset)
-
-
-def _check_filter(
-    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
-) -> None:
-    """Refuse a filter whose key no checkpoint has, or whose value none could have."""
-    allowed = sorted({key for known in facts for key in known} | set(ALIASES))
-    for key, value in wanted.items():
-        place, name = sweep.where(*at, key), ALIASES.get(key, key)
-        if key not in allowed:
-            raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
-        if value == [] or isinstance(value, dict):
-            raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
-        here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
-        for word in value if isinstance(value, list) else [value]:
-            names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
-            # An imported checkpoint's method is the user's own word.
-            if names and word not in names and word not in here:
-                raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
-            if here and word is not None and _kind(word) not in map(_kind, here):
-                known_values = ", ".join(map(str, here[:5]))
-                raise InputError(
-                    f"{place}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
-                    f"this sweep has {known_values}"
-                )
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "a switch"
-    return "a number" if isinstance(value, int | float) else "a word" if isinstance(value, str) else "a list"
-
-
-def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
-    """One sentence for each filter that leaves no run or excludes none, and for each of its values that does nothing."""
-    facts = [subject_facts(subject) for subject in subjects]
-    said = []
-    for position, entry in enumerate(sweep.file.evaluate):
-        at = ("evaluate", position, entry.evaluator)
-        chosen = [known for known in facts if _matches(known, entry.only)]
-        excluded = [known for known in chosen if entry.except_ and _matches(known, entry.except_)]
-        if entry.only and not chosen:
-            said.append(
-                f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
-            )
-            continue
-        said += _idle_values(sweep, (*at, "only"), entry.only, facts, "chooses")
-        if entry.except_ and len(excluded) == len(chosen):
-            said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
-        elif entry.except_ and not excluded:
-            said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
-        else:
-            said += _idle_values(sweep, (*at, "except"), entry.except_, chosen, "excludes")
-    return said + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
-
-
-def _idle_values(
-    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], verb: str
-) -> list[str]:
-    """One sentence for each value of a filter without which the same checkpoints match."""
-    return [
-        f"{sweep.where(*at, key)}: {at[-1]}.{key}: {'null' if value is None else shorten(str(value))} {verb} no checkpoint of this sweep"
-        for key, values in wanted.items()
-        for value in (values if isinstance(values, list) else [])
-        if not any(_matches(known, {**wanted, key: value}) for known in facts)
-    ]
-
-
-def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
-    for key, value in wanted.items():
-        name = ALIASES.get(key, key)
-        if name not in facts or facts[name] not in (value if isinstance(value, list) else [value]):
-            return False
-    return True
 
 
 def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:

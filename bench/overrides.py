@@ -12,7 +12,6 @@ from bench.yaml_source import KeyPath, Source, parse_value
 from pretrain.errors import shorten
 from pretrain.yaml_reader import DEEPEST
 
-
 ALIASES = {"batch_size": "global_batch_size"}
 """Short names of settings in sweeps and assignments."""
 

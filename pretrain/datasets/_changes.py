@@ -53,8 +53,8 @@ def digest_statuses(files: Iterable[str], root: Path) -> str:
 
     for lines in look_at_all(look, chunked(files)):
         digest.update(lines)
-    for folder in sorted({str(above) for folder in folders for above in _folders_below(Path(folder), root)}):
-        digest.update(b"%s\t%d\n" % (os.fsencode(folder), Path(folder).stat().st_ctime_ns))
+    for above in sorted({str(above) for folder in folders for above in _folders_below(Path(folder), root)}):
+        digest.update(b"%s\t%d\n" % (os.fsencode(above), Path(above).stat().st_ctime_ns))
     return digest.hexdigest()
 
 

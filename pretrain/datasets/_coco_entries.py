@@ -171,9 +171,15 @@ def _decoded_runs(text: str) -> Iterator[int]:
         yield -1
 
 
-def _lacking(entry: Any, present: Mapping[str, bool]) -> Fault | None:
-    lacking = [key for key, there in present.items() if not there]
-    return Fault("lacks", f"lacks {', '.join(map(repr, lacking))}") if lacking else None
+def _lacking(entry: Any, is_valid: Mapping[str, bool]) -> Fault | None:
+    absent = [key for key in is_valid if not isinstance(entry, dict) or key not in entry]
+    if absent:
+        return Fault("lacks", f"lacks {', '.join(map(repr, absent))}")
+    invalid = [key for key, valid in is_valid.items() if not valid]
+    if invalid:
+        allowed = "ids and sizes are whole numbers, names are texts"
+        return Fault("invalid", f"has an invalid {', '.join(map(repr, invalid))}; {allowed}")
+    return None
 
 
 def _get(entry: Any, key: str) -> Any:

@@ -87,6 +87,19 @@ def file_kind(path: Path) -> str | None:
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
 
 
+def has_more_than_8_bits(image: Image) -> bool:
+    """Whether an image's samples do, by its header: for colours, Pillow's mode is RGB, and it drops the lower bits."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return True
+    tags: Any = getattr(image, "tag_v2", {})
+    layouts = [tile[3] for tile in image.tile]
+    if image.format == "PNG":
+        return any(str(layout).endswith(";16B") for layout in layouts)
+    if image.format == "PPM":
+        return any(isinstance(layout, tuple) and layout[1] > 255 for layout in layouts)
+    return bool(max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8)
+
+
 def _open_regular(path: Path) -> IO[bytes]:
     # Looked at before it is opened: opening a FIFO waits for a writer, for ever.
     if kind := file_kind(path):
@@ -114,7 +127,7 @@ def _decode(file: IO[bytes], where: str) -> Image:
 def _inspect(file: IO[bytes], where: str) -> bool:
     try:
         with _open_image(file, where) as image:
-            is_deep = _has_more_than_8_bits(image)
+            is_deep = has_more_than_8_bits(image)
             end = _END_OF.get(image.format or "")
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
@@ -165,19 +178,6 @@ def _open_image(file: IO[bytes], where: str) -> Image:
             "convert it to 8 bits, such as an 8-bit PNG"
         )
     return image
-
-
-def _has_more_than_8_bits(image: Image) -> bool:
-    """By the header; Pillow drops the lower bits of colours itself, and its modes don't tell."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return True
-    tags: Any = getattr(image, "tag_v2", {})
-    layouts = [tile[3] for tile in image.tile]
-    if image.format == "PNG":
-        return any(str(layout).endswith(";16B") for layout in layouts)
-    if image.format == "PPM":
-        return any(isinstance(layout, tuple) and layout[1] > 255 for layout in layouts)
-    return bool(max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8)
 
 
 def _keep_upper_bits(image: Image) -> Image:

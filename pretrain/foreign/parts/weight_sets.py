@@ -107,10 +107,10 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
     if len(fitting) == 1 or len(exact) == 1:
         read = (exact or fitting)[0]
         if read.whole_size is not None and not read.recognised:
-            other = next(found for found in complete)
+            other = complete[0]
             raise InputError(
-                f"weights: {read.described} has {read.size} tensors, {other.described} {other.size}: an average of a part "
-                f"of the network can't be read as one; say {other.word}"
+                f"weights: {read.described} has {read.size} tensors, {other.described} {other.size}: an average of a "
+                f"part of the network can't be read as one; say {other.word}"
             )
         return Choice(read, sets)
     shown = listed(map(str, sets), 8)
