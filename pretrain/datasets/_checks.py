@@ -162,8 +162,8 @@ def _narrow_problems(info: DatasetInfo, split: str, images: LabelledImages, deep
         return []
     return [
         f"{info.name} {split}: {images.describe(narrow[0])} has samples of more than 8 bits, but none above a quarter "
-        f"of their range; so have {len(narrow)} of {looked} such images that were decoded. If values of 10, 12 or "
-        "14 bits stand in 16, they would be trained on as nearly black: multiply them by 64, 16 or 4, or convert them to 8 bits"
+        f"of their range; so have {len(narrow)} of {looked} such images that were decoded. If values of 10, 12 or 14 "
+        "bits stand in 16, they train as nearly black: multiply them by 64, 16 or 4, or convert them to 8 bits"
     ]
 
 
