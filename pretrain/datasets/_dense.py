@@ -91,7 +91,7 @@ def shortened(path: Path, lines: Sequence[str]) -> Iterator[str]:
 
 def printable(name: str) -> str:
     """A name without control characters."""
-    return name if name.isprintable() else ascii(name)
+    return name if name.isprintable() and name.strip() else ascii(name)
 
 
 def _entries(directory: Path) -> list[str]:

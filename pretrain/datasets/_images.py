@@ -27,6 +27,8 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
 """TIFF tags; photometric 0 means that 0 is white."""
 _SIGNED, _SEPARATE = 2, 2
 
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 _TAIL_BYTES = 512
 _END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 """What a whole file ends with. A file without it may still be whole, if somebody appended to it."""
@@ -157,6 +159,11 @@ def _open_image(file: IO[bytes], where: str) -> Image:
     except UnidentifiedImageError as error:
         file.seek(0)
         begins = file.read(12)
+        if begins[:4] in _TIFF_BEGINNINGS:
+            raise InputError(
+                f"{where}: is a TIFF file with samples that can't be read, such as 64-bit or signed ones; convert it to "
+                "an 8-bit PNG"
+            ) from error
         found = f"begins with {begins!r}" if begins else "is empty"
         raise InputError(
             f"{where}: can't be decoded as an image (it {found}); allowed formats: {', '.join(_FORMATS)}"

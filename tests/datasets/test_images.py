@@ -101,6 +101,13 @@ def test_samples_without_a_known_range_are_refused_by_name(dtype: str, tree: Pat
     assert any("0.tif: its samples are" in problem for problem in problems)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float64", "uint64", "int64"])
+def test_tiff_of_other_samples_is_named_as_such(dtype: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", DEEP.astype(dtype))
+    with pytest.raises(InputError, match=r"x\.tif: is a TIFF file with samples that can't be read"):
+        decode_rgb(tmp_path / "x.tif")
+
+
 def test_float_tiff_of_the_cases_is_refused_by_name(tree: Path) -> None:
     with pytest.raises(InputError, match=r"0\.tif: its samples are floating-point numbers \(mode F\)"):
         read_in_tree(tree, CASES / "float.tif")

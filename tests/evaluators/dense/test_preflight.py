@@ -136,6 +136,14 @@ COCO_FAULTS: dict[str, tuple[Callable[[str, Tables], Any], str]] = {
         each(segmentation={"counts": [4, 60], "size": [SIDE, SIDE]}),
         "annotation 1 has run lengths that add up to 64 pixels and not to 1,024",
     ),
+    "line": (each(segmentation=[[1, 1, 5, 5, 9, 9]]), "annotation 1 has polygons that enclose nothing of its image"),
+    "outside": (each(segmentation=[[-9, -9, -5, -9, -5, -5]]), "annotation 1 has polygons that enclose nothing of its"),
+    "empty_run_lengths": (
+        each(segmentation={"counts": [SIDE * SIDE], "size": [SIDE, SIDE]}),
+        "annotation 1 has run lengths that cover no pixel",
+    ),
+    "float_id": (each(id=1.0), "entry 0 of 'annotations' has no valid id; allowed: integers from 1 on, each once"),
+    "float_image_id": (each(image_id=1.0), "annotation 1 has an invalid 'image_id'; ids and sizes are whole numbers"),
     "negative_box": (each(bbox=[9, 9, -4, 5]), "annotation 1 has a box of negative size, -4×5 pixels"),
     "empty_box": (each(bbox=[9, 9, 4, 0]), "annotation 1 has a box of 4×0 pixels"),
     "corners_for_sizes": (
