@@ -161,8 +161,8 @@ def _open_image(file: IO[bytes], where: str) -> Image:
         begins = file.read(12)
         if begins[:4] in _TIFF_BEGINNINGS:
             raise InputError(
-                f"{where}: is a TIFF file with samples that can't be read, such as 64-bit or signed ones; convert it to "
-                "an 8-bit PNG"
+                f"{where}: is a TIFF file with samples that can't be read, such as signed or 64-bit ones; convert it "
+                "to an 8-bit PNG"
             ) from error
         found = f"begins with {begins!r}" if begins else "is empty"
         raise InputError(

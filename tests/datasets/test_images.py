@@ -303,3 +303,28 @@ def test_planes_of_16_bits_are_refused(tmp_path: Path) -> None:
         planarconfig="separate",
     )
     np.testing.assert_array_equal(np.asarray(decode_rgb(tmp_path / "x.tif")), DEEP_RGB >> 8)
+
+
+def test_links_that_lead_back_over_another_folder_are_refused(tree: Path) -> None:
+    first, second = (tree / "train" / wnid for wnid in WNIDS[:2])
+    (first / "to_second").symlink_to(second)
+    assert len(imagenet.open_split(tree, "train")) == 12, (
+        "a link that leads nowhere back is read, as torchvision reads it"
+    )
+    (second / "to_first").symlink_to(first)
+    with pytest.raises(InputError, match=r"to_second/to_first: is a link to a folder that holds it"):
+        imagenet.open_split(tree, "train")
+    assert any("is a link to a folder that holds it" in problem for problem in imagenet.check(tree))
+    (second / "to_first").unlink()
+    (second / "itself").symlink_to(second / "itself")
+    with pytest.raises(InputError, match="can't be listed"):
+        imagenet.open_split(tree, "train")
+
+
+def test_folders_nested_deeper_than_python_recurses_are_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree / "train" / WNIDS[0])
+    for _ in range(1100):
+        os.mkdir("d")  # noqa: PTH102 - relative to the working directory
+        os.chdir("d")
+    monkeypatch.chdir(tree)
+    assert len(imagenet.open_split(tree, "train")) == 9
