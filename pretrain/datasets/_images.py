@@ -94,7 +94,7 @@ def has_more_than_8_bits(image: Image) -> bool:
     if image.mode == "I" or image.mode.startswith("I;16"):
         return True
     tags: Any = getattr(image, "tag_v2", {})
-    layouts = [tile[3] for tile in image.tile]
+    layouts: list[Any] = [tile[3] for tile in getattr(image, "tile", ())]
     if image.format == "PNG":
         return any(str(layout).endswith(";16B") for layout in layouts)
     if image.format == "PPM":

@@ -95,7 +95,7 @@ def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[s
 def _mode_fault(mask: Image) -> str | None:
     if mask.mode == _MASK_MODE:
         # Pillow stretches 2 and 4 bits over the range of 8, as if they were shades: 1 becomes 85 or 17.
-        narrow = next((layout for tile in mask.tile if ";" in (layout := str(tile[3]))), None)
+        narrow = next((layout for tile in getattr(mask, "tile", ()) if ";" in (layout := str(tile[3]))), None)
         return narrow and f"has {narrow.partition(';')[2]} bits per pixel"
     channels = len(mask.getbands())
     if channels > 1:

@@ -151,3 +151,14 @@ def test_a_part_does_not_hide_a_whole_average_of_its_word(tmp_path: Path) -> Non
     torch.save({"model": RAW, "ema": {"norms": NOT_FIRST, "bias": NOT_FIRST, "module": EMA}}, tmp_path / "file.pth")
     for weights in (None, "ema", "ema.module"):
         assert holds(tmp_path / "file.pth", EMA, weights)
+
+
+NO_BUFFERS = {name: tensor for name, tensor in EMA.items() if not name.endswith(("_mean", "_var", "_tracked"))}
+
+
+@pytest.mark.parametrize("average", [NO_BUFFERS, {"shadow_params": list(NO_BUFFERS.values())}])
+def test_a_refused_average_says_how_the_other_set_is_read(average: Any, tmp_path: Path) -> None:
+    torch.save({"state_dict": RAW, "ema": average}, tmp_path / "file.pth")
+    with pytest.raises(InputError, match=r"; this is ema: ema.*, another set is read with weights: raw$"):
+        read_checkpoint(tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth", RAW, "raw")

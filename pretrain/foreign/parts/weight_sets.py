@@ -82,6 +82,16 @@ class Choice:
     read: WeightSet
     sets: tuple[WeightSet, ...] = ()
 
+    @property
+    def alternatives(self) -> str:
+        """The end of a message on the set that is read: how to read another set of the file; or ''."""
+        others = [each for each in self.sets if each is not self.read and each.whole_size is None]
+        if not others:
+            return ""
+        words = [each.word for each in self.sets]
+        names = " or ".join(each.word if words.count(each.word) == 1 else printable_name(each.name) for each in others)
+        return f"; this is {self.read.described}, another set is read with weights: {names}"
+
 
 def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None) -> Choice:
     """The set that ``wanted`` names: ``ema``, ``raw``, or a set's own name. By default the averaged set of a file.
