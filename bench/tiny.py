@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from bench.errors import InputError
-from bench.expand import ALIASES
+from bench.overrides import ALIASES
 from bench.sweep import Sweep
 from bench.sweep_file import EvaluateEntry, ImportEntry, PretrainEntry
 

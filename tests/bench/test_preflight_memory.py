@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.preflight import InputError, require_sound_data
+from bench.errors import InputError
+from bench.preflight import require_sound_data
 from pretrain.datasets import find_dataset
 from tests.datasets.writers import (
     WNIDS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,4 +328,8 @@ def test_folders_nested_deeper_than_python_recurses_are_read(tree: Path, monkeyp
         os.mkdir("d")  # noqa: PTH102 - relative to the working directory
         os.chdir("d")
     monkeypatch.chdir(tree)
-    assert len(imagenet.open_split(tree, "train")) == 9
+    try:
+        assert len(imagenet.open_split(tree, "train")) == 9
+    finally:
+        # pytest and shutil remove folders recursively.
+        subprocess.run(["rm", "-rf", str(tree)], check=True)
