@@ -57,7 +57,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM,
 
 def main() -> None:
     """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
-    from bench.errors import INPUT_ERRORS
+    from bench.sweep.errors import INPUT_ERRORS
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no · shows it as an escape

@@ -24,10 +24,10 @@ def compare(
     """
     import sys
 
-    from bench.outputs import warn
-    from bench.plan import plan_sweep
-    from bench.states import load_with_executors
-    from bench.sweep import load_sweep
+    from bench.plan.graph import plan_sweep
+    from bench.runs.outputs import warn
+    from bench.runs.states import load_with_executors
+    from bench.sweep.load import load_sweep
     from results.compare import compare as compare_variants
     from results.compare import render_comparison, variants
     from results.frame import to_frame

@@ -27,12 +27,12 @@ def evaluate(
 
     It happens in this process; the run is the one a sweep would have made.
     """
-    from bench.errors import InputError
-    from bench.expand import Evaluation
-    from bench.lookup import find_run
-    from bench.overrides import naming_assignments, split_assignments
-    from bench.plan import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
-    from bench.single import run_single
+    from bench.launch.run_one import run_single
+    from bench.plan.expand import Evaluation
+    from bench.plan.graph import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
+    from bench.runs.find import find_run
+    from bench.sweep.errors import InputError
+    from bench.sweep.overrides import naming_assignments, split_assignments
     from evaluators.lookup import resolve_evaluation
 
     run = find_run(runs, checkpoint, stages=(PRETRAIN, IMPORT))

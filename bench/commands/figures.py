@@ -22,8 +22,8 @@ def figures(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("figures"),
 ) -> None:
     """Write figures, each with its numbers as CSV."""
-    from bench.outputs import select_runs, warn, write_figures
-    from bench.states import load_with_executors
+    from bench.runs.outputs import select_runs, warn, write_figures
+    from bench.runs.states import load_with_executors
     from results.figures import figure_names, find_figure
 
     for name in names or ():

@@ -24,9 +24,9 @@ def logs(
     import sys
     import time
 
-    from bench.launch import LOG_NAME
-    from bench.lookup import find_run
-    from bench.scheduled import scheduler_logs
+    from bench.launch.jobs import LOG_NAME
+    from bench.runs.find import find_run
+    from bench.runs.scheduled import scheduler_logs
 
     run = find_run(runs, run_id)
     path = run.logs / LOG_NAME
@@ -64,7 +64,7 @@ def logs(
 
 def _end_of(run: RunDirectory, runs: Path) -> str | None:
     """How a run ended, or why it won't begin; None while it may still say something."""
-    from bench.states import ask_executors
+    from bench.runs.states import ask_executors
     from results.runs import RunState
     from results.state import standing
     from results.store import load_runs, look_at

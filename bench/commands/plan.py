@@ -24,17 +24,17 @@ def plan(
     import sys
     from datetime import UTC, datetime
 
-    from bench.cluster import choose_profile
-    from bench.cost import read_costs
-    from bench.estimates import read_estimates
-    from bench.launch import ask_software, build_jobs, find_launch_executor, select
-    from bench.launch_options import Launch
-    from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
-    from bench.plan import plan_sweep
-    from bench.session import Scripted, print_scripts
-    from bench.sharing import summary
-    from bench.states import statuses
-    from bench.sweep import load_sweep
+    from bench.hours.cost import read_costs
+    from bench.hours.estimate import read_estimates
+    from bench.launch.cluster import choose_profile
+    from bench.launch.jobs import ask_software, build_jobs, find_launch_executor, select
+    from bench.launch.options import Launch
+    from bench.launch.run_sweep import Scripted, print_scripts
+    from bench.plan.graph import plan_sweep
+    from bench.runs.states import statuses
+    from bench.show.plan import summary
+    from bench.show.status import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
+    from bench.sweep.load import load_sweep
     from evaluators.parts.availability import recall_availability
 
     check_format(format_, PLAN_FORMATS)

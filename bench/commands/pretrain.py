@@ -31,10 +31,11 @@ def pretrain(
 
     It happens in this process; the run is the one a sweep would have made.
     """
-    from bench.launch_options import parse_compute
-    from bench.overrides import ALIASES, naming_assignments, split_assignments
-    from bench.plan import plan_pretraining
-    from bench.single import run_single
+    from bench.launch.options import parse_compute
+    from bench.launch.run_one import run_single
+    from bench.plan.graph import plan_pretraining
+    from bench.sweep.file import ALIASES
+    from bench.sweep.overrides import naming_assignments, split_assignments
     from pretrain.resolve import resolve_pretraining
 
     named = {"epochs": epochs, "global_batch_size": batch_size}

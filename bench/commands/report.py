@@ -18,10 +18,10 @@ def report(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page: progress, tables, figures, provenance."""
-    from bench.outputs import warn, write_report_page
-    from bench.plan import plan_sweep
-    from bench.states import load_with_executors
-    from bench.sweep import load_sweep
+    from bench.plan.graph import plan_sweep
+    from bench.runs.outputs import warn, write_report_page
+    from bench.runs.states import load_with_executors
+    from bench.sweep.load import load_sweep
 
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     store = load_with_executors(runs, None if checked is None else plan_sweep(checked).run_ids)

@@ -28,13 +28,13 @@ def status(
     import time
     from datetime import UTC, datetime
 
-    from bench.cluster import choose_profile
-    from bench.cost import read_costs
-    from bench.listing import check_format, print_json, print_status
-    from bench.plan import PlannedRun, plan_sweep
-    from bench.scheduled import FOLDER
-    from bench.states import runs_on_disk, statuses
-    from bench.sweep import load_sweep
+    from bench.hours.cost import read_costs
+    from bench.launch.cluster import choose_profile
+    from bench.plan.graph import PlannedRun, plan_sweep
+    from bench.runs.scheduled import FOLDER
+    from bench.runs.states import runs_on_disk, statuses
+    from bench.show.status import check_format, print_json, print_status
+    from bench.sweep.load import load_sweep
 
     check_format(format_)
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)

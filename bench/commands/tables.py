@@ -25,7 +25,7 @@ def tables(
     paper: Annotated[bool, typer.Option("--paper", help="The published numbers alone.")] = False,
 ) -> None:
     """Print tables: our numbers beside the published ones."""
-    from bench.outputs import print_table, select_runs, warn, write_tables
+    from bench.runs.outputs import print_table, select_runs, warn, write_tables
     from results.declarations import published_table_names, table_names
     from results.render import render_table
     from results.tables import build_table, paper_table
@@ -35,7 +35,7 @@ def tables(
     if paper:
         built = [paper_table(name) for name in names or published_table_names()]
     else:
-        from bench.states import ask_executors
+        from bench.runs.states import ask_executors
         from results.index import load_rows
         from results.tables import RunRows
 

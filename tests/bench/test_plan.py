@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan import Plan, plan_sweep
-from bench.sweep import load_sweep
+from bench.plan.graph import Plan, plan_sweep
+from bench.sweep.load import load_sweep
 from results.identity import canonical_json, run_id
 from tests.bench.conftest import SWEEP
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench.errors import InputError
-from bench.preflight import require_sound_data
+from bench.launch.preflight import require_sound_data
+from bench.sweep.errors import InputError
 from pretrain.datasets import find_dataset
 from tests.datasets.writers import (
     WNIDS,

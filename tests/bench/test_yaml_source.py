@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from bench.errors import InputError
-from bench.yaml_source import parse_value, parse_yaml
+from bench.sweep.errors import InputError
+from bench.sweep.source import parse_value, parse_yaml
 
 
 def test_variables_expand_where_a_plain_yaml_reader_stumbles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,14 +127,14 @@ def test_listings_show_a_broken_dataset_and_the_others(site: Site) -> None:
 ONLY_PLAN = """\
 import sys
 from pathlib import Path
-from bench.launch import write_configs
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.launch.jobs import write_configs
+from bench.plan.graph import plan_sweep
+from bench.sweep.load import load_sweep
 write_configs(plan_sweep(load_sweep(sys.argv[1])).runs, Path("runs"))
 """
 ONLY_WORK = """\
 import sys
-from bench.worker import execute
+from bench.worker.run_job import execute
 execute(sys.argv[1], "cpu", 0, {})
 """
 

@@ -250,10 +250,10 @@ def test_the_names_are_mmdetections() -> None:
 def test_a_result_without_faults_is_kept_until_a_file_changes(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import preflight
-    from bench.plan import plan_sweep
-    from bench.preflight import require_sound_data
-    from bench.sweep import load_sweep
+    from bench.launch.jobs import preflight
+    from bench.launch.preflight import require_sound_data
+    from bench.plan.graph import plan_sweep
+    from bench.sweep.load import load_sweep
     from pretrain.datasets import ade20k
 
     checked: list[Path | None] = []
