@@ -250,9 +250,9 @@ def test_the_names_are_mmdetections() -> None:
 def test_a_result_without_faults_is_kept_until_a_file_changes(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.launch.jobs import preflight
     from bench.launch.preflight import require_sound_data
     from bench.plan.graph import plan_sweep
+    from bench.sweep.errors import InputError
     from bench.sweep.load import load_sweep
     from pretrain.datasets import ade20k
 
@@ -286,7 +286,7 @@ def test_a_result_without_faults_is_kept_until_a_file_changes(
     content = path.read_bytes()
     path.write_bytes(content[:-30] + b"?" * 30)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(preflight.InputError, match=rf"{path}: can't be decoded as a mask .*list all: opera-bench data"):
+    with pytest.raises(InputError, match=rf"{path}: can't be decoded as a mask .*list all: opera-bench data"):
         check()
     path.write_bytes(content)
     before = len(checked)
