@@ -32,7 +32,7 @@ def evaluate(
     from bench.plan.graph import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
     from bench.runs.find import find_run
     from bench.sweep.errors import InputError
-    from bench.sweep.overrides import split_assignments
+    from bench.sweep.overrides import naming_assignments, split_assignments
     from evaluators.lookup import resolve_evaluation
     from results.runs import RunState
     from results.store import load_runs
@@ -58,5 +58,6 @@ def evaluate(
     options = split_assignments(set_ or ())
     if dataset is not None:
         options["dataset"] = dataset
-    config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
+    with naming_assignments(set_ or ()):
+        config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
     raise typer.Exit(run_single(plan_evaluation(Evaluation(evaluator, config, subject)), runs, device, data))

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.launch.cluster import choose_profile
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
-from bench.sweep.overrides import split_assignments
+from bench.sweep.overrides import naming_assignments, split_assignments
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.plugins import suggest
 from slurm.scheduler.profile import ClusterProfile
@@ -88,14 +88,15 @@ def parse_compute(assignments: Sequence[str]) -> ComputeOptions:
     """
     fields = {field.name: field.default for field in dataclass_fields(ComputeOptions)}
     values = split_assignments(assignments, "--compute")
-    for key, value in values.items():
-        if key not in fields:
-            raise InputError(f"--compute {key}: unknown key; {suggest(key, tuple(fields))}")
-        # micro_batch_size is None or a number or auto; ComputeOptions looks at it itself.
-        if fields[key] is not None and type(value) is not type(fields[key]):
-            kind = "true or false" if isinstance(fields[key], bool) else "a whole number"
-            raise InputError(f"--compute {key}: must be {kind}, not {value!r}")
-    return ComputeOptions(**values)
+    with naming_assignments(assignments, "--compute"):
+        for key, value in values.items():
+            if key not in fields:
+                raise InputError(f"{key}: unknown key; {suggest(key, tuple(fields))}")
+            # micro_batch_size is None or a number or auto; ComputeOptions looks at it itself.
+            if fields[key] is not None and type(value) is not type(fields[key]):
+                kind = "true or false" if isinstance(fields[key], bool) else "a whole number"
+                raise InputError(f"{key}: must be {kind}, not {value!r}")
+        return ComputeOptions(**values)
 
 
 def available_cpus() -> int:

@@ -18,7 +18,7 @@ from bench.plan.graph import PlannedRun
 from bench.sweep.errors import INPUT_ERRORS, InputError
 from pretrain import datasets
 from pretrain.datasets import NotPublished, find_dataset, open_any_split
-from pretrain.datasets._dense import AnnotatedFiles
+from pretrain.datasets._changes import OnDisk, digest_statuses
 from results.runs import write_atomically
 
 _DATASETS = Path(datasets.__file__).parent
@@ -84,14 +84,21 @@ def _faults(problems: Sequence[str]) -> list[str]:
 
 
 def _key(name: str, root: Path) -> str | None:
-    """A digest that changes with the data, its place and the code that checks it; None if the data can't be opened."""
+    """A digest that changes with the data's files, its place and the code that checks it.
+
+    None if the data comes with a package, can't be opened, or does not say which files it is read from: it is then
+    checked every time.
+    """
     digest = hashlib.sha256(f"{root.absolute()}\n{_code(name)}\n".encode(errors="surrogateescape"))
+    info = find_dataset(name).INFO
+    if not info.needs_root:
+        return None
     try:
-        for split in find_dataset(name).INFO.sizes:
-            files = open_any_split(name, root, split)
-            digest.update(files.fingerprint().encode())
-            if isinstance(files, AnnotatedFiles):
-                digest.update(files.change_times().encode())
+        for split in info.sizes:
+            images = open_any_split(name, root, split)
+            if not isinstance(images, OnDisk):
+                return None
+            digest.update(digest_statuses(images.files(), root).encode())
     except Exception:  # the check reports why the data can't be opened
         return None
     return digest.hexdigest()

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from bench.plan.filters import check_filter, idle_filters, matches, subject_facts
 from bench.sweep.errors import INPUT_ERRORS, InputError
 from bench.sweep.file import ALIASES, EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
 from bench.sweep.model import Sweep
@@ -22,16 +23,11 @@ from pretrain.datasets import find_dataset
 from pretrain.errors import shorten
 from pretrain.foreign.lookup import find_format
 from pretrain.methods.lookup import find_method
-from pretrain.plugins import plugin_names, suggest
+from pretrain.plugins import suggest
 from pretrain.resolve import resolve_pretraining
 
 _SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
 RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)
-_FILTER_PACKAGES = {
-    "method": "pretrain.methods",
-    "backbone": "pretrain.backbones",
-    "dataset": "pretrain.datasets",
-}
 
 
 MOST_RUNS = 10_000
@@ -81,11 +77,10 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evalua
     ]
 
 
-def subject_facts(subject: Subject) -> dict[str, Any]:
-    """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
-    settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
-    facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
-    return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
+def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
+    """One sentence for each filter that leaves no run or excludes none, and for each of its values that is idle."""
+    own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
+    return own + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
 
 
 def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
@@ -155,10 +150,10 @@ def _expand_evaluator(
     axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
     facts = [subject_facts(subject) for subject in subjects]
     for name, wanted in (("only", entry.only), ("except", entry.except_)):
-        _check_filter(sweep, (*at, name), wanted, facts)
+        check_filter(sweep, (*at, name), wanted, facts)
     _require_countable(sweep, at, (subjects, *axes.values()))
     for subject, known in zip(subjects, facts, strict=True):
-        if not _matches(known, entry.only) or (entry.except_ and _matches(known, entry.except_)):
+        if not matches(known, entry.only) or (entry.except_ and matches(known, entry.except_)):
             continue
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -215,64 +210,6 @@ def _is_list(annotation: Any) -> bool:
     if origin in (Annotated, Union, UnionType):
         return any(_is_list(part) for part in get_args(annotation))
     return origin in (list, tuple, set, frozenset)
-
-
-def _check_filter(
-    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
-) -> None:
-    """Refuse a filter whose key no checkpoint has, or whose value none could have."""
-    allowed = sorted({key for known in facts for key in known} | set(ALIASES))
-    for key, value in wanted.items():
-        place, name = sweep.where(*at, key), ALIASES.get(key, key)
-        if key not in allowed:
-            raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
-        if value == [] or isinstance(value, dict):
-            raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
-        here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
-        for word in value if isinstance(value, list) else [value]:
-            names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
-            # An imported checkpoint's method is the user's own word.
-            if names and word not in names and word not in here:
-                raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
-            if here and word is not None and _kind(word) not in map(_kind, here):
-                known_values = ", ".join(map(str, here[:5]))
-                raise InputError(
-                    f"{place}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
-                    f"this sweep has {known_values}"
-                )
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "a switch"
-    return "a number" if isinstance(value, int | float) else "a word" if isinstance(value, str) else "a list"
-
-
-def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
-    """One sentence for each filter of the sweep that leaves no run of its evaluation, or excludes none."""
-    facts = [subject_facts(subject) for subject in subjects]
-    said = []
-    for position, entry in enumerate(sweep.file.evaluate):
-        at = ("evaluate", position, entry.evaluator)
-        chosen = [known for known in facts if _matches(known, entry.only)]
-        excluded = [known for known in chosen if entry.except_ and _matches(known, entry.except_)]
-        if entry.only and not chosen:
-            said.append(
-                f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
-            )
-        elif entry.except_ and len(excluded) == len(chosen):
-            said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
-        elif entry.except_ and not excluded:
-            said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
-    return said + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
-
-
-def _matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
-    return all(
-        facts.get(ALIASES.get(key, key)) in (value if isinstance(value, list) else [value])
-        for key, value in wanted.items()
-    )
 
 
 def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:

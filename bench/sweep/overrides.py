@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from bench.sweep.errors import InputError
+from bench.sweep.errors import INPUT_ERRORS, InputError
+from bench.sweep.file import ALIASES
 from bench.sweep.source import KeyPath, Source, parse_value
 from pretrain.errors import shorten
 from pretrain.yaml_reader import DEEPEST
@@ -32,7 +34,7 @@ def apply_overrides(source: Source, assignments: Iterable[str], option: str = "-
             raise InputError(f"{origin}: not an assignment; write {option} key=value")
         if key.count(".") > DEEPEST:
             raise InputError(f"{shorten(origin)}: names more than {DEEPEST} keys")
-        for path in _assign(data, key.split("."), parse_value(text), (), origin):
+        for path in _assign(data, key.split("."), parse_value(text, origin), (), origin):
             for below in [place for place in places if place[: len(path)] == path]:
                 del places[below]
             places[path] = origin
@@ -48,6 +50,27 @@ def split_assignments(assignments: Iterable[str], option: str = "--set") -> dict
         Not an assignment.
     """
     return dict(apply_overrides(Source(option, {}, {}), assignments, option).data)
+
+
+@contextmanager
+def naming_assignments(assignments: Sequence[str], option: str = "--set") -> Iterator[None]:
+    """Puts the assignment, as it was typed, before an error that names its setting.
+
+    Raises
+    ------
+    InputError
+        In place of every error with which the block ends because of what the user typed.
+    """
+    try:
+        yield
+    except INPUT_ERRORS as error:
+        # Some messages begin with the setting, such as `epochs: …`; others quote it.
+        setting = (getattr(error, "key", ()) or (str(error).partition(":")[0].partition(".")[0],))[0]
+        for assignment in reversed(assignments):
+            name = assignment.partition("=")[0].partition(".")[0]
+            if ALIASES.get(name, name) == setting or f" {name!r} " in str(error).partition(";")[0]:
+                raise InputError(f"{option} {shorten(assignment)}: {error}") from error
+        raise
 
 
 def _assign(container: Any, keys: list[str], value: Any, path: KeyPath, origin: str) -> list[KeyPath]:

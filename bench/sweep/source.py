@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pretrain.errors import InputError, shorten
+from pretrain.errors import InputError
 from pretrain.yaml_reader import KeyPath, Source, parse, read_text
 
 __all__ = ["VARIABLE", "KeyPath", "Source", "load_yaml", "parse_value", "parse_yaml"]
@@ -45,15 +45,23 @@ def parse_yaml(text: str, name: str) -> Source:
     return parse(VARIABLE.sub(rf"{_OPEN}\1{_CLOSE}", text), name, _with_variables)
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str, origin: str) -> Any:
     """One value as it would be written in a sweep, e.g. ``[0, 1]``.
+
+    Parameters
+    ----------
+    origin
+        What the user typed, such as ``--set epochs=3``; messages begin with it, without a line's number.
 
     Raises
     ------
     InputError
         The text is not YAML.
     """
-    return parse_yaml(text, f"value {shorten(text)!r}").data
+    try:
+        return parse_yaml(text, origin).data
+    except InputError as error:
+        raise InputError(re.sub(rf"{re.escape(origin)}:\d+", lambda _: origin, str(error))) from error
 
 
 def _with_variables(text: str) -> str:
