@@ -51,13 +51,17 @@ def build_app() -> typer.Typer:
     return app
 
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
-"""Error numbers of a full, failing or unwritable disk or directory. Each ends a command with one sentence."""
+DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ESTALE),
+)
+"""Error numbers of a full, failing or unwritable disk, and of something else that stands where a file or a directory
+should be. Each ends a command with one sentence."""
 
 
 def main() -> None:
     """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
-    from bench.errors import INPUT_ERRORS
+    from bench.sweep.errors import INPUT_ERRORS
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no · shows it as an escape

@@ -23,63 +23,10 @@ Runtime
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from evaluators.dense.config import DenseOptimizerConfig
+from evaluators.dense.config import DetectionConfig as Config
 from evaluators.dense.library import require, why_unavailable
-from evaluators.interface import Context, EvaluatorConfig
-from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, WIDEST, Integer, Probability
-from pretrain.datasets import Kind
-from pretrain.errors import InputError
-
-Size = tuple[Integer, Integer]
-SCHEDULES = {"1x": 1, "2x": 2}
-
-
-class Config(EvaluatorConfig):
-    """What is trained on ``dataset`` and how it is judged. Normalisation of images is the checkpoint's own."""
-
-    KIND: ClassVar[Kind] = "detection"
-    DEFAULT_DATASET: ClassVar[str | None] = "coco"
-
-    preset: Literal["sync_bn", "zoo"] = "sync_bn"
-    schedule: Literal["1x", "2x"] = "1x"
-    base_epochs: Integer = Field(gt=0, le=MOST_EPOCHS, description="of 1x; 2x has twice as many")
-    base_milestones: tuple[Integer, ...] = Field(description="epochs of 1x after which the rate falls to a tenth")
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
-    resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
-    smallest_side: Integer = Field(ge=0, description="images below this many pixels are left out of training")
-    flip_probability: Probability
-    optimizer: DenseOptimizerConfig
-    frozen_stages: Integer = Field(ge=-1, le=4, description="-1 none, 0 the stem, n the first n stages as well")
-    norm_eval: bool = Field(description="whether the backbone's batch normalisation keeps its statistics")
-    feature_channels: Integer = Field(gt=0, le=WIDEST, description="of FPN and the heads' convolutions")
-    box_head_channels: Integer = Field(gt=0, le=WIDEST)
-    regions_per_image: Integer = Field(gt=0, description="that the heads are trained on")
-
-    @property
-    def epochs_in_all(self) -> int:
-        return self.base_epochs * SCHEDULES[self.schedule]
-
-    @property
-    def milestones(self) -> list[int]:
-        return [epoch * SCHEDULES[self.schedule] for epoch in self.base_milestones]
-
-    @property
-    def normalisation_layers(self) -> str:
-        return "as pretrained, statistics kept" if self.norm_eval else "synchronised, trained"
-
-    @classmethod
-    def require_backbone(cls, backbone: BackboneInfo) -> None:
-        """Refuse what FPN can't take: it wants a map at each of four strides."""
-        if backbone.family != "resnet":
-            raise InputError(
-                f"detection: Mask R-CNN with FPN is for a resnet, {backbone.name} is a {backbone.family}; "
-                "in a sweep, say only: {backbone: resnet50}"
-            )
+from evaluators.interface import Context
 
 
 def unavailable() -> str | None:

@@ -21,79 +21,10 @@ Runtime
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
-
-from evaluators.dense.config import DenseOptimizerConfig
+from evaluators.dense.config import SegmentationConfig as Config
 from evaluators.dense.library import require, why_unavailable
-from evaluators.interface import Context, EvaluatorConfig
-from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import LARGEST_BATCH, LARGEST_IMAGE, WIDEST, Integer, Probability
-from pretrain.datasets import Kind
-from pretrain.errors import InputError
-
-Size = tuple[Integer, Integer]
-RESNET_STAGES = 4
-
-
-class Config(EvaluatorConfig):
-    """What is trained on ``dataset`` and how it is judged. Normalisation is the checkpoint's own."""
-
-    KIND: ClassVar[Kind] = "segmentation"
-    DEFAULT_DATASET: ClassVar[str | None] = "ade20k"
-
-    preset: Literal["paper", "zoo"] = "paper"
-    head: Literal["fcn", "upernet"]
-    out_indices: tuple[Integer, Integer, Integer, Integer] = Field(description="stages or blocks, from 0")
-    head_channels: Integer = Field(gt=0, le=WIDEST)
-    auxiliary_channels: Integer = Field(gt=0, le=WIDEST)
-    iterations: Integer = Field(gt=0, le=10**8)
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
-    crop_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
-    resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
-    resize_ratio: tuple[float, float] = Field(description="of that scale, drawn for each training image")
-    flip_probability: Probability
-    optimizer: DenseOptimizerConfig
-    poly_power: float = Field(gt=0)
-    final_learning_rate: float = Field(ge=0, description="not scaled with the batch")
-    drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")
-    test_mode: Literal["whole", "slide"] = "whole"
-    slide_stride: Integer | None = Field(default=None, gt=0, description="pixels; None: two thirds of the crop")
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> Self:
-        if self.optimizer.warmup_iterations >= self.iterations:
-            raise ValueError(f"warmup_iterations must be below the {self.iterations} iterations")
-        return self
-
-    @property
-    def normalisation_layers(self) -> str:
-        return "synchronised, trained"
-
-    @property
-    def frozen_stages(self) -> int:
-        return -1
-
-    def require_fits(self, backbone: BackboneInfo) -> None:
-        """Refuse a backbone whose feature maps the head is not made for."""
-        if (wanted := "resnet" if self.head == "fcn" else "vit") != backbone.family:
-            other = "upernet" if self.head == "fcn" else "fcn"
-            raise InputError(
-                f"head: {self.head} is for a {wanted}, {backbone.name} is a {backbone.family}; use {other}"
-            )
-        if (count := RESNET_STAGES if backbone.family == "resnet" else backbone.depth) is not None:
-            self.require_maps(backbone.name, count)
-
-    def require_maps(self, backbone: str, count: int) -> None:
-        """Refuse ``out_indices`` that a backbone of ``count`` stages or blocks can't give in their order."""
-        indices = self.out_indices
-        if list(indices) != sorted(set(indices) & set(range(count))):
-            parts = "stages" if self.head == "fcn" else "blocks"
-            raise InputError(
-                f"out_indices: {backbone} has {count} {parts}; give four ascending numbers from 0 to {count - 1}, got "
-                f"{', '.join(map(str, indices))}"
-            )
+from evaluators.interface import Context
 
 
 def unavailable() -> str | None:

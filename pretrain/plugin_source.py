@@ -11,38 +11,55 @@ import os
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution
-from importlib.metadata import distribution as find_distribution
 from pathlib import Path
+
+from pretrain.errors import InputError
+from pretrain.plugins import distribution_version, title_of
 
 OURS = {"bench", "pretrain", "evaluators", "results", "slurm"}
 _CODE = ".py"
-_BESIDE_CODE = {".yaml", ".yml", ".json", ".so", ".pyd"}
-"""Files that decide what a module computes if they lie in a folder with modules: recipes, settings, compiled code."""
+_COMPILED = {".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".o", ".obj", ".a", ".lib"}
+"""Suffixes of files that differ from machine to machine, and are made of sources that count."""
+_FOLDERS_LEFT_OUT = {"__pycache__", "CVS"}
+MOST_FILES = 20_000
+MOST_BYTES = 512 << 20
+"""Of all files of one distribution together: every command that plans its runs reads them."""
 
 
 def describe_plugin(distribution: Distribution) -> dict[str, str]:
     """``{version, source_sha256}`` of a distribution that offers plugins.
 
     The version is not enough: an editable or repeated installation can change the code and keep the version.
+
+    Raises
+    ------
+    InputError
+        Its files can't be read, or are more than ``MOST_FILES`` or ``MOST_BYTES``.
     """
-    return {"version": str(distribution.version), "source_sha256": _source_sha256(distribution.name)}
+    return {"version": distribution_version(distribution), "source_sha256": _source_sha256(distribution)}
 
 
 @functools.cache
-def _source_sha256(name_of_distribution: str) -> str:
-    """SHA-256 over the code of the packages that its entry points name, and of what these import of its own or from
+def _source_sha256(distribution: Distribution) -> str:
+    """SHA-256 over all files of the packages that its entry points name, and of what these import of its own or from
     source: modules that no distribution has installed."""
-    distribution = find_distribution(name_of_distribution)
     digest = hashlib.sha256()
     owned = {file.parts[0].removesuffix(_CODE) for file in distribution.files or () if file.suffix == _CODE}
     points = [point for point in distribution.entry_points if point.group.startswith("opera_bench.")]
     waiting = sorted({name for point in points if (name := _importable(point.value))})
     known = set(waiting)
+    count, size = 0, 0
     while waiting:
         name = waiting.pop()
         for path, relative in _files(name):
-            content = path.read_bytes()
-            digest.update(f"{relative}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+            count, size = count + 1, size + path.stat().st_size
+            if count > MOST_FILES or size > MOST_BYTES:
+                raise InputError(
+                    f"{path.parent}: the packages of {title_of(distribution)} hold more than {MOST_FILES:,} files or "
+                    f"{MOST_BYTES >> 20} MiB, all of which are part of its runs' ids; keep data outside of the package"
+                )
+            content = _read(path)
+            digest.update(f"{relative}\0{hashlib.sha256(content).hexdigest()}\n".encode("utf-8", "surrogateescape"))
             if path.suffix != _CODE:
                 continue
             found = {code for dotted in _imports(content) if (code := _importable(dotted))}
@@ -50,6 +67,15 @@ def _source_sha256(name_of_distribution: str) -> str:
             known |= new
             waiting += sorted(new)
     return digest.hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't be read ({error.strerror}); a plugin's files are part of its runs' ids"
+        ) from error
 
 
 def forget_sources() -> None:
@@ -76,23 +102,27 @@ def _find(name: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def _files(name: str) -> Iterator[tuple[Path, str]]:
-    """The files of a package, or of a module alone, with their paths from there; in one order everywhere."""
+    """The files of a package, or of a module alone, with their paths from there; in one order everywhere.
+
+    Every file counts, whatever its name: code may read it. A module of a package without ``__init__.py`` comes with the
+    files around it.
+    """
     spec = _find(name)
     if spec is None or spec.origin is None:
         return
     origin = Path(spec.origin)
-    if not spec.submodule_search_locations:
+    package = name if spec.submodule_search_locations else name.rpartition(".")[0]
+    if not package:
         yield origin, f"{name}{_CODE}"
         return
     for folder, folders, names in os.walk(origin.parent, followlinks=True):
-        below = (name for name in folders if not name.startswith((".", "__pycache__")))
+        below = (name for name in folders if not name.startswith(".") and name not in _FOLDERS_LEFT_OUT)
         # A link to a folder above itself has no end.
         folders[:] = sorted(n for n in below if not Path(folder).resolve().is_relative_to((Path(folder) / n).resolve()))
-        has_code = any(file.endswith(_CODE) for file in names)
         for file in sorted(names):
             path = Path(folder) / file
-            if path.is_file() and (path.suffix == _CODE or (has_code and path.suffix in _BESIDE_CODE)):
-                yield path, f"{name}/{path.relative_to(origin.parent)}"
+            if not file.startswith(".") and not file.endswith("~") and path.suffix not in _COMPILED and path.is_file():
+                yield path, f"{package}/{path.relative_to(origin.parent)}"
 
 
 def _imports(content: bytes) -> set[str]:

@@ -109,9 +109,41 @@ def refused_plugins(package: str, kind: str, offers: Offers) -> list[str]:
 
 
 def title_of(distribution: Distribution | None) -> str:
-    """``shapes-ssl 0.0.1``."""
-    metadata: Any = {} if distribution is None else distribution.metadata or {}
-    return f"{metadata.get('Name') or 'a distribution without a name'} {metadata.get('Version') or 'without a version'}"
+    """``shapes-ssl 0.0.1``; where it lies, of one without a name."""
+    version = _metadata(distribution, "Version") or "without a version"
+    if name := _metadata(distribution, "Name"):
+        return f"{name} {version}"
+    where = "" if distribution is None else f" in {distribution.locate_file('')}"
+    return f"a distribution without a name{where}, {version}"
+
+
+def distribution_name(distribution: Distribution) -> str:
+    """The name by which runs refer to a distribution.
+
+    Raises
+    ------
+    InputError
+        Its metadata has none, so that no run could name it.
+    """
+    if name := _metadata(distribution, "Name"):
+        return name
+    raise InputError(
+        f"{title_of(distribution)}, offers plugins, and its METADATA has no Name, by which a record could name it; "
+        "give its project a name and install it again"
+    )
+
+
+def distribution_version(distribution: Distribution) -> str:
+    """``0.0.1``, or ``None`` for a distribution whose metadata has no version."""
+    return str(_metadata(distribution, "Version"))
+
+
+def _metadata(distribution: Distribution | None, field: str) -> str | None:
+    try:
+        found: Any = {} if distribution is None else distribution.metadata
+        return found.get(field)  # type: ignore[no-any-return] # the text of a mail header
+    except (TypeError, AttributeError, OSError, UnicodeDecodeError):  # there is no METADATA, or it can't be read
+        return None
 
 
 def suggest(word: str, allowed: tuple[str, ...] | list[str]) -> str:
@@ -136,6 +168,9 @@ def _points(package: str, name: str, kind: str = "plugin") -> list[EntryPoint]:
             f"{kind} {name!r} is shipped with opera-bench, and {offered} offers another one of that name; "
             "rename its entry point or uninstall it"
         )
+    for point in points:
+        if point.dist is not None:
+            distribution_name(point.dist)
     if len(points) > 1:
         raise InputError(f"{kind} {name!r} is offered by {offered}; rename one of the two or uninstall it")
     return points

@@ -26,3 +26,18 @@ def read_regular(path: Path) -> bytes:
         if found.st_size > LARGEST_BYTES:
             raise OSError(errno.EFBIG, f"larger than {LARGEST_BYTES >> 20} MiB", str(path))
         return file.read()
+
+
+def is_present(path: Path) -> bool:
+    """Whether a directory has an entry of this name, be it a link to nowhere.
+
+    Raises
+    ------
+    OSError
+        The directory can't be searched, or is none, so that nobody can say.
+    """
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from results.runs import RunState
 from results.store import Run
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 COLUMNS: dict[str, str] = {
     "run_id": "the run",
     "stage": "'pretrain', 'import' or the evaluator's name",
-    "state": "effective state: planned, waiting, running, done, failed, cancelled or unknown",
-    "reason": "why a run failed or is unknown",
+    "state": "effective state: planned, waiting, running, done, failed, cancelled, unknown or damaged",
+    "reason": "why a run failed, is damaged or is unknown",
     "seed": "seed of the pretraining, which is also the evaluation's",
     "method": "pretraining method",
     "preset": "named set of the method's settings, e.g. 'official' or 'paper'",
@@ -51,6 +52,11 @@ COLUMNS: dict[str, str] = {
 
 OF_THE_MOMENT = ("state", "reason", "metric", "value")
 """Columns that ``describe`` leaves to ``expand``."""
+
+_FROM_RECORDS = (
+    *("fingerprint", "data_differs", "checkpoint_sha256"),
+    *("images_per_second", "seconds", "device", "git_commit"),
+)
 
 Row = dict[str, Any]
 _COUNTS = (
@@ -94,9 +100,14 @@ def describe(run: Run) -> Row:
 
 
 def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None = None) -> Iterator[Row]:
-    """One row per metric (of the run's record unless given) of a described run."""
+    """One row per metric (of the run's record unless given) of a described run; one without a metric if it isn't done.
+
+    The record of a damaged run may say numbers, and none of them counts.
+    """
     if metrics is None:
         metrics = {} if run.record is None else run.record.metrics
+    if run.state is not RunState.DONE:
+        metrics, described = {}, {**described, **dict.fromkeys(_FROM_RECORDS)}
     of_run = {**described, "state": run.state.value, "reason": run.reason}
     for name, value in metrics.items() or ((None, None),):
         yield {**of_run, "metric": name, "value": value}

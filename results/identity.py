@@ -14,6 +14,15 @@ PLUGINS = "plugins"
 """The part of a run's configuration that names other distributions: ``{name: {version, source_sha256}}``."""
 
 
+_RUN_ID = re.compile(r"([a-z0-9_.-]+?)-[a-z0-9_.-]+-[0-9a-f]{10}")
+
+
+def stage_of_id(name: str) -> str | None:
+    """The stage that a run's id begins with; None for a name that is no run's id."""
+    found = _RUN_ID.fullmatch(name)
+    return found and found[1]
+
+
 def canonical_json(value: Any) -> str:
     """JSON of which equal values have exactly one: keys sorted, no spaces, 1.0 written as 1.
 

@@ -16,29 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.errors import InputError
 from results.frame import COLUMNS, OF_THE_MOMENT, Row, describe, expand
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
 from results.state import OnDisk, Told
-from results.store import NOTHING_TOLD, Run, read_run, resolve, unrecorded
+from results.store import NOTHING_TOLD, Run, damage, read_run, resolve, run_names, unrecorded
 from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
-_FORMAT = [2, *COLUMNS]
+_RECORD = "record.json"
+_FORMAT = [3, *COLUMNS]
 """An index of other columns is no index."""
 _KEPT = tuple(column for column in COLUMNS if column not in OF_THE_MOMENT)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What one file said; ``sign`` as of ``_sign``, ``values`` are those of ``_KEPT``."""
+    """What one file said; ``sign`` as of ``_sign``, ``values`` are those of ``_KEPT``, the last two of ``OnDisk``."""
 
     sign: list[Any]
     stage: str
     parents: list[str]
     values: list[Any]
     metrics: dict[str, float | None]
+    wrote: list[str] | None
+    judged: dict[str, list[str]]
 
 
 def load_rows(
@@ -56,43 +58,35 @@ def load_rows(
     InputError
         ``runs_directory`` does not exist.
     """
-    if not runs_directory.is_dir():
-        raise InputError(f"{runs_directory}: no such directory; give the directory that holds the runs")
-    with os.scandir(runs_directory) as listing:
-        present = sorted(entry.name for entry in listing if not entry.name.startswith("."))
     known = _read_index(runs_directory)
     entries: dict[str, _Entry] = {}
+    kept: dict[str, _Entry] = {}
     runs: dict[str, Run] = {}
     problems: list[str] = []
-    for name in present:
-        kept = known.get(name)
+    for name in run_names(runs_directory):
         sign = _sign(f"{runs_directory}/{name}")
-        if sign is None:
-            continue
-        if kept is not None and kept.sign == sign:
-            entries[name], runs[name] = kept, _run(runs_directory, name, kept)
+        before = known.get(name)
+        if sign is not None and before is not None and before.sign == sign:
+            kept[name] = entries[name] = before
+            runs[name] = _run(runs_directory, name, before)
             continue
         run = read_run(RunDirectory(runs_directory / name), problems)
         if run is None:
             continue
         runs[name] = run
-        described = describe(run)
-        metrics = {} if run.record is None else dict(run.record.metrics)
-        entry = _Entry(sign, run.stage, list(run.parents), [described[column] for column in _KEPT], metrics)
-        # a damaged record is read again each time, so that it is told each time
-        if (run.record is not None) == (sign[0] == "record.json"):
-            entries[name] = entry
-        else:
-            known[name] = entry
-    if any(known.get(name) is not entry for name, entry in entries.items()) or len(entries) != len(known):
-        _write_index(runs_directory, entries)
+        entries[name] = _entry(sign or [], run)
+        # A damaged run is read again each time, and so is one that changes while it is read.
+        if sign is not None and run.state is not RunState.DAMAGED and (run.record is not None) == (sign[0] == _RECORD):
+            kept[name] = entries[name]
+    if kept != known:
+        _write_index(runs_directory, kept)
     resolved = resolve(runs, told)
     wanted = sorted(resolved) if run_ids is None else sorted(set(run_ids) & set(resolved))
     rows: list[Row] = []
     for name in wanted:
-        entry = entries.get(name) or known[name]
-        rows += expand(dict(zip(_KEPT, entry.values, strict=True)), resolved[name], entry.metrics)
-    return rows, tuple(problems)
+        described = dict(zip(_KEPT, entries[name].values, strict=True))
+        rows += expand(described, resolved[name], entries[name].metrics)
+    return rows, (*problems, *damage(resolved.values()))
 
 
 def _sign(directory: str) -> list[Any] | None:
@@ -100,20 +94,41 @@ def _sign(directory: str) -> list[Any] | None:
 
     A program can set a modification time back, but not the time of the last change of the inode.
     """
-    for name in ("record.json", "config.yaml"):
+    for name in (_RECORD, "config.yaml"):
         try:
             found = os.stat(f"{directory}/{name}")  # noqa: PTH116 — pathlib takes several times as long
-        except OSError:
+        except FileNotFoundError:
+            if os.path.islink(f"{directory}/{name}"):  # noqa: PTH114 — a link to nowhere, of which the run's reader tells
+                return None
             continue
+        except OSError:
+            return None
         return [name, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino]
     return None
+
+
+def _entry(sign: list[Any], run: Run) -> _Entry:
+    described, on_disk = describe(run), run.on_disk
+    return _Entry(
+        sign,
+        run.stage,
+        list(run.parents),
+        [described[column] for column in _KEPT],
+        {} if run.record is None else dict(run.record.metrics),
+        None if on_disk.wrote is None else list(on_disk.wrote),
+        {parent: list(sums) for parent, sums in on_disk.judged.items()},
+    )
 
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
     """The run without its configuration, record and place, which rows have no use for."""
     parents = tuple(entry.parents)
-    is_done = entry.sign[0] == "record.json"
-    on_disk = OnDisk(parents, RunState.DONE) if is_done else unrecorded(RunDirectory(runs_directory / name), parents)
+    if entry.sign[0] == _RECORD:
+        wrote = None if entry.wrote is None else tuple(entry.wrote)
+        judged = {parent: tuple(sums) for parent, sums in entry.judged.items()}
+        on_disk = OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged)
+    else:
+        on_disk = unrecorded(RunDirectory(runs_directory / name), parents)
     return Run(name, entry.stage, on_disk.state, {}, parents, None, on_disk.reason, runs_directory, on_disk)
 
 
@@ -131,7 +146,7 @@ def _read_index(runs_directory: Path) -> dict[str, _Entry]:
 
 
 def _write_index(runs_directory: Path, entries: dict[str, _Entry]) -> None:
-    runs = {name: [e.sign, e.stage, e.parents, e.values, e.metrics] for name, e in entries.items()}
+    runs = {name: list(vars(entry).values()) for name, entry in entries.items()}
     document = json.dumps({"format": _FORMAT, "runs": runs}, ensure_ascii=False, separators=(",", ":"))
     # Someone else's directory may be read all the same, and one whose names are no UTF-8 is never kept.
     with contextlib.suppress(OSError, UnicodeEncodeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from results.runs import RunState
@@ -32,6 +32,10 @@ class OnDisk:
 
     Parameters
     ----------
+    wrote
+        SHA-256 of the weights and of the header of the checkpoint that the run left, by its record.
+    judged
+        By parent, the same of the checkpoint that the run judged.
     is_interrupted
         Its last attempt ended for want of disk space or an I/O error, and left the reason.
     is_cancel_noted
@@ -47,6 +51,8 @@ class OnDisk:
     parents: tuple[str, ...]
     state: RunState
     reason: str | None = None
+    wrote: tuple[str, ...] | None = None
+    judged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_interrupted: bool = False
     is_cancel_noted: bool = False
     is_here: bool = False
@@ -102,6 +108,9 @@ def _stand(
     run_id: str, runs: Mapping[str, OnDisk], told: Mapping[str, Told], found: Mapping[str, Standing]
 ) -> Standing:
     run = runs[run_id]
+    if parent := _other_checkpoint(run, runs):
+        why = f"it evaluated a checkpoint that its parent {parent} no longer has; opera-bench retry computes it again"
+        return Standing(RunState.DAMAGED, RunState.DAMAGED, why)
     own, reason = _own_state(run, told.get(run_id))
     lost = next((p for p in run.parents if p in found and found[p].state in LOST), None)
     # SLURM cancels a job whose parent failed. Nobody asked for this run to end, so it is the parent's to answer for.
@@ -113,6 +122,17 @@ def _stand(
         return Standing(own, RunState.FAILED, f"parent {lost} {found[lost].state.value}")
     waits = any(parent not in found or found[parent].state is not RunState.DONE for parent in run.parents)
     return Standing(own, RunState.WAITING if waits else own, reason)
+
+
+def _other_checkpoint(run: OnDisk, runs: Mapping[str, OnDisk]) -> str | None:
+    """The parent that was computed again and left another checkpoint than the one this run judged, if any.
+
+    A parent without a record says nothing: its checkpoint may come out the same.
+    """
+    for parent, judged in run.judged.items() if run.state is RunState.DONE else ():
+        if parent in runs and runs[parent].wrote not in (None, judged):
+            return parent
+    return None
 
 
 def _own_state(run: OnDisk, told: Told | None) -> tuple[RunState, str | None]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
+import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from results.errors import InputError
+from results.files import is_present
+from results.identity import stage_of_id
 from results.record import Record, read_record
 from results.runs import RunDirectory, RunState, modified_at
-from results.state import OnDisk, Told, standing
+from results.state import OnDisk, Standing, Told, standing
 
 NOTHING_TOLD: Mapping[str, Told] = MappingProxyType({})
 """For runs of which no executor knows anything."""
@@ -51,10 +54,26 @@ class Run:
 
 @dataclass(frozen=True)
 class Store:
-    """Runs sorted by id, and one sentence for each directory that could not be read."""
+    """Runs sorted by id; one sentence for each damaged run, and for each directory that only looks like a run's."""
 
     runs: tuple[Run, ...]
     problems: tuple[str, ...]
+
+
+def run_names(runs_directory: Path) -> list[str]:
+    """The names under ``runs_directory`` that may be runs, sorted.
+
+    Hidden folders hold what the suite keeps beside the runs. A run's name is ASCII.
+
+    Raises
+    ------
+    InputError
+        ``runs_directory`` does not exist.
+    """
+    if not runs_directory.is_dir():
+        raise InputError(f"{runs_directory}: no such directory; give the directory that holds the runs")
+    with os.scandir(runs_directory) as listing:
+        return sorted(entry.name for entry in listing if not entry.name.startswith(".") and entry.name.isascii())
 
 
 def load_runs(
@@ -62,8 +81,9 @@ def load_runs(
 ) -> Store:
     """Read the runs under ``runs_directory``, all of them or those named.
 
-    Ids without a directory are left out. A damaged record, or one that belongs to another run, is a problem and not
-    an error; its run is listed as damaged when its configuration can still be read.
+    Ids without a directory are left out. A run whose record, configuration or directory can't be trusted or read is
+    listed as damaged. Directories of other names than runs have are passed over; one that holds a record or a
+    configuration is a problem.
 
     Parameters
     ----------
@@ -75,12 +95,24 @@ def load_runs(
     InputError
         ``runs_directory`` does not exist.
     """
-    if not runs_directory.is_dir():
-        raise InputError(f"{runs_directory}: no such directory; give the directory that holds the runs")
-    wanted = sorted({path.name for path in runs_directory.iterdir()} if run_ids is None else set(run_ids))
-    found: dict[str, Run] = {}
+    names = run_names(runs_directory)
+    wanted = names if run_ids is None else sorted(set(run_ids))
     problems: list[str] = []
-    unread = list(reversed(wanted))
+    resolved = resolve(_with_parents(runs_directory, wanted, problems), told)
+    runs = tuple(resolved[run_id] for run_id in wanted if run_id in resolved)
+    return Store(runs, (*problems, *damage(resolved.values())))
+
+
+def damage(runs: Iterable[Run]) -> list[str]:
+    """A sentence for each damaged run."""
+    damaged = sorted((run for run in runs if run.state is RunState.DAMAGED), key=lambda run: run.run_id)
+    return [f"{run.run_id} is damaged: {run.reason}" for run in damaged]
+
+
+def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[str]) -> dict[str, Run]:
+    """The named runs as their directories tell them, and all that they descend from."""
+    found: dict[str, Run] = {}
+    unread = list(reversed(run_ids))
     seen = set(unread)
     while unread:
         run = read_run(RunDirectory(runs_directory / unread.pop()), problems)
@@ -88,61 +120,126 @@ def load_runs(
             found[run.run_id] = run
             unread += [parent for parent in run.parents if parent not in seen]
             seen.update(run.parents)
-    resolved = resolve(found, told)
-    return Store(tuple(resolved[run_id] for run_id in wanted if run_id in resolved), tuple(problems))
+    return found
+
+
+def planned_standings(
+    runs_directory: Path, planned: Mapping[str, tuple[str, ...]], told: Mapping[str, Told] = NOTHING_TOLD
+) -> dict[str, Standing]:
+    """Where planned runs stand, given with their parents; a run without a directory has not run."""
+    on_disk = {run_id: look_at(RunDirectory(runs_directory / run_id), parents) for run_id, parents in planned.items()}
+    further = [parent for parents in planned.values() for parent in parents if parent not in planned]
+    ancestors = _with_parents(runs_directory, further, [])
+    return standing({**{run_id: run.on_disk for run_id, run in ancestors.items()}, **on_disk}, told)
 
 
 def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
-    """The run as its own directory tells it, parents not asked; None for a directory that holds no run."""
-    record, problem = None, None
-    if directory.record.exists():
+    """The run as its own directory tells it, parents not asked; None for a directory that holds no run.
+
+    Parameters
+    ----------
+    problems
+        Receives a sentence if the directory holds files of a run and has a name that no run has.
+    """
+    try:
+        run = _read_run(directory)
+    except OSError as error:
+        remedy = "make it readable, or let opera-bench retry set it aside"
+        run = _damaged(directory, f"{_unreadable(directory.path, error)}; {remedy}")
+    if run is None or run.state is not RunState.DAMAGED or stage_of_id(directory.run_id) is not None:
+        return run
+    if has_files_of_a_run(directory):
+        problems.append(f"skipped: {run.reason}")
+    return None
+
+
+def has_files_of_a_run(directory: RunDirectory) -> bool:
+    """Whether a directory of any name holds a record or a configuration."""
+    try:
+        return is_present(directory.record) or is_present(directory.config)
+    except OSError:
+        return False
+
+
+def _read_run(directory: RunDirectory) -> Run | None:
+    """
+    Raises
+    ------
+    OSError
+        The directory can't be searched, or something that is no directory has a run's name.
+    """
+    problem = None
+    if is_present(directory.record):
         record, problem = checked_record(directory.record)
-    if record is not None:
-        parents = tuple(parent.run_id for parent in record.parents)
-        on_disk = OnDisk(parents, RunState.DONE)
-        return _run(directory, record.stage, record.config, on_disk, record)
-    if problem is not None:
-        problems.append(problem)
-    if not (directory.config.exists() or directory.config.is_symlink()):
-        return None
+        if record is not None:
+            return _run(directory, record.stage, record.config, _recorded(record), record)
+    if not is_present(directory.config):
+        if problem is not None:
+            return _damaged(directory, problem)
+        return _without_configuration(directory)
     try:
         planned = directory.read_config()
-    except FileNotFoundError:
-        return None
     except (InputError, OSError) as error:
-        problems.append(str(error))
-        return None
+        reasons = [problem, str(error) if isinstance(error, InputError) else _unreadable(directory.config, error)]
+        return _damaged(directory, "; ".join(reason for reason in reasons if reason))
     parents = tuple(planned["parents"])
     on_disk = unrecorded(directory, parents) if problem is None else OnDisk(parents, RunState.DAMAGED, problem)
     return _run(directory, planned["stage"], planned["config"], on_disk, None)
 
 
+def _without_configuration(directory: RunDirectory) -> Run | None:
+    """A run that has begun, as its attempts or its failure show, and whose ``config.yaml`` is missing."""
+    stage = stage_of_id(directory.run_id)
+    if stage is None or not is_present(directory.path):
+        return None
+    directory.path.stat()  # raises for a link to nowhere
+    if not any(is_present(path) for path in (directory.attempts, directory.failure, directory.cancelled)):
+        return None
+    on_disk = unrecorded(directory, ())
+    reason = on_disk.reason or f"{directory.config} is missing; opera-bench run writes it again"
+    return _run(directory, stage, {}, replace(on_disk, reason=reason), None)
+
+
+def _damaged(directory: RunDirectory, reason: str) -> Run:
+    """A run of which nothing but its name can be trusted."""
+    stage = stage_of_id(directory.run_id) or "unknown"
+    return _run(directory, stage, {}, OnDisk((), RunState.DAMAGED, reason), None)
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path}: can't be read ({error.strerror or error})"
+
+
+def _recorded(record: Record) -> OnDisk:
+    """What a sound record says."""
+    parents = tuple(parent.run_id for parent in record.parents)
+    judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
+    backbones = (written for written in record.checkpoints if written.role == "backbone")
+    wrote = next(((written.sha256, written.header_sha256 or "") for written in backbones), None)
+    return OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged)
+
+
 def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
     """What a planned run's directory says of it; a directory that is missing says that it has not run."""
-    if directory.record.exists():
-        record, problem = checked_record(directory.record)
-        return OnDisk(parents, RunState.DAMAGED if record is None else RunState.DONE, problem)
-    try:
-        directory.read_config()
-    except FileNotFoundError:
-        pass
-    except (InputError, OSError) as error:
-        return OnDisk(parents, RunState.DAMAGED, str(error))
-    return unrecorded(directory, parents)
+    run = read_run(directory, [])
+    return OnDisk(parents, RunState.PLANNED) if run is None else replace(run.on_disk, parents=parents)
 
 
 def unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
     """What the directory of a run without a record says of it."""
-    state = directory.unrecorded_state()
+    try:
+        state, is_cancel_noted = directory.unrecorded_state(), directory.cancelled.exists()
+    except OSError as error:
+        return OnDisk(parents, RunState.DAMAGED, _unreadable(directory.path, error))
     last = (directory.read_attempts() or [{}])[-1]
-    failure = directory.read_failure() if directory.failure.exists() else {}
+    failure = directory.read_failure()
     number = last.get("scheduler_job_id")
     return OnDisk(
         parents,
         state,
         _reason(state, failure),
         is_interrupted=state is RunState.PLANNED and bool(failure),
-        is_cancel_noted=directory.cancelled.exists(),
+        is_cancel_noted=is_cancel_noted,
         is_here=last.get("host") == socket.gethostname(),
         has_attempts=bool(last),
         number=number if isinstance(number, str) else None,
@@ -157,7 +254,7 @@ def checked_record(path: Path) -> tuple[Record | None, str | None]:
         found = path.stat()
         return _read_unchanged(path, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
     except OSError as error:
-        return None, f"{path}: can't be read ({error.strerror or error})"
+        return None, _unreadable(path, error)
 
 
 @functools.cache
@@ -185,9 +282,17 @@ def _reason(state: RunState, failure: Mapping[str, Any]) -> str | None:
 
 
 def resolve(found: Mapping[str, Run], told: Mapping[str, Told] = NOTHING_TOLD) -> dict[str, Run]:
-    """The runs with the state that follows from what executors say and from their parents."""
+    """The runs with the state that follows from what executors say and from their parents.
+
+    A damaged run has no record here: nothing may use its numbers.
+    """
     standings = standing({run_id: run.on_disk for run_id, run in found.items()}, told)
     return {
-        run_id: replace(run, state=standings[run_id].state, reason=standings[run_id].reason)
+        run_id: replace(
+            run,
+            state=standings[run_id].state,
+            reason=standings[run_id].reason,
+            record=None if standings[run_id].state is RunState.DAMAGED else run.record,
+        )
         for run_id, run in found.items()
     }

@@ -50,11 +50,12 @@ def remove_temporaries(runs_directory: Path) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """Whether the suite made a folder of the runs directory; ``--runs .`` may stand among other people's projects."""
-    return (
-        folder.name in _OUR_FOLDERS
-        or any((folder / name).exists() for name in _OF_A_RUN)
-        or any(folder.glob(".config.yaml.*.tmp"))
-    )
+    if folder.name in _OUR_FOLDERS:
+        return True
+    try:
+        return any((folder / name).exists() for name in _OF_A_RUN) or any(folder.glob(".config.yaml.*.tmp"))
+    except OSError:
+        return False
 
 
 def remove_temporaries_among(paths: Iterable[Path], runs_directory: Path) -> None:

@@ -1,7 +1,7 @@
 """Jobs to processes: executors that run named functions in dependency order, wherever that may be.
 
-Knows nothing of what a job computes. Adding an executor is adding a module here: ``slurm/<name>.py`` with a class
-``<Name>Executor`` that behaves like ``slurm.job.Executor``.
+Knows nothing of what a job computes. Adding an executor is adding a module:
+``slurm/executors/<name>.py``, whose ``EXECUTOR`` is a class that behaves like ``slurm.job.Executor``.
 """
 
 from slurm.errors import InputError

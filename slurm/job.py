@@ -99,6 +99,8 @@ class Told:
         Counts submissions: of two jobs, the one that was submitted later has the larger number.
     had_failed
         The job did not succeed once, and is back in the queue.
+    is_held
+        The job waits until somebody releases it.
     is_forgotten
         The executor took the job and has no account of it any more.
     charge
@@ -112,6 +114,7 @@ class Told:
     submission: int = 0
     had_failed: bool = False
     is_forgotten: bool = False
+    is_held: bool = False
     charge: Charge | None = None
 
 

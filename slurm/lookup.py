@@ -1,4 +1,9 @@
-"""Executors by name."""
+"""Executors by name: a module of ``slurm.executors``, or a class that another distribution offers.
+
+The entry point group is ``opera_bench.executors``; each entry point names a class that behaves like
+``slurm.job.Executor`` and is called without arguments. A name has one owner: one that is shipped as well, or that two
+distributions offer, is refused when it is used.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +12,20 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
+from slurm import executors
 from slurm.errors import InputError
 from slurm.job import Executor
 
-NOT_EXECUTORS = {"errors", "graph", "job", "lookup", "stop"}
+GROUP = "opera_bench.executors"
 
 
 @functools.cache
 def executor_names() -> tuple[str, ...]:
-    """Names of the modules of this package that hold an executor, sorted; none of them is imported."""
-    found = pkgutil.iter_modules(importlib.import_module("slurm").__path__)
-    return tuple(sorted(m.name for m in found if not (m.ispkg or m.name.startswith("_") or m.name in NOT_EXECUTORS)))
+    """Names of all executors, sorted; none of them is imported."""
+    return tuple(sorted({*_shipped(), *(point.name for point in _offered())}))
 
 
 def find_executor(name: str) -> Callable[..., Executor]:
@@ -28,12 +34,52 @@ def find_executor(name: str) -> Callable[..., Executor]:
     Raises
     ------
     InputError
-        No such name; the message lists what there is and the nearest match.
+        No such name: the message lists what there is and the nearest match. Or a name with two owners, or a class that
+        can't be imported.
     """
     names = executor_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(f"unknown executor {name!r}; {hint}allowed: {', '.join(names)}")
-    module = importlib.import_module(f"slurm.{name}")
-    return cast(Callable[..., Executor], getattr(module, f"{name.capitalize()}Executor"))
+    points = [point for point in _offered() if point.name == name]
+    owners = " and ".join(map(_owner, points))
+    if points and name in _shipped():
+        raise InputError(
+            f"executor {name!r} is shipped with opera-bench, and {owners} offers another one of that name; "
+            "rename it there or uninstall it"
+        )
+    if len(points) > 1:
+        raise InputError(f"executor {name!r} is offered by {owners}; rename one of the two or uninstall it")
+    if points:
+        return _load(points[0])
+    return cast(Callable[..., Executor], importlib.import_module(f"slurm.executors.{name}").EXECUTOR)
+
+
+def _load(point: EntryPoint) -> Callable[..., Executor]:
+    try:
+        found = point.load()
+    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+        said = str(error).strip().splitlines() or [""]
+        fault = f"{type(error).__name__}: {said[0]}"
+        raise InputError(f"executor {point.name!r} of {_owner(point)} can't be used: {fault}") from error
+    lacking = [word for word in ("submit", "wait", "states", "cancel") if not callable(getattr(found, word, None))]
+    if lacking:
+        raise InputError(f"executor {point.name!r} of {_owner(point)} can't be used: it has no {', '.join(lacking)}")
+    return cast(Callable[..., Executor], found)
+
+
+def _owner(point: EntryPoint) -> str:
+    metadata = None if point.dist is None else point.dist.metadata
+    name = None if metadata is None else metadata["Name"]
+    return f"{name or 'a distribution without a name'} ({point.value})"
+
+
+@functools.cache
+def _shipped() -> frozenset[str]:
+    return frozenset(module.name for module in pkgutil.iter_modules(executors.__path__))
+
+
+@functools.cache
+def _offered() -> tuple[EntryPoint, ...]:
+    return tuple(sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)))

@@ -20,6 +20,6 @@ def cancel(
 
     Runs that another sweep asked for as well are left alone; `opera-bench retry SWEEP` starts cancelled ones again.
     """
-    from bench.cancellation import cancel_runs, choose
+    from bench.launch.cancel import cancel_runs, choose
 
     raise typer.Exit(cancel_runs(choose(what, runs, tuple(set_ or ()), tiny=tiny), runs, ask=not yes))

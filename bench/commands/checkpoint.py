@@ -42,7 +42,7 @@ def inspect(
 
     A file that can't be trusted or is not recognised is refused.
     """
-    from bench.errors import InputError
+    from bench.sweep.errors import InputError
     from pretrain.foreign.parts.own import is_ours
     from pretrain.foreign.parts.printable import printable
 
@@ -75,7 +75,7 @@ def convert(
 
     To opera_bench: a folder with backbone.safetensors and, if the file holds all parts of a method, method.safetensors.
     """
-    from bench.errors import InputError
+    from bench.sweep.errors import InputError
     from pretrain.foreign.lookup import writable_format_names
     from pretrain.foreign.parts.conversion import OURS, read_checkpoint, write_checkpoint
     from pretrain.foreign.parts.printable import printable

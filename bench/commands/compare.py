@@ -24,10 +24,10 @@ def compare(
     """
     import sys
 
-    from bench.outputs import warn
-    from bench.plan import plan_sweep
-    from bench.states import load_with_executors
-    from bench.sweep import load_sweep
+    from bench.plan.graph import plan_sweep
+    from bench.runs.outputs import status_of_damage, warn
+    from bench.runs.states import load_with_executors
+    from bench.sweep.load import load_sweep
     from results.compare import compare as compare_variants
     from results.compare import render_comparison, variants
     from results.frame import to_frame
@@ -40,3 +40,4 @@ def compare(
     others = [name for name in variants(frame) if name != baseline]
     for name in [method] if method else others or [baseline]:
         print(render_comparison(compare_variants(frame, name, baseline), output_format))
+    raise typer.Exit(status_of_damage(run.state for run in store.runs))

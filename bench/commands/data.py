@@ -23,7 +23,7 @@ def list_() -> None:
     """List the datasets there are."""
     from rich.table import Table
 
-    from bench.listing import wide_console
+    from bench.show.status import wide_console
     from pretrain.datasets.lookup import KIND, OFFERS, PACKAGE, describe_datasets
     from pretrain.plugins import refused_plugins
 
@@ -49,7 +49,7 @@ def prepare(name: NameArgument, root: RootArgument = None) -> None:
 @app.command()
 def check(name: NameArgument, root: RootArgument = None) -> None:
     """Verify a dataset; every problem is a line, and exit status 1."""
-    from bench.preflight import check_data
+    from bench.launch.preflight import check_data
 
     _dataset(name, root)
     problems = check_data(name, root)
@@ -61,7 +61,7 @@ def check(name: NameArgument, root: RootArgument = None) -> None:
 
 
 def _dataset(name: str, root: Path | None) -> DatasetModule:
-    from bench.errors import InputError
+    from bench.sweep.errors import InputError
     from pretrain.datasets import find_dataset
 
     module = find_dataset(name)

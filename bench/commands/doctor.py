@@ -20,8 +20,8 @@ def doctor(
     from rich.console import Console
     from rich.text import Text
 
-    from bench.diagnosis import diagnose
-    from bench.sweep import load_sweep
+    from bench.show.doctor import diagnose
+    from bench.sweep.load import load_sweep
 
     findings = diagnose(runs, load_sweep(sweep).file.data if sweep else {})
     console = Console(soft_wrap=True)

@@ -27,21 +27,29 @@ def evaluate(
 
     It happens in this process; the run is the one a sweep would have made.
     """
-    from bench.errors import InputError
-    from bench.expand import Evaluation
-    from bench.lookup import find_run
-    from bench.overrides import split_assignments
-    from bench.plan import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
-    from bench.single import run_single
+    from bench.launch.run_one import run_single
+    from bench.plan.expand import Evaluation
+    from bench.plan.graph import IMPORT, PRETRAIN, plan_evaluation, plan_subject, subject_of
+    from bench.runs.find import find_run
+    from bench.sweep.errors import InputError
+    from bench.sweep.overrides import naming_assignments, split_assignments
     from evaluators.lookup import resolve_evaluation
+    from results.runs import RunState
+    from results.store import load_runs
 
     run = find_run(runs, checkpoint, stages=(PRETRAIN, IMPORT))
-    planned = run.read_config()
-    if planned["stage"] not in (PRETRAIN, IMPORT):
+    (found,) = load_runs(runs, [run.run_id]).runs or (None,)
+    if found is None or found.state is RunState.DAMAGED:
+        reason = "its directory holds no run" if found is None else f"{run.run_id} is damaged: {found.reason}"
+        raise InputError(f"--checkpoint {checkpoint}: {reason}")
+    if found.stage not in (PRETRAIN, IMPORT):
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} left no checkpoint; name a pretraining")
-    if not run.record.exists():
+    if found.state is not RunState.DONE:
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} is not done: opera-bench status")
-    subject = subject_of(planned["config"])
+    try:
+        subject = subject_of(found.config)
+    except InputError as error:
+        raise InputError(f"{run.config}: {error}; pretrain again to judge it") from error
     if plan_subject(subject).run_id != run.run_id:
         raise InputError(
             f"--checkpoint {checkpoint}: {run.run_id} was planned by another version of opera-bench or of a plugin; "
@@ -50,5 +58,6 @@ def evaluate(
     options = split_assignments(set_ or ())
     if dataset is not None:
         options["dataset"] = dataset
-    config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
+    with naming_assignments(set_ or ()):
+        config = resolve_evaluation(evaluator, subject=subject, options=options, recipe=recipe)
     raise typer.Exit(run_single(plan_evaluation(Evaluation(evaluator, config, subject)), runs, device, data))

@@ -22,8 +22,8 @@ def figures(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("figures"),
 ) -> None:
     """Write figures, each with its numbers as CSV."""
-    from bench.outputs import select_runs, warn, write_figures
-    from bench.states import load_with_executors
+    from bench.runs.outputs import select_runs, status_of_damage, warn, write_figures
+    from bench.runs.states import load_with_executors
     from results.figures import figure_names, find_figure
 
     for name in names or ():
@@ -36,5 +36,5 @@ def figures(
     for path in written:
         print(path)
     made = {path.stem for path in written}
-    if not made or any(name not in made for name in asked):
-        raise typer.Exit(1)  # the notes say which could not be made, and why
+    is_incomplete = not made or any(name not in made for name in asked)  # the notes say which, and why
+    raise typer.Exit(1 if is_incomplete else status_of_damage(run.state for run in store.runs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from bench.commands.options import RUNS, RunsOption
 
 if TYPE_CHECKING:
-    from results.runs import RunDirectory
+    from results.runs import RunDirectory, RunState
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -20,63 +21,109 @@ def logs(
     runs: RunsOption = RUNS,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
 ) -> None:
-    """Print a run's output and, if it failed, its traceback; or what SLURM kept of a job that never got to that."""
+    """Print a run's output and, if it failed, its traceback; or what SLURM kept of a job that never got to that.
+
+    How the run stands is said on standard error, as `opera-bench status` says it.
+    """
     import sys
     import time
 
-    from bench.launch import LOG_NAME
-    from bench.lookup import find_run
-    from bench.scheduled import scheduler_logs
+    from bench.launch.jobs import LOG_NAME
+    from bench.runs.find import find_run
+    from bench.runs.scheduled import scheduler_logs
+    from results.runs import RunState
 
     run = find_run(runs, run_id)
     path = run.logs / LOG_NAME
     position = 0
-    end: str | None = None
-    if follow and not path.exists():
+    if follow and not _is_file(path):
         print(f"{run.run_id} has not started; waiting for its log", file=sys.stderr)
     try:
         while True:
-            end = _end_of(run, runs) if follow else None
-            if path.exists():
-                with path.open("rb") as file:
-                    file.seek(position)
-                    text = file.read()
-                position += len(text)
-                sys.stdout.write(text.decode("utf-8", "backslashreplace"))
-                sys.stdout.flush()
-            if end is not None or not follow:
+            found = _look_up(run.run_id, runs) if follow else None
+            position = _print_from(path, position)
+            if not follow or found is None or found.is_over:
                 break
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         return
     elsewhere = scheduler_logs(runs, run.run_id, path)
-    if not path.exists() and not elsewhere:
-        print(f"{run.run_id} has not started; there is no log", file=sys.stderr)
     for kept in elsewhere:
         print(f"what SLURM kept of its job, {kept}:", file=sys.stderr, flush=True)
-        sys.stdout.write(kept.read_text(encoding="utf-8", errors="backslashreplace"))
-        sys.stdout.flush()
-    if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")):
+        _print_from(kept, 0)
+    if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")) if _is_file(path) else ():
         print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
-    if end is not None:
-        print(f"{run.run_id}: {end}", file=sys.stderr)
+    found = found or _look_up(run.run_id, runs)
+    if not _is_file(path) and not elsewhere:
+        what = f"is {found.state.value}" if _has_begun(run) else "has not started"
+        print(f"{run.run_id} {what}; there is no log", file=sys.stderr)
+    print(f"{run.run_id}: {found.words}", file=sys.stderr)
+    if found.state is RunState.DAMAGED:
+        raise typer.Exit(1)
 
 
-def _end_of(run: RunDirectory, runs: Path) -> str | None:
-    """How a run ended, or why it won't begin; None while it may still say something."""
-    from bench.states import ask_executors
+@dataclass(frozen=True)
+class _Found:
+    """How a run stands; ``is_over`` if it will say nothing more by itself."""
+
+    state: RunState
+    reason: str | None
+    is_over: bool
+
+    @property
+    def words(self) -> str:
+        return f"{self.state.value}: {self.reason}" if self.reason else self.state.value
+
+
+def _has_begun(run: RunDirectory) -> bool:
+    """Whether the run's directory shows an attempt or a record, damaged or not, or can't be read and may hold one."""
+    from results.files import is_present
+
+    try:
+        return is_present(run.attempts) or is_present(run.record) or not run.path.is_dir()
+    except OSError:
+        return True
+
+
+def _look_up(run_id: str, runs: Path) -> _Found:
+    """The run's state as every command tells it."""
+    from bench.runs.states import ask_executors
     from results.runs import RunState
-    from results.state import standing
-    from results.store import load_runs, look_at
+    from results.store import load_runs
 
     told = ask_executors(runs)
-    found = load_runs(runs, [run.run_id], told).runs
-    # A run whose config.yaml is damaged is not among those found.
-    shown = found[0] if found else standing({run.run_id: look_at(run, ())}, told)[run.run_id]
-    state, reason = shown.state, shown.reason
-    if state is RunState.UNKNOWN:
+    store = load_runs(runs, [run_id], told)
+    if not store.runs:  # a directory of a name that no run has
+        return _Found(RunState.DAMAGED, store.problems[0] if store.problems else "no run", is_over=True)
+    shown = store.runs[0]
+    if shown.state is RunState.UNKNOWN:
         # A scheduler that is silent now may know more later; one that has forgotten the job will not.
-        is_over = run.run_id in told and told[run.run_id].is_forgotten
+        is_over = run_id in told and told[run_id].is_forgotten
     else:
-        is_over = state in (RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED)
-    return (f"{state.value}: {reason}" if reason else state.value) if is_over else None
+        is_over = shown.state in (RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED)
+    return _Found(shown.state, shown.reason, is_over)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _print_from(path: Path, position: int) -> int:
+    """Print a log from ``position`` on and return where it ends; one that can't be read is said and passed over."""
+    import sys
+
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            text = file.read()
+    except FileNotFoundError:
+        return position
+    except OSError as error:
+        print(f"{path}: can't be read ({error.strerror or error})", file=sys.stderr)
+        return position
+    sys.stdout.write(text.decode("utf-8", "backslashreplace"))
+    sys.stdout.flush()
+    return position + len(text)

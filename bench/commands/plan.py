@@ -24,18 +24,20 @@ def plan(
     import sys
     from datetime import UTC, datetime
 
-    from bench.cluster import choose_profile
-    from bench.cost import read_costs
-    from bench.estimates import read_estimates
-    from bench.launch import ask_software, build_jobs, find_launch_executor, select
-    from bench.launch_options import Launch
-    from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
-    from bench.plan import plan_sweep
-    from bench.session import Scripted, print_scripts
-    from bench.sharing import summary
-    from bench.states import statuses
-    from bench.sweep import load_sweep
+    from bench.hours.cost import read_costs
+    from bench.hours.estimate import read_estimates
+    from bench.launch.cluster import choose_profile
+    from bench.launch.jobs import ask_software, build_jobs, find_launch_executor, select
+    from bench.launch.options import Launch
+    from bench.launch.run_sweep import Scripted, print_scripts
+    from bench.plan.graph import plan_sweep
+    from bench.runs.outputs import status_of_damage
+    from bench.runs.states import statuses
+    from bench.show.plan import summary
+    from bench.show.status import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
+    from bench.sweep.load import load_sweep
     from evaluators.parts.availability import recall_availability
+    from results.runs import RunState
 
     check_format(format_, PLAN_FORMATS)
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
@@ -53,7 +55,7 @@ def plan(
     costs = read_costs(found, runs, profile, datetime.now(UTC))
     if format_ == "json":
         print_json(found, costs)
-        return
+        raise typer.Exit(status_of_damage(status.state for status in found))
     print_runs(found)
     print(summary(planned, read_estimates(planned.runs, runs, profile)))
     print_planned_hours(costs)
@@ -67,3 +69,8 @@ def plan(
         print(f"{what}: {stage}: {answer.reason}", file=sys.stderr)
     would_start = select(found, on_cluster=profile is not None)
     print(f"{len(planned.runs)} runs, {len(would_start)} would start: opera-bench run {start}")
+    damaged = [status for status in found if status.state is RunState.DAMAGED]
+    if damaged:
+        reason = f"such as {damaged[0].run.run_id}: {damaged[0].reason}"
+        print(f"{len(damaged)} damaged, {reason}\ncompute them again: opera-bench retry {start}", file=sys.stderr)
+        raise typer.Exit(1)

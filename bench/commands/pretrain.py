@@ -31,17 +31,18 @@ def pretrain(
 
     It happens in this process; the run is the one a sweep would have made.
     """
-    from bench.expand import ALIASES
-    from bench.launch_options import parse_compute
-    from bench.overrides import split_assignments
-    from bench.plan import plan_pretraining
-    from bench.single import run_single
+    from bench.launch.options import parse_compute
+    from bench.launch.run_one import run_single
+    from bench.plan.graph import plan_pretraining
+    from bench.sweep.file import ALIASES
+    from bench.sweep.overrides import naming_assignments, split_assignments
     from pretrain.resolve import resolve_pretraining
 
     named = {"epochs": epochs, "global_batch_size": batch_size}
     assigned = {ALIASES.get(key, key): value for key, value in split_assignments(set_ or ()).items()}
     options = {**{key: value for key, value in named.items() if value is not None}, **assigned}
-    config = resolve_pretraining(
-        method=method, backbone=backbone, dataset=dataset, seed=seed, options=options, recipe=recipe
-    )
+    with naming_assignments(set_ or ()):
+        config = resolve_pretraining(
+            method=method, backbone=backbone, dataset=dataset, seed=seed, options=options, recipe=recipe
+        )
     raise typer.Exit(run_single(plan_pretraining(config), runs, device, data, parse_compute(compute or ())))

@@ -42,9 +42,9 @@ def retry(
 
     Cancelled runs and runs lost on another host start again too, and whatever else the sweep still needs.
     """
-    from bench.launch_options import parse_compute, plan_launch
-    from bench.session import run_sweep
-    from bench.sweep import load_sweep
+    from bench.launch.options import parse_compute, plan_launch
+    from bench.launch.run_sweep import run_sweep
+    from bench.sweep.load import load_sweep
     from results.runs import RunState
 
     again = {RunState.FAILED, RunState.DAMAGED}

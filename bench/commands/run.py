@@ -35,9 +35,9 @@ def run(
     yes: YesOption = False,
 ) -> None:
     """Run what a sweep still needs and show its results."""
-    from bench.launch_options import parse_compute, plan_launch
-    from bench.session import run_sweep
-    from bench.sweep import load_sweep
+    from bench.launch.options import parse_compute, plan_launch
+    from bench.launch.run_sweep import run_sweep
+    from bench.sweep.load import load_sweep
 
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))

@@ -15,6 +15,6 @@ def schema(
     An editor with a YAML language server completes and checks a file that names one in its first line:
     # yaml-language-server: $schema=PATH
     """
-    from bench.schemas import schema_text
+    from bench.sweep.schema import schema_text
 
     print(schema_text(of), end="")

@@ -28,13 +28,14 @@ def status(
     import time
     from datetime import UTC, datetime
 
-    from bench.cluster import choose_profile
-    from bench.cost import read_costs
-    from bench.listing import check_format, print_json, print_status
-    from bench.plan import PlannedRun, plan_sweep
-    from bench.scheduled import FOLDER
-    from bench.states import runs_on_disk, statuses
-    from bench.sweep import load_sweep
+    from bench.hours.cost import read_costs
+    from bench.launch.cluster import choose_profile
+    from bench.plan.graph import PlannedRun, plan_sweep
+    from bench.runs.outputs import status_of_damage
+    from bench.runs.scheduled import FOLDER
+    from bench.runs.states import runs_on_disk, statuses
+    from bench.show.status import check_format, print_json, print_status
+    from bench.sweep.load import load_sweep
 
     check_format(format_)
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
@@ -51,7 +52,7 @@ def status(
             return planned
         found, problems = runs_on_disk(runs)
         for problem in problems:
-            print(f"skipped: {problem}", file=sys.stderr)
+            print(problem, file=sys.stderr)
         return found
 
     while True:
@@ -65,7 +66,7 @@ def status(
         else:
             print_status(found, costs, command, runs, now, place=elsewhere(runs), flags=flags)
         if not watch:
-            return
+            raise typer.Exit(status_of_damage(each.state for each in found))
         try:
             time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:

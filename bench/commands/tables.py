@@ -25,22 +25,24 @@ def tables(
     paper: Annotated[bool, typer.Option("--paper", help="The published numbers alone.")] = False,
 ) -> None:
     """Print tables: our numbers beside the published ones."""
-    from bench.outputs import print_table, select_runs, warn, write_tables
+    from bench.runs.outputs import print_table, select_runs, status_of_damage, warn, write_tables
     from results.declarations import published_table_names, table_names
     from results.render import render_table
     from results.tables import build_table, paper_table
 
     chosen = select_runs(sweep, tuple(set_ or ()), tiny=tiny)
     empty: list[str] = []
+    status = 0
     if paper:
         built = [paper_table(name) for name in names or published_table_names()]
     else:
-        from bench.states import ask_executors
+        from bench.runs.states import ask_executors
         from results.index import load_rows
         from results.tables import RunRows
 
         rows, problems = load_rows(runs, chosen.run_ids, told=ask_executors(runs))
         warn(problems)
+        status = status_of_damage(row["state"] for row in rows)
         made_ready = RunRows(rows)
         asked = names or chosen.tables
         built = [build_table(name, made_ready) for name in asked or table_names()]
@@ -56,4 +58,5 @@ def tables(
                 print(render_table(table, format_), end="")
     if empty:
         warn(f"table {name}: no run in {runs} belongs to it" for name in empty)
-        raise typer.Exit(1)
+        status = 1
+    raise typer.Exit(status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evaluators.dense.backbone import measure_features
 from evaluators.dense.common import (
@@ -16,14 +16,12 @@ from evaluators.dense.common import (
     runtime,
     warm_up,
 )
+from evaluators.dense.config import DetectionConfig
 from evaluators.dense.library import config_file
 from evaluators.dense.place import Place
 from evaluators.interface import Context
 from pretrain.checkpoint import CheckpointHeader
 from pretrain.datasets import DatasetInfo, find_dataset
-
-if TYPE_CHECKING:
-    from evaluators.detection import Config
 
 BASE = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"
 METRICS = {
@@ -34,7 +32,7 @@ METRICS = {
 """Ours → the library's, which are shares to three decimals."""
 
 
-def library_config(config: Config, header: CheckpointHeader, place: Place) -> dict[str, Any]:
+def library_config(config: DetectionConfig, header: CheckpointHeader, place: Place) -> dict[str, Any]:
     """MMDetection's own ``mask-rcnn_r50_fpn_1x_coco``, and over it:
 
     - backbone: the pretrained module itself (``evaluators.dense.backbone``) with its statistics, frozen and
@@ -55,7 +53,7 @@ def library_config(config: Config, header: CheckpointHeader, place: Place) -> di
 
 
 def _model(
-    base: dict[str, Any], config: Config, header: CheckpointHeader, info: DatasetInfo, place: Place
+    base: dict[str, Any], config: DetectionConfig, header: CheckpointHeader, info: DatasetInfo, place: Place
 ) -> dict[str, Any]:
     features = measure_features(header.backbone, image_size=header.image_size)
     strides = [stride for _, stride in features]
@@ -97,7 +95,7 @@ def _model(
     }
 
 
-def _data(base: dict[str, Any], config: Config, info: DatasetInfo, place: Place) -> dict[str, Any]:
+def _data(base: dict[str, Any], config: DetectionConfig, info: DatasetInfo, place: Place) -> dict[str, Any]:
     overrides: dict[str, dict[str, Any]] = {
         "Resize": {"scale": config.resize_scale},
         "RandomFlip": {"prob": config.flip_probability},
@@ -126,7 +124,7 @@ def _data(base: dict[str, Any], config: Config, info: DatasetInfo, place: Place)
     }
 
 
-def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
+def _schedule(base: dict[str, Any], config: DetectionConfig) -> dict[str, Any]:
     steps = next(step for step in base["param_scheduler"] if step["type"] == "MultiStepLR")
     shipped = base["default_hooks"]
     return {
@@ -145,7 +143,7 @@ def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
     }
 
 
-def detect(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
+def detect(checkpoint: Path, config: DetectionConfig, context: Context) -> dict[str, float | None]:
     """Train and test; see ``evaluators.detection.evaluate``."""
     from evaluators.dense.run import run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evaluators.dense.backbone import measure_features
 from evaluators.dense.common import (
@@ -18,14 +18,12 @@ from evaluators.dense.common import (
     runtime,
     warm_up,
 )
+from evaluators.dense.config import SegmentationConfig
 from evaluators.dense.library import config_file
 from evaluators.dense.place import Place
 from evaluators.interface import Context
 from pretrain.checkpoint import CheckpointHeader
 from pretrain.datasets import DatasetInfo, find_dataset
-
-if TYPE_CHECKING:
-    from evaluators.segmentation import Config
 
 BASES = {
     "fcn": "fcn/fcn_r50-d8_4xb4-160k_ade20k-512x512.py",
@@ -35,7 +33,7 @@ FCN_STRIDE = 8
 CHECKPOINTS_PER_RUN = 20
 
 
-def library_config(config: Config, header: CheckpointHeader, place: Place) -> dict[str, Any]:
+def library_config(config: SegmentationConfig, header: CheckpointHeader, place: Place) -> dict[str, Any]:
     """MMSegmentation's own configuration for the head, and over it:
 
     - backbone: the pretrained module itself (``evaluators.dense.backbone``) with its statistics, instead of
@@ -56,7 +54,7 @@ def library_config(config: Config, header: CheckpointHeader, place: Place) -> di
 
 
 def _model(
-    base: dict[str, Any], config: Config, header: CheckpointHeader, info: DatasetInfo, place: Place
+    base: dict[str, Any], config: SegmentationConfig, header: CheckpointHeader, info: DatasetInfo, place: Place
 ) -> dict[str, Any]:
     crop = (config.crop_size, config.crop_size)
     output_stride = FCN_STRIDE if config.head == "fcn" else None
@@ -99,7 +97,7 @@ def _model(
     }
 
 
-def _data(base: dict[str, Any], config: Config, info: DatasetInfo, place: Place) -> dict[str, Any]:
+def _data(base: dict[str, Any], config: SegmentationConfig, info: DatasetInfo, place: Place) -> dict[str, Any]:
     overrides: dict[str, dict[str, Any]] = {
         "RandomResize": {"scale": config.resize_scale, "ratio_range": config.resize_ratio},
         "Resize": {"scale": config.resize_scale},
@@ -144,7 +142,7 @@ def dataset_type(info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
+def _schedule(base: dict[str, Any], config: SegmentationConfig) -> dict[str, Any]:
     warmup = config.optimizer.warmup_iterations
     poly = {
         "type": "PolyLR",
@@ -173,7 +171,7 @@ def _schedule(base: dict[str, Any], config: Config) -> dict[str, Any]:
     }
 
 
-def segment(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
+def segment(checkpoint: Path, config: SegmentationConfig, context: Context) -> dict[str, float | None]:
     """Train and test; see ``evaluators.segmentation.evaluate``."""
     from evaluators.dense.run import run
 

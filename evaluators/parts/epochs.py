@@ -91,7 +91,7 @@ def stop_within(epoch: int, context: Context) -> None:
         ``context.should_stop`` said so to the first process.
     """
     if agreed(context.should_stop(), torch.device(context.device)):
-        raise StoppedEarly(f"stopped in epoch {epoch + 1}, which starts again")
+        raise StoppedEarly(f"stopped during epoch {epoch + 1}; the next attempt repeats that epoch")
 
 
 def require_finite(loss: Tensor, batch: TrainingBatch, epoch: int, images: LabelledImages) -> None:

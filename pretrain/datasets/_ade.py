@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pretrain.datasets._checks import locate, size_problems
-from pretrain.datasets._dense import IMAGE_SUFFIX, AnnotatedFiles, file_names
+from pretrain.datasets._dense import IMAGE_SUFFIX, AnnotatedFiles, file_names, shortened, unread_entries
 from pretrain.datasets._files import PackedPaths
 from pretrain.datasets._pixels import inspect_in_threads, mask_problem
 from pretrain.datasets.interface import DatasetInfo
@@ -58,6 +58,8 @@ def check_ade(info: DatasetInfo, root: Path | None) -> list[str]:
             except InputError as error:
                 problems.append(str(error))
                 stems.append(set())
+            else:
+                problems += unread_entries(folder, suffix)
         image_stems, mask_stems = stems
         if image_stems:
             problems += size_problems(info, split, len(image_stems))
@@ -80,11 +82,12 @@ def _stems(directory: Path, suffix: str) -> set[str]:
 
 
 def _unpaired(images: Path, masks: Path, of_images: set[str], of_masks: set[str]) -> list[str]:
-    problems = []
-    for stem in sorted(of_images ^ of_masks):
-        image, mask = images / (stem + IMAGE_SUFFIX), masks / (stem + MASK_SUFFIX)
-        problems.append(f"{image}: has no mask {mask}" if stem in of_images else f"{mask}: has no image {image}")
-    return problems
+    def pair(stem: str) -> tuple[Path, Path]:
+        return images / (stem + IMAGE_SUFFIX), masks / (stem + MASK_SUFFIX)
+
+    without_mask = [f"{image}: has no mask {mask}" for image, mask in map(pair, sorted(of_images - of_masks))]
+    without_image = [f"{mask}: has no image {image}" for image, mask in map(pair, sorted(of_masks - of_images))]
+    return [*shortened(images, without_mask), *shortened(masks, without_image)]
 
 
 def _pair_problems(info: DatasetInfo, images: Path, masks: Path, stems: list[str]) -> list[str]:

@@ -26,6 +26,8 @@ class ArrayImages:
         uint8, N × height × width (grey) or N × height × width × 3 (RGB).
     labels
         int64, N, in ``[0, num_classes)``.
+    sources
+        The files that they were read from, if a user named their directory.
     """
 
     name: str
@@ -33,6 +35,7 @@ class ArrayImages:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     num_classes: int
+    sources: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,6 +57,9 @@ class ArrayImages:
         digest.update(self.pixels.tobytes())
         digest.update(self.labels.astype("<i8").tobytes())
         return digest.hexdigest()
+
+    def files(self) -> list[str]:
+        return [str(path) for path in self.sources]
 
 
 def stratified_split(labels: NDArray[np.int64], *, val_per_class: int, seed: int) -> dict[str, NDArray[np.int64]]:

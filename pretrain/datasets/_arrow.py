@@ -36,11 +36,13 @@ class ArrowImages:
 
     Parameters
     ----------
+    arrow_files
+        Files of one split's folder, at least one.
     ends
         Rows up to the end of each file.
     """
 
-    files: tuple[Path, ...]
+    arrow_files: tuple[Path, ...]
     ends: array[int]
     labels: array[int]
     num_classes: int
@@ -51,8 +53,8 @@ class ArrowImages:
     def image(self, index: int) -> Image:
         return decode_rgb_bytes(self._content(index), self.describe(index))
 
-    def inspect(self, index: int) -> None:
-        inspect_bytes(self._content(index), self.describe(index))
+    def inspect(self, index: int) -> bool:
+        return inspect_bytes(self._content(index), self.describe(index))
 
     def _content(self, index: int) -> bytes:
         file, row = self._place(index)
@@ -71,15 +73,20 @@ class ArrowImages:
         import pyarrow.compute as pc
 
         digest = hashlib.sha256()
-        sizes = (size for file in self.files for size in pc.binary_length(_encoded_images(file)).to_pylist())
+        sizes = (size for file in self.arrow_files for size in pc.binary_length(_encoded_images(file)).to_pylist())
         for size, label in zip(sizes, self.labels, strict=True):
             digest.update(b"%d\t%d\n" % (size, label))
         return digest.hexdigest()
 
+    def files(self) -> list[str]:
+        folder = self.arrow_files[0].parent
+        beside = (folder.parent / DICTIONARY, folder / STATE, folder / INFORMATION)
+        return [str(path) for path in (*beside, *self.arrow_files)]
+
     def _place(self, index: int) -> tuple[Path, int]:
         position = range(len(self))[index]
         number = bisect_right(self.ends, position)
-        return self.files[number], position - (self.ends[number - 1] if number else 0)
+        return self.arrow_files[number], position - (self.ends[number - 1] if number else 0)
 
 
 def open_saved_split(directory: Path, split: str) -> ArrowImages:
@@ -130,6 +137,8 @@ def _file_names(folder: Path) -> list[str]:
         names = [str(entry["filename"]) for entry in _read_json(folder / STATE)["_data_files"]]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder / STATE}: lists no _data_files") from error
+    if not names:
+        raise InputError(f"{folder / STATE}: lists no _data_files")
     for name in names:
         if Path(name).name != name or "\0" in name:
             raise InputError(f"{folder / STATE}: lists {name!r}; allowed: names of files beside it")

@@ -48,10 +48,11 @@ def open_cifar(info: DatasetInfo, files: CifarFiles, root: Path | None, split: s
     import numpy as np
 
     directory = locate(info, root, files.folder, files.names)
-    batches = [_read_batch(directory / name, files.labels_key, info.num_classes) for name in files.batches[split]]
+    paths = tuple(directory / name for name in files.batches[split])
+    batches = [_read_batch(path, files.labels_key, info.num_classes) for path in paths]
     pixels = np.ascontiguousarray(np.concatenate([batch_pixels for batch_pixels, _ in batches]))
     labels = np.concatenate([batch_labels for _, batch_labels in batches])
-    return ArrayImages(info.name, split, pixels, labels, info.num_classes)
+    return ArrayImages(info.name, split, pixels, labels, info.num_classes, sources=paths)
 
 
 def check_cifar(info: DatasetInfo, files: CifarFiles, root: Path | None) -> list[str]:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from pretrain.datasets._checks import locate, size_problems
 from pretrain.datasets._coco_entries import Fault, annotation_fault, category_fault, image_fault, tolerated
-from pretrain.datasets._dense import IMAGE_SUFFIX, AnnotatedFiles, file_names
+from pretrain.datasets._dense import (
+    IMAGE_SUFFIX,
+    AnnotatedFiles,
+    file_names,
+    printable,
+    shortened,
+    unread_entries,
+)
 from pretrain.datasets._files import PackedPaths
 from pretrain.datasets._pixels import image_size, inspect_in_threads
 from pretrain.datasets.interface import DatasetInfo
@@ -19,8 +26,6 @@ from pretrain.errors import InputError
 
 FOLDER = "coco"
 _TABLES = ("images", "annotations", "categories")
-_LINES_PER_KIND = 20
-"""Sentences of one kind that are listed before the rest are counted."""
 
 
 def image_folder(split: str) -> str:
@@ -71,6 +76,8 @@ def check_coco(info: DatasetInfo, root: Path | None, names: Sequence[str]) -> li
         except InputError as error:
             problems.append(str(error))
             files = set()
+        else:
+            problems += unread_entries(folder, IMAGE_SUFFIX)
         problems += _split_problems(directory / annotation_file(split), folder, files, names)
     return problems
 
@@ -147,7 +154,7 @@ def _complete(
             problems.append(f"{path}: entry {number} of {table!r} has the id {entry['id']}, which an earlier one has")
         else:
             complete[entry["id"]] = entry
-    return list(complete.values()), list(_shortened(path, problems))
+    return list(complete.values()), list(shortened(path, problems))
 
 
 def _order_problems(path: Path, categories: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
@@ -184,7 +191,7 @@ def _annotation_problems(
     problems: list[str] = []
     for kind, lines in by_kind.items():
         if not degenerate[kind] or not tolerated(degenerate.total(), len(annotations)):
-            problems += _shortened(path, lines)
+            problems += shortened(path, lines)
     if sound and sound == crowds and not problems:
         problems.append(f"{path}: every annotation is of a crowd (iscrowd 1), which is not judged, so no AP is defined")
     return problems
@@ -209,12 +216,12 @@ def _file_problems(path: Path, folder: Path, files: set[str], images: Sequence[d
 
     present = [image for image in images if image["file_name"] in files]
     return [
-        *_shortened(path, [f"{path}: lists image {_printable(n)}, but there is no such file in {folder}"
+        *shortened(path, [f"{path}: lists image {printable(n)}, but there is no such file in {folder}"
                            for n in sorted(listed - files)]),
-        *_shortened(path, [f"{path}: does not list image {_printable(name)}" for name in sorted(files - listed)]),
-        *_shortened(path, [f"{path}: lists image {_printable(n)} {count} times" for n, count in counted.items()
+        *shortened(path, [f"{path}: does not list image {printable(name)}" for name in sorted(files - listed)]),
+        *shortened(path, [f"{path}: lists image {printable(n)} {count} times" for n, count in counted.items()
                            if count > 1]),
-        *_shortened(path, inspect_in_threads(inspect, present)),
+        *shortened(path, inspect_in_threads(inspect, present)),
     ]  # fmt: skip
 
 
@@ -222,14 +229,3 @@ def _called(number: int, entry: Any) -> str:
     identifier = entry.get("id") if isinstance(entry, dict) else None
     is_printable = type(identifier) is int and 0 <= identifier < 2**63
     return f"annotation {identifier}" if is_printable else f"entry {number} of 'annotations'"
-
-
-def _printable(name: str) -> str:
-    return name if name.isprintable() else ascii(name)
-
-
-def _shortened(path: Path, lines: Sequence[str]) -> Iterable[str]:
-    """The first lines, and how many more there are."""
-    yield from lines[:_LINES_PER_KIND]
-    if len(lines) > _LINES_PER_KIND:
-        yield f"{path}: {len(lines) - _LINES_PER_KIND:,} more of this kind"

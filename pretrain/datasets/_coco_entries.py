@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Size = tuple[int, int]
@@ -55,9 +55,9 @@ def annotation_fault(entry: Any, images: Mapping[int, Size], categories: Collect
     if fault := _lacking(entry, {key: _is_id(_get(entry, key)) for key in ("image_id", "category_id")}):
         return fault
     if not _is_id(entry.get("id"), smallest=1):
-        return Fault(
-            "id", "has the id 0, which pycocotools reads as 'no match'; number the annotations from 1"
-        ) if entry.get("id") == 0 else Fault("id", "has no id; allowed: integers from 1 on, each once")  # fmt: skip
+        if entry.get("id") == 0:
+            return Fault("id", "has the id 0, which pycocotools reads as 'no match'; number the annotations from 1")
+        return Fault("id", "has no valid id; allowed: integers from 1 on, each once")
     for key, known, table in (("image_id", images, "images"), ("category_id", categories, "categories")):
         if known and entry[key] not in known:
             return Fault(key, f"has {key} {entry[key]}, which is not in the table {table!r}")
@@ -114,6 +114,8 @@ def _segmentation_fault(entry: Mapping[str, Any], size: Size | None) -> Fault | 
     for polygon in shape:
         if fault := _polygon_fault(polygon, size):
             return fault
+    if not any(_area(polygon) and _meets(polygon, size) for polygon in shape):
+        return Fault("flat polygon", "has polygons that enclose nothing of its image", degenerate=True)
     return None
 
 
@@ -129,6 +131,20 @@ def _polygon_fault(polygon: Any, size: Size | None) -> Fault | None:
     if not (min(polygon) >= -reach and max(polygon) <= reach and sum(polygon) == sum(polygon)):
         return Fault("polygon", "has a polygon with points far outside its image")
     return None
+
+
+def _area(polygon: Sequence[float]) -> float:
+    """Twice the area, signed, by the shoelace formula."""
+    xs, ys = polygon[::2], polygon[1::2]
+    return sum(
+        x * after - y * before for x, y, before, after in zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
+    )
+
+
+def _meets(polygon: Sequence[float], size: Size | None) -> bool:
+    """Whether the polygon's bounding box overlaps the image."""
+    xs, ys = polygon[::2], polygon[1::2]
+    return size is None or (max(xs) > 0 and max(ys) > 0 and min(xs) < size[0] and min(ys) < size[1])
 
 
 def _run_length_fault(shape: Mapping[str, Any], size: Size | None) -> Fault | None:
@@ -147,6 +163,8 @@ def _run_length_fault(shape: Mapping[str, Any], size: Size | None) -> Fault | No
             "run lengths",
             f"has run lengths that add up to {sum(runs):,} pixels and not to {extent[0] * extent[1]:,}",
         )
+    if not sum(runs[1::2]):
+        return Fault("empty run lengths", "has run lengths that cover no pixel", degenerate=True)
     return None
 
 
@@ -171,9 +189,15 @@ def _decoded_runs(text: str) -> Iterator[int]:
         yield -1
 
 
-def _lacking(entry: Any, present: Mapping[str, bool]) -> Fault | None:
-    lacking = [key for key, there in present.items() if not there]
-    return Fault("lacks", f"lacks {', '.join(map(repr, lacking))}") if lacking else None
+def _lacking(entry: Any, is_valid: Mapping[str, bool]) -> Fault | None:
+    absent = [key for key in is_valid if not isinstance(entry, dict) or key not in entry]
+    if absent:
+        return Fault("lacks", f"lacks {', '.join(map(repr, absent))}")
+    invalid = [key for key, valid in is_valid.items() if not valid]
+    if invalid:
+        allowed = "ids and sizes are whole numbers, names are texts"
+        return Fault("invalid", f"has an invalid {', '.join(map(repr, invalid))}; {allowed}")
+    return None
 
 
 def _get(entry: Any, key: str) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from pretrain.datasets._files import FileImages, PackedPaths
 from pretrain.errors import InputError
 
 IMAGE_SUFFIX = ".jpg"
+_LINES_PER_KIND = 20
+"""Sentences of one kind that are listed before the rest are counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,22 +49,9 @@ class AnnotatedFiles:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
-    def change_times(self) -> str:
-        """SHA-256 over the time of every file's last change, which a fingerprint leaves out.
-
-        Raises
-        ------
-        InputError
-            A file is missing or can't be looked at.
-        """
-        digest = hashlib.sha256()
+    def files(self) -> Iterator[str]:
         for relative in (*self.images, *self.annotations):
-            try:
-                changed = (self.directory / relative).stat().st_ctime_ns
-            except OSError as error:
-                raise InputError(f"{self.directory / relative}: can't be read ({error.strerror})") from error
-            digest.update(b"%d\n" % changed)
-        return digest.hexdigest()
+            yield os.path.join(self.directory, relative)  # noqa: PTH118 - as FileImages
 
 
 def file_names(directory: Path, suffix: str) -> list[str]:
@@ -72,11 +62,41 @@ def file_names(directory: Path, suffix: str) -> list[str]:
     InputError
         No such directory, or none of them in it.
     """
+    names = [name for name in _entries(directory) if name.endswith(suffix)]
+    if not names:
+        raise InputError("; ".join([f"{directory}: holds no {suffix} files", *unread_entries(directory, suffix)]))
+    return names
+
+
+def unread_entries(directory: Path, suffix: str) -> list[str]:
+    """One sentence if a directory, if there is one, holds files of another suffix, or folders. Neither is read.
+
+    Hidden entries of another suffix, such as ``.DS_Store``, are no data.
+    """
+    if not directory.is_dir():
+        return []
+    others = [name for name in _entries(directory) if not name.endswith(suffix) and not name.startswith(".")]
+    if not others:
+        return []
+    found = f"{len(others):,} entries are" if len(others) > 1 else "1 entry is"
+    return [f"{directory}: {found} not read, such as {printable(others[0])}; only {suffix} files beside it are"]
+
+
+def shortened(path: Path, lines: Sequence[str]) -> Iterator[str]:
+    """The first lines, and how many more there are."""
+    yield from lines[:_LINES_PER_KIND]
+    if len(lines) > _LINES_PER_KIND:
+        yield f"{path}: {len(lines) - _LINES_PER_KIND:,} more of this kind"
+
+
+def printable(name: str) -> str:
+    """A name without control characters."""
+    return name if name.isprintable() and name.strip() else ascii(name)
+
+
+def _entries(directory: Path) -> list[str]:
     try:
         with os.scandir(directory) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.endswith(suffix))
+            return sorted(entry.name for entry in entries)
     except OSError as error:
         raise InputError(f"{directory}: can't be read ({error.strerror})") from error
-    if not names:
-        raise InputError(f"{directory}: holds no {suffix} files")
-    return names

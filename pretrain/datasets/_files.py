@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from array import array
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pretrain.datasets._changes import chunked_range, look_at_all
 from pretrain.datasets._images import decode_rgb, inspect_file
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_STAT_THREADS = 16
-_STAT_CHUNK = 1024
-_ROUND_TRIP_SECONDS = 5e-5
-"""A look that takes longer than this is one over a network, or at a disk that has to move."""
 
 
 class PackedPaths:
@@ -66,12 +60,15 @@ class FileImages:
         What ``paths`` are relative to.
     labels
         One class per path, in ``[0, num_classes)``.
+    sources
+        Relative paths of the files that paths and labels were read from, if folders do not tell them.
     """
 
     directory: Path
     paths: PackedPaths
     labels: array[int]
     num_classes: int
+    sources: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,8 +79,8 @@ class FileImages:
     def image(self, index: int) -> Image:
         return decode_rgb(self.path(index))
 
-    def inspect(self, index: int) -> None:
-        inspect_file(self.path(index))
+    def inspect(self, index: int) -> bool:
+        return inspect_file(self.path(index))
 
     def label(self, index: int) -> int:
         return self.labels[index]
@@ -94,19 +91,17 @@ class FileImages:
     def fingerprint(self) -> str:
         """SHA-256 over one line per image, in index order: relative path, size in bytes, label. Reads no content."""
         digest = hashlib.sha256()
-        begun = time.perf_counter()
-        digest.update(self._fingerprint_lines(0))
-        looked = min(_STAT_CHUNK, len(self))
-        # Threads wait for many round trips at once; where there is nothing to wait for, they only stand in line.
-        threads = _STAT_THREADS if time.perf_counter() - begun > looked * _ROUND_TRIP_SECONDS else 1
-        with ThreadPoolExecutor(threads) as pool:
-            for chunk in pool.map(self._fingerprint_lines, range(_STAT_CHUNK, len(self), _STAT_CHUNK)):
-                digest.update(chunk)
+        for lines in look_at_all(self._fingerprint_lines, chunked_range(len(self))):
+            digest.update(lines)
         return digest.hexdigest()
 
-    def _fingerprint_lines(self, start: int) -> bytes:
+    def files(self) -> Iterator[str]:
+        for relative in chain(self.sources, self.paths):
+            yield os.path.join(self.directory, relative)  # noqa: PTH118 - 1.28 M times
+
+    def _fingerprint_lines(self, indices: range) -> bytes:
         lines = []
-        for index in range(start, min(start + _STAT_CHUNK, len(self))):
+        for index in indices:
             relative = self.paths[index]
             try:
                 size = os.stat(os.path.join(self.directory, relative)).st_size  # noqa: PTH116, PTH118 - 1.28 M times

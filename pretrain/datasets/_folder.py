@@ -110,27 +110,29 @@ def _image_names(class_folder: Path) -> list[str]:
     return names
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
+def _walk(top: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
     """The folder and those below it, hidden ones skipped, each with its entries; links to folders are followed.
 
     Raises
     ------
     InputError
-        A folder that can't be listed, or a link to a folder that holds the link.
+        A folder that can't be listed, or a link to a folder that leads back to itself.
     """
-    try:
-        with os.scandir(folder) as listing:
-            entries = list(listing)
-    except OSError as error:
-        raise InputError(f"{folder}: can't be listed ({error.strerror})") from error
-    yield folder, entries
-    for entry in entries:
-        if entry.name.startswith(".") or not entry.is_dir() or _is_image(entry.name):
-            continue
-        below = Path(entry.path)
-        if entry.is_symlink() and folder.resolve().is_relative_to(below.resolve()):
-            raise InputError(f"{below}: is a link to a folder that holds it, which has no end; remove the link")
-        yield from _walk(below)
+    waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(top, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            status = folder.stat()
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+            inner = [e for e in entries if not e.name.startswith(".") and not _is_image(e.name) and e.is_dir()]
+        except OSError as error:
+            raise InputError(f"{folder}: can't be listed ({error.strerror})") from error
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            raise InputError(f"{folder}: is a link to a folder that holds it, which has no end; remove the link")
+        yield folder, entries
+        waiting += [(Path(entry.path), above | {identity}) for entry in reversed(inner)]
 
 
 def _is_image(name: str) -> bool:

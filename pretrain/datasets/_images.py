@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
 """What may be in a file, whatever its extension. Pillow's other formats run programs (EPS) or are no photographs."""
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
 """TIFF tags; photometric 0 means that 0 is white."""
-_SIGNED = 2
+_SIGNED, _SEPARATE = 2, 2
+
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _TAIL_BYTES = 512
 _END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
@@ -57,15 +59,21 @@ def decode_rgb_bytes(content: bytes, where: str) -> Image:
     return _decode(io.BytesIO(content), where)
 
 
-def inspect_file(path: Path) -> None:
-    """Raise what ``decode_rgb`` would, without decoding where header and end of the file are right."""
+def inspect_file(path: Path) -> bool:
+    """Whether the samples of an image have more than 8 bits, by its header.
+
+    Raises
+    ------
+    InputError
+        As ``decode_rgb``; an image whose header and end are right is not decoded.
+    """
     with _open_regular(path) as file:
-        _inspect(file, str(path))
+        return _inspect(file, str(path))
 
 
-def inspect_bytes(content: bytes, where: str) -> None:
-    """Raise what ``decode_rgb_bytes`` would, without decoding where header and end are right."""
-    _inspect(io.BytesIO(content), where)
+def inspect_bytes(content: bytes, where: str) -> bool:
+    """Whether the samples of an image in memory have more than 8 bits; raises as ``inspect_file``."""
+    return _inspect(io.BytesIO(content), where)
 
 
 def file_kind(path: Path) -> str | None:
@@ -79,6 +87,19 @@ def file_kind(path: Path) -> str | None:
     if stat.S_ISREG(mode):
         return None
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")
+
+
+def has_more_than_8_bits(image: Image) -> bool:
+    """Whether an image's samples do, by its header: for colours, Pillow's mode is RGB, and it drops the lower bits."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        return True
+    tags: Any = getattr(image, "tag_v2", {})
+    layouts: list[Any] = [tile[3] for tile in getattr(image, "tile", ())]
+    if image.format == "PNG":
+        return any(str(layout).endswith(";16B") for layout in layouts)
+    if image.format == "PPM":
+        return any(isinstance(layout, tuple) and layout[1] > 255 for layout in layouts)
+    return bool(max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8)
 
 
 def _open_regular(path: Path) -> IO[bytes]:
@@ -96,7 +117,7 @@ def _open_regular(path: Path) -> IO[bytes]:
 def _decode(file: IO[bytes], where: str) -> Image:
     try:
         with _open_image(file, where) as image:
-            if _has_more_than_8_bits(image):
+            if image.mode == "I" or image.mode.startswith("I;16"):
                 return _keep_upper_bits(image).convert("RGB")
             return image.convert("RGB")
     except InputError:
@@ -105,9 +126,10 @@ def _decode(file: IO[bytes], where: str) -> Image:
         raise InputError(f"{where}: can't be decoded as an image ({error})") from error
 
 
-def _inspect(file: IO[bytes], where: str) -> None:
+def _inspect(file: IO[bytes], where: str) -> bool:
     try:
         with _open_image(file, where) as image:
+            is_deep = has_more_than_8_bits(image)
             end = _END_OF.get(image.format or "")
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
@@ -119,6 +141,7 @@ def _inspect(file: IO[bytes], where: str) -> None:
         raise InputError(f"{where}: can't be decoded as an image ({error})") from error
     if not is_whole:
         _decode(file, where)
+    return is_deep
 
 
 def _open_image(file: IO[bytes], where: str) -> Image:
@@ -136,6 +159,11 @@ def _open_image(file: IO[bytes], where: str) -> Image:
     except UnidentifiedImageError as error:
         file.seek(0)
         begins = file.read(12)
+        if begins[:4] in _TIFF_BEGINNINGS:
+            raise InputError(
+                f"{where}: is a TIFF file with samples that can't be read, such as signed or 64-bit ones; convert it "
+                "to an 8-bit PNG"
+            ) from error
         found = f"begins with {begins!r}" if begins else "is empty"
         raise InputError(
             f"{where}: can't be decoded as an image (it {found}); allowed formats: {', '.join(_FORMATS)}"
@@ -146,6 +174,9 @@ def _open_image(file: IO[bytes], where: str) -> Image:
     tags: Any = getattr(image, "tag_v2", {})
     if image.mode == "L" and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
         raise InputError(f"{where}: its samples are signed integers; convert it to unsigned 8 bits")
+    if tags.get(_PLANES) == _SEPARATE and max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8:
+        # Pillow reads the bytes of such planes as samples of 8 bits.
+        raise InputError(f"{where}: its planes of more than 8 bits can't be read; convert it to 8 bits")
     is_unsigned_16 = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode in ("I", "F") and not is_unsigned_16:
         samples = "floating-point numbers" if image.mode == "F" else "signed or 32-bit integers"
@@ -154,10 +185,6 @@ def _open_image(file: IO[bytes], where: str) -> Image:
             "convert it to 8 bits, such as an 8-bit PNG"
         )
     return image
-
-
-def _has_more_than_8_bits(image: Image) -> bool:
-    return image.mode == "I" or image.mode.startswith("I;16")
 
 
 def _keep_upper_bits(image: Image) -> Image:

@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from pretrain.datasets._images import has_more_than_8_bits
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _THREADS = 8
+_IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+"""Formats that every OpenCV decodes, with which the libraries load images, whatever a file's suffix."""
 _JPEG_END = b"\xff\xd9"
 _ORIENTATION = 0x0112
 """EXIF's tag for how a camera was held."""
@@ -49,10 +53,12 @@ def image_size(path: Path) -> Size:
     Raises
     ------
     ValueError
-        Not a regular file, or not decodable; the message is the reason.
+        Not a regular file, not decodable, or of more than 8 bits; the message is the reason.
     """
-    with _opened(path) as image:
-        if image.format == "JPEG" and not _has_jpeg_end(path):
+    with _opened(path, _IMAGE_FORMATS) as image:
+        if has_more_than_8_bits(image) or image.mode in ("I", "F"):
+            raise ValueError("its samples have more than 8 bits; convert it to 8 bits")
+        if image.format in ("JPEG", "MPO") and not _has_jpeg_end(path):
             _decode(image)
         width, height = image.size
         # Reading EXIF data parses the header again, so only files that have some pay for it.
@@ -88,7 +94,9 @@ def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[s
 
 def _mode_fault(mask: Image) -> str | None:
     if mask.mode == _MASK_MODE:
-        return None
+        # Pillow stretches 2 and 4 bits over the range of 8, as if they were shades: 1 becomes 85 or 17.
+        narrow = next((layout for tile in getattr(mask, "tile", ()) if ";" in (layout := str(tile[3]))), None)
+        return narrow and f"has {narrow.partition(';')[2]} bits per pixel"
     channels = len(mask.getbands())
     if channels > 1:
         return f"has {channels} channels"
@@ -96,16 +104,21 @@ def _mode_fault(mask: Image) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
+def _opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image]:
     """The image of a file whose header has been read; every failure to read it is a ValueError."""
     from PIL import Image
 
     if not path.is_file():  # opening a FIFO would wait for somebody to write to it
         raise ValueError("not a regular file" if path.exists() else "no such file")
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=formats)
     except Exception as error:  # on a broken file Pillow's readers raise whatever they run into
-        raise ValueError(_reason(error)) from error
+        reason = f"allowed: {', '.join(formats)}" if formats else ""
+        raise ValueError("; ".join(filter(None, (_reason(error), reason)))) from error
+    largest = Image.MAX_IMAGE_PIXELS
+    if largest and image.width * image.height > largest:
+        image.close()
+        raise ValueError(f"{_size(image.size)} pixels are more than {largest:,}")
     with image:
         yield image
 

@@ -73,8 +73,8 @@ class TarImages:
     def image(self, index: int) -> Image:
         return decode_rgb_bytes(self._content(index), self.describe(index))
 
-    def inspect(self, index: int) -> None:
-        inspect_bytes(self._content(index), self.describe(index))
+    def inspect(self, index: int) -> bool:
+        return inspect_bytes(self._content(index), self.describe(index))
 
     def _content(self, index: int) -> bytes:
         shard = self.shards[self.shard_of[index]]
@@ -97,6 +97,9 @@ class TarImages:
         for name, size, label in zip(self.names, self.sizes, self.labels, strict=True):
             digest.update(b"%s\t%d\t%d\n" % (os.fsencode(name), size, label))
         return digest.hexdigest()
+
+    def files(self) -> list[str]:
+        return [str(shard) for shard in self.shards]
 
 
 def read_members(shards: Sequence[Path], num_classes: int) -> list[Member]:

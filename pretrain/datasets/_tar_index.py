@@ -1,7 +1,7 @@
 """The index of tar shards, kept between runs.
 
 It lies under ``$XDG_CACHE_HOME/opera-bench`` (``~/.cache/opera-bench``) and not beside the shards, whose directory is
-often read-only and shared. Its name follows from the shards' paths, sizes and times of modification, so a changed shard
+often read-only and shared. Its name follows from the shards' paths, sizes and times of change, so a changed shard
 is indexed anew. Where it can't be written, the index is built every time.
 """
 
@@ -56,7 +56,7 @@ def _place(shards: Sequence[Path], num_classes: int) -> Path:
             status = shard.stat()
         except OSError as error:
             raise InputError(f"{shard}: can't be read ({error.strerror})") from error
-        digest.update(os.fsencode(shard.absolute()) + b"\t%d\t%d\n" % (status.st_size, status.st_mtime_ns))
+        digest.update(os.fsencode(shard.absolute()) + b"\t%d\t%d\n" % (status.st_size, status.st_ctime_ns))
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "opera-bench" / f"tar-index-{digest.hexdigest()[:32]}.npz"
 

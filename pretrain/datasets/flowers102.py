@@ -48,6 +48,7 @@ def open_split(root: Path | None, split: str) -> FileImages:
         PackedPaths(f"jpg/image_{number:05d}.jpg" for number in numbers),
         array("q", (labels[number - 1] - 1 for number in numbers)),
         INFO.num_classes,
+        sources=tuple(PUBLISHED_MD5),
     )
 
 

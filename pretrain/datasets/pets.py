@@ -36,6 +36,7 @@ def open_split(root: Path | None, split: str) -> FileImages:
         PackedPaths(f"images/{name}.jpg" for name, _ in rows),
         array("q", (label for _, label in rows)),
         INFO.num_classes,
+        sources=(f"annotations/{_LISTS[split]}",),
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from pretrain.config import RecipeReference, Strict
 from pretrain.errors import InputError
-from pretrain.plugins import first_line, plugin_entry_points, suggest, title_of
+from pretrain.plugins import distribution_name, first_line, plugin_entry_points, suggest, title_of
 from pretrain.yaml_reader import parse
 
 
@@ -94,6 +94,12 @@ def _find_recipes(package: str) -> _Found:
     broken: list[str] = []
     for point in plugin_entry_points(f"opera_bench.{package}"):
         title = title_of(point.dist)
+        try:
+            if point.dist is not None:
+                distribution_name(point.dist)
+        except InputError as error:
+            broken.append(str(error))
+            continue
         for place, recipe, fault in _recipes_of(point.value):
             if recipe is None:
                 broken.append(f"a recipe of {title} can't be used: {place}: {fault}")

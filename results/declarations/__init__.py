@@ -9,20 +9,29 @@ Two kinds of YAML file, one table each, called ``<id>.yaml``:
 words in its label columns become queries by ``results/reference/vocabulary.yaml`` and the file's own ``words``.
 
 *of our own*: ``title``, ``caption``, ``labels`` (header of the label columns) and ``rows`` stand in the file.
+
+Other distributions offer tables under the entry point group ``opera_bench.tables``; each entry point names a package
+with such files. A table that belongs to one sweep is named by the path of its file.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError
 
 from results import safe_yaml
 from results.errors import InputError
 from results.frame import COLUMNS
+from results.plugins import Offer, entry_points_of, find, load, owner_of
+
+ENTRY_POINTS = "opera_bench.tables"
 
 
 def _only_frame_columns(query: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +41,8 @@ def _only_frame_columns(query: dict[str, Any]) -> dict[str, Any]:
     return query
 
 
-Scalar = str | int | float
+# Strict: yes and no are words or nothing, never 1 and 0.
+Scalar = Annotated[str, Strict()] | Annotated[int, Strict()] | Annotated[float, Strict()]
 Query = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_only_frame_columns)]
 ANY = "any"
 
@@ -50,7 +60,7 @@ class OwnRow(_Part):
 
 
 class OwnDeclaration(_Part):
-    """A table that no paper prints; ``baseline`` as in ``PaperDeclaration``."""
+    """A table that no paper prints; ``baseline`` and ``ours`` as in ``PaperDeclaration``."""
 
     id: str
     title: str
@@ -60,6 +70,7 @@ class OwnDeclaration(_Part):
     columns: dict[str, Query]
     where: Query = {}
     baseline: str = "MoCo-v3"
+    ours: str = "OPERA"
     notes: tuple[str, ...] = ()
 
 
@@ -93,7 +104,9 @@ class PaperDeclaration(_Part):
     words
         Label column → word → query or ``cited``, over and above the vocabulary.
     baseline
-        The method whose nearest row above, with the same backbone and finetuning, an OPERA row has to better.
+        The method whose nearest row above, with the same backbone and finetuning, a row of ``ours`` has to better.
+    ours
+        Rows whose method begins with this word are held against the baseline.
     second_baseline
         Another source's numbers for the baseline, in rows of their own.
     see_also
@@ -106,6 +119,7 @@ class PaperDeclaration(_Part):
     where: Query = {}
     words: dict[str, dict[str, Query | Literal["cited"]]] = {}
     baseline: str = "MoCo-v3†"
+    ours: str = "OPERA"
     second_baseline: SecondBaseline | None = None
     see_also: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -115,31 +129,117 @@ Declaration = OwnDeclaration | PaperDeclaration
 
 
 def table_names() -> tuple[str, ...]:
-    """Every table there is, sorted."""
-    found = (file.name for file in files("results.declarations").iterdir())
-    return tuple(sorted(name.removesuffix(".yaml") for name in found if name.endswith(".yaml")))
+    """Every table that has a name, sorted."""
+    return tuple(sorted({*_shipped(), *(offer.name for offer in _offers())}))
 
 
 def published_table_names() -> tuple[str, ...]:
-    """The tables that stand after a published one, sorted."""
-    return tuple(name for name in table_names() if isinstance(find_declaration(name), PaperDeclaration))
+    """The shipped tables that stand after a published one, sorted."""
+    return tuple(name for name in _shipped() if isinstance(find_declaration(name), PaperDeclaration))
 
 
-@functools.cache
+def is_path(name: str) -> bool:
+    """Whether a table is named by the path of its file."""
+    return name.endswith((".yaml", ".yml"))
+
+
 def find_declaration(name: str) -> Declaration:
-    """The declaration called ``name``.
+    """The declaration called ``name``, or in the file of that path.
 
     Raises
     ------
     InputError
-        No such table; the message lists what there is and the nearest match.
+        No such table: the message lists what there is and the nearest match. Or a declaration that can't be used.
     """
-    names = table_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"unknown table {name!r}; {hint}allowed: {', '.join(names)}")
-    file = files("results.declarations") / f"{name}.yaml"
-    loaded = safe_yaml.load(file.read_text(encoding="utf-8"))
+    if is_path(name):
+        return _of_file(Path(name))
+    return _named(name)
+
+
+@functools.cache
+def _named(name: str) -> Declaration:
+    offer = find("table", name, _shipped(), _offers())
+    if offer is not None:
+        return cast(Declaration, load("table", offer))
+    return _read(files("results.declarations") / f"{name}.yaml")
+
+
+def _of_file(path: Path) -> Declaration:
+    if not path.is_file():
+        raise InputError(f"table {path}: no such file")
+    try:
+        declared = _read(path)
+    except InputError as error:
+        raise InputError(f"table {path}: {error}") from error
+    if declared.id in table_names():
+        raise InputError(f"table {path}: its id {declared.id!r} is the name of another table; choose another id")
+    return declared
+
+
+@functools.cache
+def _shipped() -> tuple[str, ...]:
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in _yaml_files("results.declarations")))
+
+
+@functools.cache
+def _offers() -> tuple[Offer, ...]:
+    return tuple(_find_offers())
+
+
+def _find_offers() -> Iterator[Offer]:
+    """What other distributions offer. A package that can't be imported offers nothing, and doctor tells why."""
+    for point in entry_points_of(ENTRY_POINTS):
+        try:
+            found = _yaml_files(point.value)
+        except (Exception, SystemExit):  # its code may raise anything when it is imported
+            continue
+        for file in found:
+            name = file.name.removesuffix(".yaml")
+            yield Offer(name, owner_of(point), str(file), functools.partial(_read, file))
+
+
+def refused_tables() -> list[str]:
+    """A sentence for each table of another distribution that can't be used."""
+    sentences = []
+    for point in entry_points_of(ENTRY_POINTS):
+        try:
+            _yaml_files(point.value)
+        except (Exception, SystemExit) as error:
+            sentences.append(
+                f"tables of {owner_of(point)} ({point.value}) can't be used: {type(error).__name__}: {error}"
+            )
+    for name in sorted({offer.name for offer in _offers()}):
+        try:
+            _named(name)
+        except InputError as error:
+            sentences.append(str(error))
+    return sentences
+
+
+def _yaml_files(package: str) -> list[Traversable]:
+    found = (file for file in files(package).iterdir() if file.name.endswith(".yaml"))
+    return sorted(found, key=lambda file: file.name)
+
+
+def _read(file: Traversable) -> Declaration:
+    """
+    Raises
+    ------
+    InputError
+        Not YAML, or not a table; says what and where in the file.
+    """
+    try:
+        loaded = safe_yaml.load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"can't be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(loaded, dict):
+        raise InputError("a table is a mapping with id, columns and rows, or id, published and columns")
     kind = PaperDeclaration if "published" in loaded else OwnDeclaration
-    return kind.model_validate(loaded)
+    try:
+        declared = kind.model_validate(loaded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from error
+    if not declared.id.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"id: {declared.id!r} may hold letters, digits, - and _")
+    return declared

@@ -9,20 +9,23 @@ A figure module offers
 ``data(runs, frame) -> pandas.DataFrame``
     every number in it.
 
-Both raise ``InputError`` when there is nothing to show. Adding a figure is adding a module here.
+Both raise ``InputError`` when there is nothing to show. Adding a figure is adding a module here, or one to another
+distribution under the entry point group ``opera_bench.figures``.
 """
 
 from __future__ import annotations
 
-import difflib
+import functools
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from results.errors import InputError
 from results.figures._style import style
+from results.plugins import Offer, entry_points_of, find, load, owner_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from results.store import Run
 
 FORMATS = ("png", "svg", "pdf")
+ENTRY_POINTS = "opera_bench.figures"
 
 
 class FigureModule(Protocol):
@@ -46,8 +50,7 @@ class FigureModule(Protocol):
 
 def figure_names() -> tuple[str, ...]:
     """Every figure there is, sorted."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in names if not name.startswith("_")))
+    return tuple(sorted({*_shipped(), *(offer.name for offer in _offers())}))
 
 
 def find_figure(name: str) -> FigureModule:
@@ -56,14 +59,41 @@ def find_figure(name: str) -> FigureModule:
     Raises
     ------
     InputError
-        No such figure; the message lists what there is and the nearest match.
+        No such figure: the message lists what there is and the nearest match. Or a module that can't be used.
     """
-    names = figure_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"unknown figure {name!r}; {hint}allowed: {', '.join(names)}")
-    return cast(FigureModule, importlib.import_module(f"{__name__}.{name}"))
+    offer = find("figure", name, _shipped(), _offers())
+    found = load("figure", offer) if offer is not None else importlib.import_module(f"{__name__}.{name}")
+    return cast(FigureModule, found)
+
+
+def refused_figures() -> list[str]:
+    """A sentence for each figure of another distribution that can't be used."""
+    sentences = []
+    for name in sorted({offer.name for offer in _offers()}):
+        try:
+            find_figure(name)
+        except InputError as error:
+            sentences.append(str(error))
+    return sentences
+
+
+@functools.cache
+def _shipped() -> tuple[str, ...]:
+    return tuple(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+@functools.cache
+def _offers() -> tuple[Offer, ...]:
+    points = entry_points_of(ENTRY_POINTS)
+    return tuple(Offer(point.name, owner_of(point), point.value, functools.partial(_load, point)) for point in points)
+
+
+def _load(point: EntryPoint) -> object:
+    module = point.load()
+    for attribute in ("TITLE", "CAPTION", "draw", "data"):
+        if not hasattr(module, attribute):
+            raise InputError(f"it has no {attribute}")
+    return module
 
 
 def save_figure(
@@ -93,4 +123,4 @@ def save_figure(
     return picture
 
 
-__all__ = ["FORMATS", "FigureModule", "figure_names", "find_figure", "save_figure"]
+__all__ = ["FORMATS", "FigureModule", "figure_names", "find_figure", "refused_figures", "save_figure"]

@@ -13,7 +13,7 @@ from results.figures._style import backbone_label, method_style
 from results.frame import recipe_label
 from results.metrics import HEADLINE_METRICS, metric, number_or_undefined
 from results.report.progress import device_seconds, duration
-from results.runs import RunDirectory, RunState
+from results.runs import RunDirectory, RunState, modified_at
 from results.store import Run
 from results.variants import present, variant
 
@@ -34,7 +34,7 @@ def facts_by_run(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Runs that failed of themselves first, then those that only lack a parent."""
     failed = [run for run in runs if run.state is RunState.FAILED]
-    failed.sort(key=lambda run: not RunDirectory(run.directory).failure.exists())
+    failed.sort(key=lambda run: modified_at(RunDirectory(run.directory).failure) == 0)
     return [
         {"run_id": run.run_id, "reason": run.reason, "log": "\n".join(last_log_lines(run.directory))} for run in failed
     ]
@@ -42,11 +42,14 @@ def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
     """The end of a run's newest log; empty when there is none."""
-    logs = [path for path in RunDirectory(directory).logs.glob("*") if path.is_file()]
-    if not logs:
-        return []
-    newest = max(logs, key=lambda path: path.stat().st_mtime)
-    return newest.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    try:
+        logs = [path for path in RunDirectory(directory).logs.glob("*") if path.is_file()]
+        if not logs:
+            return []
+        newest = max(logs, key=modified_at)
+        return newest.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    except OSError as error:
+        return [f"{error.filename or directory}: can't be read ({error.strerror or error})"]
 
 
 def contact_sheets(runs: Sequence[Run], facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -66,8 +69,16 @@ def contact_sheets(runs: Sequence[Run], facts: Mapping[str, Mapping[str, Any]]) 
             **_picture(path),
         }
         for run in runs
-        for path in sorted((run.directory / ARTIFACTS).glob("*.png"))
+        if run.state is RunState.DONE
+        for path in _pictures(run.directory / ARTIFACTS)
     ]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.png"))
+    except OSError:
+        return []
 
 
 def _picture(path: Path) -> dict[str, str | None]:

@@ -55,7 +55,7 @@ def build_table(
     Parameters
     ----------
     declaration
-        A declaration, or the name of a shipped one.
+        A declaration, the name of one, or the path of its file.
     runs
         The frame, or its rows made ready once for several tables.
     reference
@@ -84,8 +84,8 @@ def build_table(
             Row(row.labels, tuple(fill(slot, rows) for slot in row.slots), row.published_by) for row in layout.rows
         ),
     )
-    table = emphasise(table, layout.baseline, _metrics(layout))
-    return replace(table, notes=notes_for(table, layout.notes, layout.baseline))
+    table = emphasise(table, layout.baseline, layout.ours, _metrics(layout))
+    return replace(table, notes=notes_for(table, layout))
 
 
 def paper_table(name: str, reference: Reference | None = None) -> Table:
@@ -116,8 +116,8 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
         ),
         published_only=True,
     )
-    table = emphasise(table, layout.baseline, _metrics(layout))
-    return replace(table, notes=notes_for_paper(table, layout.baseline))
+    table = emphasise(table, layout.baseline, layout.ours, _metrics(layout))
+    return replace(table, notes=notes_for_paper(table, layout))
 
 
 def _has_runs(layout: Layout, rows: RunRows) -> bool:

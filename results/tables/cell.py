@@ -36,7 +36,7 @@ MUST_AGREE = (
 )
 """Frame columns in which the runs of one cell may not differ; ``setting`` covers what has no column of its own."""
 
-_MOST_ALIVE_FIRST = ("running", "waiting", "planned", "unknown", "failed", "cancelled")
+_MOST_ALIVE_FIRST = ("running", "waiting", "planned", "damaged", "unknown", "failed", "cancelled")
 
 
 def fill(slot: Slot, rows: RunRows) -> Cell:

@@ -1,9 +1,9 @@
-"""Which numbers stand out, by the paper's rule: bold where OPERA improves on the method it is held against.
+"""Which numbers stand out, by the paper's rule: bold where our method improves on the one it is held against.
 
 Section 4.1: "The bold number highlights the improvement of OPERA compared with the associated method", and a second
 mark, red in print, for the best performance. The associated method of a row is the nearest row above that is the
-table's baseline and has the same backbone and finetuning epochs. The best is sought among the rows of one backbone;
-rows of another source than the paper take no part.
+table's baseline and has the same backbone and finetuning epochs. A declaration says which rows are ours and which are
+the baseline. The best is sought among the rows of one backbone; rows of another source than the paper take no part.
 """
 
 from __future__ import annotations
@@ -17,24 +17,26 @@ from results.tables.model import Cell, Row, Table
 
 _SAME = ("Backbone", "Backbone.", "F.T.", "Pretrained on")
 _GROUP = ("Backbone", "Backbone.", "Pretrained on")
-_JUDGED = "OPERA"
 
 
-def emphasise(table: Table, baseline: str, metrics: Sequence[str | None]) -> Table:
-    """``table`` with the marks set; ``metrics`` names each column's, None where rows differ."""
+def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | None]) -> Table:
+    """``table`` with the marks set; ``metrics`` names each column's, None where rows differ.
+
+    ``baseline`` and ``ours`` are words of the label column ``Method``, as in a declaration.
+    """
     if "Method" not in table.labels:
         return table
     rows = [list(row.cells) for row in table.rows]
     for column in range(len(table.columns)):
         name = metrics[column]
         sign = 1 if name is None or metric(name).higher_is_better else -1
-        ours = [_times(sign, _shown(row.cells[column])) for row in table.rows]
+        measured = [_times(sign, _shown(row.cells[column])) for row in table.rows]
         printed = [_times(sign, _number(row.cells[column].published)) for row in table.rows]
-        for place in _improved(table, ours, baseline):
+        for place in _improved(table, measured, baseline, ours):
             rows[place][column] = replace(rows[place][column], better=True)
-        for place in _leading(table, ours):
+        for place in _leading(table, measured):
             rows[place][column] = replace(rows[place][column], best=True)
-        for place in _improved(table, printed, baseline):
+        for place in _improved(table, printed, baseline, ours):
             rows[place][column] = replace(rows[place][column], published_better=True)
         for place in _leading(table, printed):
             rows[place][column] = replace(rows[place][column], published_best=True)
@@ -55,12 +57,12 @@ def _number(printed: str | None) -> float | None:
     return None if printed is None else published_number(printed)
 
 
-def _improved(table: Table, found: Sequence[float | None], baseline: str) -> list[int]:
-    """Rows of OPERA whose number is above that of the baseline they are held against."""
+def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: str) -> list[int]:
+    """Rows of our method whose number is above that of the baseline they are held against."""
     improved = []
     for place, row in enumerate(table.rows):
-        ours = found[place]
-        if ours is None or not _says(table, row, "Method").startswith(_JUDGED):
+        number = found[place]
+        if number is None or not _says(table, row, "Method").startswith(ours):
             continue
         above = [
             other
@@ -69,7 +71,7 @@ def _improved(table: Table, found: Sequence[float | None], baseline: str) -> lis
             and all(_says(table, table.rows[other], label) == _says(table, row, label) for label in _SAME)
         ]
         theirs = found[above[-1]] if above else None
-        if theirs is not None and ours > theirs:
+        if theirs is not None and number > theirs:
             improved.append(place)
     return improved
 

@@ -38,6 +38,7 @@ class Layout:
     rows: tuple[LayoutRow, ...]
     notes: tuple[str, ...]
     baseline: str
+    ours: str
 
 
 def lay_out(declaration: Declaration, reference: Reference) -> Layout:
@@ -92,6 +93,7 @@ def _lay_out_own(declaration: OwnDeclaration) -> Layout:
         tuple(rows),
         declaration.notes,
         declaration.baseline,
+        declaration.ours,
     )
 
 
@@ -121,6 +123,7 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
         tuple(rows),
         (*declaration.notes, *(_tell(name) for name in declaration.see_also)),
         declaration.baseline,
+        declaration.ours,
     )
 
 

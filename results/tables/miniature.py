@@ -92,6 +92,7 @@ def miniature(declaration: PaperDeclaration, reference: Reference, rows: RunRows
         rows=tuple(row for _, row in filled),
         notes=tuple(_notes(kinds, found, {**fixed, **epochs}, columns)),
         baseline=declaration.baseline,
+        ours=declaration.ours,
     )
 
 

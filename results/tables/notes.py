@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from results.tables.layout import Layout
 from results.tables.model import Cell, Row, Table
 
 
-def notes_for(table: Table, declared: Sequence[str], baseline: str) -> tuple[str, ...]:
+def notes_for(table: Table, layout: Layout) -> tuple[str, ...]:
     """Notes of a filled table, those of its declaration after the general ones."""
     return (
         *_signs(table),
-        *_marks(table, baseline),
+        *_marks(table, layout),
         *_other_data(table),
         *_recipes(table),
-        *declared,
+        *layout.notes,
         *_reasons(table),
     )
 
 
-def notes_for_paper(table: Table, baseline: str) -> tuple[str, ...]:
+def notes_for_paper(table: Table, layout: Layout) -> tuple[str, ...]:
     """What the marks in the paper's own numbers mean."""
-    return tuple(_marks(table, baseline))
+    return tuple(_marks(table, layout))
 
 
 def _cells(table: Table) -> Iterator[tuple[Row, str, Cell]]:
@@ -47,12 +48,12 @@ def _signs(table: Table) -> Iterator[str]:
         yield "official: as MoCo-v3's own repository reports it, and ours from its released files."
 
 
-def _marks(table: Table, baseline: str) -> Iterator[str]:
+def _marks(table: Table, layout: Layout) -> Iterator[str]:
     cells = [cell for _, _, cell in _cells(table)]
     better = [cell.published_better if table.published_only else cell.better for cell in cells]
     best = [cell.published_best if table.published_only else cell.best for cell in cells]
     if any(better):
-        yield f"Bold: OPERA above the {baseline} row it belongs to, as a mean and whatever the spread."
+        yield f"Bold: {layout.ours} above the {layout.baseline} row it belongs to, as a mean and whatever the spread."
     if any(best):
         yield "Underlined: the highest of its backbone."
 

@@ -59,7 +59,18 @@ class View:
     had_failed: bool = False
     charge: Charge | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the job waits until somebody releases it."""
+        return self.standing is Standing.PENDING and _HELD.search(self.detail.partition(":")[0]) is not None
 
+
+HELD_BY_ADMINISTRATOR = "JobHeldAdmin"
+"""The reason of a held job that its user may not release."""
+_HELD_STATES = {"REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
+_HELD = re.compile(r"JobHeld|JobHold|requeued[ _]held|in[ _]held[ _]state|" + "|".join(sorted(_HELD_STATES)))
+"""In every reason of a held job: JobHeldUser, JobHeldAdmin, JobHoldMaxRequeue, "launch failed requeued held", "job
+requeued in held state". A reason may also list nodes, whose names are anything."""
 _STANDINGS = {
     "PENDING": Standing.PENDING,
     "REQUEUED": Standing.PENDING,
@@ -112,6 +123,8 @@ class Row:
         detail = word
         if standing is Standing.PENDING and self.reason not in ("", "None"):
             detail = self.reason
+            if word in _HELD_STATES and not _HELD.search(detail):
+                detail = f"{word} ({detail})"
         elif standing is Standing.FAILED and self.reason not in _SAID_BY_THE_STATE:
             detail = f"{word} ({self.reason})"
         return View(standing, detail, self.slurm_id)

@@ -177,7 +177,7 @@ def _is_row(row: Any) -> bool:
         return True
     ids, at = row["job_ids"], row.get("at")
     try:
-        is_dated = isinstance(at, str) and bool(datetime.fromisoformat(at))
+        is_dated = isinstance(at, str) and datetime.fromisoformat(at).tzinfo is not None
     except ValueError:
         return False
     return is_dated and isinstance(ids, list) and all(isinstance(job_id, str) for job_id in ids)

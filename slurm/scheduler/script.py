@@ -20,9 +20,9 @@ KILLED, TERMINATED, WARNED = 137, 143, 140
 """Exit statuses of ``srun`` when ``SIGKILL``, ``SIGTERM`` or ``SIGUSR2`` ended its tasks."""
 SECONDS_TO_MISS_A_NODE = 330
 """SlurmdTimeout is 300 by default."""
-SECONDS_TO_THE_KILL = 600
+SECONDS_UNTIL_KILLED = 600
 """How long a job that is told to stop waits to be killed. KillWait and GraceTime of clusters are shorter."""
-SECONDS_TO_THE_KILL_OF_SEVERAL = 120
+SECONDS_UNTIL_KILLED_OF_SEVERAL = 120
 """The wait when several processes run: srun reports only the signal, so a preemption can't be told from one crashed
 process that took the others down."""
 MAX_TIMEOUTS = 1_000_000
@@ -78,7 +78,7 @@ def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
         "array_parallelism": wanted.max_concurrent or batch.size,
         "signal_delay_s": profile.seconds_before_limit,
         "stderr_to_stdout": True,
-        "setup": [*wanted.setup, *_environment(batch), *(_patience(batch) if profile.requeue else [])],
+        "setup": [*wanted.setup, *_environment(batch), *(_exit_trap(batch) if profile.requeue else [])],
         # One process that ends badly must not leave the others waiting for it. Since SLURM 22.05 srun does not take the
         # processors of a task over from sbatch, and binds each process to one.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={wanted.cpus_per_process}"],
@@ -100,7 +100,7 @@ def script_text(batch: Batch, profile: ClusterProfile) -> str:
     told = parameters(batch, profile)
     if batch.size > 1:
         told["map_count"] = batch.size
-    with without_the_shells_flags(batch.resources):
+    with without_inherited_flags(batch.resources):
         return slurm._make_sbatch_string(command, batch.folder, **told)
 
 
@@ -128,14 +128,14 @@ def failure_mark(folder: Path, job_number: str) -> Path:
     return folder / f"failed-{job_number}"
 
 
-def _patience(batch: Batch) -> list[str]:
+def _exit_trap(batch: Batch) -> list[str]:
     """Lines that put off the end of a job whose step was cut off, until SLURM says what becomes of it.
 
     It requeues a job that is preempted or whose node is lost, but only one that is still there; one that has ended has
     failed. A process that does not yet catch signals ends with the first; and of several nodes ``srun`` may miss one
     long before slurmctld does.
     """
-    seconds = SECONDS_TO_THE_KILL if batch.resources.processes == 1 else SECONDS_TO_THE_KILL_OF_SEVERAL
+    seconds = SECONDS_UNTIL_KILLED if batch.resources.processes == 1 else SECONDS_UNTIL_KILLED_OF_SEVERAL
     cases = [f"    {TERMINATED} | {WARNED}) sleep {seconds} ;;"]
     if batch.resources.nodes > 1:
         cases.append(f"    {KILLED}) sleep {SECONDS_TO_MISS_A_NODE} ;;")
@@ -143,7 +143,7 @@ def _patience(batch: Batch) -> list[str]:
     return [
         f"rm -f {mark}",
         "trap_of_the_setup=$(trap -p EXIT)",
-        "wait_for_slurms_word() {",
+        "wait_until_slurm_kills() {",
         "  code=$?",
         f"  [ -e {mark} ] || case $code in",
         *cases,
@@ -151,12 +151,12 @@ def _patience(batch: Batch) -> list[str]:
         '  if [ -n "$trap_of_the_setup" ]; then eval "set -- $trap_of_the_setup"; eval "$3"; fi',
         "  exit $code",
         "}",
-        "trap wait_for_slurms_word EXIT",
+        "trap wait_until_slurm_kills EXIT",
     ]
 
 
 @contextlib.contextmanager
-def without_the_shells_flags(wanted: Resources) -> Iterator[None]:
+def without_inherited_flags(wanted: Resources) -> Iterator[None]:
     """sbatch lets ``SBATCH_…`` of the environment overrule a script, and hands ``SLURM_…`` of a job on to its ``srun``;
     ``SUBMITIT_…`` changes the script.
 

@@ -14,7 +14,7 @@ from slurm.scheduler.commands import slurm_ids_by_name, squeue
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.profile import ClusterProfile
 from slurm.scheduler.queue import Queue
-from slurm.scheduler.script import MAX_TIMEOUTS, Batch, interpreter, parameters, without_the_shells_flags
+from slurm.scheduler.script import MAX_TIMEOUTS, Batch, interpreter, parameters, without_inherited_flags
 from slurm.scheduler.snapshot import SNAPSHOTS
 from slurm.scheduler.task import Task
 
@@ -43,7 +43,7 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
     job_ids = [task.job_id for task in tasks]
     ledger.intend(batch.name, job_ids)
     try:
-        with without_the_shells_flags(batch.resources), submitit.batch():
+        with without_inherited_flags(batch.resources), submitit.batch():
             submitted = [submitit.submit(task) for task in tasks]
         number = str(submitted[0].job_id).partition("_")[0]
     except (FailedJobError, subprocess.SubprocessError, RuntimeError, UnicodeDecodeError) as error:

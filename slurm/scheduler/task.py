@@ -19,7 +19,7 @@ from typing import Any
 from slurm import stop
 from slurm._call import call
 from slurm._child import redirect_to
-from slurm.scheduler.script import SECONDS_TO_THE_KILL, failure_mark
+from slurm.scheduler.script import SECONDS_UNTIL_KILLED, failure_mark
 from slurm.scheduler.signals import catch_signals, ignore_signals
 
 SECONDS_BETWEEN_REQUESTS = 5
@@ -61,7 +61,7 @@ class Task:
             # A peer that failed ends this process with it, and one whose node was lost has the job requeued. An end
             # of its own would come before that, and count as the job's failure.
             print(lost, flush=True)
-            time.sleep(SECONDS_TO_THE_KILL)
+            time.sleep(SECONDS_UNTIL_KILLED)
             raise
         except Exception:
             failure_mark(job.paths.folder, os.environ["SLURM_JOB_ID"]).touch()
@@ -100,9 +100,9 @@ def _wait_for_the_kill(*, patient: bool) -> None:
     patient
         SLURM kills the job at its time limit, so wait as long as that takes.
     """
-    time.sleep(SECONDS_TO_THE_KILL)
+    time.sleep(SECONDS_UNTIL_KILLED)
     while patient:
-        time.sleep(SECONDS_TO_THE_KILL)
+        time.sleep(SECONDS_UNTIL_KILLED)
     sys.exit(1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from slurm.errors import InputError
 from slurm.job import JobState, Told
-from slurm.scheduler.commands import Standing, View
+from slurm.scheduler.commands import HELD_BY_ADMINISTRATOR, Standing, View
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.queue import Queue
 from slurm.scheduler.submission import settle_intents
@@ -59,7 +59,8 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
             order[latest[job_id].name] if job_id in latest else 0,
             view.had_failed,
             view.standing is Standing.GONE,
-            view.charge,
+            is_held=view.is_held,
+            charge=view.charge,
         )
         for job_id, view in views.items()
     }
@@ -68,6 +69,9 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
 def _reason(view: View) -> str:
     job = f"SLURM job {view.slurm_id}"
     match view.standing:
+        case Standing.PENDING if view.is_held:
+            who = "an administrator must type" if view.detail == HELD_BY_ADMINISTRATOR else "release it with"
+            return f"SLURM holds job {view.slurm_id} ({view.detail}); {who}: scontrol release {view.slurm_id}"
         case Standing.PENDING:
             return f"{job} is pending: {view.detail}"
         case Standing.CANCELLED:

@@ -284,6 +284,6 @@ def test_what_a_disk_refuses_is_one_sentence(command, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/.slurm/lock")
 
-    monkeypatch.setattr("bench.diagnosis.diagnose", refuse)
+    monkeypatch.setattr("bench.show.doctor.diagnose", refuse)
     ended = command("doctor")
     assert (ended.status, ended.err) == (2, "error: runs/.slurm/lock: No space left on device\n")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.computing import check_compute, fitting_compute
-from bench.errors import InputError
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.launch.compute_options import check_compute, fitting_compute
+from bench.plan.graph import plan_sweep
+from bench.sweep.errors import InputError
+from bench.sweep.load import load_sweep
 from pretrain.compute import ComputeOptions
 
 BOTH = "name: both\npretrain:\n  - {method: opera, backbone: [tiny_vit, tiny_resnet], dataset: digits}\n"

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from bench.cost import RunCost, charged_cost, expected_end, read_costs
-from bench.estimates import Unit, read_estimates, unit_of
-from bench.listing import print_planned_hours, print_status
-from bench.plan import PlannedRun
-from bench.states import RunStatus, statuses
+from bench.hours.cost import RunCost, charged_cost, expected_end, read_costs
+from bench.hours.estimate import Unit, read_estimates, unit_of
+from bench.plan.graph import PlannedRun
+from bench.runs.states import RunStatus, statuses
+from bench.show.status import print_planned_hours, print_status
 from results.record import read_record, record_text
 from results.runs import RunDirectory, RunState
 from slurm import Charge

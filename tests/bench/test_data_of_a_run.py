@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.provenance import difference_from_published
+from bench.worker.provenance import difference_from_published
 from pretrain.datasets import Split, digits, imagenet, open_split
 from tests.bench.conftest import Engine
 from tests.conftest import Ended
@@ -34,7 +34,7 @@ def test_the_images_of_the_fingerprint_are_trained_on_and_each_run_opens_its_own
         opened.append((split, original(root, split)))
         return opened[-1][1]
 
-    monkeypatch.setattr("bench.session.finish_sweep", lambda *_: None)
+    monkeypatch.setattr("bench.launch.run_sweep.finish_sweep", lambda *_: None)
     monkeypatch.setattr(digits, "open_split", counted)
     engine.on_start = lambda _: trained_on.append(open_split("digits", None, "train"))
     ended = command("run", write_sweep(TWO), "--runs", tmp_path / "runs", "--executor", "inline", "--yes")

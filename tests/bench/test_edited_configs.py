@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.worker import execute
+from bench.worker.run_job import execute
 from results.errors import InputError
 from tests.bench.conftest import Engine
 from tests.conftest import Ended

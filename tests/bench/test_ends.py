@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from results.record import read_record, record_text
 from tests.bench.conftest import SWEEP, Engine
 from tests.conftest import Ended
 
@@ -61,7 +63,7 @@ def test_a_damaged_record_is_told_everywhere_and_computed_again_by_retry(
     again = run(command, sweep)
     assert (again.status, "opera-bench retry" in again.err) == (1, True)
     assert "damaged" in command("tables", "digits").err
-    assert command("report", sweep).status == 0
+    assert command("report", sweep).status == 1
     assert ">damaged<" in Path("report.html").read_text(encoding="utf-8")
     assert len(engine.trained) == 1
     assert run(command, sweep, "retry").status == 0
@@ -91,10 +93,10 @@ def test_one_damaged_file_breaks_no_listing(
 def test_a_worker_killed_alone_has_failed_and_says_so(
     command: Command, sweep: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from slurm.local import LocalExecutor
+    from slurm.executors.local import LocalExecutor
 
-    monkeypatch.setattr("bench.launch.find_executor", lambda _: lambda **__: LocalExecutor(workers=1))
-    monkeypatch.setattr("bench.launch.WORKER", "tests.bench.killed")
+    monkeypatch.setattr("bench.launch.jobs.find_executor", lambda _: lambda **__: LocalExecutor(workers=1))
+    monkeypatch.setattr("bench.launch.jobs.WORKER", "tests.bench.killed")
     ended = command("run", sweep, "--yes")
     assert ended.status == 1
     state, reason = states(command, sweep)["pretrain"]
@@ -113,3 +115,76 @@ def test_leftovers_of_dead_writers_and_of_finished_runs_go(command: Command, swe
     assert run(command, sweep).status == 0
     assert not list(place.rglob("*.tmp"))
     assert not (place / "checkpoints" / "training_state.pt").exists()
+
+
+def edit_configuration(place: Path) -> None:
+    (place / "record.json").unlink()
+    path = place / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "seed: 9"))
+
+
+def lose_record(place: Path) -> None:
+    (place / "record.json").unlink()
+    (place / "record.json").symlink_to("nowhere")
+
+
+def judge_another_checkpoint(place: Path) -> None:
+    path = place / "record.json"
+    record = read_record(path)
+    parent = record.parents[0].model_copy(update={"checkpoint_sha256": "0" * 64})
+    path.write_text(record_text(record.model_copy(update={"parents": (parent,)})))
+
+
+def replace_directory(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def replace(place: Path) -> None:
+        shutil.rmtree(place)
+        make(place)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    ("damage", "status_of_run"),
+    [
+        (edit_configuration, 2),
+        (lose_record, 1),
+        (judge_another_checkpoint, 1),
+        (replace_directory(lambda place: place.write_text("no directory")), 1),
+        (replace_directory(lambda place: place.symlink_to("nowhere")), 1),
+        (replace_directory(lambda place: place.symlink_to(place.name)), 1),
+    ],
+    ids=["configuration", "record", "checkpoint", "file", "link to nowhere", "link to itself"],
+)
+def test_run_says_what_is_damaged_and_retry_computes_it_again(
+    command: Command, sweep: Path, engine: Engine, damage: Callable[[Path], None], status_of_run: int
+) -> None:
+    assert run(command, sweep).status == 0
+    place = next(Path("runs").glob("probe-*"))
+    damage(place)
+    again = run(command, sweep)
+    assert (again.status, str(place.name) in again.err) == (status_of_run, True)
+    assert "Traceback" not in again.err
+    assert states(command, sweep)["probe"][0] == "damaged"
+    retried = run(command, sweep, "retry")
+    assert (retried.status, "set aside as" in retried.err) == (0, True)
+    assert {state for state, _ in states(command, sweep).values()} == {"done"}
+    assert len(engine.trained) == 1
+
+
+@pytest.mark.parametrize("state", ["cancelled", "unknown"])
+def test_run_does_not_end_well_beside_a_run_that_nothing_computes(
+    command: Command, sweep: Path, engine: Engine, state: str
+) -> None:
+    assert run(command, sweep).status == 0
+    place = next(Path("runs").glob("probe-*"))
+    (place / "record.json").unlink()
+    if state == "cancelled":
+        (place / "cancelled.json").write_text("{}")
+    else:
+        (place / "attempts.jsonl").write_text(json.dumps({"host": "elsewhere"}) + "\n")
+        for name in ("attempts.jsonl", "progress.jsonl"):
+            os.utime(place / name, (0, 0))
+    ended = run(command, sweep)
+    assert ended.status == 1
+    assert f"1 of 2 runs are {'lost' if state == 'unknown' else state}: opera-bench status" in ended.err
+    assert run(command, sweep, "retry").status == 0

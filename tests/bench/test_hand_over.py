@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bench.launch_options import Launch
-from bench.session import earlier_ends, hand_over
+from bench.launch.options import Launch
+from bench.launch.run_sweep import earlier_ends, hand_over
 from results.runs import RunDirectory
 from slurm import Handle, Job
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.plan.graph import plan_sweep
+from bench.sweep.load import load_sweep
 from results.record import read_record
 from results.runs import RunDirectory, RunState
 from results.store import look_at
@@ -41,7 +41,7 @@ def run(
     command: Callable[..., Ended], runs: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Ended]:
     """``opera-bench run`` inline, the report left out: it has its own tests."""
-    monkeypatch.setattr("bench.session.finish_sweep", lambda *_: None)
+    monkeypatch.setattr("bench.launch.run_sweep.finish_sweep", lambda *_: None)
 
     def call(sweep: Path, *options: str, verb: str = "run") -> Ended:
         return command(verb, sweep, "--runs", runs, "--executor", "inline", "--yes", *options)
@@ -165,7 +165,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(run, runs, write_sweep, e
 
 
 def test_a_run_held_by_another_process_is_not_started_but_waited_for(run, runs, write_sweep, engine) -> None:
-    from bench import worker
+    from bench.worker import run_job as worker
 
     sweep = write_sweep(ONE)
     run(sweep)
@@ -201,7 +201,7 @@ def test_a_checkpoint_that_changed_is_refused(run, runs, write_sweep) -> None:
 
 
 def test_a_metric_that_is_not_a_number_fails_the_run(run, runs, write_sweep, monkeypatch) -> None:
-    monkeypatch.setattr("bench.stages.math.isfinite", lambda value: False)
+    monkeypatch.setattr("bench.worker.stages.math.isfinite", lambda value: False)
     assert run(write_sweep(ONE)).status == 1
     assert not list(runs.glob("*/record.json"))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.listing import next_step
-from bench.plan import PlannedRun
-from bench.states import RunStatus
+from bench.plan.graph import PlannedRun
+from bench.runs.states import RunStatus
+from bench.show.status import next_step
 from results.runs import RunState
 
 RUNNING, WAITING, PLANNED, DONE = RunState.RUNNING, RunState.WAITING, RunState.PLANNED, RunState.DONE

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.plan import Plan, plan_sweep
-from bench.sweep import load_sweep
+from bench.plan.graph import Plan, plan_sweep
+from bench.sweep.load import load_sweep
 from results.identity import canonical_json, run_id
 from tests.bench.conftest import SWEEP
 
@@ -208,3 +208,31 @@ def test_canonical_json_says_the_same_of_equal_values(value: object, shuffle: ra
     assert canonical_json(reordered(value)) == text
     assert json.loads(text) == value
     assert canonical_json(json.loads(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("only: {epochs: [3, 33]}", ["only.epochs: 33 chooses"]),
+        ("only: {epochs: [3, 5, 7]}", []),
+        ("only: {epochs: [3, null]}", ["only.epochs: null chooses"]),
+        ("only: {method: [supervised, moco_v3], epochs: 3}", ["only.method: supervised chooses"]),
+        ("only: {temperature: [null, 0.2]}", ["only.temperature: null chooses"]),
+        ("except: {epochs: [3, 33, 44]}", ["except.epochs: 33 excludes", "except.epochs: 44 excludes"]),
+        ("only: {epochs: [3, 5]}, except: {epochs: [3, 7]}", ["except.epochs: 7 excludes"]),
+        ("only: {batch_size: [64, 128]}", ["only.batch_size: 64 chooses"]),
+    ],
+)
+def test_every_value_of_a_filter_that_does_nothing_is_said(
+    rule: str, said: list[str], planned: Callable[..., Plan]
+) -> None:
+    text = f"""\
+name: x
+pretrain:
+  - {{method: moco_v3, backbone: tiny_vit, dataset: digits, epochs: [3, 5], batch_size: 128}}
+  - {{method: supervised, backbone: tiny_vit, dataset: digits, epochs: 7, batch_size: 128}}
+evaluate:
+  - {{probe: {{{rule}}}}}
+"""
+    notes = planned(text).notes
+    assert list(notes) == [f"small.yaml:6: {sentence} no checkpoint of this sweep" for sentence in said]

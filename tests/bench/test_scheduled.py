@@ -25,6 +25,33 @@ def shims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("launch failed requeued held", "(launch failed requeued held); release it with: scontrol release 7_0"),
+        ("JobHeldUser", "(JobHeldUser); release it with: scontrol release 7_0"),
+        ("JobHeldAdmin", "(JobHeldAdmin); an administrator must type: scontrol release 7_0"),
+    ],
+)
+def test_a_job_that_slurm_holds_is_not_just_queued(
+    command: Callable[..., Ended], tmp_path: Path, shims: Path, reason: str, told: str
+) -> None:
+    runs = tmp_path / "runs"
+    held = write_run(runs, pretraining(), state="planned")
+    queued = write_run(runs, pretraining(seed=1), state="planned")
+    ledger = Ledger(runs / ".slurm")
+    ledger.intend("both", [held, queued])
+    ledger.accepted("both", "7")
+    stand_in(shims, squeue=f"printf '7_0|PENDING|{reason}|both\\n7_1|PENDING|Priority|both\\n'", sacct="true")
+    shown = command("status", "--runs", runs)
+    assert shown.status == 0
+    assert f"held {held}: SLURM holds job 7_0 {told}" in shown.out
+    assert "1 pending in SLURM: Priority" in shown.out
+    first, second = shown.out.splitlines()[-2:]
+    assert first == "SLURM holds 1 job until somebody types: scontrol release 7_0"
+    assert second.startswith("queued; follow with: ")
+
+
 KILLED = "7|OUT_OF_MEMORY|0|2026-01-01T00:00:00|9|cpu=2|parents"
 DROPPED = "8|CANCELLED|0|2026-01-01T00:00:00|0||children"
 

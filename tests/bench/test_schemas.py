@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.yaml_source import parse_yaml
+from bench.sweep.source import parse_yaml
 from slurm.scheduler.profile import ClusterProfile, parse_profile
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {
-    "sweep": ROOT / "bench" / "schemas" / "sweep.schema.json",
+    "sweep": ROOT / "bench" / "sweep" / "schemas" / "sweep.schema.json",
     "cluster": ROOT / "slurm" / "schemas" / "cluster.schema.json",
 }
 SHIPPED = sorted(
-    [("sweep", path) for path in (ROOT / "bench" / "sweeps").glob("*.yaml")]
+    [("sweep", path) for path in (ROOT / "bench" / "sweep" / "shipped").glob("*.yaml")]
     + [("cluster", path) for path in (ROOT / "slurm" / "clusters").glob("*.yaml")]
 )
 SAID = "# yaml-language-server: $schema="
@@ -30,7 +30,7 @@ SAID = "# yaml-language-server: $schema="
 def test_a_shipped_schema_is_what_the_command_prints(name: str, tmp_path: Path) -> None:
     """To write them again, without plugins or cluster profiles of one's own::
 
-    XDG_CONFIG_HOME=/nowhere python -m bench.cli schema sweep > bench/schemas/sweep.schema.json
+    XDG_CONFIG_HOME=/nowhere python -m bench.cli schema sweep > bench/sweep/schemas/sweep.schema.json
     XDG_CONFIG_HOME=/nowhere python -m bench.cli schema cluster > slurm/schemas/cluster.schema.json
     """
     # In a process of its own: this folder's fixtures lay fake evaluators over those that ship.

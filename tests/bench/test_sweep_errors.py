@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import InputError
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.plan.graph import plan_sweep
+from bench.sweep.errors import InputError
+from bench.sweep.load import load_sweep
 from tests.bench.conftest import SWEEP
+from tests.conftest import Ended
 
 HEAD = "name: bad\n"
 ENTRY = "pretrain:\n  - method: opera\n    backbone: tiny_vit\n    dataset: digits\n"
@@ -131,10 +132,36 @@ def test_unknown_sweep_name_and_missing_file(tmp_path: Path) -> None:
         ("pretrian.0.epochs=2", r"--set pretrian\.0\.epochs=2: unknown key 'pretrian'; did you mean 'pretrain'"),
         ("pretrain.0.epoch=2", r"--set pretrain\.0\.epoch=2: unknown key 'epoch'.*did you mean 'epochs'"),
         ("pretrain.*.epochs=-1", r"--set pretrain\.\*\.epochs=-1: epochs: .*not -1"),
-        ("pretrain.0.seed=[", r".*not valid YAML"),
+        ("pretrain.0.seed=[", r"--set pretrain\.0\.seed=\[: not valid YAML"),
+        ("name=!!str x", r"--set name=!!str x: not plain YAML \(tag"),
+        ("name={a: 1, a: 2}", r"--set name=\{a: 1, a: 2\}: key 'a' stands twice"),
+        ("name=\x01", r"--set name= : a control character, U\+0001"),
     ],
 )
 def test_bad_override_names_itself(assignment: str, expected: str, write_sweep: Callable[..., Path]) -> None:
     with pytest.raises(InputError) as refusal:
         plan_sweep(load_sweep(str(write_sweep(SWEEP)), (assignment,)))
     assert re.match(expected, str(refusal.value)), str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "assignment", "said"),
+    [
+        ("--set", "epochs=yes", "epochs: input should be a valid integer, not 'yes'"),
+        ("--set", "optimizer.weight_decay=[1", "not valid YAML"),
+        ("--set", "batch_size=-3", "global_batch_size: input should be greater than 1"),
+        ("--set", "epoch=1", "unknown option 'epoch' for method moco_v3; did you mean 'epochs'"),
+        ("--compute", "keep_last=[", "not valid YAML"),
+        ("--compute", "keep_last=-1", "keep_last: must be 0"),
+        ("--compute", "keep_last=true", "keep_last: must be a whole number, not True"),
+        ("--compute", "keep=1", "keep: unknown key; did you mean 'keep_"),
+    ],
+)
+def test_commands_without_a_sweep_name_the_assignment_too(
+    option: str, assignment: str, said: str, command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    what = ("--method", "moco_v3", "--backbone", "tiny_vit", "--dataset", "digits", "--runs", tmp_path / "runs")
+    ended = command("pretrain", *what, option, assignment)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: {option} {assignment}: {said}")
+    assert not (tmp_path / "runs").exists()

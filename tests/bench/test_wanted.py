@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import load_sweep
-from bench.wanted import forget_sweep, remember_sweep, sweeps_by_run
+from bench.runs.wanted import forget_sweep, remember_sweep, sweeps_by_run
+from bench.sweep.load import load_sweep
 
 SWEEP = "name: mine\npretrain: [{method: opera, backbone: tiny_vit, dataset: digits, epochs: 1}]\n"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,14 @@ def cluster_answers() -> None:
 
 
 LOCKS = Path(tempfile.gettempdir())
+TIMEOUT_SECONDS = 1200
+"""Of each test. Daemons that are slow, and processors that others use, are no failure."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest.fixture
@@ -40,3 +49,12 @@ def slurm_cluster(cluster_answers: None, request: pytest.FixtureRequest) -> Iter
 @pytest.fixture
 def breakable_cluster(slurm_cluster: None) -> None:
     """The cluster for this test alone: it breaks daemons, nodes or settings, or counts what all users have queued."""
+
+
+@pytest.fixture(scope="session")
+def calm_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of this test run: what several tests compare with is computed once."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "calm"
+    folder.mkdir(exist_ok=True)
+    return folder

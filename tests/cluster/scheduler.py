@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -90,3 +91,12 @@ def forgotten_by_slurmctld() -> Iterator[None]:
             shutil.rmtree(state)
             shutil.copytree(before, state)
             service("start", "slurmctld")
+            # A node that still runs a forgotten job would refuse the next one with its number, which SLURM then holds.
+            wait_until(lambda: not _forgotten_jobs(), 120, "the nodes have ended what slurmctld has forgotten")
+
+
+def _forgotten_jobs() -> set[str]:
+    """Numbers of the jobs whose step daemons run on this machine, and which slurmctld doesn't know."""
+    daemons = subprocess.run(["pgrep", "--list-full", "--full", r"^slurmstepd: \["], capture_output=True, text=True)
+    running = set(re.findall(r"slurmstepd: \[(\d+)\.", daemons.stdout))
+    return running - set(ask("squeue", "--noheader", "--format=%A").split())

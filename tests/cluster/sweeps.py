@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.cluster import PACKAGES
+from bench.launch.cluster import PACKAGES
 from results.record import Record, read_record
 from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STEPS_PER_EPOCH = 20
-LONG = 12
-"""Epochs of a pretraining that is still running when something happens to it."""
+LONG = 6
+"""Epochs of a pretraining that is still running when something happens to it right after its first."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Sweep:
     text: str
     environment: Mapping[str, str] = field(default_factory=dict)
     checkout: Path = ROOT
-    seconds_to_end: float = 280
+    seconds_to_end: float = 400
 
     @property
     def runs(self) -> Path:
@@ -127,6 +132,19 @@ def under_way(folder: Path, text: str) -> Sweep:
     return sweep
 
 
+@contextlib.contextmanager
+def held_up(sweep: Sweep) -> Iterator[None]:
+    """The pretraining stands still in the block, as on a slow file system, so that no machine is too fast."""
+    process = int(sweep.directory("pretrain").read_attempts()[-1]["pid"])
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+
+
 def assert_done_in(sweep: Sweep, attempts: int) -> None:
     """Every run is done, the pretraining in so many attempts, each of which is in its log."""
     sweep.wait_until_done()
@@ -142,11 +160,15 @@ def attempts_in_log(run: RunDirectory) -> int:
     return (run.logs / "job.log").read_text().count("SLURM job ")
 
 
-def uninterrupted(folder: Path, sweep: Sweep) -> Sweep:
-    """The same sweep where nothing happens to it."""
-    folder.mkdir()
-    calm = Sweep(folder, sweep.text)
-    calm("run", "--executor", "inline", "--yes")
+def uninterrupted(calm_runs: Path, sweep: Sweep) -> Sweep:
+    """The same sweep where nothing happens to it, computed once for all tests that share the folder ``calm_runs``."""
+    text = re.sub(r"(?s)^cluster: .*?\n(?=pretrain:)", "", sweep.text, flags=re.MULTILINE)
+    folder = calm_runs / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
+    calm = Sweep(folder, text)
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        calm("run", "--executor", "inline", "--yes")  # starts nothing where another process has computed all
     return calm
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.sweeps import Sweep, one_pretraining, shim
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 
 def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> None:

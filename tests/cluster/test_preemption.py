@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.scheduler import ask, state, wait_until
 from tests.cluster.sweeps import LONG, Sweep, assert_done_in, one_pretraining, under_way
 
-pytestmark = [pytest.mark.usefixtures("breakable_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("breakable_cluster"), pytest.mark.slow]
 
 PREEMPTIBLE = "{name: p, partition: preemptible, memory_gb_per_node: 2, sbatch: {nodelist: n2}}"
 WITH_WORKERS = (

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.scheduler import ask
 from tests.cluster.sweeps import STEPS_PER_EPOCH, Sweep, copy_of_the_code, one_pretraining, uninterrupted
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 TWO_NODES_OF_TWO = "{name: pair, nodes: 2, processes_per_node: 2, memory_gb_per_node: 2}"
 SHARED_PORT = "setup: ['export MASTER_PORT=29512 MASTER_ADDR=n2'], sbatch: {nodelist: n2, hold: true}"
@@ -34,10 +34,10 @@ DRIFT = 2e-2
 computes with two threads instead of one, which also changes nothing but the order of sums."""
 
 
-def test_two_nodes_of_two_processes_train_like_one_process(tmp_path: Path) -> None:
+def test_two_nodes_of_two_processes_train_like_one_process(tmp_path: Path, calm_runs: Path) -> None:
     sweep = Sweep(tmp_path, one_pretraining(1, cluster=TWO_NODES_OF_TWO, evaluate="[]"))
     sweep.submit()
-    calm = uninterrupted(tmp_path / "calm", sweep)
+    calm = uninterrupted(calm_runs, sweep)
     sweep.wait_until_done()
 
     assert (sweep.record("pretrain").machine.world_size, calm.record("pretrain").machine.world_size) == (4, 1)
@@ -69,12 +69,12 @@ def two_jobs_on_one_node(folder: Path, **options: Any) -> tuple[Sweep, Sweep]:
     return sweeps[0], sweeps[1]
 
 
-def test_two_jobs_on_one_node_train_apart_whatever_port_the_shell_names(tmp_path: Path) -> None:
+def test_two_jobs_on_one_node_train_apart_whatever_port_the_shell_names(tmp_path: Path, calm_runs: Path) -> None:
     for sweep in two_jobs_on_one_node(tmp_path):
         sweep.wait_until_done()
         record = sweep.record("pretrain")
         assert (record.machine.world_size, record.attempts) == (2, 1)
-        calm = uninterrupted(sweep.folder / "calm", sweep)
+        calm = uninterrupted(calm_runs, sweep)
         both, alone = ([row["loss"] for row in s.directory("pretrain").read_progress()] for s in (sweep, calm))
         assert both[:SAME_STEPS] == pytest.approx(alone[:SAME_STEPS], rel=1e-3)
         assert both == pytest.approx(alone, rel=DRIFT)

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.scheduler import ask, state
 from tests.cluster.sweeps import Sweep, assert_done_in, one_pretraining, shim
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 
 def test_what_sbatch_took_without_saying_so_is_known(tmp_path: Path) -> None:

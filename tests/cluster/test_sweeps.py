@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from slurm.executors.slurm import CodeToRun, SlurmExecutor
 from slurm.job import Job, JobState
 from slurm.scheduler.profile import ClusterProfile
-from slurm.slurm import CodeToRun, SlurmExecutor
 from tests.cluster.scheduler import ask, wait_until
 from tests.cluster.sweeps import Sweep
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.scheduler import ask, service, wait_until
-from tests.cluster.sweeps import LONG, Sweep, assert_done_in, one_pretraining, under_way, uninterrupted
+from tests.cluster.sweeps import LONG, Sweep, assert_done_in, held_up, one_pretraining, under_way, uninterrupted
 
-pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 ONE_MINUTE = """{name: short, memory_gb_per_node: 2, seconds_before_limit: 30,
                 stages: {pretrain: {hours: 0.0167, sbatch: {hold: true}}}}"""
@@ -23,17 +20,17 @@ SECONDS_HELD_UP = 45
 """After the start: the warning has come, the end of the minute has not."""
 
 
-def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path) -> None:
+def test_a_warning_before_the_time_limit_saves_requeues_and_goes_on_exactly(tmp_path: Path, calm_runs: Path) -> None:
     sweep = under_way(tmp_path, one_pretraining(LONG))
     ask("scancel", "--signal=USR2", sweep.slurm_ids()[0])
     assert_done_in(sweep, attempts=2)
     assert "back into the queue" in (sweep.directory("pretrain").logs / "job.log").read_text()
-    assert sweep.metrics() == uninterrupted(tmp_path / "calm", sweep).metrics()
+    assert sweep.metrics() == uninterrupted(calm_runs, sweep).metrics()
 
 
 @pytest.mark.usefixtures("breakable_cluster")
-def test_a_limit_of_one_minute_takes_several_attempts_to_the_same_numbers(tmp_path: Path) -> None:
-    """The process is held up until the limit is near, as by a slow file system, so that no machine is too fast."""
+def test_a_limit_of_one_minute_takes_several_attempts_to_the_same_numbers(tmp_path: Path, calm_runs: Path) -> None:
+    """The process is held up until the limit is near, so that no machine is too fast."""
     sweep = Sweep(tmp_path, one_pretraining(LONG, cluster=ONE_MINUTE))
     sweep.submit()
     # It looks for the first time half a minute after its start. A warning in a job's own first moments would end it.
@@ -43,20 +40,15 @@ def test_a_limit_of_one_minute_takes_several_attempts_to_the_same_numbers(tmp_pa
     ask("scontrol", "release", sweep.slurm_ids()[0])
     released = time.monotonic()
     sweep.wait_until_training()
-    process = int(sweep.directory("pretrain").read_attempts()[-1]["pid"])
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGSTOP)
-    calm = uninterrupted(tmp_path / "calm", sweep)
-    time.sleep(max(released + SECONDS_HELD_UP - time.monotonic(), 0))
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGCONT)
+    with held_up(sweep):
+        time.sleep(max(released + SECONDS_HELD_UP - time.monotonic(), 0))
     sweep.wait_until_done()
     attempts = sweep.record("pretrain").attempts
     assert attempts > 1
     assert_done_in(sweep, attempts)
     log = (sweep.directory("pretrain").logs / "job.log").read_text()
     assert log.count("back into the queue") == attempts - 1
-    assert sweep.metrics() == calm.metrics()
+    assert sweep.metrics() == uninterrupted(calm_runs, sweep).metrics()
 
 
 def test_without_requeueing_the_end_is_called_a_time_limit(tmp_path: Path) -> None:

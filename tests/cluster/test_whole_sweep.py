@@ -20,7 +20,7 @@ TWO_AT_A_TIME = "cluster: {name: two, memory_gb_per_node: 7, sbatch: {nodelist: 
 
 
 def test_digits_end_in_the_same_tables_as_on_this_machine(tmp_path: Path) -> None:
-    text = (ROOT / "bench" / "sweeps" / "digits.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "bench" / "sweep" / "shipped" / "digits.yaml").read_text(encoding="utf-8")
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     here = Sweep(tmp_path / "here", text, seconds_to_end=SECONDS_TO_END)

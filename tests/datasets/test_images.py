@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,13 @@ def test_samples_without_a_known_range_are_refused_by_name(dtype: str, tree: Pat
         read_in_tree(tree, tmp_path / "x.tif")
     problems = imagenet.check(tree)
     assert any("0.tif: its samples are" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "uint64", "int64"])
+def test_tiff_of_other_samples_is_named_as_such(dtype: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", DEEP.astype(dtype))
+    with pytest.raises(InputError, match=r"x\.tif: is a TIFF file with samples that can't be read"):
+        decode_rgb(tmp_path / "x.tif")
 
 
 def test_float_tiff_of_the_cases_is_refused_by_name(tree: Path) -> None:
@@ -242,3 +250,86 @@ def test_signed_samples_of_8_bits_are_refused_by_name(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "signed.tif", np.full((8, 8), -5, np.int8))
     with pytest.raises(InputError, match=r"signed\.tif: its samples are signed integers"):
         decode_rgb(tmp_path / "signed.tif")
+
+
+def write_deep(path: Path, pixels: NDArray[np.uint16]) -> None:
+    if path.suffix == ".png":
+        cv2 = pytest.importorskip("cv2")
+        assert cv2.imwrite(str(path), pixels)
+    elif path.suffix == ".ppm":
+        path.write_bytes(f"P6 {pixels.shape[1]} {pixels.shape[0]} 65535\n".encode() + pixels.astype(">u2").tobytes())
+    elif path.stem.endswith("white"):
+        tifffile.imwrite(path, 65535 - pixels, photometric="miniswhite")
+    else:
+        tifffile.imwrite(path, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("name", ["grey.png", "rgb.png", "grey.tif", "rgb.tif", "white.tif", "rgb.ppm", "grey.pgm"])
+def test_values_of_fewer_bits_in_16_are_found_before_they_train_as_black(name: str, bits: int, tree: Path) -> None:
+    def check(shift: int) -> list[str]:
+        for number in range(4):
+            shape = (9, 11, 3) if name.startswith("rgb") else (9, 11)
+            pixels = RNG.integers(0, 2**bits, shape, dtype=np.uint16) << shift
+            path = tree / "train" / WNIDS[1] / f"{number}{name}"
+            write_pgm(path, pixels, 65535) if name.endswith("pgm") else write_deep(path, pixels)
+        return [problem for problem in imagenet.check(tree) if "quarter of their range" in problem]
+
+    (problem,) = check(0)
+    assert problem.startswith(f"imagenet train: {tree / 'train' / WNIDS[1] / f'0{name}'} has samples of more than 8 ")
+    assert "4 of 4 such images" in problem
+    assert check(16 - bits) == []
+
+
+def test_one_dark_image_of_16_bits_among_bright_ones_is_no_fault(tree: Path) -> None:
+    for number in range(8):
+        write_deep(tree / "train" / WNIDS[1] / f"{number}.png", DEEP >> (4 if number == 3 else 0))
+    assert not any("quarter of their range" in problem for problem in imagenet.check(tree))
+
+
+def test_a_maximum_that_the_file_says_is_believed(tree: Path) -> None:
+    write_pgm(tree / "train" / WNIDS[1] / "0.pgm", DEEP >> 4, 4095)
+    assert not any("quarter of their range" in problem for problem in imagenet.check(tree))
+
+
+def test_planes_of_16_bits_are_refused(tmp_path: Path) -> None:
+    """Pillow would read their bytes as samples of 8 bits."""
+    tifffile.imwrite(tmp_path / "x.tif", DEEP_RGB.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
+    with pytest.raises(InputError, match=r"x\.tif: its planes of more than 8 bits can't be read"):
+        decode_rgb(tmp_path / "x.tif")
+    tifffile.imwrite(
+        tmp_path / "x.tif",
+        (DEEP_RGB >> 8).astype(np.uint8).transpose(2, 0, 1),
+        photometric="rgb",
+        planarconfig="separate",
+    )
+    np.testing.assert_array_equal(np.asarray(decode_rgb(tmp_path / "x.tif")), DEEP_RGB >> 8)
+
+
+def test_links_that_lead_back_over_another_folder_are_refused(tree: Path) -> None:
+    first, second = (tree / "train" / wnid for wnid in WNIDS[:2])
+    (first / "to_second").symlink_to(second)
+    assert len(imagenet.open_split(tree, "train")) == 12, (
+        "a link that leads nowhere back is read, as torchvision reads it"
+    )
+    (second / "to_first").symlink_to(first)
+    with pytest.raises(InputError, match=r"to_second/to_first: is a link to a folder that holds it"):
+        imagenet.open_split(tree, "train")
+    assert any("is a link to a folder that holds it" in problem for problem in imagenet.check(tree))
+    (second / "to_first").unlink()
+    (second / "itself").symlink_to(second / "itself")
+    with pytest.raises(InputError, match="can't be listed"):
+        imagenet.open_split(tree, "train")
+
+
+def test_folders_nested_deeper_than_python_recurses_are_read(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree / "train" / WNIDS[0])
+    for _ in range(1100):
+        os.mkdir("d")  # noqa: PTH102 - relative to the working directory
+        os.chdir("d")
+    monkeypatch.chdir(tree)
+    try:
+        assert len(imagenet.open_split(tree, "train")) == 9
+    finally:
+        # pytest and shutil remove folders recursively.
+        subprocess.run(["rm", "-rf", str(tree)], check=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.sweep import shipped_sweeps
-from bench.tiny import EVALUATION_DIVISORS, PRETRAINING_DIVISORS, WORDS
+from bench.sweep.read import shipped_sweeps
+from bench.sweep.tiny import EVALUATION_DIVISORS, PRETRAINING_DIVISORS, WORDS
 from pretrain.recipes import load_recipes
 from tests.docs.recipes import PAGE, page
 

@@ -95,9 +95,9 @@ def test_a_python_that_is_not_here_is_said_to_be_unchecked() -> None:
 
 
 def test_a_python_that_only_its_setup_lines_make_fit_is_said_to_be_unchecked() -> None:
-    from bench.launch import ask_software, require_software
-    from bench.plan import plan_sweep
-    from bench.sweep import load_sweep
+    from bench.launch.jobs import ask_software, require_software
+    from bench.plan.graph import plan_sweep
+    from bench.sweep.load import load_sweep
     from slurm.scheduler.profile import ClusterProfile
 
     runs = plan_sweep(load_sweep("digits-dense")).runs

@@ -146,7 +146,9 @@ def test_an_evaluation_that_is_asked_to_stop_within_an_epoch_ends_with_the_same_
     left = iter(range(steps - 1))
     stopping = replace(context(tmp_path / "run"), should_stop=lambda: next(left, None) is None)
     config = resolved(name, backbone=checkpoint.stem, **asked)
-    with pytest.raises(StoppedEarly, match=f"in epoch {1 if steps == 2 else 2}, which starts again") as stopped:
+    with pytest.raises(
+        StoppedEarly, match=f"during epoch {1 if steps == 2 else 2}; the next attempt repeats that epoch"
+    ) as stopped:
         find_evaluator(name).evaluate(checkpoint, config, stopping)
     assert stopped.value.progressed == (steps == 7)
     assert evaluate(name, checkpoint, tmp_path / "run", **asked) == expected

@@ -69,7 +69,10 @@ def test_lines_that_say_nothing_are_skipped(ledger: Ledger, file: Path) -> None:
     ledger.intend("first", ["a"])
     with file.open("a") as opened:
         opened.write('\n[]\n{"no": "name"}\nnull\n{"name": "never intended", "slurm_id": "9"}\n')
+        opened.write('{"name": "no zone", "job_ids": ["b"], "at": "2026-01-01T00:00:00"}\n')
+        opened.write('{"name": "no zone", "refused": true}\n')
     assert list(ledger.latest()) == ["a"]
+    assert ledger.given_up() == set()
 
 
 def _submit_alone(folder: Path, number: int) -> None:

@@ -23,9 +23,9 @@ SCRIPT = textwrap.dedent(
     import json, sys
     sys.path.insert(0, {str(ROOT)!r})
     from pathlib import Path
-    import slurm, slurm.local
+    import slurm, slurm.executors.local
 
-    stubborn, slurm.local.GRACE_SECONDS = json.loads(sys.argv[1]), float(sys.argv[2])
+    stubborn, slurm.executors.local.GRACE_SECONDS = json.loads(sys.argv[1]), float(sys.argv[2])
     names = ["one", "two", "three"]
     executor = slurm.find_executor("local")(workers=2)
     handles = executor.submit([

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.cluster import load_profile
-from bench.errors import INPUT_ERRORS
+from bench.launch.cluster import load_profile
+from bench.sweep.errors import INPUT_ERRORS
 from slurm.errors import InputError
 from slurm.scheduler.profile import parse_profile
 

@@ -95,6 +95,27 @@ def test_slurms_reason_is_told(state: str, reason: str, detail: str) -> None:
     assert Row("7", "first", state, reason).view().detail == detail
 
 
+@pytest.mark.parametrize(
+    ("state", "reason", "is_held"),
+    [
+        ("PENDING", "launch failed requeued held", True),
+        ("PENDING", "launch_failed_requeued_held", True),
+        ("PENDING", "job requeued in held state", True),
+        ("PENDING", "JobHeldAdmin", True),
+        ("PENDING", "JobHeldUser", True),
+        ("PENDING", "JobHoldMaxRequeue", True),
+        ("REQUEUE_HOLD", "None", True),
+        ("SPECIAL_EXIT", "BeginTime", True),
+        ("PENDING", "Resources", False),
+        ("PENDING", "ReqNodeNotAvail, UnavailableNodes:JobHeld-1", False),
+        ("RUNNING", "JobHeldUser", False),
+        ("PENDING", "DependencyNeverSatisfied", False),
+    ],
+)
+def test_a_held_job_is_told_from_one_that_waits(state: str, reason: str, is_held: bool) -> None:
+    assert Row("7", "first", state, reason).view().is_held is is_held
+
+
 def test_a_job_that_appears_after_its_submission_was_given_up_is_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slurm.scheduler.profile import parse_profile
-from slurm.scheduler.script import without_the_shells_flags
+from slurm.scheduler.script import without_inherited_flags
 from slurm.scheduler.snapshot import take_snapshot
 
 BANNER = """\
@@ -34,7 +34,7 @@ def test_of_the_shells_flags_only_what_the_profile_leaves_open_is_seen_and_all_c
 ) -> None:
     monkeypatch.setenv(name, "theirs")
     wanted = parse_profile({"name": "a", "partition": "gpu"}, "mine.yaml").resources("knn")
-    with without_the_shells_flags(wanted):
+    with without_inherited_flags(wanted):
         assert (name in os.environ) is is_kept
     assert os.environ[name] == "theirs"
 

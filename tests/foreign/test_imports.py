@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.plan.graph import plan_sweep
+from bench.sweep.load import load_sweep
 from pretrain.checkpoint import file_sha256, read_header
 from results.declarations import OwnDeclaration, find_declaration
 from results.frame import to_frame
@@ -183,7 +183,7 @@ def test_inspect_and_convert_an_official_file(command, released, tmp_path) -> No
 
 def test_planning_imports_loads_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom bench.plan import plan_sweep\nfrom bench.sweep import load_sweep\n"
+        "import sys\nfrom bench.plan.graph import plan_sweep\nfrom bench.sweep.load import load_sweep\n"
         "print(len(plan_sweep(load_sweep('official-checkpoints')).runs), 'torch' in sys.modules)"
     )
     root = Path(__file__).parents[2]

@@ -121,3 +121,44 @@ def test_a_set_can_be_named_and_an_optimiser_is_none(tmp_path: Path) -> None:
     file = read_foreign(tmp_path / "file.pth", "ema_0.999")
     assert len(file.choice.sets) == 2
     assert import_file(file).backbone["conv1.weight"].equal(RAW["conv1.weight"])
+
+
+FEW = {name: EMA[name] for name in list(EMA)[:5]}
+NOT_FIRST = {name: EMA[name] for name in list(EMA)[-6:-1]}
+PARTS: dict[str, Any] = {
+    "beside it": {"state_dict": RAW, "ema": NOT_FIRST},
+    "its first tensors": {"state_dict": RAW, "model_ema": FEW},
+    "in a module": {"model": RAW, "ema": {"module": FEW, "decay": torch.tensor(0.9), "updates": torch.tensor(3)}},
+    "under another prefix": {"model": RAW, "teacher": under("module.head.", NOT_FIRST)},
+    "of a momentum encoder": {"model": RAW, "momentum": FEW},
+    "in one mapping": {"state_dict": {**under("model.", RAW), **under("model_ema.", NOT_FIRST)}},
+    "without names": {"model": RAW, "ema": {"shadow_params": list(FEW.values())}},
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_an_average_of_a_part_is_listed_and_not_read(name: str, tmp_path: Path) -> None:
+    torch.save(PARTS[name], tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth", RAW, None)
+    assert holds(tmp_path / "file.pth", RAW, "raw")
+    (note,) = [n for n in read_checkpoint(tmp_path / "file.pth").notes if n.startswith("read the weights raw: ")]
+    assert f"(5 tensors; too few beside {len(RAW)}, so not read by default)" in note
+    with pytest.raises(InputError, match=r"part of the network can't be read as one; say raw|missing"):
+        read_checkpoint(tmp_path / "file.pth", weights="ema")
+
+
+def test_a_part_does_not_hide_a_whole_average_of_its_word(tmp_path: Path) -> None:
+    torch.save({"model": RAW, "ema": {"norms": NOT_FIRST, "bias": NOT_FIRST, "module": EMA}}, tmp_path / "file.pth")
+    for weights in (None, "ema", "ema.module"):
+        assert holds(tmp_path / "file.pth", EMA, weights)
+
+
+NO_BUFFERS = {name: tensor for name, tensor in EMA.items() if not name.endswith(("_mean", "_var", "_tracked"))}
+
+
+@pytest.mark.parametrize("average", [NO_BUFFERS, {"shadow_params": list(NO_BUFFERS.values())}])
+def test_a_refused_average_says_how_the_other_set_is_read(average: Any, tmp_path: Path) -> None:
+    torch.save({"state_dict": RAW, "ema": average}, tmp_path / "file.pth")
+    with pytest.raises(InputError, match=r"; this is ema: ema.*, another set is read with weights: raw$"):
+        read_checkpoint(tmp_path / "file.pth")
+    assert holds(tmp_path / "file.pth", RAW, "raw")

@@ -79,3 +79,22 @@ def test_a_chain_longer_than_the_stack_and_a_circle_end() -> None:
     assert standing(chain, {})["r0"].state is RunState.FAILED
     circle = {"a": OnDisk(("b",), RunState.PLANNED), "b": OnDisk(("a",), RunState.PLANNED)}
     assert {each.state for each in standing(circle, {}).values()} == {RunState.WAITING}
+
+
+@pytest.mark.parametrize(
+    ("wrote", "shown"),
+    [
+        (("weights", "header"), RunState.DONE),
+        (("others", "header"), RunState.DAMAGED),
+        (("weights", "other"), RunState.DAMAGED),
+        (None, RunState.DONE),
+    ],
+)
+def test_an_evaluation_belongs_to_the_checkpoint_that_its_parent_has(
+    wrote: tuple[str, str] | None, shown: RunState
+) -> None:
+    parent = OnDisk((), RunState.DONE if wrote else RunState.PLANNED, wrote=wrote)
+    child = OnDisk(("parent",), RunState.DONE, judged={"parent": ("weights", "header")})
+    found = standing({"child": child, "parent": parent}, {})["child"]
+    assert (found.own_state, found.state) == (shown, shown)
+    assert (found.reason is not None) is (shown is RunState.DAMAGED)

@@ -116,8 +116,9 @@ def test_an_unreadable_configuration_is_a_problem(tmp_path: Path, text: str) -> 
     run_id = write_run(tmp_path, pretraining(), state="planned")
     (tmp_path / run_id / "config.yaml").write_text(text)
     store = load_runs(tmp_path)
-    assert store.runs == ()
-    assert run_id in store.problems[0]
+    assert [(run.run_id, run.state) for run in store.runs] == [(run_id, RunState.DAMAGED)]
+    (problem,) = store.problems
+    assert str(tmp_path / run_id / "config.yaml") in problem
 
 
 def test_other_directories_are_passed_over(tmp_path: Path) -> None:

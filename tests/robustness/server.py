@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = (
-    *("bench.cli", "bench.worker", "bench.session", "bench.outputs"),
-    *("evaluators.knn", "evaluators.linear", "pretrain.engine", "slurm.inline", "slurm.slurm", "submitit"),
+    *("bench.cli", "bench.worker.preloaded", "bench.launch.run_sweep", "bench.runs.outputs"),
+    *("evaluators.knn", "evaluators.linear", "pretrain.engine"),
+    *("slurm.executors.inline", "slurm.executors.slurm", "submitit"),
     *("results.tables", "results.figures", "results.report", "results.render", "matplotlib.figure", "jinja2"),
 )
 

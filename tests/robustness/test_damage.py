@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from bench.stages import verified_checkpoint
+from bench.worker.stages import verified_checkpoint
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import header_path, load_backbone, read_header, save_checkpoint
 from pretrain.engine.state import load_training_state, save_training_state

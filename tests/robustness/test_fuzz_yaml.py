@@ -9,17 +9,17 @@ from importlib.resources import files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.cluster import _check
-from bench.errors import INPUT_ERRORS
-from bench.overrides import apply_overrides
-from bench.plan import plan_sweep
-from bench.sweep import check_sweep
-from bench.yaml_source import parse_yaml
+from bench.launch.cluster import _check
+from bench.plan.graph import plan_sweep
+from bench.sweep.errors import INPUT_ERRORS
+from bench.sweep.overrides import apply_overrides
+from bench.sweep.read import check_sweep
+from bench.sweep.source import parse_yaml
 from tests.robustness.conftest import Tally, fuzz_cases
 
 CASES = fuzz_cases(300, tests=3)
 SECONDS = 1.0
-SWEEPS = [item.read_text("utf-8") for item in sorted(files("bench").joinpath("sweeps").iterdir(), key=str)]
+SWEEPS = [item.read_text("utf-8") for item in sorted(files("bench").joinpath("sweep", "shipped").iterdir(), key=str)]
 PROFILES = [item.read_text("utf-8") for item in sorted(files("slurm").joinpath("clusters").iterdir(), key=str)]
 PIECES = (
     *("yes", "010", "1_0", "12:30", "1e999", ".nan", "-1", "1e400", "9" * 5000, "0x" + "f" * 5000, "''", "~", "true"),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import INPUT_ERRORS
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.plan.graph import plan_sweep
+from bench.sweep.errors import INPUT_ERRORS
+from bench.sweep.load import load_sweep
 
 CASES = Path(__file__).parents[1] / "cases" / "sweeps"
 REASONS = {
@@ -33,7 +33,7 @@ REASONS = {
 MEASURED = """
 import resource, sys, time
 from bench.cli import main
-import bench.commands.plan, bench.plan, bench.sweep, bench.cost, bench.launch, bench.session, bench.states
+import bench.commands.plan, bench.launch.run_sweep, bench.hours.cost, bench.sweep.load
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 try:
     status = main()

@@ -63,10 +63,10 @@ def views() -> Pair:
 def job_start() -> Pair:
     """A job forked from the preloaded server against a fresh interpreter that imports torch and timm."""
     from slurm import Job
-    from slurm.local import LocalExecutor
+    from slurm.executors.local import LocalExecutor
 
     directory = Path(tempfile.mkdtemp())
-    executor = LocalExecutor(workers=1, preload=("bench.worker",))
+    executor = LocalExecutor(workers=1, preload=("bench.worker.preloaded",))
     numbers = iter(range(1_000_000))
 
     def ours() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import InputError
-from bench.plan import plan_sweep
-from bench.sweep import Sweep, load_sweep
+from bench.plan.graph import plan_sweep
+from bench.sweep.errors import InputError
+from bench.sweep.load import load_sweep
+from bench.sweep.model import Sweep
 
 ONE = """\
 name: one

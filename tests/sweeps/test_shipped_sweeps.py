@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.estimates import Basis, Estimate, Unit
-from bench.plan import Plan, PlannedRun, plan_sweep
-from bench.sharing import summary
-from bench.sweep import load_sweep
+from bench.hours.estimate import Basis, Estimate, Unit
+from bench.plan.graph import Plan, PlannedRun, plan_sweep
+from bench.show.plan import summary
+from bench.sweep.load import load_sweep
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "plan" / "paper.txt"
 TABLES = {
@@ -247,7 +247,8 @@ def test_the_summary_says_what_the_runs_it_saves_would_have_taken() -> None:
 @pytest.mark.parametrize("tiny", [False, True])
 def test_planning_every_shipped_sweep_imports_no_torch(tiny: bool) -> None:
     code = (
-        "import sys; from bench.plan import plan_sweep; from bench.sweep import load_sweep, shipped_sweeps\n"
+        "import sys\nfrom bench.plan.graph import plan_sweep\nfrom bench.sweep.load import load_sweep\n"
+        "from bench.sweep.read import shipped_sweeps\n"
         f"for name in shipped_sweeps(): plan_sweep(load_sweep(name, tiny={tiny}))\n"
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )

@@ -149,17 +149,27 @@ def test_listings_show_a_broken_dataset_and_the_others(site: Site) -> None:
     assert "dataset 'shapes' of shapes-ssl 0.0.1 can't be used" in listed.stdout + listed.stderr
 
 
+def test_a_distribution_without_a_name_is_one_sentence(site: Site) -> None:
+    (metadata,) = site.path.glob("*.dist-info/METADATA")
+    metadata.write_text(metadata.read_text().replace("Name: shapes-ssl\n", ""))
+    message = refused(site)
+    assert "has no Name" in message
+    assert str(site.path) in message
+    assert len(message.strip().splitlines()) == 1
+    site.planned(SHIPPED)
+
+
 ONLY_PLAN = """\
 import sys
 from pathlib import Path
-from bench.launch import write_configs
-from bench.plan import plan_sweep
-from bench.sweep import load_sweep
+from bench.launch.jobs import write_configs
+from bench.plan.graph import plan_sweep
+from bench.sweep.load import load_sweep
 write_configs(plan_sweep(load_sweep(sys.argv[1])).runs, Path("runs"))
 """
 ONLY_WORK = """\
 import sys
-from bench.worker import execute
+from bench.worker.run_job import execute
 execute(sys.argv[1], "cpu", 0, {})
 """
 

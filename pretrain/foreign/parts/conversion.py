@@ -92,7 +92,7 @@ def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
     try:
         return _import_file(file, format_name)
     except InputError as error:
-        raise InputError(printable(error)) from error
+        raise InputError(printable(f"{error}{file.choice.alternatives}")) from error
 
 
 def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:

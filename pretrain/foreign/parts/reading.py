@@ -75,9 +75,12 @@ def _read(path: Path, wanted: str | None) -> ForeignFile:
         choice = choose_weights(content, facts, wanted)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
-    refuse_unusable_references(file, choice.read, file.stat().st_size)
-    state = load(choice.read)
-    refuse_unusable(file, state)
+    try:
+        refuse_unusable_references(file, choice.read, file.stat().st_size)
+        state = load(choice.read)
+        refuse_unusable(file, state)
+    except InputError as error:
+        raise InputError(f"{error}{choice.alternatives}") from error
     return ForeignFile(path, state, facts, file_sha256(file), choice)
 
 

@@ -1,7 +1,7 @@
 """The sets of weights in a file: raw and averaged, student and teacher. Imports no torch.
 
-A set is a mapping that some format recognises, or one of about its size. Detection does not depend on the sets' names.
-Their names only say which of them is an average of the other, and which one is read if nobody says.
+A set is a mapping that some format recognises, or one of about its size. Names say which of them is an average of the
+other, and which one is read if nobody says. An average of a part of the network is a set by its name alone.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class WeightSet:
         Tensors of the set.
     strange
         Other entries beside them, which no state dict has.
+    whole_size
+        Of an average with less than half as many tensors as the file's largest set: the size of that one.
     """
 
     name: str
@@ -56,6 +58,7 @@ class WeightSet:
     recognised: bool = True
     size: int = 0
     strange: tuple[str, ...] = ()
+    whole_size: int | None = None
 
     @property
     def word(self) -> str:
@@ -68,7 +71,8 @@ class WeightSet:
         return f"{self.word}: {printable_name(self.name) or 'the whole file'}"
 
     def __str__(self) -> str:
-        return f"{self.described} ({self.size} tensors)"
+        part = "" if self.whole_size is None else f"; too few beside {self.whole_size}, so not read by default"
+        return f"{self.described} ({self.size} tensors{part})"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,16 @@ class Choice:
 
     read: WeightSet
     sets: tuple[WeightSet, ...] = ()
+
+    @property
+    def alternatives(self) -> str:
+        """The end of a message on the set that is read: how to read another set of the file; or ''."""
+        others = [each for each in self.sets if each is not self.read and each.whole_size is None]
+        if not others:
+            return ""
+        words = [each.word for each in self.sets]
+        names = " or ".join(each.word if words.count(each.word) == 1 else printable_name(each.name) for each in others)
+        return f"; this is {self.read.described}, another set is read with weights: {names}"
 
 
 def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None) -> Choice:
@@ -88,18 +102,27 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
     Raises
     ------
     InputError
-        No such set, or several that the word fits.
+        No such set, several that the word fits, or a part of a network that no format recognises.
     """
     sets = find_sets(content, facts)
     if not sets:
         usual = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
         return Choice(whole(usual))
-    default = EMA if any(found.word == EMA and not _TARGET.search(found.name) for found in sets) else RAW
-    word = wanted or (default if any(found.word == default for found in sets) else EMA)
-    fitting = [found for found in sets if word in (found.name, found.word)]
+    complete = [found for found in sets if found.whole_size is None]
+    default = EMA if any(found.word == EMA and not _TARGET.search(found.name) for found in complete) else RAW
+    word = wanted or (default if any(found.word == default for found in complete) else EMA)
+    fitting = [found for found in complete if word in (found.name, found.word)]
+    fitting = fitting or [found for found in sets if word in (found.name, found.word)]
     exact = [found for found in fitting if found.name == word]
     if len(fitting) == 1 or len(exact) == 1:
-        return Choice((exact or fitting)[0], sets)
+        read = (exact or fitting)[0]
+        if read.whole_size is not None and not read.recognised:
+            other = complete[0]
+            raise InputError(
+                f"weights: {read.described} has {read.size} tensors, {other.described} {other.size}: an average of a "
+                f"part of the network can't be read as one; say {other.word}"
+            )
+        return Choice(read, sets)
     shown = listed(map(str, sets), 8)
     if not fitting:
         allowed = ", ".join(dict.fromkeys(found.word for found in sets))
@@ -112,7 +135,13 @@ def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]
     """Every set of weights in the file, in its order; none where no format recognises anything."""
     candidates = list(_candidates(content, facts, "", _DEPTH, set()))
     largest = max((found.size for found in candidates if found.recognised), default=0)
-    return tuple(found for found in candidates if largest and (found.recognised or found.size >= largest / 2))
+    sets = []
+    for found in candidates:
+        if found.word == EMA and 1 < found.size < largest / 2:
+            sets.append(replace(found, whole_size=largest))
+        elif largest and (found.recognised or found.size >= largest / 2):
+            sets.append(found)
+    return tuple(sets)
 
 
 def whole(content: Mapping[Any, Any], name: str = "") -> WeightSet:
@@ -174,8 +203,9 @@ def _side_by_side(plain: WeightSet, facts: Facts) -> list[WeightSet]:
     found = []
     for first, group in groups.items():
         name = f"{plain.name}.{first}" if plain.name else first
-        found += _recognised(replace(plain, name=name, tensors=group, stripped=f"{stripped}{first}."), facts)
-    return found if len(found) > 1 else []
+        part = replace(plain, name=name, tensors=group, stripped=f"{stripped}{first}.", size=len(group))
+        found += _recognised(part, facts) or ([part] if part.word == EMA else [])
+    return found if len(found) > 1 and any(each.recognised for each in found) else []
 
 
 def _is_weight(key: Any, value: Any) -> bool:

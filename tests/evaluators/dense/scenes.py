@@ -65,6 +65,11 @@ def few_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: int = 16,
         path = copy / "coco" / "annotations" / f"instances_{split}2017.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(tables))
-    for name in DATASETS.values():
-        monkeypatch.setattr(f"pretrain.datasets.{name}.scenes_directory", lambda: copy)
+    read_scenes(copy, monkeypatch)
     return copy
+
+
+def read_scenes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the data sets read the scenes in ``directory``."""
+    for name in DATASETS.values():
+        monkeypatch.setattr(f"pretrain.datasets.{name}.scenes_directory", lambda: directory)

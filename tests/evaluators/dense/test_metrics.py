@@ -135,7 +135,7 @@ def test_an_ap_without_objects_is_not_defined(
 
 
 def test_a_nan_of_an_evaluation_is_null_and_an_infinity_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    from bench.stages import _defined
+    from bench.worker.stages import _defined
 
     assert _defined({"a": 1, "b": float("nan"), "c": None}) == {"a": 1.0, "b": None, "c": None}
     assert capsys.readouterr().out == "not defined on this data: b, c\n"

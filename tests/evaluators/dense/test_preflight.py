@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import struct
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pretrain.datasets import NotPublished
 from tests.evaluators.dense.stack import needs
 from tests.evaluators.dense.variants import SIDE, Mask, Tables, write_ade, write_coco
 
@@ -62,6 +67,19 @@ def with_palette(mask: Mask) -> Image.Image:
     return image
 
 
+def four_bits(mask: Mask) -> Image.Image:
+    """A grey PNG of 4 bits, whose values Pillow multiplies by 17."""
+    rows = b"".join(
+        b"\0" + bytes(a << 4 | b for a, b in zip(row[::2], row[1::2], strict=True)) for row in mask.tolist()
+    )
+    header = struct.pack(">IIBBBBB", mask.shape[1], mask.shape[0], 4, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    encoded = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return Image.open(io.BytesIO(b"\x89PNG\r\n\x1a\n" + encoded))
+
+
 ADE_FAULTS: dict[str, tuple[Callable[[str, Mask], Any], str]] = {
     "reduced": (
         lambda split, mask: np.where(mask == 0, 255, mask - 1).astype(np.uint8),
@@ -74,6 +92,10 @@ ADE_FAULTS: dict[str, tuple[Callable[[str, Mask], Any], str]] = {
     ),
     "palette": (lambda split, mask: with_palette(mask), r"ADE_train_0+1\.png: is a palette image"),
     "16_bits": (lambda split, mask: mask.astype(np.uint16), r"ADE_train_0+1\.png: has 16 bits per pixel"),
+    "4_bits": (
+        lambda split, mask: four_bits(mask),
+        r"training/ADE_train_0+1\.png: has 4 bits per pixel; a mask has one channel of 8 bits",
+    ),
     "1_bit": (lambda split, mask: Image.fromarray(mask > 1), r"ADE_train_0+1\.png: has 1 bit per pixel"),
     "val_value_151": (
         lambda split, mask: np.where(mask == 2, 151 if split == "val" else 2, mask).astype(np.uint8),
@@ -114,6 +136,14 @@ COCO_FAULTS: dict[str, tuple[Callable[[str, Tables], Any], str]] = {
         each(segmentation={"counts": [4, 60], "size": [SIDE, SIDE]}),
         "annotation 1 has run lengths that add up to 64 pixels and not to 1,024",
     ),
+    "line": (each(segmentation=[[1, 1, 5, 5, 9, 9]]), "annotation 1 has polygons that enclose nothing of its image"),
+    "outside": (each(segmentation=[[-9, -9, -5, -9, -5, -5]]), "annotation 1 has polygons that enclose nothing of its"),
+    "empty_run_lengths": (
+        each(segmentation={"counts": [SIDE * SIDE], "size": [SIDE, SIDE]}),
+        "annotation 1 has run lengths that cover no pixel",
+    ),
+    "float_id": (each(id=1.0), "entry 0 of 'annotations' has no valid id; allowed: integers from 1 on, each once"),
+    "float_image_id": (each(image_id=1.0), "annotation 1 has an invalid 'image_id'; ids and sizes are whole numbers"),
     "negative_box": (each(bbox=[9, 9, -4, 5]), "annotation 1 has a box of negative size, -4×5 pixels"),
     "empty_box": (each(bbox=[9, 9, 4, 0]), "annotation 1 has a box of 4×0 pixels"),
     "corners_for_sizes": (
@@ -220,10 +250,10 @@ def test_the_names_are_mmdetections() -> None:
 def test_a_result_without_faults_is_kept_until_a_file_changes(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench import preflight
-    from bench.plan import plan_sweep
-    from bench.preflight import require_sound_data
-    from bench.sweep import load_sweep
+    from bench.launch.preflight import require_sound_data
+    from bench.plan.graph import plan_sweep
+    from bench.sweep.errors import InputError
+    from bench.sweep.load import load_sweep
     from pretrain.datasets import ade20k
 
     checked: list[Path | None] = []
@@ -256,7 +286,7 @@ def test_a_result_without_faults_is_kept_until_a_file_changes(
     content = path.read_bytes()
     path.write_bytes(content[:-30] + b"?" * 30)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(preflight.InputError, match=rf"{path}: can't be decoded as a mask .*list all: opera-bench data"):
+    with pytest.raises(InputError, match=rf"{path}: can't be decoded as a mask .*list all: opera-bench data"):
         check()
     path.write_bytes(content)
     before = len(checked)
@@ -316,3 +346,87 @@ def test_json_that_asks_for_much_is_refused(command: Command, tmp_path: Path) ->
         tables["annotations"][0]["bbox"] = [1, 1, value, 5]
         path.write_text(json.dumps(tables))
         assert "annotation 1 has no 'bbox' of four numbers" in command("data", "check", "coco", tmp_path)[1]
+
+
+def test_files_of_another_suffix_and_folders_are_counted(command: Command, tmp_path: Path) -> None:
+    ade, coco = write_ade(tmp_path), write_coco(tmp_path)
+    for folder, names in {
+        ade / "images" / "training": ("b.png", "a.JPG", ".DS_Store"),
+        ade / "annotations" / "validation": ("a.jpg",),
+        coco / "val2017": ("x.jpeg", "y.txt", "\x1b.png"),
+    }.items():
+        for name in names:
+            (folder / name).touch()
+    (ade / "images" / "validation" / "airport").mkdir()
+    status, out, _ = command("data", "check", "ade20k", tmp_path)
+    assert status == 1
+    assert f"{ade}/images/training: 2 entries are not read, such as a.JPG; only .jpg files" in out
+    assert f"{ade}/annotations/validation: 1 entry is not read, such as a.jpg; only .png files" in out
+    assert f"{ade}/images/validation: 1 entry is not read, such as airport; only .jpg files" in out
+    out = command("data", "check", "coco", tmp_path)[1]
+    assert f"{coco}/val2017: 3 entries are not read, such as '\\x1b.png'; only .jpg files" in out
+    for path in list((coco / "val2017").glob("*.jpg")):
+        path.rename(path.with_suffix(".png"))
+    out = command("data", "check", "coco", tmp_path)[1]
+    assert f"{coco}/val2017: holds no .jpg files; {coco}/val2017: 5 entries are not read, such as '\\x1b.png'" in out
+
+
+def test_images_without_masks_and_masks_without_images_are_counted(command: Command, tmp_path: Path) -> None:
+    ade = write_ade(tmp_path)
+    image, mask = (next((ade / kind / "training").iterdir()) for kind in ("images", "annotations"))
+    for number in range(30):
+        (image.parent / f"alone{number:02}.jpg").write_bytes(image.read_bytes())
+        (mask.parent / f"lonely{number:02}.png").write_bytes(mask.read_bytes())
+    out = command("data", "check", "ade20k", tmp_path)[1]
+    assert (out.count(": has no mask "), out.count(": has no image ")) == (20, 20)
+    assert f"{image.parent}: 10 more of this kind" in out
+    assert f"{mask.parent}: 10 more of this kind" in out
+
+
+def test_images_that_the_library_would_not_read_as_they_are_written_are_named(command: Command, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    images = write_ade(tmp_path) / "images" / "training"
+    names = [f"ADE_train_{number:08d}.jpg" for number in range(1, 5)]
+    deep = np.full((SIDE, SIDE, 3), 4000, np.uint16)
+    (images / names[0]).write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+    (images / names[1]).write_bytes(cv2.imencode(".png", deep[..., 0])[1].tobytes())
+    Image.new("RGB", (SIDE, SIDE)).save(images / names[2], format="GIF")
+    Image.new("L", (20_000, 5_000)).save(images / names[3], format="PNG")
+    out = command("data", "check", "ade20k", tmp_path)[1]
+    for name, reason in zip(
+        names,
+        ("its samples have more than 8 bits", "its samples have more than 8 bits", "not an image file; allowed: JPEG, ",
+         "20000×5000 pixels are more than 89,478,485"),
+        strict=True,
+    ):  # fmt: skip
+        assert f"{images / name}: can't be decoded as an image ({reason}" in out
+
+
+def test_full_sets_are_checked_in_less_than_five_minutes(tmp_path: Path) -> None:
+    """Processor time, from pairs and tables of the published sizes; docs/dense.md has the figures."""
+    from pretrain.datasets import ade20k, coco
+
+    generator = np.random.default_rng(0)
+    ade = tmp_path / "ADEChallengeData2016"
+    for part, number in ((part, number) for part in ("training", "validation") for number in range(20)):
+        for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+            (ade / kind / part).mkdir(parents=True, exist_ok=True)
+            coarse = generator.integers(0, 151, (64, 86), dtype=np.uint8)
+            large = Image.fromarray(coarse).resize((683, 512), Image.Resampling.NEAREST)
+            large.save(ade / kind / part / f"{number}.{suffix}")
+
+    def change(split: str, tables: Tables) -> None:
+        polygon = [round(value, 2) for value in generator.uniform(1, SIDE, 52)]
+        first = tables["annotations"][0]
+        tables["annotations"] = [{**first, "id": number, "segmentation": [polygon]} for number in range(1, 5001)]
+
+    write_coco(tmp_path, change)
+    seconds = {}
+    for name, module in (("ade20k", ade20k), ("coco", coco)):
+        module.check(tmp_path)
+        begun = time.process_time()
+        problems = module.check(tmp_path)
+        seconds[name] = time.process_time() - begun
+        assert all(isinstance(problem, NotPublished) for problem in problems), problems
+    assert seconds["ade20k"] / 40 * 22_210 < 300
+    assert seconds["coco"] / 10_000 * 896_782 < 300

@@ -85,6 +85,7 @@ class Killed:
     options: dict[str, Any]
     noted: tuple[str, ...]
     iterations: int
+    images: int
     checkpoint_every: int = 1
 
 
@@ -94,13 +95,15 @@ KILLED = {
         {"iterations": 60, "global_batch_size": 4},
         ("iter_9.pth", "iter_12.pth", "iter_15.pth"),
         iterations=60,
+        images=240,
     ),
     "detection": Killed(
         DETECTION_METRICS,
-        {"base_epochs": 3, "global_batch_size": 24, "optimizer": {"warmup_iterations": 0}},
+        {"base_epochs": 3, "global_batch_size": 8, "optimizer": {"warmup_iterations": 0}},
         ("epoch_1.pth",),
-        iterations=30,
-        checkpoint_every=10,
+        iterations=9,
+        images=24,
+        checkpoint_every=3,
     ),
 }
 
@@ -111,18 +114,25 @@ KILLED = {
     [
         ("segmentation", 8, r"in training, at iteration 8 of 60", 8),
         ("segmentation", 62, r"in the test, after batch 1$", 60),
-        ("detection", 13, r"in training, at iteration 13 of 30", 10),
-        ("detection", 10, r"in training, after iteration 10 of 30", 10),
-        ("detection", 4, r"in training, at iteration 4 of 30", 0),
+        ("detection", 5, r"in training, at iteration 5 of 9", 3),
+        ("detection", 3, r"in training, after iteration 3 of 9", 3),
+        ("detection", 2, r"in training, at iteration 2 of 9", 0),
     ],
 )
 @needs("mmseg")
 @needs("mmdet")
 def test_a_training_that_is_asked_to_stop_continues(
-    name: str, looks: int, where: str, goes_on_after: int, make_checkpoint: MakeCheckpoint, tmp_path: Path
+    name: str,
+    looks: int,
+    where: str,
+    goes_on_after: int,
+    make_checkpoint: MakeCheckpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     checkpoint = make_checkpoint("tiny_resnet")
     case = KILLED[name]
+    few_scenes(tmp_path, monkeypatch, case.images)
     left = iter(range(looks - 1))
     with pytest.raises(StoppedEarly, match=where) as stopped:
         evaluate(name, checkpoint, tmp_path / "run", should_stop=lambda: next(left, None) is None, **case.options)
@@ -146,17 +156,21 @@ def test_a_training_that_is_asked_to_stop_continues(
 @needs("mmseg")
 @needs("mmdet")
 def test_a_killed_training_continues_from_the_librarys_last_checkpoint(
-    name: str, make_checkpoint: MakeCheckpoint, tmp_path: Path
+    name: str, make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = make_checkpoint("tiny_resnet")
     case = KILLED[name]
+    scenes = few_scenes(tmp_path, monkeypatch, case.images)
     script = (
-        "import sys; from pathlib import Path; from tests.evaluators.dense.scenes import evaluate; "
+        "import sys; from pathlib import Path; import pytest\n"
+        "from tests.evaluators.dense.scenes import evaluate, read_scenes\n"
+        "read_scenes(Path(sys.argv[3]), pytest.MonkeyPatch())\n"
         f"evaluate({name!r}, Path(sys.argv[1]), Path(sys.argv[2]), **{case.options!r})"
     )
     run = tmp_path / "run"
     noted = run / "checkpoints" / "openmmlab" / "last_checkpoint"
-    child = subprocess.Popen([sys.executable, "-c", script, str(checkpoint), str(run)], stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", script, str(checkpoint), str(run), str(scenes)]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 180
         while not (noted.exists() and noted.read_text().endswith(case.noted)):
@@ -170,7 +184,7 @@ def test_a_killed_training_continues_from_the_librarys_last_checkpoint(
     assert done < case.iterations
     curves = Curves()
     metrics = evaluate(name, checkpoint, run, report=curves, **case.options)
-    iterations = [round(row["epoch"] * 240 / case.options["global_batch_size"]) for row in curves.rows]
+    iterations = [round(row["epoch"] * case.images / case.options["global_batch_size"]) for row in curves.rows]
     assert iterations[0] > done
     assert iterations[-1] == case.iterations
     assert set(metrics) == case.metrics

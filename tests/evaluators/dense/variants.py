@@ -34,7 +34,10 @@ def write_ade(root: Path, change: Callable[[str, Mask], Any] = lambda split, mas
             _noise(number).save(folder / "images" / part / f"{name}.jpg")
             changed = change(split, mask)
             saved = changed if isinstance(changed, Image.Image) else Image.fromarray(changed)
-            saved.save(folder / "annotations" / part / f"{name}.png")
+            path = folder / "annotations" / part / f"{name}.png"
+            # Pillow writes no grey PNG of 2 or 4 bits, so such a mask comes as the file it was opened from.
+            source = getattr(saved, "fp", None)
+            saved.save(path) if source is None else path.write_bytes(source.getvalue())
     return folder
 
 

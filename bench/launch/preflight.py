@@ -1,0 +1,134 @@
+"""The check of data sets before anything is trained or submitted. ``opera-bench data check`` runs the same check.
+
+A check that finds nothing wrong is remembered in the user's cache, with a key over all that it depends on. A run that
+finds its key there does not check again. A memory that can't be read or written only costs the time of another check.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bench.plan.graph import PlannedRun
+from bench.sweep.errors import INPUT_ERRORS, InputError
+from pretrain import datasets
+from pretrain.datasets import NotPublished, find_dataset, open_any_split
+from pretrain.datasets._changes import OnDisk, digest_statuses
+from results.runs import write_atomically
+
+_DATASETS = Path(datasets.__file__).parent
+
+
+def check_data(name: str, root: Path | None) -> list[str]:
+    """What is wrong with a data set, one sentence each, and how it differs from the published one; looks at all of it.
+
+    Raises
+    ------
+    InputError
+        Unknown data set, or its module failed while it checked.
+    """
+    return _check(name, root, None if root is None else _key(name, root))
+
+
+def require_sound_data(
+    runs: Sequence[PlannedRun], roots: Mapping[str, str], announce: Callable[[str], None] = lambda _: None
+) -> None:
+    """Check every data set that these runs read, unless it passed before and has not changed.
+
+    Parameters
+    ----------
+    announce
+        Called with a line before a check that may take minutes.
+
+    Raises
+    ------
+    InputError
+        Something is wrong with one; the message has the first fault and the command that lists all.
+    """
+    for name in sorted({run.dataset for run in runs if run.dataset is not None}):
+        root = Path(roots[name]) if name in roots else None
+        key = None
+        if root is not None:
+            key = _key(name, root)
+            if _is_remembered(_memory(name, root), key):
+                continue
+            announce(f"checking {name} in {root}; a result without faults is kept until files change")
+        if faults := _faults(_check(name, root, key)):
+            more = f" ({len(faults) - 1:,} more faults)" if len(faults) > 1 else ""
+            raise InputError(f"{faults[0]}{more}; list all: opera-bench data check {name}{f' {root}' if root else ''}")
+
+
+def _check(name: str, root: Path | None, key: str | None) -> list[str]:
+    """The sentences of the data set's module.
+
+    ``key`` is computed before the check: a file that changes meanwhile gives another.
+    """
+    try:
+        problems = find_dataset(name).check(root)
+    except INPUT_ERRORS as error:
+        problems = [str(error)]
+    except Exception as error:
+        raise InputError(f"dataset {name}: its check failed ({type(error).__name__}: {error})") from error
+    if root is not None and key is not None and not _faults(problems):
+        _remember(_memory(name, root), key)
+    return problems
+
+
+def _faults(problems: Sequence[str]) -> list[str]:
+    return [problem for problem in problems if not isinstance(problem, NotPublished)]
+
+
+def _key(name: str, root: Path) -> str | None:
+    """A digest that changes with the data's files, its place and the code that checks it.
+
+    None if the data comes with a package, can't be opened, or does not say which files it is read from: it is then
+    checked every time.
+    """
+    digest = hashlib.sha256(f"{root.absolute()}\n{_code(name)}\n".encode(errors="surrogateescape"))
+    info = find_dataset(name).INFO
+    if not info.needs_root:
+        return None
+    try:
+        for split in info.sizes:
+            images = open_any_split(name, root, split)
+            if not isinstance(images, OnDisk):
+                return None
+            digest.update(digest_statuses(images.files(), root).encode())
+    except Exception:  # the check reports why the data can't be opened
+        return None
+    return digest.hexdigest()
+
+
+@functools.cache
+def _code(name: str) -> str:
+    """A digest of the modules that check: this suite's, and the data set's own."""
+    own = getattr(find_dataset(name), "__file__", None)
+    digest = hashlib.sha256()
+    for path in [*sorted(_DATASETS.glob("*.py")), *([] if own is None else [Path(own)])]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _memory(name: str, root: Path) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "opera-bench" / "checked"
+    place = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:16]
+    return cache / f"{name}-{place}.json"
+
+
+def _is_remembered(memory: Path, key: str | None) -> bool:
+    try:
+        remembered = json.loads(memory.read_text(encoding="utf-8"))
+        return key is not None and bool(remembered["sound"] == key)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _remember(memory: Path, key: str) -> None:
+    with contextlib.suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(memory, json.dumps({"sound": key}) + "\n")

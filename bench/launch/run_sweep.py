@@ -1,0 +1,230 @@
+"""Runs a sweep from the command line: prints the plan, asks, submits, shows progress, writes tables."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from bench.launch.compute_options import check_compute
+from bench.launch.jobs import (
+    build_jobs,
+    data_roots,
+    find_launch_executor,
+    require_software,
+    run_jobs,
+    select,
+    write_configs,
+)
+from bench.launch.options import Launch
+from bench.launch.preflight import require_sound_data
+from bench.plan.graph import Plan, PlannedRun, plan_sweep
+from bench.runs.configs import check_configs
+from bench.runs.ends import remove_leftovers, set_aside
+from bench.runs.outputs import finish_sweep
+from bench.runs.states import RunStatus, statuses
+from bench.runs.wanted import remember_sweep
+from bench.sweep.model import Sweep
+from results.runs import RunDirectory, RunState
+from slurm import Executor, Handle, Job, JobState
+
+INTERRUPTED = 130
+_LOST = frozenset({RunState.FAILED, RunState.DAMAGED, RunState.CANCELLED, RunState.UNKNOWN})
+"""States of a run that has no record, and that nothing computes."""
+_LEFT = {
+    RunState.FAILED: "failed",
+    RunState.DAMAGED: "are damaged",
+    RunState.CANCELLED: "are cancelled",
+    RunState.UNKNOWN: "are lost",
+    RunState.RUNNING: "are still running",
+    RunState.WAITING: "are still waiting",
+}
+"""What a command says at its end of runs that are not done."""
+
+
+@runtime_checkable
+class Scripted(Protocol):
+    """An executor that hands scripts to somebody else, can show them, and can find out what became of earlier ones."""
+
+    def settle(self) -> None: ...
+
+    def scripts(self, jobs: Sequence[Job]) -> list[str]: ...
+
+
+def run_sweep(
+    sweep: Sweep,
+    launch: Launch,
+    *,
+    command: str,
+    retry: frozenset[RunState] = frozenset(),
+    dry_run: bool = False,
+    ask: bool = False,
+) -> int:
+    """Run what a sweep still needs and show its results.
+
+    Parameters
+    ----------
+    command
+        What the user calls the sweep, for the commands this suggests.
+    retry
+        States that are started again.
+
+    Returns
+    -------
+    int
+        The exit status: 0 if every run has its record, or another process or SLURM may still compute it; 1 if a run
+        has ended without one; 130 if interrupted.
+    """
+    plan = plan_sweep(sweep)
+    for note in plan.notes:
+        say(note)
+    executor = find_launch_executor(launch)
+    on_cluster = launch.profile is not None
+    if isinstance(executor, Scripted) and not dry_run:
+        executor.settle()
+    start_again = command + launch.flags
+    before = statuses(plan.runs, launch.runs_directory)
+    damaged = [status for status in before if status.own_state is RunState.DAMAGED]
+    if damaged and RunState.DAMAGED in retry:
+        for line in set_aside(damaged, launch.runs_directory):
+            say(line)
+        damaged = [s for s in statuses(plan.runs, launch.runs_directory) if s.own_state is RunState.DAMAGED]
+    broken = {status.run.run_id for status in damaged}
+    sound = [s for s in before if s.run.run_id not in broken]
+    unmended = [s for s in before if s.own_state is not RunState.DAMAGED or s.run.run_id in broken]
+    for line in check_configs(unmended, launch.runs_directory):
+        say(line)
+    chosen = select(sound, retry, on_cluster=on_cluster)
+    require_software(chosen, launch.profile, announce=say)
+    for line in check_compute(chosen, launch.compute):
+        say(line)
+    roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
+    if not dry_run:
+        require_sound_data(chosen, roots, announce=say)
+    say(summary(plan, before, chosen, launch))
+    failed_earlier = [s for s in before if s.own_state is RunState.FAILED and s.run not in chosen]
+    if failed_earlier:
+        say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
+    if damaged:
+        again = "" if retry else f"\ncompute them again: opera-bench retry {start_again}"
+        say(f"{len(damaged)} damaged, such as {damaged[0].run.run_id}: {damaged[0].reason}{again}")
+    if dry_run:
+        for run in chosen:
+            print(f"would start {run.run_id}")
+        if isinstance(executor, Scripted):
+            print_scripts(executor.scripts(build_jobs(chosen, before, launch, roots)))
+        return 0
+    remove_leftovers(plan.runs, launch.runs_directory)
+    if chosen and ask and not confirmed("Start?"):
+        return 0
+    if chosen and ask and on_cluster:
+        before = statuses(plan.runs, launch.runs_directory)  # a parent may have ended while the person thought
+    # What another sweep has computed at this moment, this one wants all the same.
+    if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
+        write_configs([status.run for status in sound], launch.runs_directory)
+        remember_sweep(sweep, plan.run_ids, launch.runs_directory)
+    ended = 0
+    if chosen:
+        jobs = build_jobs(chosen, before, launch, roots)
+        if on_cluster:
+            earlier = earlier_ends([run.run_id for run in chosen], launch)
+            try:
+                handles = executor.submit(jobs)
+            except KeyboardInterrupt:
+                say(f"interrupted; what SLURM has by now: opera-bench status {command}; the same command goes on")
+                return INTERRUPTED
+            hand_over(handles, earlier, launch, command)
+            return 1 if any(s.own_state in _LOST and s.run not in chosen for s in before) else 0
+        ended = start(jobs, executor, launch)
+        if ended == INTERRUPTED:
+            return INTERRUPTED
+    finish_sweep(sweep, plan, launch.runs_directory)
+    after = statuses(plan.runs, launch.runs_directory)
+    counts = Counter(status.state for status in after)
+    for state, word in _LEFT.items():
+        if counts[state]:
+            say(f"{counts[state]} of {len(plan.runs)} runs {word}: opera-bench status {command}")
+    interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
+    if interrupted:
+        say(f"{len(interrupted)} runs were {interrupted[0].reason}: opera-bench run {start_again}")
+    lost = any(s.state in _LOST or (s.state is RunState.PLANNED and s.run in chosen) for s in after)
+    return 1 if ended or lost else 0
+
+
+def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
+    """Run jobs to their ends; the exit status."""
+    try:
+        handles = run_jobs(executor, jobs, launch)
+    except KeyboardInterrupt:
+        say("interrupted; run the same command to continue")
+        return INTERRUPTED
+    return 0 if all(handle.state is JobState.DONE for handle in handles) else 1
+
+
+def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
+    """The files that say how these runs ended before, and when each was written, in nanoseconds."""
+    found = {}
+    for run_id in run_ids:
+        place = RunDirectory(launch.runs_directory / run_id)
+        for path in (place.failure, place.cancelled):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.stat().st_mtime_ns
+    return found
+
+
+def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], launch: Launch, command: str) -> None:
+    """Say what the scheduler has now, and forget ``earlier`` ends of the runs that it took.
+
+    A job may have failed since, while the jobs after it were being submitted.
+    """
+    taken = [handle for handle in handles if "slurm_job_id" in handle.details]
+    ids = {handle.job.id for handle in taken if handle.state is JobState.WAITING}
+    for path, written in earlier.items():
+        with contextlib.suppress(FileNotFoundError):
+            if path.parent.name in ids and path.stat().st_mtime_ns == written:
+                path.unlink()
+    arrays = {handle.details["slurm_job_id"].partition("_")[0] for handle in taken}
+    say(f"{len(taken)} runs are with SLURM, in {len(arrays)} jobs: opera-bench status {command}")
+    for reason, count in Counter(h.reason for h in handles if "slurm_job_id" not in h.details).items():
+        say(f"{count} more are {reason}; give the same command again later")
+
+
+def print_scripts(scripts: Sequence[str]) -> None:
+    """Batch scripts one after the other, each under a line of its own."""
+    for number, text in enumerate(scripts, start=1):
+        print(f"\n# ---- sbatch {number} of {len(scripts)}\n{text}")
+
+
+def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
+    """``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
+    counts = Counter(status.own_state for status in before)
+    known = [
+        f"{counts[state]} {word}"
+        for state, word in (
+            (RunState.DONE, "done"),
+            (RunState.RUNNING, "running elsewhere"),
+            (RunState.WAITING, "in the queue"),
+            (RunState.UNKNOWN, "of unknown state"),
+            (RunState.DAMAGED, "damaged"),
+        )
+        if counts[state]
+    ]
+    at_a_time = f", {launch.workers} at a time" if launch.executor == "local" else ""
+    at_a_time = f", cluster {launch.profile.name}" if launch.profile else at_a_time
+    how = f" ({launch.executor}{at_a_time})" if chosen else ""
+    return f"{', '.join([f'{plan.name}: {len(plan.runs)} runs', *known])}; starting {len(chosen)} jobs{how}"
+
+
+def say(text: str) -> None:
+    """A line for the person, apart from what a program may read on standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def confirmed(question: str, *, default: bool = True) -> bool:
+    """The person's answer; yes where there is nobody to ask."""
+    import typer
+
+    return not sys.stdin.isatty() or typer.confirm(question, default=default, err=True)

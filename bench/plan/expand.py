@@ -1,0 +1,222 @@
+"""From the entries of a sweep to resolved configurations: lists multiply, filters choose. No torch."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from bench.plan.filters import check_filter, idle_filters, matches, subject_facts
+from bench.sweep.errors import INPUT_ERRORS, InputError
+from bench.sweep.file import ALIASES, EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
+from bench.sweep.model import Sweep
+from evaluators.interface import EvaluatorConfig
+from evaluators.lookup import find_evaluator, resolve_evaluation
+from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, RecipeReference, Subject
+from pretrain.datasets import find_dataset
+from pretrain.errors import shorten
+from pretrain.foreign.lookup import find_format
+from pretrain.methods.lookup import find_method
+from pretrain.plugins import suggest
+from pretrain.resolve import resolve_pretraining
+
+_SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
+RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)
+
+
+MOST_RUNS = 10_000
+"""Runs of one entry: about as many as a scheduler's queue takes."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One protocol on one checkpoint, resolved."""
+
+    evaluator: str
+    config: EvaluatorConfig
+    subject: Subject
+
+
+def expand_pretraining(sweep: Sweep) -> list[Subject]:
+    """Every pretraining the sweep asks for or imports, in the order of the file; the same one may come up twice.
+
+    Raises
+    ------
+    InputError
+        An unknown option, an impossible value; the message names file and line.
+    """
+    return [
+        config
+        for position, entry in enumerate(sweep.file.pretrain)
+        for config in (
+            _expand_import(sweep, position, entry)
+            if isinstance(entry, ImportEntry)
+            else _expand_entry(sweep, position, entry)
+        )
+    ]
+
+
+def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evaluation]:
+    """Every evaluation the sweep asks for of these checkpoints.
+
+    Raises
+    ------
+    InputError
+        An unknown option or filter, an impossible value; the message names file and line.
+    """
+    return [
+        evaluation
+        for position, entry in enumerate(sweep.file.evaluate)
+        for evaluation in _expand_evaluator(sweep, position, entry, subjects)
+    ]
+
+
+def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
+    """One sentence for each filter that leaves no run or excludes none, and for each of its values that is idle."""
+    own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
+    return own + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
+
+
+def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
+    at = ("pretrain", position)
+    for method in entry.method:
+        fields = {**PretrainConfig.model_fields, **find_method(method).Config.model_fields}
+        method_keys = tuple(find_method(method).Config.model_fields)
+        allowed = (*PRETRAIN_KEYS, *RUN_OPTIONS, *ALIASES, *method_keys)
+        options = _known_options(sweep, at, entry.options, allowed, f"method {method}")
+        listed = {key for key, field in fields.items() if _is_list(field.annotation)}
+        axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
+        lists = (entry.backbone, entry.dataset, *axes.values(), entry.seed)
+        _require_countable(sweep, at, lists)
+        for backbone, dataset, *values, seed in itertools.product(*lists):
+            chosen = dict(zip(axes, values, strict=True))
+            try:
+                yield resolve_pretraining(
+                    method=method,
+                    backbone=str(backbone),
+                    dataset=str(dataset),
+                    seed=int(seed),
+                    options=chosen,
+                    recipe=entry.recipe,
+                )
+            except INPUT_ERRORS as error:
+                raise _placed(sweep, at, entry.options, error) from error
+
+
+def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:
+    declared = entry.as_
+    info = find_format(entry.format).INFO
+    name = Path(entry.checkpoint).name
+    try:
+        source = ImportSource(
+            checkpoint=name,
+            format=entry.format,
+            sha256=entry.sha256,
+            weights=entry.weights,
+            path=entry.checkpoint,
+        )
+    except ValidationError as error:
+        where = sweep.where("pretrain", position, "sha256")
+        raise InputError(f"{where}: sha256: write 64 hexadecimal digits in lower case, not {entry.sha256!r}") from error
+    for seed in declared.seed:
+        yield ImportedPretraining(
+            method=declared.method,
+            backbone=declared.backbone,
+            dataset=declared.dataset,
+            dataset_version=find_dataset(declared.dataset).INFO.version,
+            global_batch_size=declared.global_batch_size,
+            epochs=declared.epochs,
+            recipe=RecipeReference(id=f"imported-{entry.format}", version=1, source=f"{name}, {info.title}"),
+            seed=seed,
+            source=source,
+        )
+
+
+def _expand_evaluator(
+    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[Subject]
+) -> Iterator[Evaluation]:
+    at = ("evaluate", position, entry.evaluator)
+    config_class: type[BaseModel] = find_evaluator(entry.evaluator).Config
+    keys = [key for key in config_class.model_fields if key not in ("dataset_version", "recipe", "seed")]
+    allowed = (*keys, *EVALUATE_KEYS)
+    options = _known_options(sweep, at, entry.options, allowed, f"evaluator {entry.evaluator}")
+    listed = {key for key, field in config_class.model_fields.items() if _is_list(field.annotation)}
+    axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
+    facts = [subject_facts(subject) for subject in subjects]
+    for name, wanted in (("only", entry.only), ("except", entry.except_)):
+        check_filter(sweep, (*at, name), wanted, facts)
+    _require_countable(sweep, at, (subjects, *axes.values()))
+    for subject, known in zip(subjects, facts, strict=True):
+        if not matches(known, entry.only) or (entry.except_ and matches(known, entry.except_)):
+            continue
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            try:
+                config = resolve_evaluation(entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe)
+            except INPUT_ERRORS as error:
+                raise _placed(sweep, at, entry.options, error) from error
+            yield Evaluation(entry.evaluator, config, subject)
+
+
+def _known_options(
+    sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], allowed: Sequence[str], whose: str
+) -> dict[str, Any]:
+    """Options under their full names, in the order written."""
+    known: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in allowed:
+            hint = suggest(key, tuple(allowed))
+            raise InputError(f"{sweep.where(*at, key)}: unknown key {key!r} for {whose}; {hint}")
+        name = ALIASES.get(key, key)
+        if name in known:
+            other = next(word for word in options if ALIASES.get(word, word) == name)
+            raise InputError(f"{sweep.where(*at, key)}: {key!r} is the same setting as {other!r}; write one")
+        known[name] = value
+    return known
+
+
+def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature: bool) -> list[Any]:
+    """The values a setting takes over the sweep: one, or those of a list."""
+    if not isinstance(value, list):
+        return [value]
+    if not value:
+        raise InputError(f"{sweep.where(*at)}: {at[-1]}: an empty list leaves nothing to run")
+    if is_list_by_nature and not all(isinstance(item, list) for item in value):
+        return [value]
+    written = [repr(item) for item in value]
+    for item in written:
+        if written.count(item) > 1:
+            raise InputError(f"{sweep.where(*at)}: {at[-1]}: {shorten(item)} stands twice; leave one out")
+    return value
+
+
+def _require_countable(sweep: Sweep, at: tuple[str | int, ...], lists: Sequence[Sequence[Any]]) -> None:
+    count = math.prod(map(len, lists))
+    if count > MOST_RUNS:
+        raise InputError(
+            f"{sweep.where(*at)}: its lists multiply to {count:.4g} runs; one entry has at most {MOST_RUNS}"
+        )
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether a field's type is a list or tuple, also inside Optional and Annotated."""
+    origin = get_origin(annotation) or annotation
+    if origin in (Annotated, Union, UnionType):
+        return any(_is_list(part) for part in get_args(annotation))
+    return origin in (list, tuple, set, frozenset)
+
+
+def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:
+    """The error of a resolver with the line of the setting it speaks of, or of the entry."""
+    key: tuple[str | int, ...] = getattr(error, "key", ())
+    if not key:
+        # A plugin's own check may name no key; a message begins with the setting.
+        key = (str(error).partition(":")[0],)
+    written = next((word for word in options if ALIASES.get(word, word) == key[0]), key[0])
+    return InputError(f"{sweep.where(*at, written, *key[1:])}: {error}", key=(*at, written, *key[1:]))

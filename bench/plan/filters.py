@@ -1,0 +1,104 @@
+"""The filters ``only`` and ``except`` of an evaluation: which checkpoints they choose, and what in them is idle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.sweep.errors import InputError
+from bench.sweep.file import ALIASES
+from bench.sweep.model import Sweep
+from pretrain.config import Subject
+from pretrain.errors import shorten
+from pretrain.plugins import plugin_names, suggest
+
+_FILTER_PACKAGES = {
+    "method": "pretrain.methods",
+    "backbone": "pretrain.backbones",
+    "dataset": "pretrain.datasets",
+}
+
+
+def subject_facts(subject: Subject) -> dict[str, Any]:
+    """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
+    settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
+    facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
+    return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
+
+
+def check_filter(
+    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a filter whose key no checkpoint has, or whose value none could have."""
+    allowed = sorted({key for known in facts for key in known} | set(ALIASES))
+    for key, value in wanted.items():
+        place, name = sweep.where(*at, key), ALIASES.get(key, key)
+        if key not in allowed:
+            raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
+        if value == [] or isinstance(value, dict):
+            raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
+        here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
+        for word in value if isinstance(value, list) else [value]:
+            names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
+            # An imported checkpoint's method is the user's own word.
+            if names and word not in names and word not in here:
+                raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
+            if here and word is not None and _kind(word) not in map(_kind, here):
+                known_values = ", ".join(map(str, here[:5]))
+                raise InputError(
+                    f"{place}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
+                    f"this sweep has {known_values}"
+                )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a switch"
+    return "a number" if isinstance(value, int | float) else "a word" if isinstance(value, str) else "a list"
+
+
+def idle_filters(sweep: Sweep, facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each filter that leaves no run or excludes none, and for each of its values that is idle.
+
+    ``facts`` are those of each checkpoint, as ``subject_facts`` gives them.
+    """
+    said = []
+    for position, entry in enumerate(sweep.file.evaluate):
+        at = ("evaluate", position, entry.evaluator)
+        chosen = [known for known in facts if matches(known, entry.only)]
+        excluded = [known for known in chosen if entry.except_ and matches(known, entry.except_)]
+        if entry.only and not chosen:
+            said.append(
+                f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
+            )
+            continue
+        said += _idle_values(sweep, (*at, "only"), entry.only, facts, "chooses")
+        if entry.except_ and len(excluded) == len(chosen):
+            said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
+        elif entry.except_ and not excluded:
+            said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
+        else:
+            said += _idle_values(sweep, (*at, "except"), entry.except_, chosen, "excludes")
+    return said
+
+
+def _idle_values(
+    sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], verb: str
+) -> list[str]:
+    """One sentence for each value of a filter without which the same checkpoints match."""
+    said = []
+    for key, values in wanted.items():
+        for value in values if isinstance(values, list) else []:
+            if not any(matches(known, {**wanted, key: value}) for known in facts):
+                written = "null" if value is None else shorten(str(value))
+                said.append(f"{sweep.where(*at, key)}: {at[-1]}.{key}: {written} {verb} no checkpoint of this sweep")
+    return said
+
+
+def matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
+    for key, value in wanted.items():
+        name = ALIASES.get(key, key)
+        if name not in facts or facts[name] not in (value if isinstance(value, list) else [value]):
+            return False
+    return True

@@ -1,0 +1,170 @@
+"""How runs ended: notes on those that could not write one, damaged files set aside, leftovers removed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.plan.graph import PlannedRun
+from bench.runs.states import RunStatus
+from bench.sweep.errors import InputError
+from results.files import is_present
+from results.record import OtherSchema, read_record
+from results.runs import RunDirectory, RunState, write_atomically
+from results.store import checked_record, planned_standings
+from results.temporaries import remove_temporaries
+from slurm import Handle, JobState
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Errors of the place where a run lies. A run that meets one has not failed: the same command goes on."""
+DAMAGED = ".damaged"
+_STATE_FILES = ("training_state.pt", "previous_training_state.pt")
+"""As in ``pretrain.engine.state``, which imports torch."""
+
+
+def is_disk_error(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, is a full disk or an I/O error."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return True
+        if _names_disk_error(str(error)):  # libraries in C++ and Rust pass on the text alone
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def note_failure(run: RunDirectory, error: str, traceback: str = "", *, is_interrupted: bool) -> None:
+    """Leave ``failure.json``; on a full disk there may be no room for it, and the run then counts as not started."""
+    failure: dict[str, Any] = {"error": error, "traceback": traceback, "attempt": len(run.read_attempts())}
+    if is_interrupted:
+        failure["interrupted"] = True
+    try:
+        write_atomically(run.failure, json.dumps(failure, indent=2) + "\n")
+    except OSError as full:
+        if full.errno not in DISK_ERRORS:
+            raise
+
+
+def note_lost_job(handle: Handle, runs_directory: Path) -> None:
+    """Leave a reason for a job that ended without one: killed from outside, say, or for want of memory.
+
+    A run that another process computes at this moment, and one that was cancelled, are left alone.
+    """
+    run = RunDirectory(runs_directory / handle.job.id)
+    if handle.state not in (JobState.FAILED, JobState.DONE):
+        return
+    with run.claim() as free:
+        if not free or run.record.exists() or run.failure.exists() or run.cancelled.exists():
+            return
+        reason = handle.reason or "ended well but left no record"
+        note_failure(run, reason, is_interrupted=_names_disk_error(reason))
+
+
+def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
+    """Rename what makes these runs damaged to ``….damaged``; a sentence for each file or directory.
+
+    That is a record, a configuration, or the whole directory if it can't be read. What can't be renamed stays as it is.
+
+    Raises
+    ------
+    InputError
+        A record is sound, and another release of opera-bench wrote it.
+    """
+    sentences = []
+    for status in damaged:
+        place = RunDirectory(runs_directory / status.run.run_id)
+        if _can_be_read(place):
+            with place.claim() as free:
+                renamed = _set_aside(status.run, place) if free else []
+        else:
+            renamed = _set_aside_whole(place)
+        sentences += [f"{sentence}: {status.reason}" for sentence in renamed]
+    return sentences
+
+
+def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
+    """Rename the record and the configuration of a run that is damaged still, now that this process holds it."""
+    standings = planned_standings(place.path.parent, {run.run_id: run.parents})
+    if standings[run.run_id].own_state is not RunState.DAMAGED:
+        return []
+    _require_our_schema(place)
+    found = [place.record] if is_present(place.record) else []
+    if is_present(place.config) and not _is_sound_config(place):
+        found.append(place.config)
+    sentences = []
+    for path in found:
+        aside = _unused(path)
+        path.rename(aside)
+        sentences.append(f"{run.run_id}: damaged {path.name} set aside as {aside.name}")
+    return sentences
+
+
+def _can_be_read(place: RunDirectory) -> bool:
+    try:
+        os.listdir(place.path)  # noqa: PTH208 — iterdir says nothing before it is asked for a name
+        is_present(place.config)
+    except OSError:
+        return False
+    return True
+
+
+def _set_aside_whole(place: RunDirectory) -> list[str]:
+    """Rename a directory, or what stands in its place, that can't be read."""
+    aside = _unused(place.path)
+    with contextlib.suppress(OSError):
+        place.path.rename(aside)
+        return [f"{place.run_id}: its directory set aside as {aside.name}"]
+    return []
+
+
+def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
+    """Remove temporary files of dead writers in the runs directory, and the training states of these runs if finished.
+
+    A run that some process holds is left alone. What can't be removed stays for the next command.
+    """
+    remove_temporaries(runs_directory)
+    for run in runs:
+        place = RunDirectory(runs_directory / run.run_id)
+        with contextlib.suppress(OSError):
+            states = [path for name in _STATE_FILES if (path := place.checkpoints / name).exists()]
+            if not states or not place.record.exists() or checked_record(place.record)[0] is None:
+                continue
+            with place.claim() as free:
+                for path in states if free else ():
+                    path.unlink(missing_ok=True)
+
+
+def _require_our_schema(place: RunDirectory) -> None:
+    try:
+        read_record(place.record)
+    except OtherSchema as error:
+        raise InputError(str(error)) from error
+    except (ValueError, OSError):
+        pass
+
+
+def _is_sound_config(place: RunDirectory) -> bool:
+    try:
+        place.read_config()
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _unused(path: Path) -> Path:
+    """``record.json.damaged``, or the first of ``record.json.damaged-2`` … that is not taken."""
+    name, number = path.with_name(path.name + DAMAGED), 2
+    while is_present(name):
+        name, number = path.with_name(f"{path.name}{DAMAGED}-{number}"), number + 1
+    return name
+
+
+def _names_disk_error(text: str) -> bool:
+    return any(f"[Errno {number}]" in text or os.strerror(number) in text for number in DISK_ERRORS)

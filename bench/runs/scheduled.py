@@ -1,0 +1,57 @@
+"""What SLURM keeps of runs that were submitted from a runs directory: its books, its logs, its hold on jobs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from results.runs import RunDirectory, modified_at
+from slurm.job import JobState
+from slurm.scheduler.ledger import Ledger
+from slurm.scheduler.submission import settle_intents
+from slurm.scheduler.told import read_states
+
+FOLDER = ".slurm"
+"""Below the runs directory: ledger, scripts, code snapshots."""
+
+
+@contextlib.contextmanager
+def submissions_held_up(runs_directory: Path) -> Iterator[None]:
+    """Begins when no command submits from this directory, and none does before the end of the block.
+
+    Raises
+    ------
+    InputError
+        A submission was cut off, and SLURM does not answer whether it has taken the jobs.
+    """
+    folder = runs_directory / FOLDER
+    if not folder.is_dir():
+        yield
+        return
+    with Ledger(folder).locked():
+        settle_intents(folder)
+        yield
+
+
+def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Path, ...]:
+    """What SLURM kept of the run's last job, one file a process; empty if the run's own log has all there is to say.
+
+    Opening that log is the first thing a job does. Only the scheduler hears of what prevents that, such as a Python
+    that is missing, and of what kills the job there, such as want of memory.
+    """
+    folder = runs_directory / FOLDER
+    entry = Ledger(folder).latest().get(run_id)
+    if entry is None or entry.slurm_id is None:
+        return ()
+    run = RunDirectory(runs_directory / run_id)
+    has_begun = modified_at(own_log) >= entry.submitted_at.timestamp()
+    has_ended = modified_at(run.record) or modified_at(run.failure)
+    if has_begun and (has_ended or not _was_killed(folder, run_id)):
+        return ()
+    return tuple(sorted((folder / entry.name).glob(f"{entry.slurm_id}_*_log.out")))
+
+
+def _was_killed(folder: Path, run_id: str) -> bool:
+    told = read_states(folder).get(run_id)
+    return told is not None and told.state is JobState.FAILED

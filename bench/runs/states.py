@@ -1,0 +1,103 @@
+"""Where the runs of a plan stand, and every run under a directory, with what executors say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.plan.graph import PlannedRun
+from bench.runs.scheduled import FOLDER
+from bench.sweep.errors import InputError
+from results.runs import RunState
+from results.state import Standing
+from results.store import Store, damage, load_runs, planned_standings
+from slurm import Charge, Told
+from slurm.scheduler.told import read_states
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """Where one run stands.
+
+    ``own_state`` leaves parents out, ``state`` is what a reader should be told; see ``results.state.Standing``.
+    ``charge`` is what the scheduler charged for all of the run's jobs, if it says so. ``held_job`` is the number of its
+    job if the scheduler holds that until somebody releases it.
+    """
+
+    run: PlannedRun
+    own_state: RunState
+    state: RunState
+    reason: str | None = None
+    charge: Charge | None = None
+    held_job: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable form of ``plan --format json`` and ``status --format json``."""
+        return {
+            "run_id": self.run.run_id,
+            "stage": self.run.stage,
+            "state": self.state.value,
+            "parents": list(self.run.parents),
+            "title": self.run.title,
+            "reason": self.reason,
+        }
+
+
+def ask_executors(runs_directory: Path, *, fresh: bool = False) -> dict[str, Told]:
+    """What executors that outlive a command say of runs, by run id; ask before reading the disk.
+
+    A run that ends between the two has then left its record, and is not taken for lost.
+
+    Parameters
+    ----------
+    fresh
+        Ask now, however recent the last answer is.
+    """
+    return read_states(runs_directory / FOLDER, fresh=fresh)
+
+
+def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
+    """The status of each run, given in topological order.
+
+    Raises
+    ------
+    InputError
+        Something that is not a directory stands where runs should be.
+    """
+    for place in (directory, *directory.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
+            break
+    told = ask_executors(directory)
+    found = planned_standings(directory, {run.run_id: run.parents for run in runs}, told)
+    return [_status(run, found[run.run_id], told.get(run.run_id)) for run in runs]
+
+
+def _status(run: PlannedRun, found: Standing, told: Told | None) -> RunStatus:
+    is_held = told is not None and told.is_held and found.own_state is RunState.WAITING
+    held_job = told.number if told is not None and is_held else None
+    charge = None if told is None else told.charge
+    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job)
+
+
+def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:
+    """Runs as ``results.store.load_runs`` finds them, with what executors say of them."""
+    return load_runs(runs_directory, run_ids, ask_executors(runs_directory))
+
+
+def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
+    """Every run under ``directory``, those without parents first, and what was passed over, one sentence each.
+
+    Raises
+    ------
+    InputError
+        No such directory.
+    """
+    store = load_runs(directory)
+    runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
+    told_as_damaged = damage(store.runs)
+    skipped = tuple(problem for problem in store.problems if problem not in told_as_damaged)
+    return tuple(sorted(runs, key=lambda run: bool(run.parents))), skipped

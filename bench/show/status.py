@@ -1,0 +1,242 @@
+"""Runs and their states, for a person or for a program."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.hours.cost import RunCost, expected_end
+from bench.hours.estimate import Basis, Unit
+from bench.launch.progress import last_progress
+from bench.runs.states import RunStatus
+from bench.sweep.errors import InputError
+from pretrain.plugins import suggest
+from results.runs import RunDirectory, RunState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FORMATS = ("table", "json")
+PLAN_FORMATS = ("table", "json", "sbatch")
+WIDE = 250
+SHOWN_HOURS = 0.005
+"""Fewer would be shown as 0.00."""
+MOST_JOBS_NAMED = 10
+_HOURS = ("charged", "computing", "left")
+"""Attributes of a cost, and headings. A scheduler charges more than a run computes: from a job's start to its end."""
+_STYLES = {
+    RunState.DONE: "green",
+    RunState.RUNNING: "cyan",
+    RunState.FAILED: "red",
+    RunState.CANCELLED: "yellow",
+    RunState.UNKNOWN: "yellow",
+    RunState.DAMAGED: "red",
+}
+
+
+def check_format(name: str, formats: tuple[str, ...] = FORMATS) -> None:
+    """Refuse a format there is not.
+
+    Raises
+    ------
+    InputError
+        The message lists the formats.
+    """
+    if name not in formats:
+        raise InputError(f"--format {name}: unknown format; {suggest(name, formats)}")
+
+
+def wide_console() -> Console:
+    """A console that fits a terminal, and folds nothing for a file or a pipe."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
+def print_json(found: Sequence[RunStatus], costs: Sequence[RunCost]) -> None:
+    """The stable form: ``{"jobs": [{"run_id", "stage", "state", "parents", …}]}``."""
+    jobs = [{**status.as_json(), **cost.as_json()} for status, cost in zip(found, costs, strict=True)]
+    print(json.dumps({"jobs": jobs}, indent=2, ensure_ascii=False))
+
+
+def print_runs(found: Sequence[RunStatus]) -> None:
+    """One line a run."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("run", overflow="fold")
+    table.add_column("what", overflow="fold")
+    for status in found:
+        state = Text(status.state.value, style=_STYLES.get(status.state, ""))
+        table.add_row(state, Text(status.run.run_id), Text(status.run.title))
+    wide_console().print(table)
+
+
+def print_planned_hours(costs: Sequence[RunCost]) -> None:
+    """What the runs that are left will take, by stage, and how that is known; nothing where nothing is known."""
+    from rich.table import Table
+
+    columns = [column for column in _hour_columns(costs) if column[1] == "left"]
+    unfinished = [cost for cost in costs if cost.left != 0 or cost.basis is not None]
+    if not columns:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    table.add_column("to run", justify="right")
+    for unit, _ in columns:
+        table.add_column(unit.value, justify="right")
+    table.add_column("from")
+    for name, part in _by_stage(unfinished):
+        bases = [basis.value for basis in Basis if any(cost.basis is basis for cost in part)]
+        hours = [_hours(part, *column) for column in columns]
+        table.add_row(name, str(len(part)), *hours, " and ".join(bases) or "–")
+    wide_console().print(table)
+
+
+def print_status(
+    found: Sequence[RunStatus],
+    costs: Sequence[RunCost],
+    sweep: str | None,
+    directory: Path,
+    now: datetime,
+    *,
+    place: str = "",
+    flags: str = "",
+) -> None:
+    """Counts and hours by stage, why runs failed, what is running, and the next command.
+
+    Parameters
+    ----------
+    sweep, place, flags
+        As of ``next_step``.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    states = [state for state in RunState if any(status.state is state for status in found)]
+    columns = _hour_columns(costs)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("stage")
+    for state in states:
+        table.add_column(Text(state.value, style=_STYLES.get(state, "")), justify="right")
+    for unit, what in columns:
+        table.add_column(f"{unit.value} {what}", justify="right")
+    counts = Counter((status.run.stage, status.state) for status in found)
+    counts.update(("total", status.state) for status in found)
+    for name, part in _by_stage(costs):
+        if name != "total" or columns:
+            numbers = (str(counts[name, state] or "–") for state in states)
+            table.add_row(name, *numbers, *(_hours(part, *column) for column in columns))
+    console = wide_console()
+    console.print(table)
+    if end := expected_end(found, costs, now):
+        limits = any(cost.basis is Basis.PROFILE for cost in costs)
+        condition = ", if every run takes the whole time limit of its profile, once" if limits else ""
+        console.print(f"expected end: {end.astimezone():%Y-%m-%d %H:%M}{condition}")
+    for status in found:
+        row = last_progress(RunDirectory(directory / status.run.run_id))
+        if status.state is RunState.RUNNING and row:
+            line = f"running {status.run.run_id}: epoch {row['epoch']:.1f} of {round(row['total_epochs'], 1):g}"
+            console.print(Text(line, style="cyan"))
+        elif status.state in (RunState.FAILED, RunState.UNKNOWN, RunState.DAMAGED):
+            console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
+        elif status.state is RunState.PLANNED and status.reason:
+            console.print(Text(f"{status.run.run_id}: {status.reason}", style="yellow"))
+    queued = [status for status in found if status.own_state is RunState.WAITING and status.reason]
+    pending = Counter(str(status.reason).partition(": ")[2] for status in queued if status.held_job is None)
+    for why, count in pending.most_common():
+        console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
+    held = [status for status in queued if status.held_job is not None]
+    for status in held[:MOST_JOBS_NAMED]:
+        console.print(Text(f"held {status.run.run_id}: {status.reason}", style="red"))
+    if len(held) > MOST_JOBS_NAMED:
+        console.print(Text(f"held: {len(held) - MOST_JOBS_NAMED} more", style="red"))
+    print(next_step(found, sweep, place, flags))
+
+
+def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
+    """The runs of each stage, and of all of them as ``total`` where there are several."""
+    stages = dict.fromkeys(cost.stage for cost in costs)
+    for stage in stages:
+        yield stage, [cost for cost in costs if cost.stage == stage]
+    if len(stages) > 1:
+        yield "total", costs
+
+
+def _hour_columns(costs: Sequence[RunCost]) -> list[tuple[Unit, str]]:
+    """The units of hours, charged, computing and left, of which there are any to speak of."""
+    return [(unit, what) for unit in Unit for what in _HOURS if _sum(costs, unit, what) >= SHOWN_HOURS]
+
+
+def _sum(costs: Sequence[RunCost], unit: Unit, what: str) -> float:
+    return sum(getattr(cost, what) or 0.0 for cost in costs if cost.unit is unit)
+
+
+def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
+    """``12.5``; ``>12.5`` where some of the runs are not known; ``–`` for nothing."""
+    known = _sum(costs, unit, what)
+    unknown = any(getattr(cost, what) is None for cost in costs)
+    if known < SHOWN_HOURS:
+        return "–"
+    return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
+
+
+def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", flags: str = "") -> str:
+    """What to type next, in one or two lines.
+
+    Parameters
+    ----------
+    sweep
+        As it was typed, with ``place`` and whatever else says which runs are meant.
+    place
+        What says where the runs are, if that is not the default; begins with a space.
+    flags
+        What a command that starts runs says of where they go; begins with a space.
+    """
+    held = [status.held_job for status in found if status.held_job is not None]
+    if not held:
+        return _next_command(found, sweep, place, flags)
+    what = "1 job" if len(held) == 1 else f"{len(held)} jobs"
+    release = f"SLURM holds {what} until somebody types: scontrol release {_to_release(held)}"
+    return f"{release}\n{_next_command(found, sweep, place, flags)}"
+
+
+def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, flags: str) -> str:
+    """The next command of opera-bench, whatever SLURM holds."""
+    name = sweep or f"SWEEP{place}"
+    start = name + flags
+    own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
+    if not found:
+        return f"no runs yet: opera-bench run SWEEP{place}"
+    if own_failures:
+        first = own_failures[0].run.run_id
+        return f"see why: opera-bench logs {first}{place}\ntry again: opera-bench retry {start}"
+    queued = any(status.own_state is RunState.WAITING for status in found)
+    planned = (status for status in found if status.own_state is RunState.PLANNED)
+    if left := queued and sum(status.state is not RunState.FAILED for status in planned):
+        return f"{left} runs are not with SLURM yet: the queue was full; submit the rest with: opera-bench run {start}"
+    running = any(status.state is RunState.RUNNING for status in found)
+    if running or queued:
+        return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"
+    if any(status.state is RunState.PLANNED for status in found):
+        return f"next: opera-bench run {start}"
+    for state, word in ((RunState.CANCELLED, "cancelled"), (RunState.UNKNOWN, "lost")):
+        if any(status.own_state is state for status in found):
+            return f"start {word} runs again: opera-bench retry {start}"
+    if all(status.state is RunState.DONE for status in found):
+        return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
+    return f"next: opera-bench run {start}"
+
+
+def _to_release(jobs: Sequence[str]) -> str:
+    """The jobs as ``scontrol release`` takes them: one by one if they are few, else by the arrays they belong to."""
+    if len(jobs) > MOST_JOBS_NAMED:
+        jobs = list(dict.fromkeys(job.partition("_")[0] for job in jobs))
+    return ",".join(jobs)

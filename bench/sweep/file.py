@@ -1,0 +1,189 @@
+"""The sweep file: what a user may write.
+
+    name: digits
+    description: one line
+    data: {imagenet: ${IMAGENET_DIR}}        # directories; a relative one starts where the command is typed
+    cluster: a100                            # a profile, its name, or its path from there; for --executor slurm
+    pretrain:
+      - {method: [opera, moco_v3], backbone: vit_small, epochs: [150, 300], seed: [0, 1]}
+      - checkpoint: /path/vit-s-300ep.pth.tar       # trained elsewhere; ``as`` declares what the file can't tell
+        format: moco_v3
+        as: {method: moco_v3_official, backbone: vit_small, epochs: 300, batch_size: 4096}
+    evaluate:
+      - linear
+      - {transfer: {dataset: [cifar10, pets], only: {backbone: vit_small}}}
+    tables: [table1]
+    figures: [curves]
+
+Lists multiply. A setting that is a list by nature (``views``) keeps its list; to vary it, write a list of lists.
+
+``include: [table1, mine.yaml]`` asks for all that other sweeps ask for: shipped ones by name, files by a path that
+starts beside the including one. Each keeps its own evaluations; what several of them need is run once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands twice; each value is run once, so leave one out")
+    return values
+
+
+NonNegative = Annotated[Integer, Field(ge=0)]
+Seed = Annotated[Integer, Field(ge=0, lt=2**32)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_distinct)]
+Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=1), AfterValidator(_distinct)]
+
+NAME_PATTERN = r"^[^\s./\\-]([^/\\]*[^\s/\\])?$"
+NAME_BYTES = 200
+"""What a file system takes is 255; a sweep's files add some characters."""
+
+
+def _check_name(name: str) -> str:
+    if not re.search(NAME_PATTERN, name) or not name.isprintable() or len(name.encode()) > NAME_BYTES:
+        raise ValueError(
+            f"a sweep's name is also the name of its files: {NAME_BYTES} bytes at most, printable, without / and \\, "
+            "no . or - at the start, no blank at either end"
+        )
+    return name
+
+
+SweepName = Annotated[str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": NAME_PATTERN})]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class PretrainEntry(_Part):
+    """One line under ``pretrain``; ``options`` are settings of the run and of the method, side by side."""
+
+    method: Words
+    backbone: Words
+    dataset: Words = ("imagenet",)
+    seed: Seeds = (0,)
+    recipe: str | None = None
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise ValueError("write a mapping: {method: …, backbone: …}")
+        named = {key: value for key, value in data.items() if key in PRETRAIN_KEYS}
+        return {**named, "options": {key: value for key, value in data.items() if key not in PRETRAIN_KEYS}}
+
+
+ALIASES = {"batch_size": "global_batch_size"}
+"""Other words for settings."""
+PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe")
+
+
+class ImportDeclaration(_Part):
+    """What tables and filters are to know of an imported checkpoint; ``method`` may be any word."""
+
+    method: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    backbone: str
+    epochs: Annotated[NonNegative, Field(le=MOST_EPOCHS)]
+    global_batch_size: Annotated[Integer, Field(gt=0, le=LARGEST_BATCH)] = Field(
+        validation_alias=AliasChoices("global_batch_size", "batch_size")
+    )
+    dataset: str = "imagenet"
+    seed: Seeds = (0,)
+
+
+class ImportEntry(_Part):
+    """One line under ``pretrain`` that names a checkpoint trained elsewhere."""
+
+    checkpoint: str = Field(min_length=1)
+    format: str
+    sha256: str | None = None
+    weights: str | None = None
+    as_: ImportDeclaration = Field(alias="as")
+
+
+PRETRAIN_TAG, IMPORT_TAG = "<pretrain>", "<import>"
+"""How pydantic's errors mark which of the two a line under ``pretrain`` was taken for."""
+
+
+def _kind(data: Any) -> str:
+    is_import = isinstance(data, ImportEntry) or (isinstance(data, dict) and "checkpoint" in data)
+    return IMPORT_TAG if is_import else PRETRAIN_TAG
+
+
+Pretraining = Annotated[
+    Annotated[PretrainEntry, Tag(PRETRAIN_TAG)] | Annotated[ImportEntry, Tag(IMPORT_TAG)], Discriminator(_kind)
+]
+
+
+class EvaluateEntry(_Part):
+    """One line under ``evaluate``: a protocol, its options, and which checkpoints it is for."""
+
+    evaluator: str
+    recipe: str | None = None
+    only: dict[str, Any] = {}
+    except_: dict[str, Any] = Field(default={}, alias="except")
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"evaluator": data}
+        if not isinstance(data, dict) or len(data) != 1:
+            raise ValueError("write the name of one evaluator, or {name: {options}}")
+        ((name, body),) = data.items()
+        body = {} if body is None else body
+        if not isinstance(body, dict):
+            raise ValueError(f"write {name}: {{option: value}}")
+        named = {key: value for key, value in body.items() if key in EVALUATE_KEYS}
+        options = {key: value for key, value in body.items() if key not in EVALUATE_KEYS}
+        return {"evaluator": name, **named, "options": options}
+
+
+EVALUATE_KEYS = ("recipe", "only", "except")
+
+
+class SweepFile(_Part):
+    """The whole file."""
+
+    name: SweepName
+    description: str = ""
+    data: dict[str, str] = {}
+    cluster: str | dict[str, Any] | None = None
+    include: tuple[str, ...] = ()
+    pretrain: tuple[Pretraining, ...] = ()
+    evaluate: tuple[EvaluateEntry, ...] = ()
+    tables: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.pretrain and not self.include:
+            raise ValueError("there is nothing to run; say pretrain: [{method: …, backbone: …}] or include: [SWEEP]")
+        if self.evaluate and not self.pretrain:
+            raise ValueError("evaluate judges this sweep's own pretrainings, and there are none; say pretrain: […]")
+        return self

@@ -1,0 +1,124 @@
+"""Combines a sweep with the sweeps that it includes. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench.sweep.errors import InputError
+from bench.sweep.model import Sweep
+from bench.sweep.overrides import apply_overrides
+from bench.sweep.read import check_sweep, read_sweep
+from bench.sweep.source import Source
+from results.declarations import find_declaration, is_path
+from results.errors import InputError as ResultsInputError
+
+_REACHES_INCLUDED = ("pretrain", "evaluate")
+"""Keys whose assignments are laid over included sweeps too; all others speak of the including one."""
+
+
+def compose(name_or_path: str, overrides: Sequence[str]) -> Sweep:
+    """The sweep with all it includes. An assignment has to fit at least one of the documents it reaches.
+
+    Raises
+    ------
+    InputError
+        Anything in one of the documents that can't be meant, an assignment that fits none, a sweep that includes
+        itself, or two included ones that disagree about a dataset's directory.
+    """
+    assignments = _Assignments(overrides)
+    document, directory = read_sweep(name_or_path)
+    sweep = _compose(document, directory, assignments, (_identity(name_or_path, Path()),))
+    assignments.require_all_taken()
+    return sweep
+
+
+class _Assignments:
+    def __init__(self, all_: Sequence[str]) -> None:
+        self.all = all_
+        self.taken: set[str] = set()
+        self.refused: dict[str, InputError] = {}
+
+    def lay_over(self, source: Source, *, is_included: bool) -> Source:
+        includes = isinstance(source.data, dict) and "include" in source.data
+        for assignment in self.all:
+            first = assignment.partition("=")[0].partition(".")[0]
+            if is_included and first not in _REACHES_INCLUDED:
+                continue
+            if includes and first in _REACHES_INCLUDED and first not in source.data:
+                continue
+            try:
+                source = apply_overrides(source, (assignment,))
+                self.taken.add(assignment)
+            except InputError as error:
+                self.refused.setdefault(assignment, error)
+        return source
+
+    def require_all_taken(self) -> None:
+        for assignment in self.all:
+            if assignment not in self.taken:
+                missing = InputError(f"--set {assignment}: no included sweep has such an entry")
+                raise self.refused.get(assignment, missing)
+
+
+def _compose(document: Source, directory: Path, assignments: _Assignments, line: tuple[str, ...]) -> Sweep:
+    """``line`` names the sweep and those that include it, outermost first."""
+    source = assignments.lay_over(document, is_included=len(line) > 1)
+    own = check_sweep(source)
+    parts = []
+    for position, word in enumerate(own.file.include):
+        place = own.where("include", position)
+        identity = _identity(word, directory)
+        if identity in line:
+            raise InputError(f"{place}: {word} includes itself")
+        try:
+            included, beside = read_sweep(word, directory)
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from error
+        parts.append(_compose(included, beside, assignments, (*line, identity)))
+    joined = {
+        "data": _join_data(own, parts),
+        "tables": _union(*(part.file.tables for part in parts), _tables(own, directory)),
+        "figures": _union(*(part.file.figures for part in parts), own.file.figures),
+    }
+    return Sweep(own.file.model_copy(update=joined), source, tuple(parts))
+
+
+def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
+    """The sweep's own tables; the path of a file, which starts beside the sweep, made absolute."""
+    found = []
+    for position, name in enumerate(own.file.tables):
+        if not is_path(name):
+            found.append(name)
+            continue
+        path = str((directory / name).resolve())
+        try:
+            find_declaration(path)
+        except ResultsInputError as error:
+            raise InputError(f"{own.where('tables', position)}: {error}") from error
+        found.append(path)
+    return tuple(found)
+
+
+def _identity(name: str, beside: Path) -> str:
+    path = beside / name
+    return str(path.resolve()) if os.path.isfile(path) else name  # noqa: PTH113
+
+
+def _join_data(own: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:
+    joined: dict[str, str] = {}
+    said_by: dict[str, str] = {}
+    for part in parts:
+        for dataset, directory in part.file.data.items():
+            if joined.setdefault(dataset, directory) != directory and dataset not in own.file.data:
+                raise InputError(
+                    f"{own.where('include')}: {said_by[dataset]} and {part.name} name different directories for "
+                    f"dataset {dataset}; say which in data: {{{dataset}: …}}"
+                )
+            said_by.setdefault(dataset, part.name)
+    return {**joined, **own.file.data}
+
+
+def _union(*lists: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in lists for name in names))

@@ -1,0 +1,107 @@
+"""JSON Schemas of sweep files and cluster profiles, made from the models that check them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.sweep.errors import InputError
+from bench.sweep.file import EVALUATE_KEYS, PRETRAIN_KEYS, SweepFile
+from pretrain.plugins import plugin_names, suggest
+from results.declarations import table_names
+from results.figures import figure_names
+from slurm.scheduler.profile import ClusterProfile, cluster_names
+
+SCHEMAS = ("sweep", "cluster")
+
+
+def schema_text(of: str) -> str:
+    """The schema as JSON text.
+
+    Raises
+    ------
+    InputError
+        There is no such schema.
+    """
+    if of not in SCHEMAS:
+        raise InputError(f"no schema {of!r}; {suggest(of, SCHEMAS)}")
+    schema = _sweep() if of == "sweep" else ClusterProfile.model_json_schema()
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _sweep() -> dict[str, Any]:
+    """What pydantic knows of the file, with the entries as a person writes them and the names there are."""
+    top: dict[str, Any] = SweepFile.model_json_schema()
+    fields = top["properties"]
+    fields["pretrain"] = {"type": "array", "minItems": 1, "items": {"anyOf": [_pretraining(), _import()]}}
+    fields["evaluate"] = {"type": "array", "items": _evaluation()}
+    by_path = {"type": "string", "pattern": r"\.ya?ml$", "description": "a file beside the sweep"}
+    fields["tables"] = {"type": "array", "items": {"anyOf": [{"enum": list(table_names())}, by_path]}}
+    fields["figures"] = {"type": "array", "items": {"enum": list(figure_names())}}
+    fields["data"] = {
+        "type": "object",
+        "propertyNames": {"enum": list(plugin_names("pretrain.datasets"))},
+        "additionalProperties": {"type": "string"},
+    }
+    fields["cluster"] = {
+        "anyOf": [
+            {"type": "string", "examples": list(cluster_names())},
+            {"type": "object", "description": "a profile, see opera-bench schema cluster"},
+        ]
+    }
+    top.pop("$defs", None)
+    return top
+
+
+def _pretraining() -> dict[str, Any]:
+    named: dict[str, Any] = {
+        "method": _one_or_many({"enum": list(plugin_names("pretrain.methods"))}),
+        "backbone": _one_or_many({"enum": list(plugin_names("pretrain.backbones"))}),
+        "dataset": _one_or_many({"enum": list(plugin_names("pretrain.datasets"))}),
+        "seed": _one_or_many({"type": "integer", "minimum": 0}),
+        "recipe": {"type": "string"},
+    }
+    assert set(PRETRAIN_KEYS) == set(named), "a key of a pretraining entry that the schema does not know"
+    return {
+        "type": "object",
+        "required": ["method", "backbone"],
+        "properties": named,
+        "description": "further keys are settings of the run or of the method; lists multiply",
+    }
+
+
+def _import() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["checkpoint", "format", "as"],
+        "properties": {
+            "checkpoint": {"type": "string"},
+            "format": {"enum": list(plugin_names("pretrain.foreign"))},
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "weights": {"type": "string"},
+            "as": {"type": "object"},
+        },
+    }
+
+
+def _evaluation() -> dict[str, Any]:
+    names = list(plugin_names("evaluators"))
+    filters = {key: {"type": "object"} for key in EVALUATE_KEYS if key != "recipe"}
+    body = {"type": ["object", "null"], "properties": {"recipe": {"type": "string"}, **filters}}
+    return {
+        "anyOf": [
+            {"enum": names},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "properties": dict.fromkeys(names, body),
+                "additionalProperties": False,
+            },
+        ]
+    }
+
+
+def _one_or_many(item: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}

@@ -1,0 +1,161 @@
+"""Where a number came from: code, packages, machine, data."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import platform
+import resource
+import socket
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+from evaluators.dense.library import versions as openmmlab_versions
+from evaluators.interface import PER_CLASS_FILE
+from pretrain.checkpoint import file_sha256
+from pretrain.datasets import DatasetInfo, find_dataset, open_any_split
+from results.record import DatasetReference, Machine, Software
+
+CODE_VERSION_FILE = "code-version.json"
+PACKAGES = ("opera-bench", "torch", "timm", "torchvision", "torchmetrics", "numpy")
+
+
+@functools.cache
+def software() -> Software:
+    """Package versions, and the commit of the source checkout when this runs from one."""
+    packages = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "not installed"
+    packages |= openmmlab_versions()
+    commit, dirty = code_version()
+    return Software(git_commit=commit, git_dirty=dirty, packages=packages)
+
+
+def code_version() -> tuple[str | None, bool | None]:
+    """The commit that this code comes from, and whether it differs from it; None where it can't be known.
+
+    A snapshot carries the answer of the checkout it was taken from, in ``CODE_VERSION_FILE``.
+    """
+    home = Path(__file__).resolve().parents[2]
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        noted = json.loads((home / CODE_VERSION_FILE).read_text(encoding="utf-8"))
+        return noted["git_commit"], noted["git_dirty"]
+    commit = _git(home, "rev-parse", "HEAD") if (home / ".git").exists() else None
+    if commit is None:
+        return None, None
+    changes = _git(home, "status", "--porcelain", "--untracked-files=no")
+    return commit, None if changes is None else bool(changes)
+
+
+def machine(device: str, world_size: int) -> Machine:
+    """The machine as it is at the end of a run, when its peak memory is known."""
+    return Machine(
+        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        device=device_name(device),
+        device_kind="cuda" if device.startswith("cuda") else "cpu",
+        world_size=world_size,
+        peak_memory_bytes=_peak_memory_bytes(device),
+        scheduler_job_id=scheduler_job_id(),
+    )
+
+
+def scheduler_job_id() -> str | None:
+    """The job's number as SLURM's commands take it: ``12``, or ``12_3`` for the element of an array."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
+
+
+def device_name(device: str) -> str:
+    """The GPU's or the processor's own name."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def dataset_reference(name: str, root: Path | None) -> DatasetReference:
+    """Sizes and one fingerprint over all splits, so that runs on the same data say the same.
+
+    Raises
+    ------
+    InputError
+        The data is not there or not what its layout says.
+    """
+    info = find_dataset(name).INFO
+    splits = {split: open_any_split(name, root, split) for split in sorted(info.sizes)}
+    content = "".join(f"{split}:{images.fingerprint()}\n" for split, images in splits.items())
+    sizes = {split: len(images) for split, images in splits.items()}
+    return DatasetReference(
+        name=name,
+        version=info.version,
+        sizes=sizes,
+        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        differs=difference_from_published(info, sizes),
+    )
+
+
+def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> str | None:
+    """Which splits of a set that bears a published one's name have other numbers of images; None where none has."""
+    differing = [
+        f"{split} has {size:,} images and not {info.sizes[split]:,}"
+        for split, size in sizes.items()
+        if size != info.sizes[split]
+    ]
+    return f"{info.name} is not the published set here: {', '.join(differing)}" if differing else None
+
+
+def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
+    """The data an imported checkpoint is declared to be trained on, of which nothing was seen here."""
+    return DatasetReference(
+        name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint="not seen"
+    )
+
+
+def artifact_hashes(directory: Path) -> dict[str, str]:
+    """File name → SHA-256 of what an evaluation left; empty where it left nothing."""
+    if not directory.is_dir():
+        return {}
+    return {path.name: file_sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
+
+
+def per_class_values(directory: Path) -> dict[str, dict[str, float | None]] | None:
+    """Class → metric → value, of an evaluation that left them; None of another."""
+    try:
+        text = (directory / PER_CLASS_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return cast("dict[str, dict[str, float | None]]", json.loads(text))
+
+
+def _peak_memory_bytes(device: str) -> int:
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kibibytes * (1 if platform.system() == "Darwin" else 1024)
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

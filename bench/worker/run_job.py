@@ -1,0 +1,234 @@
+"""What a job does: claim a run, compute it, leave its record.
+
+It runs no tensor operation at import: the local executor forks jobs from a process that has imported it
+(``bench.worker.preloaded``), and a forked process must not inherit torch's threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.plan.distributions import require_same_plugins
+from bench.plan.graph import IMPORT, PRETRAIN
+from bench.runs.ends import is_disk_error, note_failure
+from bench.worker.attempt import Attempt, begin_attempt, heartbeat
+from bench.worker.provenance import (
+    artifact_hashes,
+    dataset_reference,
+    imported_reference,
+    machine,
+    per_class_values,
+    software,
+)
+from bench.worker.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
+from pretrain.compute import ComputeOptions
+from pretrain.datasets import opening_once
+from pretrain.distributed import ForeignProcessError, agreed, get_rank, is_loss_of_a_peer, process_group
+from pretrain.engine import discard_training_state
+from pretrain.errors import StoppedEarly
+from pretrain.plugin_source import forget_sources
+from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
+from results.runs import RunDirectory, write_atomically
+from slurm.stop import PeerLost, Stopped, stop_requested
+
+CLAIM_PAUSE_SECONDS = 0.5
+
+
+def execute(
+    run_directory: str,
+    device: str,
+    num_workers: int,
+    data_roots: dict[str, str],
+    source: str | None = None,
+    compute: dict[str, Any] | None = None,
+) -> None:
+    """Carry one planned run to its record; a run that has one is left alone.
+
+    Parameters
+    ----------
+    run_directory
+        ``runs/<run_id>`` with its ``config.yaml``; parents lie beside it.
+    device
+        A torch device, or ``auto``: CUDA where there is one.
+    num_workers
+        Processes that load data.
+    data_roots
+        Directory by dataset name.
+    source
+        The checkpoint that an import reads.
+    compute
+        Fields of ``ComputeOptions``.
+
+    Raises
+    ------
+    RuntimeError
+        The run failed in another process that was computing it at the same time.
+    Stopped
+        The run was asked to stop and can go on from its saved state.
+    """
+    run = RunDirectory(Path(run_directory))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    where = _device(device)
+    with _group(run, where), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
+        try:
+            done = agreed(run.record.exists(), torch.device(where))
+        except Exception as error:
+            if is_loss_of_a_peer(error):  # it was stopped while it waited for the run
+                raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
+            raise
+        if done:
+            return
+        resources = Resources(where, num_workers, None, ComputeOptions(**(compute or {})), stop_requested)
+        _attempt(run, resources, data_roots, source)
+
+
+@contextlib.contextmanager
+def _group(run: RunDirectory, device: str) -> Iterator[None]:
+    """Join the processes of the run's job; why that is impossible is the run's failure."""
+    group = process_group(torch.device(device), f"{run.run_id}, {_launch_name()}")
+    try:
+        group.__enter__()
+    except (ForeignProcessError, TimeoutError) as error:
+        note_failure(run, f"{type(error).__name__}: {error}", traceback.format_exc(), is_interrupted=False)
+        raise
+    with contextlib.ExitStack() as stack:
+        stack.push(group)
+        yield
+
+
+def _launch_name() -> str:
+    """What tells the processes that were started together from any others: SLURM's job, or torchrun's group."""
+    names = ("PROCESS_GROUP_NAME", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
+    slurm_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
+    return slurm_name or f"torchrun {torchrun_id}, start {restarts}"
+
+
+def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:
+    """Compute once. Of several processes the first one keeps the run's files; any of them may say why it failed."""
+    attempt = begin_attempt(run) if get_rank() == 0 else None
+    try:
+        with contextlib.nullcontext() if attempt is None else heartbeat(run), opening_once():
+            computed = _compute(run, resources, data_roots, source)
+        forget_sources()
+        require_same_plugins(run.run_id, computed.stage, computed.config)  # what was imported late may be newer
+        if attempt is not None:
+            record = _record(run, attempt, computed, resources)
+            write_atomically(run.record, record_text(record))
+            discard_training_state(run.path)
+    except StoppedEarly as stopped:
+        raise Stopped(f"{run.run_id}: {stopped}", progressed=stopped.progressed) from stopped
+    except Exception as error:
+        if is_loss_of_a_peer(error):
+            raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
+        text, is_interrupted = f"{type(error).__name__}: {error}", is_disk_error(error)
+        note_failure(run, text, traceback.format_exc(), is_interrupted=is_interrupted)
+        if is_interrupted:
+            print(f"{run.run_id}: interrupted; when the disk is well again, the same command goes on", flush=True)
+        raise
+
+
+@contextlib.contextmanager
+def _claimed(run: RunDirectory) -> Iterator[None]:
+    """Hold the run. Where another process computes it, wait for its end: what it leaves is as good as ours."""
+    waited = False
+    while True:
+        with run.claim() as free:
+            if free:
+                if waited and run.failure.exists():
+                    raise RuntimeError(f"{run.run_id} failed in another process, see {run.failure}")
+                yield
+                return
+        if stop_requested():
+            raise Stopped(f"{run.run_id}: stopped while another process computes it")
+        if not waited:
+            print(f"{run.run_id} is being computed by another process; waiting for it", flush=True)
+        waited = True
+        time.sleep(CLAIM_PAUSE_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """``settings`` is the part of ``config`` that the run is about; ``code`` is what it was when the run began."""
+
+    stage: str
+    config: dict[str, Any]
+    settings: dict[str, Any]
+    dataset: DatasetReference
+    code: Software
+    outcome: Outcome
+
+
+def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> _Computed:
+    planned = run.read_config()
+    stage: str = planned["stage"]
+    config: dict[str, Any] = planned["config"]
+    require_same_plugins(run.run_id, stage, config)
+    settings = config[PRETRAIN] if stage in (PRETRAIN, IMPORT) else config["evaluator"]
+    root = data_roots.get(settings["dataset"])
+    data_root = None if root is None else Path(root)
+    dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
+    if get_rank() == 0 and dataset.differs:
+        print(f"{dataset.differs}; don't compare with published numbers", flush=True)
+    code = software()
+    resources = replace(resources, data_root=data_root)
+    if stage == PRETRAIN:
+        outcome = run_pretraining(run, config, resources)
+    elif stage == IMPORT:
+        # One process writes; the others have nothing to add.
+        outcome = run_import(run, config, source) if get_rank() == 0 else Outcome(metrics={})
+    else:
+        outcome = run_evaluation(run, stage, config, planned["parents"], resources)
+    return _Computed(stage, config, settings, dataset, code, outcome)
+
+
+def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources: Resources) -> Record:
+    settings, outcome = computed.settings, computed.outcome
+    finished_at = datetime.now(UTC)
+    return Record(
+        run_id=run.run_id,
+        stage=computed.stage,
+        config=computed.config,
+        recipe=RecipeReference.model_validate(settings["recipe"]),
+        parents=outcome.parents,
+        dataset=computed.dataset,
+        metrics=dict(outcome.metrics),
+        seed=settings["seed"],
+        attempts=attempt.number,
+        timing=Timing(
+            started_at=attempt.first_started_at,
+            finished_at=finished_at,
+            seconds=attempt.seconds_before + (finished_at - attempt.started_at).total_seconds(),
+        ),
+        machine=machine(resources.device, outcome.world_size),
+        software=computed.code,
+        compute=_compute_options(resources.compute, outcome) if computed.stage == PRETRAIN else {},
+        images_per_second=outcome.images_per_second,
+        checkpoints=outcome.checkpoints,
+        artifacts=artifact_hashes(run.artifacts),
+        per_class=per_class_values(run.artifacts),
+    )
+
+
+def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any]:
+    """What was asked for, with the size that ``auto`` found."""
+    chosen = options.chosen()
+    if chosen.get("micro_batch_size") == "auto":
+        chosen["micro_batch_size_found"] = outcome.micro_batch_size
+    return chosen
+
+
+def _device(asked: str) -> str:
+    """A device by name; ``cuda`` is this process's GPU among those of its node, and ``auto`` too where there is one."""
+    if asked == "auto":
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if asked == "cuda" else asked

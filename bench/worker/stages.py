@@ -1,0 +1,274 @@
+"""The three kinds of run, as the floors below offer them, seen from a run directory."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluators.interface import Context, ReportProgress
+from evaluators.lookup import find_evaluator
+from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, header_path
+from pretrain.compute import PLAIN, ComputeOptions
+from pretrain.config import PretrainConfig
+from pretrain.errors import InputError
+from results.files import read_regular
+from results.record import CheckpointReference, ParentReference, read_record
+from results.runs import RunDirectory, append_json_line, write_atomically
+
+TENSORBOARD = "tensorboard"
+JUDGED = "judged.json"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where a run computes, and who may stop it; none of it changes the result."""
+
+    device: str
+    num_workers: int
+    data_root: Path | None
+    compute: ComputeOptions = PLAIN
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run computed; ``micro_batch_size`` as of ``PretrainOutcome``."""
+
+    metrics: Mapping[str, float | None]
+    parents: tuple[ParentReference, ...] = ()
+    checkpoints: tuple[CheckpointReference, ...] = ()
+    images_per_second: float | None = None
+    world_size: int = 1
+    micro_batch_size: int | None = None
+
+
+def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Resources) -> Outcome:
+    """Train, or continue training, in the run's directory."""
+    from pretrain.engine import pretrain
+
+    with _curves(run) as report:
+        done = pretrain(
+            PretrainConfig.model_validate(config["pretrain"]),
+            run_directory=run.path,
+            data_root=resources.data_root,
+            device=resources.device,
+            num_workers=resources.num_workers,
+            report=report,
+            compute=resources.compute,
+            should_stop=resources.should_stop,
+        )
+    return Outcome(
+        metrics=_finite(done.metrics),
+        checkpoints=_written(run, done.checkpoints),
+        images_per_second=done.images_per_second,
+        world_size=done.world_size,
+        micro_batch_size=done.micro_batch_size,
+    )
+
+
+def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None) -> Outcome:
+    """Bring a foreign checkpoint into the run's directory, in our format, after it was checked whole.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not the declared one, is not of the declared format, is not recognised, or says of
+        itself otherwise than the sweep does.
+    """
+    from pretrain.foreign.parts.conversion import import_file, write_ours
+    from pretrain.foreign.parts.declared import refuse_contradictions
+    from pretrain.foreign.parts.printable import printable
+    from pretrain.foreign.parts.reading import read_foreign
+
+    declared = config["import"]
+    if source is None:
+        raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
+    file = read_foreign(Path(source), declared.get("weights"))
+    if declared["sha256"] not in (None, file.sha256):
+        raise InputError(f"{source}: its SHA-256 is {file.sha256} and the sweep says {declared['sha256']}")
+    checkpoint = import_file(file, declared["format"])
+    facts = config["pretrain"]
+    try:
+        refuse_contradictions(checkpoint, facts)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
+    for note in checkpoint.notes:
+        print(f"{printable(source)}: {note}", flush=True)
+    headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
+    original = CheckpointReference(
+        role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
+    )
+    return Outcome(metrics={}, checkpoints=(*_written(run, headers), original))
+
+
+def _written(run: RunDirectory, headers: Mapping[str, CheckpointHeader]) -> tuple[CheckpointReference, ...]:
+    """The checkpoints that a run left, by role, with the checksums of weights and headers."""
+    paths = {role: run.checkpoints / f"{role}.safetensors" for role in headers}
+    return tuple(
+        CheckpointReference(
+            role=role,
+            path=str(paths[role].relative_to(run.path)),
+            sha256=header.sha256,
+            header_sha256=file_sha256(header_path(paths[role])),
+        )
+        for role, header in headers.items()
+    )
+
+
+def run_evaluation(
+    run: RunDirectory,
+    evaluator: str,
+    config: Mapping[str, Any],
+    parents: Sequence[str],
+    resources: Resources,
+) -> Outcome:
+    """Judge the parent's backbone.
+
+    Raises
+    ------
+    InputError
+        The parent is not done, or its checkpoint is not the one its record describes.
+    """
+    import torch
+
+    from pretrain.distributed import agreed, get_rank, get_world_size
+
+    (parent_id,) = parents
+    checkpoint, parent = verified_checkpoint(RunDirectory(run.path.parent / parent_id))
+    if get_rank() == 0:
+        forget_other_checkpoint(run, parent)
+    agreed(True, torch.device(resources.device))  # no process reads a state before it is checked
+    module = find_evaluator(evaluator)
+    with _curves(run) as report:
+        context = Context(
+            data_root=resources.data_root,
+            work_directory=run.path,
+            device=resources.device,
+            num_workers=resources.num_workers,
+            report=report,
+            should_stop=resources.should_stop,
+            subject=None if "import" in config else PretrainConfig.model_validate(config["pretrain"]),
+        )
+        metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
+    return Outcome(metrics=_defined(metrics), parents=(parent,), world_size=get_world_size())
+
+
+def forget_other_checkpoint(run: RunDirectory, parent: ParentReference) -> None:
+    """Remove saved states of an evaluation that judged another checkpoint: its parent was computed again since.
+
+    ``checkpoints/judged.json`` names the checkpoint that the states beside it belong to.
+    """
+    note = run.checkpoints / JUDGED
+    text = parent.model_dump_json()
+    try:
+        if read_regular(note) == text.encode():
+            return
+    except OSError:
+        pass
+    if run.checkpoints.is_dir():
+        shutil.rmtree(run.checkpoints)
+    run.checkpoints.mkdir()
+    write_atomically(note, text)
+
+
+def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
+    """The backbone a finished pretraining left, after all its checkpoints were compared with its record.
+
+    Raises
+    ------
+    InputError
+        No record, no checkpoint, or weights or a header that differ from those that were written.
+    """
+    if not parent.record.exists():
+        raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is judged")
+    written = {parent.path / reference.path: reference for reference in read_record(parent.record).checkpoints}
+    path = parent.checkpoints / BACKBONE_FILE
+    if path not in written or not path.is_file():
+        raise InputError(
+            f"{path}: the backbone that {parent.run_id} should have left is missing; "
+            f"delete {parent.record} to pretrain again"
+        )
+    for weights, reference in written.items():
+        # An import's source lies elsewhere, and the whole method may have been deleted to save space.
+        if reference.header_sha256 is not None and weights.is_file():
+            _require_unchanged(weights, reference.sha256, parent)
+            _require_unchanged(header_path(weights), reference.header_sha256, parent)
+    header_sha256 = written[path].header_sha256
+    if header_sha256 is None:
+        raise InputError(f"{parent.record}: names no header of {path.name}; delete {parent.record} to pretrain again")
+    return path, ParentReference(
+        run_id=parent.run_id, checkpoint_sha256=written[path].sha256, header_sha256=header_sha256
+    )
+
+
+def _require_unchanged(file: Path, recorded: str, run: RunDirectory) -> None:
+    found = file_sha256(file) if file.is_file() else "that of no file"
+    if found != recorded:
+        raise InputError(
+            f"{file}: its SHA-256 {found} is not the recorded {recorded}; put the file back as it was written, or "
+            f"delete {run.record} to pretrain again"
+        )
+
+
+@contextlib.contextmanager
+def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
+    """Writes curves twice: ``progress.jsonl``, which this suite reads, and TensorBoard scalars over epochs × 1000."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with _errors_of_threads(), SummaryWriter(str(run.path / TENSORBOARD)) as writer:
+
+        def report(*, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None:
+            append_json_line(run.progress, {"epoch": epoch, "total_epochs": total_epochs, **values})
+            for name, value in values.items():
+                writer.add_scalar(name, value, round(epoch * 1000))
+
+        yield report
+
+
+@contextlib.contextmanager
+def _errors_of_threads() -> Iterator[None]:
+    """Raises the first OSError of a thread at the end of the block.
+
+    TensorBoard writes in a thread of its own. An error there is printed with its traceback, and nobody learns of it
+    where no scalar follows.
+    """
+    found: list[BaseException] = []
+    before = threading.excepthook
+
+    def keep(failed: threading.ExceptHookArgs) -> None:
+        if isinstance(failed.exc_value, OSError):
+            found.append(failed.exc_value)
+        else:
+            before(failed)
+
+    threading.excepthook = keep
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    if found:
+        raise found[0]
+
+
+def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """An evaluation's metrics with None for NaN, which is what a mean over no class gives; says so in the log."""
+    undefined = [name for name, value in metrics.items() if value is None or math.isnan(value)]
+    if undefined:
+        print(f"not defined on this data: {', '.join(undefined)}", flush=True)
+    defined = {name: value for name, value in metrics.items() if value is not None and name not in undefined}
+    return {name: _finite(defined).get(name) for name in metrics}
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics as plain floats; raises ArithmeticError for a NaN or an infinity, which a record can't hold."""
+    values = {name: float(value) for name, value in metrics.items()}
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        raise ArithmeticError(f"metric {bad[0]} is {values[bad[0]]}")
+    return values

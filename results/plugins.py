@@ -1,0 +1,81 @@
+"""Tables and figures of other distributions, found under entry point groups.
+
+A name belongs to one owner. A name that is shipped as well, or that two distributions offer, is refused when it is
+used; everything else goes on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple
+
+from results.errors import InputError
+
+
+class Offer(NamedTuple):
+    """What a distribution offers under a name. ``load`` imports it."""
+
+    name: str
+    owner: str
+    place: str
+    load: Callable[[], object]
+
+
+@functools.cache
+def entry_points_of(group: str) -> tuple[EntryPoint, ...]:
+    """Entry points of one group. Cached: looking for them reads every installed package."""
+    return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, owner_of(point))))
+
+
+def owner_of(point: EntryPoint) -> str:
+    """``shapes-ssl 0.0.1``."""
+    metadata = None if point.dist is None else point.dist.metadata
+    if metadata is None or not metadata["Name"]:
+        return "a distribution without a name"
+    return f"{metadata['Name']} {metadata['Version'] or 'without a version'}"
+
+
+def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) -> Offer | None:
+    """The offer called ``name``; None where it is shipped.
+
+    Raises
+    ------
+    InputError
+        No such name: the message lists what there is and the nearest match. Or a name with two owners.
+    """
+    shipped, found = set(shipped), [offer for offer in offers if offer.name == name]
+    owners = " and ".join(f"{offer.owner} ({offer.place})" for offer in found)
+    if found and name in shipped:
+        raise InputError(
+            f"{kind} {name!r} is shipped with opera-bench, and {owners} offers another one of that name; "
+            "rename it there or uninstall it"
+        )
+    if len(found) > 1:
+        raise InputError(f"{kind} {name!r} is offered by {owners}; rename one of the two or uninstall it")
+    if found:
+        return found[0]
+    if name in shipped:
+        return None
+    known = sorted({*shipped, *(offer.name for offer in offers)})
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InputError(f"unknown {kind} {name!r}; {hint}allowed: {', '.join(known)}")
+
+
+def load(kind: str, offer: Offer) -> object:
+    """What is offered, imported.
+
+    Raises
+    ------
+    InputError
+        Its code or its file can't be used; the message names distribution and place.
+    """
+    try:
+        return offer.load()
+    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+        said = str(error).strip().splitlines() or [""]
+        fault = said[0] if isinstance(error, InputError) else f"{type(error).__name__}: {said[0]}"
+        raise InputError(f"{kind} {offer.name!r} of {offer.owner} ({offer.place}) can't be used: {fault}") from error

@@ -1,0 +1,1 @@
+"""The executors, one module each; ``EXECUTOR`` is its class."""

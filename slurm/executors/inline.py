@@ -1,0 +1,110 @@
+"""The inline executor: one job after the other, in this process. For debugging, notebooks and tests."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from slurm._call import call, describe
+from slurm._group import group_hidden
+from slurm.graph import JobGraph, all_final, encode_arguments
+from slurm.job import Handle, Job, JobState, OnChange, Told
+
+
+class InlineExecutor:
+    """Runs jobs during ``wait``, in the order of submission as far as their parents allow.
+
+    What a job writes to ``sys.stdout`` and ``sys.stderr`` goes to the terminal and to its log. What bypasses them
+    (output of C code and of subprocesses) reaches the terminal alone; the local executor catches that too.
+
+    Parameters
+    ----------
+    is_one_of_several
+        This process computes a job together with others, as torchrun starts them. Else jobs don't see variables such as
+        ``RANK`` and ``MASTER_PORT``, which a shell may hold for another program.
+    """
+
+    def __init__(self, *, is_one_of_several: bool = False) -> None:
+        self._graph = JobGraph()
+        self._surroundings = contextlib.nullcontext if is_one_of_several else group_hidden
+
+    def submit(self, jobs: Sequence[Job]) -> list[Handle]:
+        """Accept jobs; none starts before ``wait``. See ``slurm.job.Executor``."""
+        return self._graph.add(jobs)
+
+    def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
+        """Run jobs until every handle is final; jobs submitted earlier come first, asked for or not."""
+        with self._graph.watched(handles, on_change):
+            while not all_final(handles) and (handle := self._graph.next_ready()) is not None:
+                self._run(handle)
+
+    def states(self, ids: Collection[str]) -> dict[str, Told]:
+        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        return self._graph.states(ids)
+
+    def cancel(self, handles: Sequence[Handle]) -> None:
+        """Drop what waits. A job that runs can't be ended from within its own process: it runs on, its end is void."""
+        for handle in handles:
+            if not handle.state.is_final:
+                self._graph.change(handle, JobState.CANCELLED, "cancelled")
+        self._graph.settle()
+
+    def _run(self, handle: Handle) -> None:
+        self._graph.change(handle, JobState.RUNNING)
+        if handle.state is not JobState.RUNNING:  # cancelled by whoever watches
+            return
+        state, reason = JobState.DONE, None
+        try:
+            with _logged_to(handle.job.log_path), self._surroundings():
+                call(handle.job.function, encode_arguments(handle.job))
+        except KeyboardInterrupt:
+            self._graph.change(handle, JobState.CANCELLED, "interrupted")
+            raise
+        except BaseException as error:
+            state, reason = JobState.FAILED, describe(error)
+        if handle.state is JobState.RUNNING:
+            self._graph.change(handle, state, reason)
+
+
+@contextlib.contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Copy standard output and error to the end of a log; a traceback goes into the log alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
+        out, err = cast(TextIO, _Tee(sys.stdout, log)), cast(TextIO, _Tee(sys.stderr, log))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                yield
+            except BaseException:
+                traceback.print_exc(file=log)
+                raise
+
+
+class _Tee:
+    """A text stream that is its terminal in every respect but also writes a copy."""
+
+    def __init__(self, terminal: TextIO, copy: TextIO) -> None:
+        self._terminal = terminal
+        self._copy = copy
+
+    def write(self, text: str) -> int:
+        self._copy.write(text)
+        return self._terminal.write(text)
+
+    def writelines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._copy.flush()
+        self._terminal.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
+
+
+EXECUTOR = InlineExecutor
