@@ -24,7 +24,7 @@ from pretrain.hierarchy.spaces import (
     represent,
 )
 from pretrain.method import FeatureMethod, Step
-from pretrain.methods.parts.target import follow
+from pretrain.optim.target import follow
 from pretrain.schedules import target_momentum
 
 

@@ -19,7 +19,7 @@ from pretrain.method import FeatureMethod, ParameterGroup, Step
 from pretrain.methods.interface import RunFacts
 from pretrain.methods.parts.gather import gather, gather_with_gradient, mean_of_rows, rows_of_this_process
 from pretrain.methods.parts.queue import Queue
-from pretrain.methods.parts.target import follow
+from pretrain.optim.target import follow
 from pretrain.randomness import uniform_rows
 from pretrain.schedules import cosine
 

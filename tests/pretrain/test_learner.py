@@ -15,7 +15,7 @@ from pretrain.method import Method, Step
 from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import build_method
 from pretrain.methods.parts.queue import Queue
-from pretrain.methods.parts.target import follow
+from pretrain.optim.target import follow
 from tests.pretrain import example_methods as examples
 from tests.pretrain.steps import CPU, RUN
 from tests.pretrain.test_engine import tiny_config
