@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -18,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = (
-    *("bench.cli", "bench.worker", "bench.session", "bench.outputs"),
+    *("bench.cli", "bench.worker", "bench.session", "bench.outputs", "bench.include"),
+    *("bench.commands.run", "bench.commands.retry", "bench.commands.tables"),
     *("evaluators.knn", "evaluators.linear", "pretrain.engine", "slurm.inline", "slurm.slurm", "submitit"),
+    *("pretrain.methods.moco_v3", "pretrain.backbones.tiny_vit", "pretrain.datasets.imagenet"),
     *("results.tables", "results.figures", "results.report", "results.render", "matplotlib.figure", "jinja2"),
+    *("pandas", "torch.utils.serialization", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "_strptime"),
 )
 
 
@@ -31,11 +35,25 @@ def main() -> None:
     _take_one_processor()
     for name in PRELOADED:
         import_module(name)
+    _fill_caches()
+    gc.collect()
+    gc.freeze()  # a collection in a forked process would copy every page of what is imported
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         answer = _serve_together(library, request) if "together" in request else _serve(library, request)
         print(json.dumps(answer), flush=True)
+    os._exit(0)  # taking everything that is imported apart costs seconds
+
+
+def _fill_caches() -> None:
+    """Read the recipes and compile the report's template once: every command would do both again."""
+    from pretrain.recipes import load_recipes
+    from results.report import page_template
+
+    page_template()
+    for package in ("pretrain.recipes", "evaluators.recipes"):
+        load_recipes(package)
 
 
 def _take_one_processor() -> None:
