@@ -11,6 +11,7 @@ import ctypes
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -91,17 +92,13 @@ def _serve(library: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def _end(process: int, wait_until: float) -> int | None:
     """The wait status of a process, None if it had to be killed; its loader workers are ended too."""
-    while True:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended or time.monotonic() > wait_until:
-            break
-        time.sleep(0.005)
+    descriptor = os.pidfd_open(process)
+    is_ended = bool(select.select([descriptor], [], [], max(wait_until - time.monotonic(), 0))[0])
+    os.close(descriptor)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
-    if not ended:
-        os.waitpid(process, 0)
-        return None
-    return status
+    _, status = os.waitpid(process, 0)
+    return status if is_ended else None
 
 
 def _become(library: Any, request: dict[str, Any]) -> None:
