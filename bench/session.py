@@ -15,6 +15,7 @@ from bench.launch import (
     build_jobs,
     data_roots,
     find_launch_executor,
+    locked_elsewhere,
     require_software,
     run_jobs,
     select,
@@ -83,7 +84,7 @@ def run_sweep(
         damaged = []
     for line in check_configs([s for s in before if s.run not in damaged], launch.runs_directory):
         say(line)
-    chosen = select(before, retry, on_cluster=on_cluster)
+    chosen = select(before, retry, on_cluster=on_cluster, locked=locked_elsewhere(before, launch.runs_directory))
     require_software(chosen, launch.profile, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
@@ -139,7 +140,10 @@ def run_sweep(
     interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
     if interrupted:
         say(f"{len(interrupted)} runs were {interrupted[0].reason}: opera-bench run {start_again}")
-    return 1 if ended or counts[RunState.FAILED] or counts[RunState.DAMAGED] else 0
+    held_back = [s for s in after if s.own_state is RunState.PLANNED and s.run not in chosen]
+    if held_back:
+        say(f"{len(held_back)} runs were not started because their parents are not done: opera-bench status {command}")
+    return 1 if ended or held_back or counts[RunState.FAILED] or counts[RunState.DAMAGED] else 0
 
 
 def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:

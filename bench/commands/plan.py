@@ -27,7 +27,7 @@ def plan(
     from bench.cluster import choose_profile
     from bench.cost import read_costs
     from bench.estimates import read_estimates
-    from bench.launch import ask_software, build_jobs, find_launch_executor, select
+    from bench.launch import ask_software, build_jobs, find_launch_executor, locked_elsewhere, select
     from bench.launch_options import Launch
     from bench.listing import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
     from bench.plan import plan_sweep
@@ -65,5 +65,5 @@ def plan(
     for stage, answer in ask_software(planned.runs, profile, recall_availability).items():
         what = "not checked" if answer.can_run is None else "can't run here yet"
         print(f"{what}: {stage}: {answer.reason}", file=sys.stderr)
-    would_start = select(found, on_cluster=profile is not None)
+    would_start = select(found, on_cluster=profile is not None, locked=locked_elsewhere(found, runs))
     print(f"{len(planned.runs)} runs, {len(would_start)} would start: opera-bench run {start}")
