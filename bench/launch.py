@@ -58,7 +58,7 @@ def select(
     """
     ready = {RunState.DONE, RunState.WAITING, RunState.RUNNING} if on_cluster else {RunState.DONE}
     done = {status.run.run_id for status in statuses if status.own_state in ready}
-    waited_for = {} if on_cluster else {s.run.run_id: s.run for s in statuses if s.run.run_id in locked}
+    waited_for = {s.run.run_id: s.run for s in statuses if s.run.run_id in locked and not on_cluster}
     chosen: dict[str, PlannedRun] = {}
     for status in statuses:
         wanted = status.own_state is RunState.PLANNED or status.own_state in retry
