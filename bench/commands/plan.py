@@ -27,7 +27,7 @@ def plan(
     from bench.hours.cost import read_costs
     from bench.hours.estimate import read_estimates
     from bench.launch.cluster import choose_profile
-    from bench.launch.jobs import ask_software, build_jobs, find_launch_executor, select
+    from bench.launch.jobs import ask_software, build_jobs, find_launch_executor, locked_elsewhere, select
     from bench.launch.options import Launch
     from bench.launch.run_sweep import Scripted, print_scripts
     from bench.plan.graph import plan_sweep
@@ -67,7 +67,7 @@ def plan(
     for stage, answer in ask_software(planned.runs, profile, recall_availability).items():
         what = "not checked" if answer.can_run is None else "can't run here yet"
         print(f"{what}: {stage}: {answer.reason}", file=sys.stderr)
-    would_start = select(found, on_cluster=profile is not None)
+    would_start = select(found, on_cluster=profile is not None, locked=locked_elsewhere(found, runs))
     print(f"{len(planned.runs)} runs, {len(would_start)} would start: opera-bench run {start}")
     damaged = [status for status in found if status.state is RunState.DAMAGED]
     if damaged:

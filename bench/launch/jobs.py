@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -29,8 +29,21 @@ PRELOADED = "bench.worker.preloaded"
 LOG_NAME = "job.log"
 
 
+def locked_elsewhere(statuses: Sequence[RunStatus], directory: Path) -> frozenset[str]:
+    """The ids of the runs that another process computes and whose locks this host sees: a job can wait for those.
+
+    Runs that ended since their states were read count too: a job for one ends at once.
+    """
+    running = [RunDirectory(directory / s.run.run_id) for s in statuses if s.own_state is RunState.RUNNING]
+    return frozenset(run.run_id for run in running if run.is_claimed() or run.record.exists())
+
+
 def select(
-    statuses: Sequence[RunStatus], retry: frozenset[RunState] = frozenset(), *, on_cluster: bool = False
+    statuses: Sequence[RunStatus],
+    retry: frozenset[RunState] = frozenset(),
+    *,
+    on_cluster: bool = False,
+    locked: Collection[str] = (),
 ) -> list[PlannedRun]:
     """The runs to start: those that have not run, in order, as far as their parents allow.
 
@@ -40,13 +53,18 @@ def select(
         States that are started again; without it, a run that failed stays failed.
     on_cluster
         A scheduler can hold a run until parents that it runs, or that it still holds, are done.
+    locked
+        Runs that another process computes, see ``locked_elsewhere``. One that a run to start needs is started too: its
+        job waits until the other process is done, and computes the run itself if that process dies.
     """
     ready = {RunState.DONE, RunState.WAITING, RunState.RUNNING} if on_cluster else {RunState.DONE}
     done = {status.run.run_id for status in statuses if status.own_state in ready}
+    waited_for = {s.run.run_id: s.run for s in statuses if s.run.run_id in locked and not on_cluster}
     chosen: dict[str, PlannedRun] = {}
     for status in statuses:
         wanted = status.own_state is RunState.PLANNED or status.own_state in retry
-        if wanted and all(parent in done or parent in chosen for parent in status.run.parents):
+        if wanted and all(parent in done or parent in chosen or parent in waited_for for parent in status.run.parents):
+            chosen |= {parent: waited_for[parent] for parent in status.run.parents if parent in waited_for}
             chosen[status.run.run_id] = status.run
     return list(chosen.values())
 

@@ -14,6 +14,7 @@ from bench.launch.jobs import (
     build_jobs,
     data_roots,
     find_launch_executor,
+    locked_elsewhere,
     require_software,
     run_jobs,
     select,
@@ -97,7 +98,7 @@ def run_sweep(
     unmended = [s for s in before if s.own_state is not RunState.DAMAGED or s.run.run_id in broken]
     for line in check_configs(unmended, launch.runs_directory):
         say(line)
-    chosen = select(sound, retry, on_cluster=on_cluster)
+    chosen = select(sound, retry, on_cluster=on_cluster, locked=locked_elsewhere(sound, launch.runs_directory))
     require_software(chosen, launch.profile, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
@@ -150,8 +151,11 @@ def run_sweep(
     interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
     if interrupted:
         say(f"{len(interrupted)} runs were {interrupted[0].reason}: opera-bench run {start_again}")
+    held_back = [s for s in after if s.own_state is RunState.PLANNED and s.run not in chosen]
+    if held_back:
+        say(f"{len(held_back)} runs were not started because their parents are not done: opera-bench status {command}")
     lost = any(s.state in _LOST or (s.state is RunState.PLANNED and s.run in chosen) for s in after)
-    return 1 if ended or lost else 0
+    return 1 if ended or held_back or lost else 0
 
 
 def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:

@@ -6,6 +6,7 @@ forbids other sources. All content is readable without scripts; scripts only sor
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from results.variants import variants
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Template
 
 __all__ = ["duration", "last_log_lines", "render_report", "write_report"]
 
@@ -59,18 +61,9 @@ def write_report(store: Store, tables: Iterable[Table], figures: Iterable[str], 
 
 def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str], title: str) -> str:
     """The report as HTML text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("results"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     frame = to_frame(store.runs)
     facts = facts_by_run(frame)
-    return environment.get_template("report.html.jinja").render(
+    return page_template().render(
         title=title,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         summary=summary(store.runs, frame),
@@ -85,6 +78,21 @@ def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str],
         runs=[describe_run(run, facts[run.run_id]) for run in store.runs],
         known={run.run_id for run in store.runs},
     )
+
+
+@functools.cache
+def page_template() -> Template:
+    """The compiled template of the report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("results"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
 
 
 def _comparisons(frame: pd.DataFrame) -> list[Comparison]:

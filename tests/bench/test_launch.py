@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -183,6 +184,50 @@ def test_a_run_held_by_another_process_is_not_started_but_waited_for(run, runs, 
     late.join(60)
     assert read_record(parent / "record.json").attempts == 2
     assert not (parent / "failure.json").exists()
+
+
+def test_evaluations_wait_for_a_pretraining_that_another_process_computes(run, runs, write_sweep, engine) -> None:
+    sweep = write_sweep(ONE)
+    run(sweep)
+    parent = next(path for path in runs.iterdir() if path.name.startswith("pretrain"))
+    record, evaluation = parent / "record.json", next(runs.glob("probe-*/record.json"))
+    content = record.read_bytes()
+    for path in (record, evaluation):
+        path.unlink()
+    claimed = threading.Event()
+
+    def compute_elsewhere() -> None:
+        log, until = parent / "logs" / "job.log", time.monotonic() + 60
+        with RunDirectory(parent).claim():
+            claimed.set()
+            while "waiting for it" not in log.read_text() and time.monotonic() < until:
+                time.sleep(0.05)
+            record.write_bytes(content)
+
+    other = threading.Thread(target=compute_elsewhere)
+    other.start()
+    assert claimed.wait(60)
+    ended = run(sweep)
+    other.join()
+    assert (ended.status, evaluation.exists()) == (0, True), ended.err
+    assert "is being computed by another process; waiting for it" in ended.out
+    assert record.read_bytes() == content, "what the other process computed is not computed again"
+
+
+def test_runs_whose_parents_have_an_unknown_state_are_said_to_be_held_back(run, runs, write_sweep, engine) -> None:
+    sweep = write_sweep(ONE)
+    run(sweep)
+    parent = next(path for path in runs.iterdir() if path.name.startswith("pretrain"))
+    for path in (parent / "record.json", next(runs.glob("probe-*/record.json"))):
+        path.unlink()
+    attempt = json.loads((parent / "attempts.jsonl").read_text())
+    (parent / "attempts.jsonl").write_text(json.dumps({**attempt, "host": "elsewhere"}) + "\n")
+    for name in ("attempts.jsonl", "progress.jsonl"):
+        (parent / name).touch()
+        os.utime(parent / name, (0, 0))
+    ended = run(sweep)
+    assert (ended.status, jobs_started(ended)) == (1, 0)
+    assert f"1 runs were not started because their parents are not done: opera-bench status {sweep}" in ended.err
 
 
 def test_a_checkpoint_that_changed_is_refused(run, runs, write_sweep) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.robustness.commands import CommandServer, Fault
 
 CRASH_POINTS_VARIABLE = "OPERA_BENCH_CRASH_POINTS"
 """Points per command and fault: a number, or ``all``."""
@@ -19,24 +21,25 @@ _COUNTS = pytest.StashKey[Counter[str]]()
 
 Tally = Callable[[str, int], None]
 
-
 WRITES_PER_POINT = 4
 """Of writes that follow each other, one in so many is struck. Each strike costs seconds, and such writes fill one file:
 what a fault in the middle of it leaves does not depend on how much of it is written."""
 
 
-def worthwhile_points(kinds: str) -> list[int]:
+def worthwhile_points(kinds: str, fault: Fault) -> list[int]:
     """The operations, from 1, that can each leave something else: all but most writes that follow other writes.
 
     Parameters
     ----------
     kinds
         The first letter of each operation, in order; ``w`` for a write.
+    fault
+        Only a write can be left half done.
     """
     points, in_a_row = [], 0
     for number, kind in enumerate(kinds, start=1):
         in_a_row = in_a_row + 1 if kind == "w" else 0
-        if kind != "w" or in_a_row % WRITES_PER_POINT == 1:
+        if in_a_row % WRITES_PER_POINT == 1 or (kind != "w" and fault is not Fault.KILL_HALF_WRITTEN):
             points.append(number)
     return points
 
@@ -77,6 +80,13 @@ def tally(request: pytest.FixtureRequest) -> Tally:
         counts[kind] += cases
 
     return add
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
+    """Runs commands; one for all files, because its start costs as much as two commands."""
+    with CommandServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

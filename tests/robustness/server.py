@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -18,10 +20,19 @@ from pathlib import Path
 from typing import Any
 
 PRELOADED = (
-    *("bench.cli", "bench.worker.preloaded", "bench.launch.run_sweep", "bench.runs.outputs"),
-    *("evaluators.knn", "evaluators.linear", "pretrain.engine"),
-    *("slurm.executors.inline", "slurm.executors.slurm", "submitit"),
+    *("bench.cli", "bench.worker.preloaded", "bench.launch.run_sweep", "bench.runs.outputs", "bench.sweep.include"),
+    *("bench.commands.run", "bench.commands.retry", "bench.commands.tables"),
+    *(
+        "evaluators.knn",
+        "evaluators.linear",
+        "pretrain.engine",
+        "slurm.executors.inline",
+        "slurm.executors.slurm",
+        "submitit",
+    ),
+    *("pretrain.methods.moco_v3", "pretrain.backbones.tiny_vit", "pretrain.datasets.imagenet"),
     *("results.tables", "results.figures", "results.report", "results.render", "matplotlib.figure", "jinja2"),
+    *("pandas", "torch.utils.serialization", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "_strptime"),
 )
 
 
@@ -32,11 +43,25 @@ def main() -> None:
     _take_one_processor()
     for name in PRELOADED:
         import_module(name)
+    _fill_caches()
+    gc.collect()
+    gc.freeze()  # a collection in a forked process would copy every page of what is imported
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         answer = _serve_together(library, request) if "together" in request else _serve(library, request)
         print(json.dumps(answer), flush=True)
+    os._exit(0)  # taking everything that is imported apart costs seconds
+
+
+def _fill_caches() -> None:
+    """Read the recipes and compile the report's template once: every command would do both again."""
+    from pretrain.recipes import load_recipes
+    from results.report import page_template
+
+    page_template()
+    for package in ("pretrain.recipes", "evaluators.recipes"):
+        load_recipes(package)
 
 
 def _take_one_processor() -> None:
@@ -74,17 +99,13 @@ def _serve(library: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def _end(process: int, wait_until: float) -> int | None:
     """The wait status of a process, None if it had to be killed; its loader workers are ended too."""
-    while True:
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended or time.monotonic() > wait_until:
-            break
-        time.sleep(0.005)
+    descriptor = os.pidfd_open(process)
+    is_ended = bool(select.select([descriptor], [], [], max(wait_until - time.monotonic(), 0))[0])
+    os.close(descriptor)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
-    if not ended:
-        os.waitpid(process, 0)
-        return None
-    return status
+    _, status = os.waitpid(process, 0)
+    return status if is_ended else None
 
 
 def _become(library: Any, request: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ FAULTS = (Fault.KILL, Fault.KILL_HALF_WRITTEN, Fault.DISK_FULL, Fault.IO_ERROR)
 RUNS = 3
 FIRST, LAST, COPIES_PER_POINT = 40, 60, 20
 """Of the operations between the first and the last ones, one in so many is struck."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandServer]:
-    with CommandServer(tmp_path_factory.mktemp("server")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +57,12 @@ def problems(slurm: StandIn, runs: Path) -> list[str]:
     return found + [f"lock held: {path}" for path in held_locks(runs)]
 
 
+def without_most_copies(points: list[int]) -> list[int]:
+    """The first and last points, which deal with runs and with SLURM, and one in twenty of those that copy the code."""
+    last = max(len(points) - LAST, FIRST)
+    return [*points[:FIRST], *points[FIRST:last:COPIES_PER_POINT], *points[last:]]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.lower())
@@ -76,10 +75,8 @@ def test_each_run_reaches_slurm_once(
     assert whole.status == 0, whole.output
     assert problems(slurm, runs) == []
     wrong = []
-    points, seed = worthwhile_points(whole.kinds), zlib.crc32(fault.name.encode())
-    # Most operations copy the code, one file like the other; the first and last ones deal with runs and with SLURM.
-    copies = points[FIRST:-LAST:COPIES_PER_POINT]
-    for point in chosen_points([*points[:FIRST], *copies, *points[-LAST:]], seed):
+    points, seed = worthwhile_points(whole.kinds, fault), zlib.crc32(fault.name.encode())
+    for point in chosen_points(without_most_copies(points), seed):
         scenario.prepare(runs)
         slurm.empty()
         struck = submit(server, scenario, slurm, runs, point, fault)
