@@ -1,4 +1,4 @@
-"""``opera-bench plan``: the graph, without touching anything."""
+"""``opera-bench plan``: show the runs of a sweep without writing anything."""
 
 from __future__ import annotations
 

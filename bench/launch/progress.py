@@ -1,4 +1,4 @@
-"""What a person sees while runs are computed: bars on a terminal, one line per event elsewhere."""
+"""Shows progress while runs are computed: bars on a terminal, one line per ended run elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TAIL_BYTES = 4096
 
 @contextlib.contextmanager
 def show_progress(total: int, runs_directory: Path, *, live: bool = True) -> Iterator[OnChange]:
-    """The callback that turns an executor's news into a display on standard error."""
+    """Yield a callback that shows state changes of an executor's jobs on standard error."""
     console = Console(stderr=True)
     if live and console.is_terminal:
         with _Bars(total, runs_directory, console) as bars:
@@ -43,7 +43,7 @@ class _Lines:
 
 
 class _Bars(Progress):
-    """One bar for all runs, and one for each that is running, read from its own curves."""
+    """One bar for all runs, and one for each running run, whose epoch comes from its ``progress.jsonl``."""
 
     def __init__(self, total: int, runs_directory: Path, console: Console) -> None:
         self.runs_directory = runs_directory
@@ -77,14 +77,14 @@ class _Bars(Progress):
             row = last_progress(RunDirectory(self.runs_directory / run_id))
             if row:
                 epoch, epochs = float(row["epoch"]), float(row["total_epochs"])
-                # The refreshing thread may see a run just after it ended and its bar went.
+                # on_change may have removed the bar meanwhile: this method runs in the refresh thread.
                 with contextlib.suppress(KeyError):
                     self.update(task, completed=epoch, total=epochs, note=f"epoch {epoch:.1f}/{round(epochs, 1):g}")
         return super().get_renderables()
 
 
 def last_progress(run: RunDirectory) -> dict[str, Any] | None:
-    """The last whole row of a run's curves, without reading them all."""
+    """The last valid row of a run's ``progress.jsonl``, found in the file's last 4 KiB; None without one."""
     try:
         with run.progress.open("rb") as file:
             file.seek(max(run.progress.stat().st_size - _TAIL_BYTES, 0))

@@ -1,4 +1,4 @@
-"""How runs ended: notes on those that could not write one, damaged files set aside, leftovers removed."""
+"""Records failures of runs, sets damaged files aside and removes leftover files."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ from results.temporaries import remove_temporaries
 from slurm import Handle, JobState
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""Errors of the place where a run lies. A run that meets one has not failed: the same command goes on."""
+"""Error numbers of a full or failing disk. A run that meets one is interrupted, not failed: the same command continues
+it."""
 DAMAGED = ".damaged"
 _STATE_FILES = ("training_state.pt", "previous_training_state.pt")
-"""As in ``pretrain.engine.state``, which imports torch."""
+"""File names of training states. Copied from ``pretrain.engine.state``, which imports torch."""
 
 
 def is_disk_error(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, is a full disk or an I/O error."""
+    """Whether an error, or one of its causes, is a full disk or an I/O error."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return True
-        if _names_disk_error(str(error)):  # libraries in C++ and Rust pass on the text alone
+        if _names_disk_error(str(error)):  # C++ and Rust libraries raise other errors with only this text
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def note_failure(run: RunDirectory, error: str, traceback: str = "", *, is_interrupted: bool) -> None:
-    """Leave ``failure.json``; on a full disk there may be no room for it, and the run then counts as not started."""
+    """Write ``failure.json``. If the disk is full, nothing is written and the run counts as not started."""
     failure: dict[str, Any] = {"error": error, "traceback": traceback, "attempt": len(run.read_attempts())}
     if is_interrupted:
         failure["interrupted"] = True
@@ -53,9 +54,9 @@ def note_failure(run: RunDirectory, error: str, traceback: str = "", *, is_inter
 
 
 def note_lost_job(handle: Handle, runs_directory: Path) -> None:
-    """Leave a reason for a job that ended without one: killed from outside, say, or for want of memory.
+    """Write ``failure.json`` for a job that ended without a record or a failure, e.g. killed or out of memory.
 
-    A run that another process computes at this moment, and one that was cancelled, are left alone.
+    Does nothing if another process computes the run or the run was cancelled.
     """
     run = RunDirectory(runs_directory / handle.job.id)
     if handle.state not in (JobState.FAILED, JobState.DONE):
@@ -68,14 +69,15 @@ def note_lost_job(handle: Handle, runs_directory: Path) -> None:
 
 
 def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
-    """Rename what makes these runs damaged to ``….damaged``; a sentence for each file or directory.
+    """Rename the damaged files of runs to ``….damaged``; return one sentence for each renamed file or directory.
 
-    That is a record, a configuration, or the whole directory if it can't be read. What can't be renamed stays as it is.
+    Renames records and configurations, or the whole directory if it can't be read. A directory that can't be renamed
+    is left.
 
     Raises
     ------
     InputError
-        A record is sound, and another release of opera-bench wrote it.
+        A record has another schema version and isn't damaged.
     """
     sentences = []
     for status in damaged:
@@ -90,7 +92,7 @@ def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
 
 
 def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
-    """Rename the record and the configuration of a run that is damaged still, now that this process holds it."""
+    """Rename the record and an invalid configuration of a locked run, if the run is still damaged."""
     standings = planned_standings(place.path.parent, {run.run_id: run.parents})
     if standings[run.run_id].own_state is not RunState.DAMAGED:
         return []
@@ -108,7 +110,7 @@ def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
 
 def _can_be_read(place: RunDirectory) -> bool:
     try:
-        os.listdir(place.path)  # noqa: PTH208 — iterdir says nothing before it is asked for a name
+        os.listdir(place.path)  # noqa: PTH208 — iterdir raises only when iterated
         is_present(place.config)
     except OSError:
         return False
@@ -116,7 +118,7 @@ def _can_be_read(place: RunDirectory) -> bool:
 
 
 def _set_aside_whole(place: RunDirectory) -> list[str]:
-    """Rename a directory, or what stands in its place, that can't be read."""
+    """Rename a run directory that can't be read, or a file in its place."""
     aside = _unused(place.path)
     with contextlib.suppress(OSError):
         place.path.rename(aside)
@@ -125,9 +127,9 @@ def _set_aside_whole(place: RunDirectory) -> list[str]:
 
 
 def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
-    """Remove temporary files of dead writers in the runs directory, and the training states of these runs if finished.
+    """Remove temporary files of dead writers in the runs directory, and training states of done ``runs``.
 
-    A run that some process holds is left alone. What can't be removed stays for the next command.
+    Skips runs that a process has locked and files that can't be removed.
     """
     remove_temporaries(runs_directory)
     for run in runs:
@@ -159,7 +161,7 @@ def _is_sound_config(place: RunDirectory) -> bool:
 
 
 def _unused(path: Path) -> Path:
-    """``record.json.damaged``, or the first of ``record.json.damaged-2`` … that is not taken."""
+    """The first unused path of ``record.json.damaged``, ``record.json.damaged-2``, …."""
     name, number = path.with_name(path.name + DAMAGED), 2
     while is_present(name):
         name, number = path.with_name(f"{path.name}{DAMAGED}-{number}"), number + 1
