@@ -179,7 +179,7 @@ def read_record(path: Path) -> Record:
 
 
 def _schema_version(content: bytes) -> int | None:
-    """The schema version of a record, or None. Schema 2 writes it as the first key, other schemas anywhere."""
+    """The schema version of a record, or None. This schema writes it as the first key, other schemas anywhere."""
     found = _VERSION.match(content)
     if found is not None:
         return int(found[1])

@@ -35,7 +35,7 @@ class Run:
     config
         ``{pretrain: …}``, and for an evaluation also ``{evaluator: …}``.
     reason
-        One sentence why the run failed, is damaged, unknown or interrupted.
+        One sentence why the run failed, waits, is damaged or unknown, or was interrupted.
     on_disk
         The facts read from the run's directory.
     """

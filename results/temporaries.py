@@ -1,4 +1,4 @@
-"""Creates locked temporary files in a runs directory, and removes those whose writer is dead.
+"""Creates locked temporary files in a runs directory, and removes temporary files whose writer is dead.
 
 A temporary file is called ``.<name>.tmp`` or ``.<name>.<process id>.tmp``. Its writer locks the file itself, or holds
 the ``lock`` file of the run or of the submissions. A lock ends with its process, on other hosts too; a process id means
@@ -59,7 +59,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def remove_temporaries_among(paths: Iterable[Path], runs_directory: Path) -> None:
-    """Remove those of ``paths`` that are temporary files of dead writers; all lie below ``runs_directory``."""
+    """Remove the temporary files of dead writers among ``paths``, all of which lie below ``runs_directory``."""
     for path in paths:
         if not (path.name.startswith(".") and path.name.endswith(".tmp")):
             continue

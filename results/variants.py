@@ -1,4 +1,4 @@
-"""Labels the variants of a method, such as ``opera (A)``, and lists those in a frame."""
+"""Labels the variants of a method, such as ``opera (A)``, and lists a frame's variants."""
 
 from __future__ import annotations
 

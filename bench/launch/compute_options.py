@@ -45,7 +45,7 @@ def check_compute(runs: Iterable[PlannedRun], compute: ComputeOptions) -> list[s
 def _unfit(run: PlannedRun, compute: ComputeOptions) -> list[str]:
     if run.stage != PRETRAIN or find_backbone(_backbone(run)).INFO.family != "resnet":
         return []
-    # batch_norm approximates whole-batch statistics with its own micro-batch size, so the option is allowed then.
+    # If batch_norm sets the approximation, the option is allowed, but has to agree with batch_norm's micro-batch size.
     is_named = run.config["pretrain"].get("batch_norm") is not None
     asked = {"micro_batch_size": isinstance(compute.micro_batch_size, int) and not is_named}
     asked["gradient_checkpointing"] = compute.gradient_checkpointing

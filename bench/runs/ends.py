@@ -21,8 +21,7 @@ from results.temporaries import remove_temporaries
 from slurm import Handle, JobState
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""Error numbers of a full or failing disk. A run that meets one is interrupted, not failed: the same command continues
-it."""
+"""Error numbers of a full or failing disk. A run that meets one is interrupted, and the same command continues it."""
 DAMAGED = ".damaged"
 _STATE_FILES = ("training_state.pt", "previous_training_state.pt")
 """File names of training states. Copied from ``pretrain.engine.state``, which imports torch."""
@@ -71,8 +70,8 @@ def note_lost_job(handle: Handle, runs_directory: Path) -> None:
 def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
     """Rename the damaged files of runs to ``….damaged``; return one sentence for each renamed file or directory.
 
-    Renames records and configurations, or the whole directory if it can't be read. A directory that can't be renamed
-    is left.
+    Renames records and configurations, or the whole directory if it can't be read. An unreadable directory that can't
+    be renamed stays.
 
     Raises
     ------

@@ -236,7 +236,7 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
 def _raise_thread_errors() -> Iterator[None]:
     """Raise the first ``OSError`` of any thread at the end of the block.
 
-    TensorBoard writes in its own thread. Without this, an error there would only be printed if no scalar follows.
+    TensorBoard writes in its own thread. An error there is only printed, and goes unnoticed if no scalar follows.
     """
     found: list[BaseException] = []
     before = threading.excepthook

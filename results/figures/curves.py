@@ -22,7 +22,7 @@ CAPTION = (
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns run_id, variant, backbone, seed, epoch, loss.
+    """A frame with columns run_id, variant, backbone, seed, epoch and loss.
 
     Raises
     ------

@@ -1,5 +1,7 @@
-"""Draws similarities of image pairs to check Corollary 1: two views of an image are closer than two images of a class,
-and two images of a class are closer than two of different classes.
+"""Draws cosine similarities of image pairs to check the paper's Corollary 1.
+
+The corollary expects two views of an image to be closer than two images of a class, and these to be closer than two
+images of different classes.
 """
 
 from __future__ import annotations

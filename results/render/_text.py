@@ -29,7 +29,7 @@ def number(value: float, decimals: int) -> str:
 
 
 def signed(value: float, decimals: int) -> str:
-    """The value with its sign; zero, if it rounds to zero, without."""
+    """The value with its sign; without a sign if it rounds to zero."""
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 

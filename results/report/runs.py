@@ -32,7 +32,7 @@ def facts_by_run(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Failed runs with reason and log: first those with a ``failure.json``, then those whose parent failed."""
+    """Failed runs with reason and log: runs with a ``failure.json`` first, then runs whose parent failed."""
     failed = [run for run in runs if run.state is RunState.FAILED]
     failed.sort(key=lambda run: modified_at(RunDirectory(run.directory).failure) == 0)
     return [
