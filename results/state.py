@@ -127,7 +127,7 @@ def _compute_standing(
 def _other_checkpoint(run: OnDisk, runs: Mapping[str, OnDisk]) -> str | None:
     """The parent whose record lists another checkpoint than the one that ``run`` evaluated, or None.
 
-    A parent without a record is skipped: it is being computed again, and may write an identical checkpoint.
+    A parent without a record is skipped: when it is computed again, it may write an identical checkpoint.
     """
     for parent, judged in run.judged.items() if run.state is RunState.DONE else ():
         if parent in runs and runs[parent].wrote not in (None, judged):

@@ -36,7 +36,5 @@ def figures(
     for path in written:
         print(path)
     made = {path.stem for path in written}
-    is_incomplete = not made or any(
-        name not in made for name in asked
-    )  # write_figures has reported each missing figure
+    is_incomplete = not made or any(name not in made for name in asked)  # write_figures has printed why
     raise typer.Exit(1 if is_incomplete else status_of_damage(run.state for run in store.runs))

@@ -45,7 +45,7 @@ def select(
     on_cluster: bool = False,
     locked: Collection[str] = (),
 ) -> list[PlannedRun]:
-    """The runs to start, in order: planned ones and those in a state of ``retry``, if their parents are done or start.
+    """The runs to start, in order: planned runs and runs in a state of ``retry`` whose parents are done or start too.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def is_disk_error(error: BaseException | None) -> bool:
 
 
 def note_failure(run: RunDirectory, error: str, traceback: str = "", *, is_interrupted: bool) -> None:
-    """Write ``failure.json``. If the disk is full, nothing is written and the run counts as not started."""
+    """Write ``failure.json``. If a full disk prevents this, the run counts as not started."""
     failure: dict[str, Any] = {"error": error, "traceback": traceback, "attempt": len(run.read_attempts())}
     if is_interrupted:
         failure["interrupted"] = True

@@ -14,8 +14,8 @@ __all__ = ["VARIABLE", "KeyPath", "Source", "load_yaml", "parse_value", "parse_y
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-# `{imagenet: ${DIR}}` is not YAML, because braces can't be part of a plain scalar inside braces. So each variable's
-# braces are replaced by two private characters before parsing, and the variables are expanded in the parsed values.
+# `{imagenet: ${DIR}}` is not YAML, because a brace ends a plain scalar inside braces. So each `${NAME}` is replaced by
+# NAME between two private characters before parsing, and the variables are expanded in the parsed values.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _MARKED_VARIABLE = re.compile(f"{_OPEN}([A-Za-z0-9_]+){_CLOSE}")
 

@@ -120,9 +120,7 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
         with contextlib.nullcontext() if attempt is None else heartbeat(run), opening_once():
             computed = _compute(run, resources, data_roots, source)
         forget_sources()
-        require_same_plugins(
-            run.run_id, computed.stage, computed.config
-        )  # a plugin imported during the run may have changed
+        require_same_plugins(run.run_id, computed.stage, computed.config)  # late imports may have read newer code
         if attempt is not None:
             record = _record(run, attempt, computed, resources)
             write_atomically(run.record, record_text(record))
