@@ -51,6 +51,7 @@ def build_app() -> typer.Typer:
     return app
 
 
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ESTALE),
@@ -78,7 +79,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        hint = "; choose a directory you may write to, with --runs or --out" if error.errno in UNWRITABLE else ""
+        print(f"error: {error.filename or 'a file'}: {error.strerror}{hint}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 

@@ -133,6 +133,17 @@ def record_text(record: Record) -> str:
     return seal(record.model_dump_json(indent=2))
 
 
+def has_other_schema(path: Path) -> bool:
+    """Whether the record has another schema version than this opera-bench reads."""
+    try:
+        read_record(path)
+    except OtherSchema:
+        return True
+    except (ValueError, OSError):
+        pass
+    return False
+
+
 def read_record(path: Path) -> Record:
     """Read ``path``, the ``record.json`` of a run directory.
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench.runs.ends import names_disk_error
 from results.runs import RunDirectory, is_progress
 from slurm import Handle, JobState, OnChange
 
@@ -29,6 +30,13 @@ def show_progress(total: int, runs_directory: Path, *, live: bool = True) -> Ite
         yield _Lines(total).on_change
 
 
+def _word(handle: Handle) -> str:
+    """``interrupted`` for a job that a full or failing disk ended: its run is not failed. Else the job's state."""
+    if handle.state is JobState.FAILED and names_disk_error(handle.reason or ""):
+        return "interrupted"
+    return handle.state.value
+
+
 class _Lines:
     def __init__(self, total: int) -> None:
         self.total = total
@@ -38,7 +46,7 @@ class _Lines:
         if handle.state.is_final:
             self.ended += 1
             reason = f": {handle.reason}" if handle.reason and handle.state is not JobState.DONE else ""
-            line = f"[{self.ended}/{self.total}] {handle.state.value} {handle.job.id}{reason}"
+            line = f"[{self.ended}/{self.total}] {_word(handle)} {handle.job.id}{reason}"
             print(line, file=sys.stderr, flush=True)
 
 
@@ -70,7 +78,7 @@ class _Bars(Progress):
             overall = self.tasks[0]
             self.update(self.overall, note=f"{overall.completed:.0f}/{overall.total:.0f}")
             if handle.state is not JobState.DONE:
-                self.console.print(f"{handle.state.value} {run_id}: {handle.reason}", markup=False)
+                self.console.print(f"{_word(handle)} {run_id}: {handle.reason}", markup=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         for run_id, task in list(self.running.items()):

@@ -41,7 +41,7 @@ _STATE_WORDS = {
     RunState.CANCELLED: "are cancelled",
     RunState.UNKNOWN: "are lost",
     RunState.RUNNING: "are still running",
-    RunState.WAITING: "are still waiting",
+    RunState.WAITING: "wait for others",
 }
 """State → word for the final message about runs that aren't done."""
 
@@ -110,7 +110,8 @@ def run_sweep(
     if failed_earlier:
         say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
     if damaged:
-        again = "" if retry else f"\ncompute them again: opera-bench retry {start_again}"
+        is_told = not retry and any(not s.has_other_schema for s in damaged)
+        again = f"\ncompute them again: opera-bench retry {start_again}" if is_told else ""
         say(f"{len(damaged)} damaged, such as {damaged[0].run.run_id}: {damaged[0].reason}{again}")
     if dry_run:
         for run in chosen:

@@ -12,9 +12,8 @@ from typing import Any
 
 from bench.plan.graph import PlannedRun
 from bench.runs.states import RunStatus
-from bench.sweep.errors import InputError
 from results.files import is_present
-from results.record import OtherSchema, read_record
+from results.record import has_other_schema
 from results.runs import RunDirectory, RunState, write_atomically
 from results.store import checked_record, planned_standings
 from results.temporaries import remove_temporaries
@@ -34,7 +33,7 @@ def is_disk_error(error: BaseException | None) -> bool:
         seen.add(id(error))
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return True
-        if _names_disk_error(str(error)):  # C++ and Rust libraries raise other errors with only this text
+        if names_disk_error(str(error)):  # C++ and Rust libraries raise other errors with only this text
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -64,19 +63,14 @@ def note_lost_job(handle: Handle, runs_directory: Path) -> None:
         if not free or run.record.exists() or run.failure.exists() or run.cancelled.exists():
             return
         reason = handle.reason or "ended well but left no record"
-        note_failure(run, reason, is_interrupted=_names_disk_error(reason))
+        note_failure(run, reason, is_interrupted=names_disk_error(reason))
 
 
 def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
     """Rename the damaged files of runs to ``….damaged``; return one sentence for each renamed file or directory.
 
     Renames records and configurations, or the whole directory if it can't be read. An unreadable directory that can't
-    be renamed stays.
-
-    Raises
-    ------
-    InputError
-        A record has another schema version and isn't damaged.
+    be renamed stays. So does a record of another schema version: another release of opera-bench can read it.
     """
     sentences = []
     for status in damaged:
@@ -95,7 +89,8 @@ def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
     standings = planned_standings(place.path.parent, {run.run_id: run.parents})
     if standings[run.run_id].own_state is not RunState.DAMAGED:
         return []
-    _require_our_schema(place)
+    if has_other_schema(place.record):
+        return []
     found = [place.record] if is_present(place.record) else []
     if is_present(place.config) and not _is_sound_config(place):
         found.append(place.config)
@@ -126,7 +121,7 @@ def _set_aside_whole(place: RunDirectory) -> list[str]:
 
 
 def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
-    """Remove temporary files of dead writers in the runs directory, and training states of done ``runs``.
+    """Remove temporary files of dead writers, and training states and ``failure.json`` of done ``runs``.
 
     Skips runs that a process has locked and files that can't be removed.
     """
@@ -134,21 +129,12 @@ def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     for run in runs:
         place = RunDirectory(runs_directory / run.run_id)
         with contextlib.suppress(OSError):
-            states = [path for name in _STATE_FILES if (path := place.checkpoints / name).exists()]
-            if not states or not place.record.exists() or checked_record(place.record)[0] is None:
+            left = [path for path in (*map(place.checkpoints.joinpath, _STATE_FILES), place.failure) if path.exists()]
+            if not left or not place.record.exists() or checked_record(place.record)[0] is None:
                 continue
             with place.claim() as free:
-                for path in states if free else ():
+                for path in left if free else ():
                     path.unlink(missing_ok=True)
-
-
-def _require_our_schema(place: RunDirectory) -> None:
-    try:
-        read_record(place.record)
-    except OtherSchema as error:
-        raise InputError(str(error)) from error
-    except (ValueError, OSError):
-        pass
 
 
 def _is_sound_config(place: RunDirectory) -> bool:
@@ -167,5 +153,6 @@ def _unused(path: Path) -> Path:
     return name
 
 
-def _names_disk_error(text: str) -> bool:
+def names_disk_error(text: str) -> bool:
+    """Whether a message names the error of a full or failing disk."""
     return any(f"[Errno {number}]" in text or os.strerror(number) in text for number in DISK_ERRORS)

@@ -10,7 +10,8 @@ from typing import Any
 from bench.plan.graph import PlannedRun
 from bench.runs.scheduled import FOLDER
 from bench.sweep.errors import InputError
-from results.runs import RunState
+from results.record import has_other_schema
+from results.runs import RunDirectory, RunState
 from results.state import Standing
 from results.store import Store, damage, load_runs, planned_standings
 from slurm import Charge, Told
@@ -23,7 +24,8 @@ class RunStatus:
 
     ``own_state`` doesn't depend on parents, ``state`` is the effective state; see ``results.state.Standing``.
     ``charge`` is what the scheduler charged for all jobs of the run, if known. ``held_job`` is the id of the run's job
-    if the scheduler holds the job until it is released.
+    if the scheduler holds the job until it is released. ``has_other_schema`` says that
+    another release of opera-bench wrote the record of a damaged run; ``retry`` leaves such a run alone.
     """
 
     run: PlannedRun
@@ -32,6 +34,7 @@ class RunStatus:
     reason: str | None = None
     charge: Charge | None = None
     held_job: str | None = None
+    has_other_schema: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The fields about states in ``plan --format json`` and ``status --format json``, which don't change."""
@@ -73,14 +76,16 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
             break
     told = ask_executors(directory)
     found = planned_standings(directory, {run.run_id: run.parents for run in runs}, told)
-    return [_status(run, found[run.run_id], told.get(run.run_id)) for run in runs]
+    return [_status(run, directory, found[run.run_id], told.get(run.run_id)) for run in runs]
 
 
-def _status(run: PlannedRun, found: Standing, told: Told | None) -> RunStatus:
+def _status(run: PlannedRun, directory: Path, found: Standing, told: Told | None) -> RunStatus:
     is_held = told is not None and told.is_held and found.own_state is RunState.WAITING
     held_job = told.number if told is not None and is_held else None
     charge = None if told is None else told.charge
-    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job)
+    is_damaged = found.own_state is RunState.DAMAGED
+    other = is_damaged and has_other_schema(RunDirectory(directory / run.run_id).record)
+    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job, other)
 
 
 def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:

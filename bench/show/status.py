@@ -217,7 +217,10 @@ def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, fla
         return f"no runs yet: opera-bench run SWEEP{place}"
     if own_failures:
         first = own_failures[0].run.run_id
-        return f"see why: opera-bench logs {first}{place}\ntry again: opera-bench retry {start}"
+        why = f"see why: opera-bench logs {first}{place}"
+        if all(status.has_other_schema for status in own_failures):
+            return why
+        return f"{why}\ntry again: opera-bench retry {start}"
     queued = any(status.own_state is RunState.WAITING for status in found)
     planned = (status for status in found if status.own_state is RunState.PLANNED)
     if left := queued and sum(status.state is not RunState.FAILED for status in planned):

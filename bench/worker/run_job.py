@@ -131,9 +131,11 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
         if is_loss_of_a_peer(error):
             raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
         text, is_interrupted = f"{type(error).__name__}: {error}", is_disk_error(error)
+        if run.record.exists():  # the run is done; only its training state could not be removed
+            raise
         note_failure(run, text, traceback.format_exc(), is_interrupted=is_interrupted)
         if is_interrupted:
-            print(f"{run.run_id}: interrupted; when the disk is well again, the same command goes on", flush=True)
+            print(f"{run.run_id}: interrupted; free some space on the disk, then repeat the command", flush=True)
         raise
 
 
