@@ -1,4 +1,4 @@
-"""The command line. Only what ``--help`` shows is imported; each command imports what it needs when it is called."""
+"""Defines the command line ``opera-bench``. Commands import their modules when called, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ BAD_INPUT = 2
 
 
 def build_app() -> typer.Typer:
-    """Every command, in the order of its use."""
+    """Build the application with all commands, in the order in which ``--help`` lists them."""
     app = typer.Typer(
         help="From a sweep file to checkpoints, metrics, and the OPERA paper's tables and figures.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        # Drawing help with rich would take longer than everything else it does.
+        # Importing and using rich would take most of the time of --help.
         rich_markup_mode=None,
     )
     commands: tuple[Callable[..., None], ...] = (
@@ -51,20 +51,21 @@ def build_app() -> typer.Typer:
     return app
 
 
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ESTALE),
 )
-"""Error numbers of a full, failing or unwritable disk, and of something else that stands where a file or a directory
-should be. Each ends a command with one sentence."""
+"""Error numbers of a full, failing or unwritable disk, and of paths that aren't the expected file or directory. A
+command that meets one ends with one sentence, not with a traceback."""
 
 
 def main() -> None:
-    """Entry point of ``opera-bench``; what the user got wrong is one line on standard error and exit status 2."""
+    """Run ``opera-bench``. A user's error is printed as one line on standard error and gives exit status 2."""
     from bench.sweep.errors import INPUT_ERRORS
 
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no · shows it as an escape
+        if isinstance(stream, io.TextIOWrapper):  # characters that the terminal's encoding lacks are escaped
             stream.reconfigure(errors="backslashreplace")
     try:
         build_app()()
@@ -72,13 +73,14 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
     except BrokenPipeError:
-        # The reader of a pipe (`| head`) has seen enough; Python would complain once more when it ends.
+        # A pipe's reader such as `| head` has closed it. Without stdout, Python doesn't report the error again at exit.
         sys.stdout = None
         sys.exit(0)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
-        print(f"error: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        hint = "; choose a directory you may write to, with --runs or --out" if error.errno in UNWRITABLE else ""
+        print(f"error: {error.filename or 'a file'}: {error.strerror}{hint}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 

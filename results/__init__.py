@@ -1,4 +1,4 @@
-"""From the records that runs leave to data frames, tables, figures and a report. Imports no torch."""
+"""Reads the records of runs; makes data frames, tables, figures and a report. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def load(runs_directory: str | Path) -> pd.DataFrame:
-    """Every run under ``runs_directory`` as a tidy frame, see ``results.frame.COLUMNS``.
+    """Return every run under ``runs_directory`` as a tidy frame, see ``results.frame.COLUMNS``.
 
-    A record that can't be read is warned about; the others are returned.
+    Warns about each record that can't be read, and leaves it out.
     """
     import warnings
 

@@ -1,5 +1,5 @@
-"""What can be wrong with the records, tables and figures a user asked for."""
+"""The error that ``results`` raises for invalid records, tables and figures."""
 
 
 class InputError(ValueError):
-    """One sentence a user can act on: what is wrong, where, what is allowed."""
+    """An error whose message tells the user what is wrong, where, and what is allowed."""

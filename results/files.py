@@ -1,4 +1,4 @@
-"""Reading files that somebody else may have put there."""
+"""Reads files of run directories safely: a run directory may hold FIFOs, devices and huge files."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import stat
 from pathlib import Path
 
 LARGEST_BYTES = 64 << 20
-"""Far above any record, configuration, list of attempts or curve: a curve has some hundred rows."""
+"""Size limit of ``read_regular``, 64 MiB: far above any record, configuration, list of attempts or curve."""
 
 
 def read_regular(path: Path) -> bytes:
-    """The content of a regular file of at most ``LARGEST_BYTES``.
+    """The content of a regular file of at most ``LARGEST_BYTES`` bytes.
 
     Raises
     ------
     OSError
-        The file can't be read, is larger, or is a directory, a FIFO or a device: opening a FIFO would wait for ever.
+        The file can't be read, is larger, or is a directory, a FIFO (a blocking read could wait forever) or a device.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         found = os.fstat(file.fileno())
@@ -29,12 +29,12 @@ def read_regular(path: Path) -> bytes:
 
 
 def is_present(path: Path) -> bool:
-    """Whether a directory has an entry of this name, be it a link to nowhere.
+    """Whether ``path`` exists; a dangling symbolic link counts.
 
     Raises
     ------
     OSError
-        The directory can't be searched, or is none, so that nobody can say.
+        The parent is not a directory or can't be searched.
     """
     try:
         os.lstat(path)

@@ -1,4 +1,4 @@
-"""Runs as one tidy data frame: the only form tables, figures and comparisons read."""
+"""Converts runs to one tidy data frame, the input of all tables, figures and comparisons."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ COLUMNS: dict[str, str] = {
     "git_commit": "commit of the code that ran",
     "setting": "10 hex digits over the whole configuration but the seed: runs that share it are repetitions",
 }
-"""Column → what it holds. Text columns have dtype object with None, counts Int64, measurements float64."""
+"""Column → meaning. Text columns have dtype object with None, counts Int64, measurements float64."""
 
 OF_THE_MOMENT = ("state", "reason", "metric", "value")
-"""Columns that ``describe`` leaves to ``expand``."""
+"""Columns that ``expand`` fills and ``describe`` doesn't: they depend on the run's state or differ by metric."""
 
 _FROM_RECORDS = (
     *("fingerprint", "data_differs", "checkpoint_sha256"),
@@ -78,12 +78,12 @@ def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def to_rows(runs: Iterable[Run]) -> list[Row]:
-    """The same without pandas: dictionaries with every column, None for what is missing."""
+    """The rows of ``to_frame`` as dictionaries with every column, without pandas; missing values are None."""
     return [row for run in runs for row in expand(describe(run), run)]
 
 
 def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Rows of ``to_rows`` as a frame."""
+    """Convert rows of ``to_rows`` to a frame."""
     import pandas as pd
 
     data = {column: [row[column] for row in rows] for column in COLUMNS}
@@ -94,15 +94,15 @@ def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def describe(run: Run) -> Row:
-    """The columns that follow from a run's configuration and record alone, whatever becomes of its parents."""
+    """The columns that depend only on a run's own configuration and record, not on its parents' states."""
     found = {**_describe(run), **_measure(run)}
     return {column: _clean(column, found.get(column)) for column in COLUMNS if column not in OF_THE_MOMENT}
 
 
 def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None = None) -> Iterator[Row]:
-    """One row per metric (of the run's record unless given) of a described run; one without a metric if it isn't done.
+    """Yield one row per metric of a done run; for any other run, yield one row without a metric.
 
-    The record of a damaged run may say numbers, and none of them counts.
+    If ``metrics`` is None, the metrics are those of the run's record. A damaged run's record is ignored.
     """
     if metrics is None:
         metrics = {} if run.record is None else run.record.metrics
@@ -114,7 +114,7 @@ def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None 
 
 
 def _clean(column: str, value: Any) -> Any:
-    """A count that is no integer is missing: one odd record must not cost the whole frame."""
+    """``value``, or None for a count that is not an integer: one odd record must not make the frame fail."""
     return None if column in _COUNTS and not isinstance(value, int) else value
 
 
@@ -125,7 +125,7 @@ def _dtype(column: str) -> str:
 
 
 def _describe(run: Run) -> dict[str, Any]:
-    """What the run is, from its configuration: known before it starts."""
+    """The columns that come from the run's configuration."""
     pretrain = _part(run.config, "pretrain")
     evaluator = _part(run.config, "evaluator")
     options = _part(pretrain, "method_options")
@@ -152,7 +152,7 @@ def _describe(run: Run) -> dict[str, Any]:
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    """What the run found out, from its record."""
+    """The columns that come from the run's record; empty without one."""
     record = run.record
     if record is None:
         return {}
@@ -175,14 +175,14 @@ def _part(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def recipe_label(recipe: dict[str, Any]) -> str | None:
-    """``id@version``, with ``*`` when some of the recipe was set differently."""
+    """``id@version``, followed by ``*`` if the sweep changed some of the recipe's settings."""
     if not recipe:
         return None
     return f"{recipe.get('id')}@{recipe.get('version')}{'*' if recipe.get('changed') else ''}"
 
 
 def _changes(part: dict[str, Any]) -> str | None:
-    """``epochs=3; optimizer={"name":"sgd"}``: with the recipe, all that decides how a run is judged."""
+    """The settings that the sweep changed in the recipe, such as ``epochs=3; optimizer={"name":"sgd"}``."""
     changed = _part(part, "recipe").get("changed") or ()
     told = [f"{key}={json.dumps(part.get(key), sort_keys=True, separators=(',', ':'), default=str)}" for key in changed]
     return "; ".join(told) or None

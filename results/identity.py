@@ -1,4 +1,4 @@
-"""Run ids: the same work has the same id, wherever and whenever it is planned, and an id belongs to one content."""
+"""Computes run ids from a run's stage, configuration and parents: equal content gives an equal id on every machine."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 from results.errors import InputError
 
 PLUGINS = "plugins"
-"""The part of a run's configuration that names other distributions: ``{name: {version, source_sha256}}``."""
+"""Key in a run's configuration that names the plugin distributions it uses: ``{name: {version, source_sha256}}``."""
 
 
 _RUN_ID = re.compile(r"([a-z0-9_.-]+?)-[a-z0-9_.-]+-[0-9a-f]{10}")
 
 
 def stage_of_id(name: str) -> str | None:
-    """The stage that a run's id begins with; None for a name that is no run's id."""
+    """The stage at the start of a run id; None if ``name`` isn't a run id."""
     found = _RUN_ID.fullmatch(name)
     return found and found[1]
 
 
 def canonical_json(value: Any) -> str:
-    """JSON of which equal values have exactly one: keys sorted, no spaces, 1.0 written as 1.
+    """Unique JSON text of a value: keys sorted, no spaces, 1.0 written as 1.
 
     Raises
     ------
@@ -35,20 +35,20 @@ def canonical_json(value: Any) -> str:
 
 
 def run_id(stage: str, config: Mapping[str, Any], parents: Sequence[str]) -> str:
-    """``<stage>-<readable>-<10 hex>``, the hex being SHA-256 over the canonical JSON of the arguments.
+    """``<stage>-<readable>-<10 hex>``; the hex digits begin the SHA-256 of the canonical JSON of ``identity``.
 
     Parameters
     ----------
     config
-        ``{pretrain: …}``, ``{pretrain: …, import: …}`` or ``{evaluator: …, pretrain: …}``, and ``plugins`` beside
-        them where other distributions compute the run; JSON-able.
+        ``{pretrain: …}``, ``{pretrain: …, import: …}`` or ``{evaluator: …, pretrain: …}``; if plugins compute the
+        run, also ``plugins``. All values can be written as JSON.
     """
     digest = hashlib.sha256(canonical_json(identity(stage, config, parents)).encode()).hexdigest()[:10]
     return f"{_filename(stage)}-{_filename(_readable(_normalise(config)))}-{digest}"
 
 
 def identity(stage: str, config: Mapping[str, Any], parents: Sequence[str]) -> dict[str, Any]:
-    """What an id is made of: everything but the words that cite a recipe."""
+    """The content that a run id hashes: all arguments without the recipes' citations."""
     parts = {part: _without_citation(settings) for part, settings in config.items()}
     return {"stage": stage, "config": parts, "parents": list(parents)}
 
@@ -59,12 +59,12 @@ def require_own_id(found: str, stage: object, config: object, parents: object, *
     Raises
     ------
     InputError
-        Content of another run, or none that a run can have; the message begins with ``where``.
+        The content has another id, or isn't the content of a run; the message begins with ``where``.
     """
     try:
         if not _is_shaped(config, parents):
             raise TypeError
-        expected = run_id(stage, config, parents)  # type: ignore[arg-type] # any content, until it was hashed
+        expected = run_id(stage, config, parents)  # type: ignore[arg-type] # run_id raises for content of other types
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: not the content of a run (stage, config and parents are expected)") from error
     if expected != found:
@@ -74,7 +74,7 @@ def require_own_id(found: str, stage: object, config: object, parents: object, *
 
 
 def _is_shaped(config: Any, parents: Any) -> bool:
-    """Whether parents are ids, and each part of the configuration names its recipe."""
+    """Whether parents are strings and each part of the configuration has a recipe."""
     parts = [config[name] for name in ("pretrain", "evaluator") if name in config]
     return (
         isinstance(parents, list | tuple)
@@ -84,14 +84,14 @@ def _is_shaped(config: Any, parents: Any) -> bool:
 
 
 def _without_citation(settings: Any) -> Any:
-    """Settings without the source of their recipe: a reworded citation makes no other run."""
+    """Settings without the source of their recipe, so that a reworded citation doesn't change run ids."""
     if not isinstance(settings, Mapping) or not isinstance(settings.get("recipe"), Mapping):
         return settings
     return {**settings, "recipe": {key: value for key, value in settings["recipe"].items() if key != "source"}}
 
 
 def _readable(config: Mapping[str, Any]) -> str:
-    """``opera-tiny_vit-e10-s0``, after the dataset where a checkpoint is judged on another one."""
+    """``opera-tiny_vit-e10-s0``, preceded by the evaluation's dataset if it isn't the pretraining's."""
     subject = config["pretrain"]
     text = f"{subject['method']}-{subject['backbone']}-e{subject['epochs']}-s{subject['seed']}"
     dataset = config["evaluator"]["dataset"] if "evaluator" in config else subject["dataset"]
@@ -103,7 +103,7 @@ def _normalise(value: Any) -> Any:
         return {str(key): _normalise(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_normalise(item) for item in value]
-    # A default of 1 in the code and a 1.0 in a file are the same setting.
+    # A default of 1 in the code and 1.0 in a file must give one run id.
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

@@ -1,9 +1,9 @@
-"""The rows of many runs, without reading again what has not changed.
+"""Loads the frame rows of many runs and rereads only records and configurations that have changed.
 
-``<runs>/.index.json`` keeps what each record and configuration said when it was last read, beside its inode, its size
-and the times of its last changes. A file that differs in any of them is read again; states are never kept, since they
-follow from files that come and go. The index carries a checksum of its own text. It can be deleted at any time; an
-index that is damaged, or can't be read or written, is done without.
+``<runs>/.index.json`` stores the content of each record or configuration with the file's inode, size and times of last
+change. If one of these differs, the file is read again. Run states are never stored, because they depend on files that
+come and go. The index ends with a checksum of its text. It can be deleted at any time; if it is damaged, or can't be
+read or written, all runs are read from their own files.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ from results.temporaries import remove_temporaries_among
 INDEX = ".index.json"
 _RECORD = "record.json"
 _FORMAT = [3, *COLUMNS]
-"""An index of other columns is no index."""
+"""Format version and frame columns. An index with another value here is ignored."""
 _KEPT = tuple(column for column in COLUMNS if column not in OF_THE_MOMENT)
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What one file said; ``sign`` as of ``_sign``, ``values`` are those of ``_KEPT``, the last two of ``OnDisk``."""
+    """The stored content of one run's file.
+
+    ``sign`` comes from ``_sign``; ``values`` belong to the columns ``_KEPT``; ``wrote`` and ``judged`` are fields of
+    ``OnDisk``.
+    """
 
     sign: list[Any]
     stage: str
@@ -46,12 +50,12 @@ class _Entry:
 def load_rows(
     runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """Rows as of ``results.frame.to_rows(load_runs(…).runs)``, and the problems met on the way.
+    """The rows that ``results.frame.to_rows(load_runs(…).runs)`` returns, and the problems of ``load_runs``.
 
     Parameters
     ----------
     told
-        What executors say of the runs, as of ``load_runs``.
+        Run id → the executor's answer, as for ``load_runs``.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def load_rows(
             continue
         runs[name] = run
         entries[name] = _entry(sign or [], run)
-        # A damaged run is read again each time, and so is one that changes while it is read.
+        # Don't store a damaged run, nor one whose record appeared or vanished while it was read.
         if sign is not None and run.state is not RunState.DAMAGED and (run.record is not None) == (sign[0] == _RECORD):
             kept[name] = entries[name]
     if kept != known:
@@ -90,15 +94,15 @@ def load_rows(
 
 
 def _sign(directory: str) -> list[Any] | None:
-    """Which file tells about the run, and what it looks like from outside; None for a directory that holds no run.
+    """Name, mtime, ctime, size and inode of the run's record or, without one, its configuration; None without either.
 
-    A program can set a modification time back, but not the time of the last change of the inode.
+    The ctime is needed because a program can set the mtime back.
     """
     for name in (_RECORD, "config.yaml"):
         try:
             found = os.stat(f"{directory}/{name}")  # noqa: PTH116 — pathlib takes several times as long
         except FileNotFoundError:
-            if os.path.islink(f"{directory}/{name}"):  # noqa: PTH114 — a link to nowhere, of which the run's reader tells
+            if os.path.islink(f"{directory}/{name}"):  # noqa: PTH114 — a dangling link: read_run reports it
                 return None
             continue
         except OSError:
@@ -121,7 +125,7 @@ def _entry(sign: list[Any], run: Run) -> _Entry:
 
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
-    """The run without its configuration, record and place, which rows have no use for."""
+    """A run made from its index entry. It has no configuration, no record and no own directory; rows need none."""
     parents = tuple(entry.parents)
     if entry.sign[0] == _RECORD:
         wrote = None if entry.wrote is None else tuple(entry.wrote)
@@ -133,7 +137,7 @@ def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
 
 
 def _read_index(runs_directory: Path) -> dict[str, _Entry]:
-    """The entries by run id; none where the index is missing, of other columns or damaged."""
+    """The index entries by run id; empty if the index is missing, damaged or of another format."""
     path = runs_directory / INDEX
     try:
         text = unseal(path.read_bytes()) if path.is_file() else None
@@ -148,7 +152,7 @@ def _read_index(runs_directory: Path) -> dict[str, _Entry]:
 def _write_index(runs_directory: Path, entries: dict[str, _Entry]) -> None:
     runs = {name: list(vars(entry).values()) for name, entry in entries.items()}
     document = json.dumps({"format": _FORMAT, "runs": runs}, ensure_ascii=False, separators=(",", ":"))
-    # Someone else's directory may be read all the same, and one whose names are no UTF-8 is never kept.
+    # Skip the index silently if the directory isn't writable or a name in it isn't UTF-8.
     with contextlib.suppress(OSError, UnicodeEncodeError):
         remove_temporaries_among(runs_directory.iterdir(), runs_directory)
         write_atomically(runs_directory / INDEX, seal(document))

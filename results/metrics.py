@@ -1,4 +1,4 @@
-"""What the numbers in a record mean: label, unit, direction, printed decimals."""
+"""Defines the metrics of a record: label, unit, direction, printed decimals, tolerance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """How one metric is named, printed and held against a published number. ``%`` runs from 0 to 100.
+    """How one metric is named, printed and compared with a published number. A value in ``%`` lies in 0…100.
 
-    ``tolerance`` is how far two correct runs of one protocol may lie apart, in the unit: codebases differ by 0.4 top-1,
-    and 0.3 AP is noise (facebookresearch/moco#39). None where nobody has said.
+    ``tolerance`` is the largest difference, in the metric's unit, between two correct runs of one protocol: codebases
+    differ by 0.4 top-1, and 0.3 AP is noise (facebookresearch/moco#39). None if no source gives a value.
     """
 
     label: str
@@ -51,20 +51,20 @@ METRICS: dict[str, Metric] = {
         )
     },
 }
-"""Metric name in a record → its meaning."""
+"""Metric name in a record → label, unit, direction and tolerance."""
 
 
 HEADLINE_METRICS = ("top1", "knn_top1", "recall_at_1", "mIoU", "box_AP", "mask_AP")
-"""The metrics a protocol is judged by; the others stand in records and tables."""
+"""The metrics that comparisons use; records and tables hold others as well."""
 
 
 def is_headline(name: str) -> bool:
-    """Whether comparisons judge by this metric: those above, and all that this suite has not heard of."""
+    """Whether comparisons use this metric: it is in ``HEADLINE_METRICS``, or unknown, such as a plugin's metric."""
     return name in HEADLINE_METRICS or name not in METRICS
 
 
 def metric(name: str) -> Metric:
-    """The meaning of ``name``; a metric this suite has not heard of is labelled by its own name."""
+    """The metric called ``name``; if it isn't in ``METRICS``, a metric without unit whose label is ``name``."""
     return METRICS.get(name, Metric(name, unit=""))
 
 

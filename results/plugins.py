@@ -1,7 +1,7 @@
-"""Tables and figures of other distributions, found under entry point groups.
+"""Finds tables and figures that other distributions offer through entry point groups.
 
-A name belongs to one owner. A name that is shipped as well, or that two distributions offer, is refused when it is
-used; everything else goes on.
+If two distributions offer one name, or a shipped table or figure has that name too, using the name raises an error;
+other names are not affected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from results.errors import InputError
 
 
 class Offer(NamedTuple):
-    """What a distribution offers under a name. ``load`` imports it."""
+    """A table or figure that a distribution offers under a name. ``load`` imports it."""
 
     name: str
     owner: str
@@ -26,12 +26,12 @@ class Offer(NamedTuple):
 
 @functools.cache
 def entry_points_of(group: str) -> tuple[EntryPoint, ...]:
-    """Entry points of one group. Cached: looking for them reads every installed package."""
+    """Entry points of one group, sorted. Cached, because the search reads the metadata of every installed package."""
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, owner_of(point))))
 
 
 def owner_of(point: EntryPoint) -> str:
-    """``shapes-ssl 0.0.1``."""
+    """Name and version of an entry point's distribution, such as ``shapes-ssl 0.0.1``."""
     metadata = None if point.dist is None else point.dist.metadata
     if metadata is None or not metadata["Name"]:
         return "a distribution without a name"
@@ -39,12 +39,12 @@ def owner_of(point: EntryPoint) -> str:
 
 
 def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) -> Offer | None:
-    """The offer called ``name``; None where it is shipped.
+    """The offer called ``name``; None if ``name`` is shipped with opera-bench.
 
     Raises
     ------
     InputError
-        No such name: the message lists what there is and the nearest match. Or a name with two owners.
+        No such name: the message gives the nearest match and lists all names. Or the name has two owners.
     """
     shipped, found = set(shipped), [offer for offer in offers if offer.name == name]
     owners = " and ".join(f"{offer.owner} ({offer.place})" for offer in found)
@@ -66,16 +66,16 @@ def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) 
 
 
 def load(kind: str, offer: Offer) -> object:
-    """What is offered, imported.
+    """Import and return the table or figure of an offer.
 
     Raises
     ------
     InputError
-        Its code or its file can't be used; the message names distribution and place.
+        The offer's code or file raised an error; the message names its distribution and place.
     """
     try:
         return offer.load()
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except (Exception, SystemExit) as error:  # the plugin's code may raise anything
         said = str(error).strip().splitlines() or [""]
         fault = said[0] if isinstance(error, InputError) else f"{type(error).__name__}: {said[0]}"
         raise InputError(f"{kind} {offer.name!r} of {offer.owner} ({offer.place}) can't be used: {fault}") from error

@@ -1,4 +1,4 @@
-"""The record: the one small file a finished run leaves, written once and read by everything else."""
+"""Defines, writes and reads the record, the small JSON file that a run writes once, when it finishes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _VERSION = re.compile(rb'\{\s*"schema_version"\s*:\s*(\d{1,9})\s*,')
 _REMEDY = "opera-bench retry computes the run again"
 
 
-class DamagedRecord(InputError):  # noqa: N818 — the state it leads to
-    """A record whose content can't be trusted: the run counts as not done."""
+class DamagedRecord(InputError):  # noqa: N818 — named after the run's state
+    """The record's content can't be trusted, so the run doesn't count as done."""
 
 
-class OtherSchema(InputError):  # noqa: N818 — a fact about a file
-    """A record of an earlier or a later schema version, which nothing says is damaged."""
+class OtherSchema(InputError):  # noqa: N818 — the file isn't faulty
+    """The record has an earlier or later schema version; it isn't damaged."""
 
 
 class _Part(BaseModel):
@@ -33,7 +33,7 @@ class _Part(BaseModel):
 
 
 class RecipeReference(_Part):
-    """Which recipe a run followed; ``changed`` lists the keys the sweep set differently."""
+    """The recipe that a run followed; ``changed`` lists the keys that the sweep changed."""
 
     id: str
     version: int
@@ -42,7 +42,7 @@ class RecipeReference(_Part):
 
 
 class ParentReference(_Part):
-    """The checkpoint that was judged, weights and header as they were read."""
+    """The checkpoint that was evaluated, with the checksums of its weights and header when they were read."""
 
     run_id: str
     checkpoint_sha256: str
@@ -50,9 +50,9 @@ class ParentReference(_Part):
 
 
 class DatasetReference(_Part):
-    """The data a run saw. ``fingerprint`` is SHA-256 over the content it was opened from; ``sizes`` by split.
+    """The dataset of a run: ``fingerprint`` is the SHA-256 of its content, ``sizes`` maps splits to sample counts.
 
-    ``differs`` says in words how it is another set than the published one of this name; None where it is that one.
+    ``differs`` says in words how the data differ from the published dataset of this name; None if they don't.
     """
 
     name: str
@@ -65,9 +65,9 @@ class DatasetReference(_Part):
 class CheckpointReference(_Part):
     """A checkpoint this run wrote; ``path`` is relative to the run directory.
 
-    ``header_sha256`` is that of the header's file, which decides results as the weights do. An import also names the
-    file it read, as role ``source``, by its name alone, and in ``weights`` which of the file's sets of weights it read;
-    that file has no header.
+    ``header_sha256`` is the checksum of the header's file, which determines results as the weights do. An import also
+    lists the file it read: with role ``source``, the file name as ``path``, the set of weights it read as ``weights``,
+    and no header.
     """
 
     role: str
@@ -99,9 +99,9 @@ class Software(_Part):
 
 
 class Record(_Part):
-    """Everything needed to trust one number and to obtain it again.
+    """The results of a run and everything needed to check and to repeat them.
 
-    Metric units are those of ``results.metrics``; an unknown metric carries its unit in its name.
+    Metric units are those of ``results.metrics``; a metric that is not listed there has its unit in its name.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -129,21 +129,32 @@ class Record(_Part):
 
 
 def record_text(record: Record) -> str:
-    """What ``record.json`` holds: the record, sealed with a checksum of its own text."""
+    """The text of ``record.json``: the record as JSON, sealed with a checksum of that text."""
     return seal(record.model_dump_json(indent=2))
 
 
-def read_record(path: Path) -> Record:
-    """The record of the run in whose directory ``path`` lies.
+def has_other_schema(path: Path) -> bool:
+    """Whether the record has another schema version than this opera-bench reads."""
+    try:
+        read_record(path)
+    except OtherSchema:
+        return True
+    except (ValueError, OSError):
+        pass
+    return False
 
-    The schema version is read first, then the checksum, and only then the content, whose run id is verified.
+
+def read_record(path: Path) -> Record:
+    """Read ``path``, the ``record.json`` of a run directory.
+
+    Checks the schema version first, then the checksum, then the content and its run id.
 
     Raises
     ------
     OtherSchema
-        Written by a version of opera-bench whose records this one does not read.
+        The record has another schema version than this opera-bench reads.
     DamagedRecord
-        A byte of it has changed, or it is the record of another run.
+        The content has changed since it was written, is invalid, or belongs to another run.
     """
     content = read_regular(path)
     version = _schema_version(content)
@@ -179,7 +190,7 @@ def read_record(path: Path) -> Record:
 
 
 def _schema_version(content: bytes) -> int | None:
-    """The version of a record of any schema: its first key here, wherever another schema may have it."""
+    """The schema version of a record, or None. This schema writes it as the first key, other schemas anywhere."""
     found = _VERSION.match(content)
     if found is not None:
         return int(found[1])

@@ -1,4 +1,4 @@
-"""The run directory: what is on disk about one run, and the state that follows from it.
+"""Reads and writes run directories, and derives a run's state from its directory.
 
 ``runs/<run_id>/``
     config.yaml      resolved configuration, written when the run is planned
@@ -7,8 +7,7 @@
     cancelled.json   the user cancelled it
     attempts.jsonl   one line per attempt: host, pid, start
     progress.jsonl   training curves; its modification time is the heartbeat
-    artifacts/       what an evaluation leaves beside its numbers; the record has each file's SHA-256, and the
-                     values of per_class.json
+    artifacts/       an evaluation's further files; the record has the SHA-256 of each, and the values of per_class.json
     checkpoints/ logs/
 """
 
@@ -40,14 +39,14 @@ HEARTBEAT_SECONDS = 10
 STALE_AFTER_SECONDS = 120
 MOST_EPOCHS = 1e9
 MOST_SECONDS = 1e12
-"""No attempt takes longer; an integer of 400 digits is no time, and no float either."""
+"""Upper bound of a plausible duration in a file. Larger integers may not even fit a float."""
 
 
 class RunState(StrEnum):
-    """The states every listing uses.
+    """The states of a run.
 
-    ``PLANNED`` would run now; ``WAITING`` has unfinished parents; ``DAMAGED`` has a record or a configuration that
-    can't be trusted, and counts as not done.
+    ``PLANNED`` can start; ``WAITING`` has unfinished parents; ``DAMAGED`` has a record or configuration that can't be
+    trusted, and isn't done.
     """
 
     PLANNED = "planned"
@@ -61,21 +60,21 @@ class RunState(StrEnum):
 
 
 _held: set[IO[str]] = set()
-"""Locks of this process. A data loader's worker inherits them, and can outlive a process that is killed."""
+"""Run locks of this process. Forked children must close them: a loader worker can outlive its killed parent."""
 
 
-def _let_go_of_locks() -> None:
+def _close_locks() -> None:
     for lock in _held:
         lock.close()
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_of_locks)
+os.register_at_fork(after_in_child=_close_locks)
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """Paths and atomic writes of one run."""
+    """Paths of one run's files, and functions that read them."""
 
     path: Path
 
@@ -120,12 +119,12 @@ class RunDirectory:
         return self.path / "logs"
 
     def read_config(self) -> dict[str, Any]:
-        """``{run_id, stage, parents, config}`` as planned.
+        """Read ``config.yaml``: ``{run_id, stage, parents, config}``.
 
         Raises
         ------
         InputError
-            The file is no run's configuration, or its content is not that of this directory's run.
+            The file is not a run's configuration, or its content belongs to another run.
         OSError
             The file can't be read.
         """
@@ -145,9 +144,9 @@ class RunDirectory:
         return cast("dict[str, Any]", loaded)
 
     def read_attempts(self) -> list[dict[str, Any]]:
-        """The attempts in order, each with a ``host``, ``started_at`` and ``seconds_before``.
+        """Return the attempts in order, each with ``host``, ``started_at`` and ``seconds_before``.
 
-        A damaged line is repaired: an attempt whose start can't be read started when the file was last written.
+        If a start time can't be read, the file's modification time replaces it.
         """
         return [self._repaired(row) for row in read_json_lines(self.attempts)]
 
@@ -164,11 +163,11 @@ class RunDirectory:
         return {**row, "host": str(row.get("host")), "seconds_before": before if is_seconds else 0.0}
 
     def read_progress(self) -> list[dict[str, Any]]:
-        """The rows of the curves in order; a row whose epoch is no number is left out."""
+        """Return the rows of ``progress.jsonl`` in order, without those whose epoch is not a plausible number."""
         return [row for row in read_json_lines(self.progress) if _is_epoch(row.get("epoch"))]
 
     def read_failure(self) -> dict[str, Any]:
-        """What ``failure.json`` says; empty where it is missing or damaged."""
+        """Return the content of ``failure.json``; empty if it is missing or damaged."""
         try:
             loaded = json.loads(read_regular(self.failure))
         except (OSError, ValueError, RecursionError):
@@ -177,9 +176,9 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[bool]:
-        """Hold the run exclusively; yields False when another process holds it.
+        """Lock the run for this process; yield False if another process holds the lock.
 
-        Released when its holder dies, whatever becomes of the processes that it has forked.
+        The lock ends when this process dies, even if processes that it forked live on.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("a") as lock:
@@ -195,13 +194,13 @@ class RunDirectory:
                 _held.discard(lock)
 
     def unrecorded_state(self) -> RunState:
-        """The state of a run without a record, as its directory tells it.
+        """The state of a run without a record, from its directory alone.
 
-        A run whose last attempt started on this host is running exactly while it holds its lock. On another host
-        the heartbeat decides: fresh is running, stale is unknown, since unknown is not dead.
+        If the last attempt started on this host, the run is running exactly while its lock is held. If it started on
+        another host, a fresh heartbeat means running, and a stale one unknown, because the run may still be alive.
         """
         if self.failure.exists():
-            # A full disk is nothing that the run did: the same command goes on.
+            # An attempt interrupted by a full disk is not a failure of the run: the same command continues it.
             return RunState.PLANNED if self.read_failure().get("interrupted") is True else RunState.FAILED
         if self.cancelled.exists():
             return RunState.CANCELLED
@@ -213,7 +212,7 @@ class RunDirectory:
         return RunState.RUNNING if self._heartbeat_age_seconds() < STALE_AFTER_SECONDS else RunState.UNKNOWN
 
     def is_claimed(self) -> bool:
-        """Whether a process of this host holds the run. A shared lock asks, so that askers don't see each other."""
+        """Whether a process holds the run's lock. The test takes a shared lock, so that two tests don't collide."""
         try:
             lock = os.fdopen(os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         except OSError:
@@ -231,7 +230,7 @@ class RunDirectory:
 
 
 def modified_at(path: Path) -> float:
-    """When a file was last written, in seconds by the file server's clock; 0 where there is none."""
+    """A file's modification time in seconds, by the file server's clock; 0 if the file is missing."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -239,9 +238,10 @@ def modified_at(path: Path) -> float:
 
 
 def file_system_seconds(directory: Path) -> float:
-    """Now, by the clock that dates the files in ``directory``; this host's clock where nothing can be written there.
+    """The current time in seconds, by the clock that dates files in ``directory``.
 
-    The clock of a file server, or of the host that wrote a file, may differ from this host's by an hour.
+    That clock is a file server's and may be an hour off this host's. If ``directory`` isn't writable, this host's clock
+    is used.
     """
     try:
         with tempfile.TemporaryFile(dir=directory) as file:
@@ -251,9 +251,9 @@ def file_system_seconds(directory: Path) -> float:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that a reader sees the old file or the new one, whole, even across a power cut.
+    """Write ``text`` so that readers see either the whole old file or the whole new one, even after a power cut.
 
-    The writer holds a lock on its temporary file, so that ``remove_temporaries`` spares it.
+    The temporary file is locked while it is written, so that ``remove_temporaries`` doesn't remove it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -273,7 +273,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def is_progress(row: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a row of ``progress.jsonl`` says how far the run is."""
+    """Whether a row of ``progress.jsonl`` has plausible ``epoch`` and ``total_epochs``."""
     return isinstance(row, dict) and _is_epoch(row.get("epoch")) and _is_epoch(row.get("total_epochs"))
 
 
@@ -282,7 +282,7 @@ def _is_epoch(value: object) -> bool:
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
-    """Add a row; after a kill in the middle of a line, it starts on its own."""
+    """Append a row to a JSON-lines file. If a kill left a half-written last line, the row starts on a new line."""
     with path.open("a+b") as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
@@ -292,7 +292,7 @@ def append_json_line(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file; a half-written last line is what a kill leaves, and is skipped."""
+    """Return the rows of a JSON-lines file; skip lines that aren't JSON objects, such as a line cut off by a kill."""
     try:
         text = read_regular(path).decode("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Reads the YAML that the suite writes itself, such as ``config.yaml`` of a run: safe, fast and bounded."""
+"""Reads the suite's own YAML files, such as ``config.yaml`` of a run, with limits on size and depth."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 import yaml
 
 LARGEST = 256 * 1024
-"""Characters. A run's configuration has about 2,000."""
+"""Largest text in characters. A run's configuration has about 2,000."""
 MOST_VALUES = 20_000
 DEEPEST = 50
 
 
 def load(text: str) -> Any:
-    """The plain values of ``text``. libyaml reads ten times faster than pure Python; not every PyYAML is built with it.
+    """Return the plain values of ``text``, read with libyaml (ten times faster) if PyYAML was built with it.
 
     Raises
     ------
     yaml.YAMLError
-        The text is not YAML of plain values, or holds more of them than any file of the suite.
+        The text is not YAML of plain values, or exceeds a limit of this module.
     """
     if len(text) > LARGEST:
         raise yaml.YAMLError(f"longer than {LARGEST} characters")
-    # Nesting costs at least one bracket, dash or question mark a level on one line, or a line a level.
+    # Each nesting level needs a bracket, dash or question mark on one line, or a line of its own.
     if any(
         line.count("[") + line.count("{") + line.count("- ") + line.count("? ") > 1000 for line in text.splitlines()
     ):
@@ -30,14 +30,14 @@ def load(text: str) -> Any:
     try:
         loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (ValueError, RecursionError, AttributeError, TypeError, OverflowError) as error:
-        # A tag such as !!int "" ends in an exception of Python's own.
+        # A tag such as !!int "" raises a Python exception that isn't a YAMLError.
         raise yaml.YAMLError(f"not plain values ({type(error).__name__})") from error
     _require_bounded(loaded)
     return loaded
 
 
 def _require_bounded(loaded: Any) -> None:
-    """Refuse aliases that multiply or that hold themselves: whoever walks the values would not come to an end."""
+    """Raise for too many or too deep values. Aliases can nest or contain themselves, so walking could never end."""
     waiting, values = [(loaded, 0)], 0
     while waiting:
         value, depth = waiting.pop()

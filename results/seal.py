@@ -1,7 +1,7 @@
-"""Text that carries its own checksum: a change of any byte of it is noticed.
+"""Appends a checksum to JSON text, and verifies it.
 
-A sealed text is one JSON object whose last line is ``"sha256": "<64 hex>"}``. The checksum is that of every byte before
-this line, so what is verified is the text itself and nothing has to be parsed first.
+A sealed text is one JSON object whose last line is ``"sha256": "<64 hex>"}``. The checksum covers all bytes before
+the comma that precedes this line, so it can be verified without parsing the text.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _SEAL_BYTES = len(',\n"sha256": ""}\n') + 64
 
 
 def seal(text: str) -> str:
-    """``text``, which is a JSON object with at least one key, with its checksum as last key."""
+    """Return ``text`` with its checksum as last key; ``text`` is a JSON object with at least one key."""
     body = text.rstrip().removesuffix("}").rstrip()
     return f'{body},\n"sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
 
 
 def unseal(sealed: bytes) -> bytes | None:
-    """The text that was sealed, or None where it is no sealed text or any byte of it has changed."""
+    """Return the text that was sealed; None if ``sealed`` isn't a sealed text or one of its bytes has changed."""
     found = _SEAL.match(sealed, max(len(sealed) - _SEAL_BYTES, 0))
     if found is None:
         return None

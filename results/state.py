@@ -1,4 +1,4 @@
-"""Where each run stands: its directory, what its executor says of its job, and its parents, combined in one place."""
+"""Computes each run's state from its directory, the executor's answer about its job, and its parents' states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from results.runs import RunState
 
 
 class Told(Protocol):
-    """What an executor says of a run's last job, as ``slurm.job.Told``; read-only attributes."""
+    """An executor's answer about a run's last job, such as ``slurm.job.Told``; all attributes are read-only."""
 
     @property
     def state(self) -> str: ...
@@ -28,22 +28,22 @@ class Told(Protocol):
 
 @dataclass(frozen=True)
 class OnDisk:
-    """What a run's directory says, neither its executor nor its parents asked.
+    """A run's state and facts read from its directory alone, without executor and parents.
 
     Parameters
     ----------
     wrote
-        SHA-256 of the weights and of the header of the checkpoint that the run left, by its record.
+        SHA-256 of the weights and of the header of the checkpoint that the run wrote, from its record.
     judged
-        By parent, the same of the checkpoint that the run judged.
+        Parent's run id → SHA-256 of the weights and of the header of the parent's checkpoint that the run evaluated.
     is_interrupted
-        Its last attempt ended for want of disk space or an I/O error, and left the reason.
+        True if the last attempt was ended by a full disk or an I/O error and wrote the reason to ``failure.json``.
     is_cancel_noted
-        ``opera-bench cancel`` left a note.
+        True if ``opera-bench cancel`` wrote ``cancelled.json``.
     is_here
-        The last attempt started on this host.
+        True if the last attempt started on this host.
     number
-        The scheduler's id of the last attempt's job.
+        The scheduler's job id of the last attempt.
     began_at, failed_at
         Modification times of ``attempts.jsonl`` and ``failure.json`` in seconds, by the file server's clock.
     """
@@ -64,7 +64,7 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class Standing:
-    """``own_state`` leaves parents out; ``state`` and ``reason`` are what a person is shown."""
+    """A run's effective ``state`` with its ``reason``, and its ``own_state``, which doesn't depend on the parents."""
 
     own_state: RunState
     state: RunState
@@ -72,39 +72,39 @@ class Standing:
 
 
 LOST = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED})
-"""States of a parent that will not be done unless somebody starts it again."""
-_UNTOLD = frozenset({RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN})
-"""States in which a run's directory does not say whether its executor still has the job."""
+"""States of a parent that stays undone until a user starts it again."""
+_UNDECIDED_ON_DISK = frozenset({RunState.PLANNED, RunState.WAITING, RunState.UNKNOWN})
+"""States, read from a run's directory, in which the executor may still have the job."""
 _ENDED = frozenset({RunState.DONE, RunState.FAILED, RunState.CANCELLED})
 
 
 def standing(runs: Mapping[str, OnDisk], told: Mapping[str, Told]) -> dict[str, Standing]:
-    """The standing of each run.
+    """Return the standing of each run, by run id.
 
     Parameters
     ----------
     runs
-        By run id, parents among them; a parent that is missing has not run.
+        Run id → facts on disk, for runs and their parents. A parent that isn't listed counts as not done.
     told
-        What executors say, by run id; runs that no executor knows are left out.
+        Run id → the executor's answer, for runs that an executor knows.
     """
     found: dict[str, Standing] = {}
     for run_id in runs:
         unvisited, path = [run_id], set()
-        while unvisited:  # a loop, since a chain of parents may be longer than Python's stack
+        while unvisited:  # not recursive: a chain of parents may exceed Python's stack
             current = unvisited[-1]
             ahead = [p for p in runs[current].parents if p in runs and p not in found and p not in path]
             path.add(current)
             if current in found or not ahead:
                 unvisited.pop()
                 if current not in found:
-                    found[current] = _stand(current, runs, told, found)
+                    found[current] = _compute_standing(current, runs, told, found)
             else:
                 unvisited += ahead
     return found
 
 
-def _stand(
+def _compute_standing(
     run_id: str, runs: Mapping[str, OnDisk], told: Mapping[str, Told], found: Mapping[str, Standing]
 ) -> Standing:
     run = runs[run_id]
@@ -113,7 +113,7 @@ def _stand(
         return Standing(RunState.DAMAGED, RunState.DAMAGED, why)
     own, reason = _own_state(run, told.get(run_id))
     lost = next((p for p in run.parents if p in found and found[p].state in LOST), None)
-    # SLURM cancels a job whose parent failed. Nobody asked for this run to end, so it is the parent's to answer for.
+    # SLURM cancels a job whose parent failed. The user didn't cancel this run, so show the parent's failure instead.
     if own is RunState.CANCELLED and not run.is_cancel_noted and (lost or _was_dropped(run_id, run.parents, told)):
         own, reason = RunState.PLANNED, None
     if own is not RunState.PLANNED:
@@ -125,9 +125,9 @@ def _stand(
 
 
 def _other_checkpoint(run: OnDisk, runs: Mapping[str, OnDisk]) -> str | None:
-    """The parent that was computed again and left another checkpoint than the one this run judged, if any.
+    """The parent whose record lists another checkpoint than the one that ``run`` evaluated, or None.
 
-    A parent without a record says nothing: its checkpoint may come out the same.
+    A parent without a record is skipped: when it is computed again, it may write an identical checkpoint.
     """
     for parent, judged in run.judged.items() if run.state is RunState.DONE else ():
         if parent in runs and runs[parent].wrote not in (None, judged):
@@ -142,20 +142,20 @@ def _own_state(run: OnDisk, told: Told | None) -> tuple[RunState, str | None]:
     if state is not RunState.DONE:
         return state, told.reason
     if run.has_attempts and run.number != told.number:
-        return run.state, run.reason  # somebody has started the run again since, outside the scheduler
+        return run.state, run.reason  # a later attempt of the run started outside this job
     return RunState.FAILED, f"{told.reason or 'its job'} ended well but left no record"
 
 
 def _decides(told: Told, run: OnDisk) -> bool:
-    """Whether the executor's answer counts, and not the run's directory.
+    """Whether to trust the executor's answer over the run's directory.
 
-    A job that is back in the queue will start again, however the attempt before ended. A heartbeat on another host
-    stays fresh for a while after its job has ended, which the scheduler saw.
+    If a job is back in the queue, the run will start again although its directory says failed or running. If a job
+    ended on another host, the scheduler knows it, while the run's heartbeat stays fresh for some time.
     """
     state = RunState(told.state)
     if run.is_interrupted and state in _ENDED and told.number == run.number:
         return False
-    if run.state in _UNTOLD:
+    if run.state in _UNDECIDED_ON_DISK:
         return True
     if run.state is RunState.FAILED:
         return state is RunState.WAITING and told.asked_at > run.failed_at
@@ -166,9 +166,10 @@ def _decides(told: Told, run: OnDisk) -> bool:
 
 
 def _was_dropped(run_id: str, parents: Sequence[str], told: Mapping[str, Told]) -> bool:
-    """Whether the scheduler itself cancelled a job, since a job that it waited for did not succeed.
+    """Whether the scheduler cancelled a run's job because a parent's job didn't succeed.
 
-    That one may have been submitted again since, by another sweep that wants it too, or be back in the queue.
+    The parent's job may have been submitted again by another sweep, or be back in the queue, so a parent's past
+    failure or later submission counts as well.
     """
     own = told.get(run_id)
     for parent in parents:

@@ -1,7 +1,6 @@
-"""Spread over seeds and paired differences: the few formulas every table, figure and comparison shares.
+"""Computes the spread over seeds and paired differences, for all tables, figures and comparisons.
 
-Numbers come in as plain floats, one per seed. With a single number there is no spread: the functions then
-answer None, never zero.
+Inputs are plain floats, one per seed. A single number has no spread: the functions then return None, never zero.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """What n pairs say about ours − baseline.
+    """Statistics of ours − baseline over n pairs.
 
     Parameters
     ----------
@@ -38,13 +37,13 @@ class PairedDifference:
         Bounds of the two-sided t interval for the mean difference at ``CONFIDENCE``, n − 1 degrees
         of freedom.
     p_value
-        Two-sided paired t-test. It and the interval are None when there is no spread to judge by: a single
-        pair, or differences that are all equal.
+        p of the two-sided paired t-test. p and interval are None if there is no spread: a single pair, or differences
+        that are all equal.
     wins, losses, ties
-        Pairs in which ours is better, worse, exactly equal.
+        Numbers of pairs in which ours is better, worse, exactly equal.
     sign_p_value
-        Exact two-sided sign test over wins and losses, ties left out; it assumes no distribution. The
-        smallest it can be is 2^(1 − n): three pairs never go below 0.25.
+        p of the exact two-sided sign test over wins and losses, without ties; assumes no distribution. Its minimum
+        is 2^(1 − n): 0.25 for three pairs.
     """
 
     n: int
@@ -66,7 +65,7 @@ def paired_difference(
     Parameters
     ----------
     higher_is_better
-        Decides which sign of a difference is a win; the difference itself is always ours − baseline.
+        Whether a positive difference is a win. The difference is always ours − baseline.
 
     Raises
     ------
@@ -94,7 +93,7 @@ def paired_difference(
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Exact two-sided p for ``wins`` heads and ``losses`` tails of a fair coin; 1 when never thrown."""
+    """p of the exact two-sided sign test: a fair coin with ``wins`` heads and ``losses`` tails; 1 without throws."""
     throws = wins + losses
     tail = sum(math.comb(throws, k) for k in range(min(wins, losses) + 1))
     return min(1.0, math.ldexp(tail, 1 - throws))
@@ -104,7 +103,7 @@ def _t_test(differences: Sequence[float]) -> tuple[float | None, float | None, f
     """Interval and p of the mean difference against zero, from Student's t."""
     error = standard_error(differences)
     centre = mean(differences)
-    # Equal differences leave rounding dust of some 1e-16 behind, which would pass for overwhelming evidence.
+    # Equal differences have a rounding error of about 1e-16 as spread, which would give a p near 0.
     if error is None or error <= 1e-12 * max(1.0, abs(centre)):
         return None, None, None
     from scipy.stats import t

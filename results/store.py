@@ -1,4 +1,4 @@
-"""Every run under one directory, with the state a reader should be told."""
+"""Loads the runs under one directory, with their effective states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from results.runs import RunDirectory, RunState, modified_at
 from results.state import OnDisk, Standing, Told, standing
 
 NOTHING_TOLD: Mapping[str, Told] = MappingProxyType({})
-"""For runs of which no executor knows anything."""
+"""Executors' answers for runs that no executor knows: none."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,13 @@ class Run:
     stage
         ``pretrain`` or the evaluator's name.
     state
-        The effective state: a run that can't start because of a parent is failed, one whose parents are unfinished
-        is waiting.
+        The effective state: failed if a parent is failed, cancelled or damaged; waiting if a parent is unfinished.
     config
-        ``{pretrain: …}``, and for an evaluation ``{evaluator: …}`` beside it.
+        ``{pretrain: …}``, and for an evaluation also ``{evaluator: …}``.
     reason
-        Why the run failed, waits, is damaged or is unknown; one sentence.
+        One sentence why the run failed, waits, is damaged or unknown, or was interrupted.
     on_disk
-        What ``state`` and ``reason`` were combined from.
+        The facts read from the run's directory.
     """
 
     run_id: str
@@ -54,16 +53,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Store:
-    """Runs sorted by id; one sentence for each damaged run, and for each directory that only looks like a run's."""
+    """Runs sorted by id, and problems: a sentence for each damaged run and for each run directory with a wrong name."""
 
     runs: tuple[Run, ...]
     problems: tuple[str, ...]
 
 
 def run_names(runs_directory: Path) -> list[str]:
-    """The names under ``runs_directory`` that may be runs, sorted.
-
-    Hidden folders hold what the suite keeps beside the runs. A run's name is ASCII.
+    """The names under ``runs_directory`` that may be runs, sorted: those in ASCII that aren't hidden.
 
     Raises
     ------
@@ -79,16 +76,17 @@ def run_names(runs_directory: Path) -> list[str]:
 def load_runs(
     runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
 ) -> Store:
-    """Read the runs under ``runs_directory``, all of them or those named.
+    """Read the runs under ``runs_directory``: all of them, or only ``run_ids``.
 
-    Ids without a directory are left out. A run whose record, configuration or directory can't be trusted or read is
-    listed as damaged. Directories of other names than runs have are passed over; one that holds a record or a
-    configuration is a problem.
+    Ids without a directory are left out. If a run's record, configuration or directory can't be read or trusted, the
+    run is damaged. If a directory's name isn't a run id, the directory is skipped, and reported as a problem if it
+    holds a record or a configuration.
 
     Parameters
     ----------
     told
-        What executors say of the runs, asked before this reads the disk.
+        Run id → the executor's answer. Query executors before this call: a run that ends in between is then read as
+        done.
 
     Raises
     ------
@@ -104,13 +102,13 @@ def load_runs(
 
 
 def damage(runs: Iterable[Run]) -> list[str]:
-    """A sentence for each damaged run."""
+    """One sentence for each damaged run."""
     damaged = sorted((run for run in runs if run.state is RunState.DAMAGED), key=lambda run: run.run_id)
     return [f"{run.run_id} is damaged: {run.reason}" for run in damaged]
 
 
 def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[str]) -> dict[str, Run]:
-    """The named runs as their directories tell them, and all that they descend from."""
+    """The named runs and all their ancestors, with the states of their directories."""
     found: dict[str, Run] = {}
     unread = list(reversed(run_ids))
     seen = set(unread)
@@ -126,7 +124,7 @@ def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[s
 def planned_standings(
     runs_directory: Path, planned: Mapping[str, tuple[str, ...]], told: Mapping[str, Told] = NOTHING_TOLD
 ) -> dict[str, Standing]:
-    """Where planned runs stand, given with their parents; a run without a directory has not run."""
+    """The standing of each planned run and its ancestors; ``planned`` maps run ids to parents."""
     on_disk = {run_id: look_at(RunDirectory(runs_directory / run_id), parents) for run_id, parents in planned.items()}
     further = [parent for parents in planned.values() for parent in parents if parent not in planned]
     ancestors = _with_parents(runs_directory, further, [])
@@ -134,12 +132,12 @@ def planned_standings(
 
 
 def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
-    """The run as its own directory tells it, parents not asked; None for a directory that holds no run.
+    """Read a run from its own directory, without its parents; None if the directory doesn't hold a run.
 
     Parameters
     ----------
     problems
-        Receives a sentence if the directory holds files of a run and has a name that no run has.
+        Receives a sentence if the directory holds files of a run but its name isn't a run id.
     """
     try:
         run = _read_run(directory)
@@ -154,7 +152,7 @@ def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
 
 
 def has_files_of_a_run(directory: RunDirectory) -> bool:
-    """Whether a directory of any name holds a record or a configuration."""
+    """Whether a directory holds a record or a configuration, whatever its name."""
     try:
         return is_present(directory.record) or is_present(directory.config)
     except OSError:
@@ -162,11 +160,12 @@ def has_files_of_a_run(directory: RunDirectory) -> bool:
 
 
 def _read_run(directory: RunDirectory) -> Run | None:
-    """
+    """Read a run from its record, or else from its configuration; None if the directory has neither.
+
     Raises
     ------
     OSError
-        The directory can't be searched, or something that is no directory has a run's name.
+        The path can't be searched or isn't a directory.
     """
     problem = None
     if is_present(directory.record):
@@ -188,11 +187,11 @@ def _read_run(directory: RunDirectory) -> Run | None:
 
 
 def _without_configuration(directory: RunDirectory) -> Run | None:
-    """A run that has begun, as its attempts or its failure show, and whose ``config.yaml`` is missing."""
+    """A run that lacks ``config.yaml`` but has attempts, a failure or a cancel note; None without any of them."""
     stage = stage_of_id(directory.run_id)
     if stage is None or not is_present(directory.path):
         return None
-    directory.path.stat()  # raises for a link to nowhere
+    directory.path.stat()  # raises for a dangling link
     if not any(is_present(path) for path in (directory.attempts, directory.failure, directory.cancelled)):
         return None
     on_disk = unrecorded(directory, ())
@@ -201,7 +200,7 @@ def _without_configuration(directory: RunDirectory) -> Run | None:
 
 
 def _damaged(directory: RunDirectory, reason: str) -> Run:
-    """A run of which nothing but its name can be trusted."""
+    """A damaged run, known only by its name."""
     stage = stage_of_id(directory.run_id) or "unknown"
     return _run(directory, stage, {}, OnDisk((), RunState.DAMAGED, reason), None)
 
@@ -211,7 +210,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 
 def _recorded(record: Record) -> OnDisk:
-    """What a sound record says."""
+    """The facts of a run with a valid record."""
     parents = tuple(parent.run_id for parent in record.parents)
     judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
     backbones = (written for written in record.checkpoints if written.role == "backbone")
@@ -220,13 +219,13 @@ def _recorded(record: Record) -> OnDisk:
 
 
 def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
-    """What a planned run's directory says of it; a directory that is missing says that it has not run."""
+    """The facts that a planned run's directory holds; state planned if the directory holds no run."""
     run = read_run(directory, [])
     return OnDisk(parents, RunState.PLANNED) if run is None else replace(run.on_disk, parents=parents)
 
 
 def unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
-    """What the directory of a run without a record says of it."""
+    """The facts that the directory of a run without a record holds."""
     try:
         state, is_cancel_noted = directory.unrecorded_state(), directory.cancelled.exists()
     except OSError as error:
@@ -249,7 +248,7 @@ def unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
 
 
 def checked_record(path: Path) -> tuple[Record | None, str | None]:
-    """A record, or why it can't be trusted; a file that has not changed is read once by each process."""
+    """The record at ``path``, or the reason why it can't be trusted. Each process reads an unchanged file once."""
     try:
         found = path.stat()
         return _read_unchanged(path, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
@@ -282,9 +281,9 @@ def _reason(state: RunState, failure: Mapping[str, Any]) -> str | None:
 
 
 def resolve(found: Mapping[str, Run], told: Mapping[str, Told] = NOTHING_TOLD) -> dict[str, Run]:
-    """The runs with the state that follows from what executors say and from their parents.
+    """Return ``found`` with effective states, which depend on executors and parents.
 
-    A damaged run has no record here: nothing may use its numbers.
+    A damaged run loses its record, so that its numbers can't be used.
     """
     standings = standing({run_id: run.on_disk for run_id, run in found.items()}, told)
     return {

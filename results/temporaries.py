@@ -1,8 +1,8 @@
-"""Temporary files beneath a runs directory: how a writer marks its own, and which ones nobody writes any more.
+"""Creates locked temporary files in a runs directory, and removes temporary files whose writer is dead.
 
-A temporary file is called ``.<name>.tmp`` or ``.<name>.<process>.tmp``. Its writer holds a lock on it, or the lock of
-the run or of the submissions that it lies beneath. A lock ends with its process, also on another host, whereas a
-process's number says nothing on another host and comes round again.
+A temporary file is called ``.<name>.tmp`` or ``.<name>.<process id>.tmp``. Its writer locks the file itself, or holds
+the ``lock`` file of the run or of the submissions. A lock ends with its process, on other hosts too; a process id means
+nothing on another host and is reused.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from pathlib import Path
 from typing import IO
 
 _OUR_FOLDERS = (".slurm", ".sweeps", "report")
-_OF_A_RUN = ("config.yaml", "record.json", "lock")
-"""A run's directory has one of these files, or only the temporary file of its configuration."""
+_RUN_FILES = ("config.yaml", "record.json", "lock")
+"""Names that identify a run directory. A new one may hold only the temporary file of its configuration."""
 _SUBMITTED_CODE = "code"
-"""Beneath ``.slurm``: thousands of files, none of them temporary."""
+"""Folder in ``.slurm`` with thousands of files and no temporary ones; the search skips it."""
 
 
 def open_locked(temporary: Path) -> IO[str]:
-    """A new text file that this process holds a lock on."""
+    """Open a new text file and lock it."""
     while True:
         file = temporary.open("w", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_at(file, temporary):
+            if _is_same_file(file, temporary):
                 return file
         except BaseException:
             file.close()
             raise
-        file.close()  # another process took the file for a dead writer's, before it was locked, and removed it
+        file.close()  # another process removed the file before it was locked
 
 
 def remove_temporaries(runs_directory: Path) -> None:
-    """Remove the temporary files of dead writers everywhere beneath a runs directory.
+    """Remove the temporary files of dead writers everywhere below a runs directory.
 
-    A file that can't be removed stays for the next command.
+    Files that can't be removed stay.
     """
     for folder, folders, names in os.walk(runs_directory):
         if Path(folder) == runs_directory:
@@ -49,17 +49,17 @@ def remove_temporaries(runs_directory: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether the suite made a folder of the runs directory; ``--runs .`` may stand among other people's projects."""
+    """Whether the suite made this folder. With ``--runs .``, the runs directory may hold unrelated folders."""
     if folder.name in _OUR_FOLDERS:
         return True
     try:
-        return any((folder / name).exists() for name in _OF_A_RUN) or any(folder.glob(".config.yaml.*.tmp"))
+        return any((folder / name).exists() for name in _RUN_FILES) or any(folder.glob(".config.yaml.*.tmp"))
     except OSError:
         return False
 
 
 def remove_temporaries_among(paths: Iterable[Path], runs_directory: Path) -> None:
-    """Remove the temporary files of dead writers among paths at or beneath ``runs_directory``."""
+    """Remove the temporary files of dead writers among ``paths``, all of which lie below ``runs_directory``."""
     for path in paths:
         if not (path.name.startswith(".") and path.name.endswith(".tmp")):
             continue
@@ -71,7 +71,7 @@ def remove_temporaries_among(paths: Iterable[Path], runs_directory: Path) -> Non
 
 @contextlib.contextmanager
 def _unlocked(path: Path) -> Iterator[bool]:
-    """Whether no process holds a lock on a file. None starts to while the block runs; a missing file has no holder."""
+    """Yield whether a file is missing or unlocked; no process can lock an existing file while the block runs."""
     if not path.exists():
         yield True
         return
@@ -84,8 +84,8 @@ def _unlocked(path: Path) -> Iterator[bool]:
         yield True
 
 
-def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether ``path`` still names this open file."""
+def _is_same_file(file: IO[str], path: Path) -> bool:
+    """Whether ``path`` still names the open ``file``."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

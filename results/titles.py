@@ -1,4 +1,4 @@
-"""What things are called on paper, and the order they are listed in: methods, backbones, protocols, datasets."""
+"""Display titles and listing order of methods, backbones, protocols and datasets."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ DATASETS = {
 
 
 def title(names: Mapping[str, str], name: str) -> str:
-    """The title of ``name``; one that this suite has not heard of is its own."""
+    """The title of ``name``; an unknown name is returned as is."""
     return names.get(name, name)
 
 
 def place(names: Mapping[str, str], name: str) -> tuple[int, str]:
-    """Sort key: known names in their order, then all others by name."""
+    """Sort key of ``name``: known names in listing order, then all others by name."""
     known = list(names)
     return (known.index(name) if name in known else len(known), name)
 

@@ -1,4 +1,4 @@
-"""What tells two runs of one method apart, and the labels that say so."""
+"""Labels the variants of a method, such as ``opera (A)``, and lists a frame's variants."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ SETTING_FIELDS = (
     "hidden_dimension",
     "pretrain_recipe",
 )
-"""Columns of the frame in which runs of one method may differ by what they are, not by how they went."""
+"""Frame columns that distinguish settings of one method (as opposed to results)."""
 
 
 def variant(row: Row) -> str:
-    """The label that tells the variants of a method apart.
+    """The label of a row's variant: the method, with arrangement and preset unless they are C and official.
 
-    The official preset and arrangement C are what a bare method name means: ``opera`` is OPERA as published,
-    ``opera (A)`` has its class head on the backbone, ``opera (B, paper)`` has it on the projector and the
-    paper's own loss weights.
+    ``opera`` is OPERA as published, ``opera (A)`` has its class head on the backbone, ``opera (B, paper)`` has its
+    class head on the projector and the paper's loss weights.
     """
     usual = {"arrangement": "C", "preset": "official"}
     details = [str(row[key]) for key in usual if present(row.get(key)) not in (None, usual[key])]
@@ -34,18 +33,18 @@ def variant(row: Row) -> str:
 
 
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's evaluation rows as dictionaries, every missing value as None."""
+    """The frame's evaluation rows as dictionaries; missing values are None."""
     rows = frame[frame["protocol"].notna()].to_dict("records")
     return [{str(key): present(value) for key, value in row.items()} for row in rows]
 
 
 def variants(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Every variant that has an evaluation in the frame, sorted."""
+    """Labels of all variants with an evaluation in the frame, sorted."""
     return tuple(sorted({variant(row) for row in evaluations(frame)}))
 
 
 def present(value: Any) -> Any:
-    """None for pandas' several kinds of missing value, the value itself otherwise."""
+    """``value``, or None for any of pandas' missing values."""
     import pandas as pd
 
     return None if pd.isna(value) else value

@@ -1,1 +1,1 @@
-"""The commands, one module each. Only typer is imported here; what a command needs, it imports when called."""
+"""The commands, one module each. At import they load only typer; each imports other modules when called."""

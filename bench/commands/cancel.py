@@ -1,4 +1,4 @@
-"""``opera-bench cancel``: stop what a sweep, or one run, has in the queue or running."""
+"""``opera-bench cancel``: stop the queued and running runs of a sweep, or one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench checkpoint``: what a weights file is, and the way from and to other projects' formats."""
+"""``opera-bench checkpoint``: inspect weights files and convert them between formats of other projects and ours."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def convert(
 
 
 def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """The header and the file's size, once the weights bear it out, and those."""
+    """The header and file size of a checkpoint of ours, verified against its weights, and the weights."""
     from pretrain.foreign.parts.conversion import OURS
     from pretrain.foreign.parts.own import own_weights, read_own
 
@@ -106,7 +106,7 @@ def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
 
 
 def _facts(path: Path, format_name: str, weights: str | None) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """What a foreign file says and what its shapes tell, and its tensors as they are named in it."""
+    """Facts about a foreign checkpoint, read from its content and its tensors' shapes, and its tensors."""
     from pretrain.foreign.lookup import recognise
     from pretrain.foreign.parts.conversion import import_file
     from pretrain.foreign.parts.reading import read_foreign

@@ -1,4 +1,4 @@
-"""``opera-bench compare``: methods against a baseline, run by run."""
+"""``opera-bench compare``: compare methods with a baseline, run by run."""
 
 from __future__ import annotations
 

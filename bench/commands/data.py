@@ -1,4 +1,4 @@
-"""``opera-bench data``: the datasets, and whether they are all there."""
+"""``opera-bench data``: list, prepare and check datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench doctor``: whether this machine and this installation are fit."""
+"""``opera-bench doctor``: check this machine and this installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench evaluate``: one evaluation without a sweep."""
+"""``opera-bench evaluate``: run one evaluation without a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench figures``: pictures and the numbers in them."""
+"""``opera-bench figures``: write figures and the numbers in them."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def figures(
     for path in written:
         print(path)
     made = {path.stem for path in written}
-    is_incomplete = not made or any(name not in made for name in asked)  # the notes say which, and why
+    is_incomplete = not made or any(name not in made for name in asked)  # write_figures has printed why
     raise typer.Exit(1 if is_incomplete else status_of_damage(run.state for run in store.runs))

@@ -1,4 +1,4 @@
-"""``opera-bench logs``: what one run said."""
+"""``opera-bench logs``: print the log of one run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def logs(
 
 @dataclass(frozen=True)
 class _Found:
-    """How a run stands; ``is_over`` if it will say nothing more by itself."""
+    """A run's state and reason; ``is_over`` is True if its log won't grow unless the run is started again."""
 
     state: RunState
     reason: str | None
@@ -76,7 +76,7 @@ class _Found:
 
 
 def _has_begun(run: RunDirectory) -> bool:
-    """Whether the run's directory shows an attempt or a record, damaged or not, or can't be read and may hold one."""
+    """Whether the run has attempts or a record, even a damaged one; True if its directory can't be read."""
     from results.files import is_present
 
     try:
@@ -86,18 +86,18 @@ def _has_begun(run: RunDirectory) -> bool:
 
 
 def _look_up(run_id: str, runs: Path) -> _Found:
-    """The run's state as every command tells it."""
+    """Look up the run's effective state, on disk and with its executor."""
     from bench.runs.states import ask_executors
     from results.runs import RunState
     from results.store import load_runs
 
     told = ask_executors(runs)
     store = load_runs(runs, [run_id], told)
-    if not store.runs:  # a directory of a name that no run has
+    if not store.runs:  # the directory's name isn't a run id
         return _Found(RunState.DAMAGED, store.problems[0] if store.problems else "no run", is_over=True)
     shown = store.runs[0]
     if shown.state is RunState.UNKNOWN:
-        # A scheduler that is silent now may know more later; one that has forgotten the job will not.
+        # If the scheduler doesn't answer, it may later. If it has no record of the job, the state stays unknown.
         is_over = run_id in told and told[run_id].is_forgotten
     else:
         is_over = shown.state in (RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED)
@@ -112,7 +112,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _print_from(path: Path, position: int) -> int:
-    """Print a log from ``position`` on and return where it ends; one that can't be read is said and passed over."""
+    """Print a log from ``position`` on and return its new end; if it can't be read, print why."""
     import sys
 
     try:

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they are spelt and explained the same everywhere."""
+"""Defines options that several commands share, with one name and one help text."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ RUNS = Path("runs")
 
 
 def spelt(sweep: str, runs: Path, *, tiny: bool, overrides: Sequence[str] | None) -> str:
-    """The sweep as it was typed, with what else says which runs are meant, for the commands a message suggests."""
+    """The sweep and its options as typed, for suggested commands: ``SWEEP --tiny --set … --runs …``."""
     changes = [word for assignment in overrides or () for word in ("--set", assignment)]
     return shlex.join([sweep, *(["--tiny"] if tiny else []), *changes]) + elsewhere(runs)
 
 
 def elsewhere(runs: Path) -> str:
-    """`` --runs DIR``, where it is not the default."""
+    """The part `` --runs DIR`` of a suggested command, with a leading space; '' for the default directory."""
     return "" if runs == RUNS else f" --runs {shlex.quote(str(runs))}"

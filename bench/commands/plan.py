@@ -1,4 +1,4 @@
-"""``opera-bench plan``: the graph, without touching anything."""
+"""``opera-bench plan``: show the runs of a sweep without writing anything."""
 
 from __future__ import annotations
 
@@ -72,5 +72,7 @@ def plan(
     damaged = [status for status in found if status.state is RunState.DAMAGED]
     if damaged:
         reason = f"such as {damaged[0].run.run_id}: {damaged[0].reason}"
-        print(f"{len(damaged)} damaged, {reason}\ncompute them again: opera-bench retry {start}", file=sys.stderr)
+        again = any(not status.has_other_schema for status in damaged)
+        advice = f"\ncompute them again: opera-bench retry {start}" if again else ""
+        print(f"{len(damaged)} damaged, {reason}{advice}", file=sys.stderr)
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``opera-bench pretrain``: one pretraining without a sweep."""
+"""``opera-bench pretrain``: run one pretraining without a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench report``: one page that shows everything."""
+"""``opera-bench report``: write the HTML report."""
 
 from __future__ import annotations
 

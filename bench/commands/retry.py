@@ -1,4 +1,4 @@
-"""``opera-bench retry``: failed runs once more."""
+"""``opera-bench retry``: start failed and damaged runs again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench run``: everything a sweep still needs."""
+"""``opera-bench run``: run the unfinished runs of a sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``opera-bench schema``: JSON Schemas of the files a user writes, for editors."""
+"""``opera-bench schema``: print JSON Schemas of sweep files and cluster profiles, for editors."""
 
 from __future__ import annotations
 

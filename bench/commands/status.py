@@ -1,4 +1,4 @@
-"""``opera-bench status``: where runs stand."""
+"""``opera-bench status``: show the states of runs, their hours, and the next command."""
 
 from __future__ import annotations
 

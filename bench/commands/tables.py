@@ -1,4 +1,4 @@
-"""``opera-bench tables``: our numbers beside the paper's."""
+"""``opera-bench tables``: print our numbers beside the published ones."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Hours of GPUs, or of processors where there is none: what runs have taken, and what those that are left will take.
+"""Computes the GPU-hours or processor-hours that runs have used and that unfinished runs will still need.
 
-An hour here is one hour of one process, which has one GPU; on a processor one process counts as one, whatever the
-number of its threads. If a run has ended and the scheduler charged for its jobs, the charged hours count instead: the
-jobs' GPUs, or the processors of jobs without GPUs, for as long as the jobs held them. What a run will take is known
-from finished runs of the same work, else it is the time limit that the cluster's profile gives the stage, else it is
-not known.
+Used hours are hours times processes: each process has one GPU, or counts as one processor whatever its threads. If a
+run has ended and the scheduler charged for its jobs, the charged hours replace them: the jobs' GPUs, or the processors
+of jobs without GPUs, times the hours for which the jobs held them. Needed hours come from finished runs of the same
+work; without those, from the stage's time limit in the cluster profile; without a profile, they are unknown.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ _ENDED = {RunState.DONE, RunState.FAILED, RunState.CANCELLED}
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one run has taken and what is left of it, in hours of ``unit``; None where that is not known.
+    """Hours of ``unit`` that one run has used and has left; None if unknown.
 
-    A run that has ended has nothing left, failed or not: what a retry would take is not planned. ``seconds_left`` is
-    on the clock. If ``is_charged``, the scheduler charged ``used``; else the run spent them computing.
+    An ended run, failed or not, has 0 hours left: a retry is not planned. ``seconds_left`` is wall-clock time. If
+    ``is_charged`` is True, ``used`` holds hours that the scheduler charged, else hours of computing.
     """
 
     stage: str
@@ -49,7 +48,7 @@ class RunCost:
         return 0.0 if self.is_charged else self.used
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that ``plan --format json`` and ``status --format json`` have for hours."""
+        """The fields about hours in ``plan --format json`` and ``status --format json``."""
         return {
             "hours_used": None if self.used is None else round(self.used, 4),
             "hours_used_are": "charged" if self.is_charged else "computing",
@@ -78,7 +77,7 @@ def unfinished_cost(stage: str, state: RunState, seconds_used: float, expected: 
 
 
 def seconds_of_attempts(attempts: Sequence[Mapping[str, Any]], until: datetime) -> float:
-    """How long a run has computed, the last of its attempts up to ``until``."""
+    """Seconds that a run has computed, over all attempts; the last attempt counts up to ``until``."""
     if not attempts:
         return 0.0
     last = attempts[-1]
@@ -87,9 +86,10 @@ def seconds_of_attempts(attempts: Sequence[Mapping[str, Any]], until: datetime) 
 
 
 def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mapping[str, Any]]) -> RunCost:
-    """The cost with the hours that the scheduler charged; as it was where the scheduler does not know all of them.
+    """``computed`` with the charged hours as used hours; unchanged if the scheduler doesn't know all of them.
 
-    Accounting may count processors and no GPUs (``AccountingStorageTRES``). An attempt may have run outside the jobs.
+    The scheduler lacks hours if its accounting counts no GPUs (``AccountingStorageTRES``), or if an attempt ran outside
+    its jobs.
     """
     charge = status.charge
     if charge is None or status.state not in _ENDED:
@@ -105,14 +105,14 @@ def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mappin
 def read_costs(
     found: Sequence[RunStatus], directory: Path, profile: ClusterProfile | None, now: datetime
 ) -> list[RunCost]:
-    """The cost of each run, estimates from whatever has finished under ``directory``. Unreadable records are left out.
+    """The cost of each run, estimated from the readable records under ``directory``.
 
     Parameters
     ----------
     profile
-        The cluster that is to run what is left, where that is known.
+        The cluster that will compute unfinished runs; None if unknown.
     now
-        With a time zone.
+        The current time with a time zone.
     """
     records = finished_records(directory)
     work = Work.of(records.values())
@@ -132,7 +132,7 @@ def read_costs(
 
 
 def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: datetime) -> datetime | None:
-    """When the last run ends if as many run at a time as do now; None when nothing runs or an estimate is missing."""
+    """When the last run will end if as many run in parallel as now; None if none runs or an estimate is missing."""
     at_a_time = sum(status.state is RunState.RUNNING for status in found)
     left = [cost.seconds_left for cost in costs]
     known = [seconds for seconds in left if seconds is not None]
@@ -142,5 +142,5 @@ def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: date
 
 
 def _last_seen(place: RunDirectory, now: datetime) -> datetime:
-    """When the run's last attempt was last heard of; its start where it never was."""
+    """The time of the run's last heartbeat; 1970 without one, so that the attempt counts as 0 seconds."""
     return datetime.fromtimestamp(modified_at(place.progress), now.tzinfo)

@@ -1,4 +1,4 @@
-"""How long runs take: as finished runs of the same work did, else the time limit that a cluster's profile gives."""
+"""Estimates how long runs take, from finished runs of the same work or from a cluster profile's time limits."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from slurm.scheduler.profile import ClusterProfile
 
 
 class Unit(StrEnum):
-    """Whose hours are counted."""
+    """The device type whose hours are counted."""
 
     GPU = "GPU-hours"
     PROCESSOR = "processor-hours"
 
 
 class Basis(StrEnum):
-    """Where an estimate comes from."""
+    """The source of an estimate."""
 
     MEASURED = "measured rates"
     PROFILE = "the profile's time limits, one attempt each"
@@ -32,7 +32,7 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """``seconds`` on the clock, of ``processes`` at a time."""
+    """An estimated run: ``seconds`` of wall-clock time on ``processes`` parallel processes."""
 
     seconds: float
     processes: int
@@ -41,13 +41,13 @@ class Estimate:
 
     @property
     def hours(self) -> float:
-        """Of all processes together."""
+        """Hours of all processes together."""
         return self.seconds * self.processes / 3600
 
 
 @dataclass(frozen=True)
 class Work:
-    """What finished runs took, to be asked about others."""
+    """Records of finished runs, grouped by kind of work, from which other runs are estimated."""
 
     records: Mapping[tuple[object, ...], tuple[Record, ...]]
 
@@ -60,12 +60,12 @@ class Work:
         return cls(known)
 
     def estimate(self, run: PlannedRun, unit: Unit | None) -> Estimate | None:
-        """The median over finished runs of the same work on the device that did it last.
+        """The median over finished runs of the same work on the device and process count of the latest one, or None.
 
         Parameters
         ----------
         unit
-            Only runs whose hours are these count; None: any.
+            Count only runs with hours of this unit; None counts all.
         """
         found = self.records.get(_kind(run.stage, run.config), ())
         found = tuple(record for record in found if unit in (None, unit_of(record)))
@@ -78,19 +78,19 @@ class Work:
 
 
 def unit_of(record: Record) -> Unit:
-    """Whose hours a finished run took."""
+    """The unit of a finished run's hours."""
     return Unit.GPU if record.machine.device_kind == "cuda" else Unit.PROCESSOR
 
 
 def profile_estimate(stage: str, profile: ClusterProfile) -> Estimate:
-    """One attempt that takes its whole time limit."""
+    """The estimate of one attempt that uses the stage's whole time limit."""
     wanted = profile.resources(stage)
     unit = Unit.GPU if wanted.gpus else Unit.PROCESSOR
     return Estimate(60.0 * wanted.minutes, wanted.processes, unit, Basis.PROFILE)
 
 
 def estimate(run: PlannedRun, work: Work, profile: ClusterProfile | None) -> Estimate | None:
-    """What a run takes from beginning to end; None where nothing tells."""
+    """The estimate of a whole run, from finished runs or else from the profile; None without either."""
     if profile is None:
         return work.estimate(run, None)
     guess = profile_estimate(run.stage, profile)
@@ -108,10 +108,7 @@ def finished_records(directory: Path) -> dict[str, Record]:
 
 
 def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: ClusterProfile | None) -> dict[str, Estimate]:
-    """What each run takes from beginning to end, by its id: as it took where it has finished, else as estimated.
-
-    Runs of which nothing tells are left out.
-    """
+    """Run id → measured duration of a finished run, or estimate of an unfinished one; unknown runs are left out."""
     records = finished_records(directory)
     work = Work.of(records.values())
     found = {}
@@ -125,7 +122,7 @@ def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: Cluster
 
 
 def _kind(stage: str, config: Mapping[str, Any]) -> tuple[object, ...]:
-    """What runs that take equally long per epoch have in common."""
+    """Key of the kind of work: runs with equal keys take equally long per epoch."""
     subject, source = config.get(PRETRAIN, {}), config.get(IMPORT, {})
     if stage == IMPORT:
         return stage, subject.get("backbone"), source.get("format")
@@ -139,7 +136,7 @@ def _machine(record: Record) -> tuple[str, int]:
 
 
 def _seconds(record: Record, config: Mapping[str, Any]) -> float:
-    """How long a run of this configuration would have taken where ``record`` was computed."""
+    """Seconds that a run with ``config`` would take on the machine of ``record``."""
     if record.stage == IMPORT:
         return record.timing.seconds
     part = PRETRAIN if record.stage == PRETRAIN else "evaluator"

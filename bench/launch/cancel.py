@@ -1,4 +1,4 @@
-"""Stopping runs: which ones, wherever they are, and a note that it was wanted."""
+"""Cancels runs: selects unfinished ones, notes the cancellation, and stops their jobs or processes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,26 @@ from slurm.scheduler.told import read_views
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 _MAY_BE_HELD = {RunState.CANCELLED, RunState.DAMAGED}
-"""States of a run whose job may be queued all the same: a command that was cut off noted only that it should stop, or
-the run's files were damaged since its submission."""
+"""States of a run whose job SLURM may still hold: an interrupted ``cancel`` wrote the note but didn't stop the job, or
+the run's files were damaged after submission."""
 
 
 @dataclass(frozen=True)
 class Cancellation:
-    """``stop`` has runs that are under way or queued, ``shared`` those that another sweep wants too.
+    """The runs of one ``cancel`` command.
 
-    ``sweep`` is the one that is cancelled. None is for a single run: that is stopped whoever wants it, and
-    ``wanted_by`` names those sweeps, ``dropped`` what waits for it.
+    Parameters
+    ----------
+    stop
+        Running or queued runs to cancel.
+    shared
+        Unfinished runs of the sweep that are left alone, because another sweep needs them too.
+    sweep
+        The cancelled sweep; None for a single run, which is cancelled even if sweeps need it.
+    wanted_by
+        For a single run, the names of the sweeps that need it.
+    dropped
+        For a single run, unfinished runs that wait for it and won't start.
     """
 
     stop: tuple[PlannedRun, ...]
@@ -51,12 +61,12 @@ class Cancellation:
 
 
 def choose(what: str, runs_directory: Path, overrides: tuple[str, ...], *, tiny: bool = False) -> Cancellation:
-    """The unfinished runs that a sweep's name, a sweep file or a run id stands for, once nobody submits any more.
+    """Select the unfinished runs of a shipped sweep, a sweep file or a run id; waits until running submissions end.
 
     Raises
     ------
     InputError
-        Neither a sweep nor a run, or the scheduler, which may hold some of the runs, does not answer.
+        ``what`` is neither a sweep nor a run, or the scheduler may hold some of the runs and does not answer.
     """
     is_sweep = what in shipped_sweeps() or what.endswith((".yaml", ".yml")) or Path(what).is_file()
     if is_sweep:
@@ -87,7 +97,7 @@ def _choose_run(run_id: str, runs_directory: Path) -> Cancellation:
 
 
 def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[PlannedRun]:
-    """Those that run or wait, or whose job SLURM holds though their directories say otherwise."""
+    """Running and waiting runs, and cancelled or damaged ones whose job SLURM still holds."""
     views = _views_of(runs, runs_directory)
     return [
         status.run
@@ -107,19 +117,19 @@ def _views_of(runs: Sequence[PlannedRun], runs_directory: Path) -> dict[str, Vie
 
 
 def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int:
-    """Name what will stop, ask, stop it; the exit status.
+    """Print the runs to cancel, ask, and cancel them; return the exit status.
 
     Raises
     ------
     InputError
-        A run that computes on another host, outside SLURM, or within a command that must be interrupted itself; nobody
-        to ask; ``scancel`` failed.
+        A run computes on another host outside SLURM, or inside a command that the user must interrupt; or there is no
+        terminal to ask on; or ``scancel`` failed.
     """
     for run in chosen.shared:
         say(f"left alone, another sweep wants it: {run.run_id}")
     if not chosen.stop:
         say("nothing else is running or queued" if chosen.shared else "nothing is running or queued")
-        _withdraw(chosen, runs_directory)
+        _forget_cancelled(chosen, runs_directory)
         return 0
     for run in chosen.stop:
         also = f", which {' and '.join(chosen.wanted_by)} asked for" if chosen.wanted_by else ""
@@ -131,30 +141,30 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
         return 0
     with submissions_held_up(runs_directory):
-        # Somebody may have asked for some of them meanwhile.
+        # Another sweep may have asked for some of the runs while this command waited for the answer.
         others = {} if chosen.sweep is None else sweeps_by_run(runs_directory, but=chosen.sweep)
         stop = [run for run in chosen.stop if run.run_id not in others]
         _stop(stop, runs_directory)
-    _withdraw(chosen, runs_directory)
+    _forget_cancelled(chosen, runs_directory)
     say(f"{len(stop)} runs cancelled")
     return 0
 
 
 def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
-    """End runs, wherever they are, each with a note that it was wanted.
+    """Write a cancel note for each run and stop its job or process.
 
     Raises
     ------
     InputError
-        As of ``cancel_runs``.
+        A run can't be stopped from here, or ``scancel`` failed.
     """
     views = _views_of(runs, runs_directory)
     held = {run.run_id: views[run.run_id] for run in runs if _is_held(views.get(run.run_id))}
     others = [RunDirectory(runs_directory / run.run_id) for run in runs if run.run_id not in held]
     here = [run for run in others if run.unrecorded_state() is RunState.RUNNING]
-    if said := [problem for run in here if (problem := _out_of_reach(run))]:
+    if said := [problem for run in here if (problem := _find_obstacle(run))]:
         raise InputError("; ".join(said))
-    # The note comes first: a status between the two finds a run that is wanted to end.
+    # Write the note before stopping: a status in between must not show a failure.
     sound = [
         run for run in runs if look_at(RunDirectory(runs_directory / run.run_id), ()).state is not RunState.DAMAGED
     ]
@@ -168,11 +178,11 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
             RunDirectory(runs_directory / run_id).cancelled.unlink(missing_ok=True)
         raise
     for run_here in here:
-        _stop_here(run_here)
+        _terminate_local(run_here)
 
 
-def _withdraw(chosen: Cancellation, runs_directory: Path) -> None:
-    """Leave shared runs to the sweeps that still want them."""
+def _forget_cancelled(chosen: Cancellation, runs_directory: Path) -> None:
+    """Remove the cancelled sweep's note, so that it no longer needs any run."""
     if chosen.sweep is not None:
         forget_sweep(chosen.sweep, runs_directory)
 
@@ -181,29 +191,29 @@ def _is_held(view: View | None) -> bool:
     return view is not None and view.standing.is_active
 
 
-def _out_of_reach(run: RunDirectory) -> str | None:
-    """What keeps this command from ending a run that computes outside SLURM, if anything."""
+def _find_obstacle(run: RunDirectory) -> str | None:
+    """The reason why this command can't stop a run that computes outside SLURM; None if it can."""
     pid, host = _process(run)
     if pid is None:
         return f"{run.attempts}: damaged, so that nobody can say which process computes {run.run_id}; stop it by hand"
     if host != socket.gethostname():
         return f"{run.run_id} runs on {host}, outside SLURM; stop process {pid} there"
-    # A job of the local executor leads a process group of its own; one that computes inline does not.
+    # A job of the local executor leads its own process group; an inline run shares its command's group.
     with contextlib.suppress(ProcessLookupError):
         if os.getpgid(pid) != pid:
             return f"{run.run_id} runs within process {pid}; interrupt that with Ctrl-C"
     return None
 
 
-def _stop_here(run: RunDirectory) -> None:
-    """End a run of the local executor."""
+def _terminate_local(run: RunDirectory) -> None:
+    """Terminate the process group of a run of the local executor."""
     with contextlib.suppress(ProcessLookupError):
         if pid := _process(run)[0]:
             os.killpg(pid, signal.SIGTERM)
 
 
 def _process(run: RunDirectory) -> tuple[int | None, str]:
-    """The process of the last attempt, None where that can't be read, and its host."""
+    """Process id of the last attempt, None if it can't be read, and the attempt's host."""
     last = (run.read_attempts() or [{}])[-1]
     pid = last.get("pid")
     return (pid if type(pid) is int and pid > 1 else None), str(last.get("host"))

@@ -1,4 +1,4 @@
-"""Runs on a cluster: which one a launch means, and its executor."""
+"""Finds the cluster profile of a launch and builds its SLURM executor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABEL_CHARACTERS = 60
 
 
 def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
-    """The cluster that ``--cluster`` or the sweep names, or that the sweep describes.
+    """The profile that ``--cluster`` names or, without the option, the sweep names or contains.
 
     Raises
     ------
@@ -44,12 +44,12 @@ def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
 
 
 def load_profile(name: str) -> ClusterProfile:
-    """The profile called ``name``, the user's own before a shipped one; or of a path to a YAML file.
+    """The profile called ``name``, or in the YAML file ``name``; a user's profile takes precedence over a shipped one.
 
     Raises
     ------
     InputError
-        No such profile, or one that can't be meant; the message names the line and what is allowed.
+        No such profile, or an invalid one; the message names the line and what is allowed.
     """
     found = find_profile(name)
     source = parse_yaml(found, name) if isinstance(found, str) else load_yaml(found)
@@ -65,7 +65,7 @@ def _check(content: object, source: Source, at: KeyPath) -> ClusterProfile:
 
 
 def slurm_executor(profile: ClusterProfile, runs_directory: Path, sweep_name: str) -> SlurmExecutor:
-    """The executor that keeps its books below the runs directory and runs a copy of this code."""
+    """The executor that keeps its files in ``.slurm`` in the runs directory and runs a copy of this code."""
     from slurm.executors.slurm import CodeToRun, SlurmExecutor
 
     commit, dirty = code_version()

@@ -1,4 +1,4 @@
-"""Which of ``--compute``'s options a pretraining can take. Imports no torch."""
+"""Checks which ``--compute`` options a pretraining supports. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NOT_FOR_RESNETS = {
 
 
 def fitting_compute(run: PlannedRun, compute: ComputeOptions) -> ComputeOptions:
-    """The options without those that the run's backbone can't take."""
+    """The options without those that the run's backbone doesn't support."""
     return replace(compute, **{name: getattr(PLAIN, name) for name in _unfit(run, compute)})
 
 
 def check_compute(runs: Iterable[PlannedRun], compute: ComputeOptions) -> list[str]:
-    """Ask before anything is computed; a line for each option that some of the pretrainings can't take.
+    """One line for each option that some pretrainings don't support; called before anything is computed.
 
     Raises
     ------
     InputError
-        An option that none of them can take.
+        No pretraining supports an option.
     """
     pretrainings = [run for run in runs if run.stage == PRETRAIN]
     lines = []
@@ -45,7 +45,7 @@ def check_compute(runs: Iterable[PlannedRun], compute: ComputeOptions) -> list[s
 def _unfit(run: PlannedRun, compute: ComputeOptions) -> list[str]:
     if run.stage != PRETRAIN or find_backbone(_backbone(run)).INFO.family != "resnet":
         return []
-    # Named, the approximation has its own size of a micro-batch, with which the option has to agree.
+    # If batch_norm sets the approximation, the option is allowed, but has to agree with batch_norm's micro-batch size.
     is_named = run.config["pretrain"].get("batch_norm") is not None
     asked = {"micro_batch_size": isinstance(compute.micro_batch_size, int) and not is_named}
     asked["gradient_checkpointing"] = compute.gradient_checkpointing

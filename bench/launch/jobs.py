@@ -1,4 +1,4 @@
-"""From a plan to finished runs: check what can be checked first, then hand jobs to an executor."""
+"""Selects the runs to start, checks their software and data, and hands their jobs to an executor."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ LOG_NAME = "job.log"
 
 
 def locked_elsewhere(statuses: Sequence[RunStatus], directory: Path) -> frozenset[str]:
-    """The ids of the runs that another process computes and whose locks this host sees: a job can wait for those.
+    """Ids of runs that another process computes and whose locks this host sees, so that a job can wait for them.
 
-    Runs that ended since their states were read count too: a job for one ends at once.
+    Runs that ended after their states were read are included: a job for such a run ends at once.
     """
     running = [RunDirectory(directory / s.run.run_id) for s in statuses if s.own_state is RunState.RUNNING]
     return frozenset(run.run_id for run in running if run.is_claimed() or run.record.exists())
@@ -45,17 +45,17 @@ def select(
     on_cluster: bool = False,
     locked: Collection[str] = (),
 ) -> list[PlannedRun]:
-    """The runs to start: those that have not run, in order, as far as their parents allow.
+    """The runs to start, in order: planned runs and runs in a state of ``retry`` whose parents are done or start too.
 
     Parameters
     ----------
     retry
-        States that are started again; without it, a run that failed stays failed.
+        States that are started again.
     on_cluster
-        A scheduler can hold a run until parents that it runs, or that it still holds, are done.
+        Whether parents may also be running or queued: a scheduler holds a job until they are done.
     locked
-        Runs that another process computes, see ``locked_elsewhere``. One that a run to start needs is started too: its
-        job waits until the other process is done, and computes the run itself if that process dies.
+        Runs that another process computes, see ``locked_elsewhere``. If a run to start needs one, a job is started for
+        it too: the job waits for the other process, and computes the run itself if that process dies.
     """
     ready = {RunState.DONE, RunState.WAITING, RunState.RUNNING} if on_cluster else {RunState.DONE}
     done = {status.run.run_id for status in statuses if status.own_state in ready}
@@ -74,10 +74,10 @@ def ask_software(
     profile: ClusterProfile | None,
     ask_about: Callable[[str, str | None], Availability] = ask_availability,
 ) -> dict[str, Availability]:
-    """Evaluator → whether the Python that will run it can; those that can are left out.
+    """Evaluator → why its Python can't run it, or can't be checked; evaluators that can run are left out.
 
-    A Python of a cluster's profile is asked here. What it can't import here it may find there, where the profile's
-    ``setup`` lines come first, so with such lines only its success is believed.
+    A cluster profile's Python is checked on this machine. If it fails but the profile has ``setup`` lines, the answer
+    is unknown: those lines may provide the missing packages.
     """
 
     def ask(stage: str) -> Availability:
@@ -98,17 +98,17 @@ def ask_software(
 def require_software(
     runs: Sequence[PlannedRun], profile: ClusterProfile | None, announce: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Import what evaluators need, in child processes, before anything is computed.
+    """Check in child processes that the evaluators' packages can be imported, before anything is computed.
 
     Parameters
     ----------
     announce
-        Called with a line about each evaluator whose Python can't be asked here.
+        Called with a line about each evaluator that can't be checked here.
 
     Raises
     ------
     InputError
-        Something is missing or can't be imported.
+        A package is missing or can't be imported.
     """
     for stage, answer in ask_software(runs, profile).items():
         if answer.can_run is False:
@@ -117,12 +117,12 @@ def require_software(
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:
-    """Absolute directories of the datasets that these runs read.
+    """Dataset name → absolute directory, for the datasets that these runs read.
 
     Raises
     ------
     InputError
-        A dataset without a directory, or whose directory is missing or empty; a checkpoint to import that is missing.
+        A dataset has no directory, its directory is missing or empty, or a checkpoint to import is missing.
     """
     for run in runs:
         if run.source is not None:
@@ -153,7 +153,7 @@ def _check_source(source: str, where: str) -> None:
 
 
 def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
-    """Leave ``config.yaml`` for every run that has none.
+    """Write ``config.yaml`` for every run that has none.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
 def build_jobs(
     runs: Sequence[PlannedRun], statuses: Sequence[RunStatus], launch: Launch, roots: Mapping[str, str]
 ) -> list[Job]:
-    """One job a run, which names as parents those that are not done."""
+    """One job per run; its parents are those that aren't done."""
     directory = launch.runs_directory.absolute()
     done = {status.run.run_id for status in statuses if status.own_state is RunState.DONE}
     return [
@@ -202,7 +202,7 @@ def build_jobs(
 
 
 def _loader_workers(run: PlannedRun, launch: Launch) -> int:
-    """Processes that load data for one process of the run: the processors that training leaves."""
+    """Number of loader workers for each process of the run: its processors but one."""
     if launch.profile is None:
         return max(available_cpus() // launch.workers - 1, 0)
     resources = launch.profile.resources(run.stage)
@@ -210,7 +210,7 @@ def _loader_workers(run: PlannedRun, launch: Launch) -> int:
 
 
 def find_launch_executor(launch: Launch) -> Executor:
-    """The executor, ready for this package's jobs.
+    """The executor of a launch.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def find_launch_executor(launch: Launch) -> Executor:
 
 
 def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Handle]:
-    """Submit and wait, showing progress; ``KeyboardInterrupt`` passes through, with nothing left running."""
+    """Submit jobs, show progress and wait for their ends; on ``KeyboardInterrupt``, no job is left running."""
     handles = executor.submit(jobs)
     begun: set[str] = set()
 
@@ -233,7 +233,7 @@ def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Ha
         def on_change(handle: Handle) -> None:
             if handle.state is JobState.RUNNING:
                 begun.add(handle.job.id)
-            elif handle.job.id in begun:  # one that did not begin has the state of its parents
+            elif handle.job.id in begun:  # a job that never started failed because of its parents
                 note_lost_job(handle, launch.runs_directory)
             show(handle)
 

@@ -1,4 +1,4 @@
-"""Where and how a command computes: what its options mean together."""
+"""Turns command-line options into a ``Launch``, which says where and how runs are computed."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Launch:
     Parameters
     ----------
     profile
-        The cluster, where ``executor`` is slurm.
+        The cluster's profile if ``executor`` is slurm, else None.
     label
-        Begins the names of the scheduler's jobs.
+        Prefix of the scheduler's job names.
     flags
         Options to repeat in suggested commands, such as ``" --executor slurm"``: with a leading space, or empty.
 
     Raises
     ------
     InputError
-        Not the name of a device.
+        ``device`` is not the name of a device.
     """
 
     runs_directory: Path
@@ -61,12 +61,12 @@ def plan_launch(
     cluster: str | None,
     compute: ComputeOptions = PLAIN,
 ) -> Launch:
-    """What the options of a command mean for a sweep.
+    """Combine a command's options and a sweep into a launch.
 
     Raises
     ------
     InputError
-        Options that don't go together, or a cluster that can't be meant.
+        Options contradict each other, or the cluster is missing or invalid.
     """
     if executor != "slurm":
         if cluster is not None:
@@ -79,12 +79,12 @@ def plan_launch(
 
 
 def parse_compute(assignments: Sequence[str]) -> ComputeOptions:
-    """The options that ``--compute key=value`` stands for.
+    """Parse ``--compute key=value`` assignments.
 
     Raises
     ------
     InputError
-        Not an assignment, an unknown key, a value of the wrong kind.
+        A text isn't an assignment, a key is unknown, or a value has the wrong type.
     """
     fields = {field.name: field.default for field in dataclass_fields(ComputeOptions)}
     values = split_assignments(assignments, "--compute")
@@ -92,7 +92,7 @@ def parse_compute(assignments: Sequence[str]) -> ComputeOptions:
         for key, value in values.items():
             if key not in fields:
                 raise InputError(f"{key}: unknown key; {suggest(key, tuple(fields))}")
-            # micro_batch_size is None or a number or auto; ComputeOptions looks at it itself.
+            # micro_batch_size may be None, a number or auto; ComputeOptions checks it.
             if fields[key] is not None and type(value) is not type(fields[key]):
                 kind = "true or false" if isinstance(fields[key], bool) else "a whole number"
                 raise InputError(f"{key}: must be {kind}, not {value!r}")
@@ -100,7 +100,7 @@ def parse_compute(assignments: Sequence[str]) -> ComputeOptions:
 
 
 def available_cpus() -> int:
-    """Processors this process may use."""
+    """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

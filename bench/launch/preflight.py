@@ -1,7 +1,7 @@
-"""The check of data sets before anything is trained or submitted. ``opera-bench data check`` runs the same check.
+"""Checks datasets before anything is trained or submitted. ``opera-bench data check`` runs the same check.
 
-A check that finds nothing wrong is remembered in the user's cache, with a key over all that it depends on. A run that
-finds its key there does not check again. A memory that can't be read or written only costs the time of another check.
+A passed check is stored in the user's cache with a key that covers the data's files and the checking code. If the key
+is unchanged, the dataset is not checked again. If the cache can't be read or written, the check is repeated.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _DATASETS = Path(datasets.__file__).parent
 
 
 def check_data(name: str, root: Path | None) -> list[str]:
-    """What is wrong with a data set, one sentence each, and how it differs from the published one; looks at all of it.
+    """Check a whole dataset; return one sentence for each fault and each difference from the published dataset.
 
     Raises
     ------
     InputError
-        Unknown data set, or its module failed while it checked.
+        The dataset is unknown, or its module's check raised an unexpected error.
     """
     return _check(name, root, None if root is None else _key(name, root))
 
@@ -38,7 +38,7 @@ def check_data(name: str, root: Path | None) -> list[str]:
 def require_sound_data(
     runs: Sequence[PlannedRun], roots: Mapping[str, str], announce: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Check every data set that these runs read, unless it passed before and has not changed.
+    """Check every dataset that these runs read, unless it passed before and has not changed.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def require_sound_data(
     Raises
     ------
     InputError
-        Something is wrong with one; the message has the first fault and the command that lists all.
+        A dataset has faults; the message has the first fault and the command that lists all.
     """
     for name in sorted({run.dataset for run in runs if run.dataset is not None}):
         root = Path(roots[name]) if name in roots else None
         key = None
         if root is not None:
             key = _key(name, root)
-            if _is_remembered(_memory(name, root), key):
+            if _is_cached(_cache_file(name, root), key):
                 continue
             announce(f"checking {name} in {root}; a result without faults is kept until files change")
         if faults := _faults(_check(name, root, key)):
@@ -64,9 +64,9 @@ def require_sound_data(
 
 
 def _check(name: str, root: Path | None, key: str | None) -> list[str]:
-    """The sentences of the data set's module.
+    """Run the check of the dataset's module, return its sentences, and store ``key`` if there are no faults.
 
-    ``key`` is computed before the check: a file that changes meanwhile gives another.
+    ``key`` must be computed before the check, so that a file that changes during the check invalidates the result.
     """
     try:
         problems = find_dataset(name).check(root)
@@ -75,7 +75,7 @@ def _check(name: str, root: Path | None, key: str | None) -> list[str]:
     except Exception as error:
         raise InputError(f"dataset {name}: its check failed ({type(error).__name__}: {error})") from error
     if root is not None and key is not None and not _faults(problems):
-        _remember(_memory(name, root), key)
+        _cache_key(_cache_file(name, root), key)
     return problems
 
 
@@ -84,10 +84,10 @@ def _faults(problems: Sequence[str]) -> list[str]:
 
 
 def _key(name: str, root: Path) -> str | None:
-    """A digest that changes with the data's files, its place and the code that checks it.
+    """A digest of the dataset's files, its directory and the checking code.
 
-    None if the data comes with a package, can't be opened, or does not say which files it is read from: it is then
-    checked every time.
+    None, so that the dataset is checked every time, if it comes with a package, can't be opened, or doesn't list its
+    files.
     """
     digest = hashlib.sha256(f"{root.absolute()}\n{_code(name)}\n".encode(errors="surrogateescape"))
     info = find_dataset(name).INFO
@@ -106,7 +106,7 @@ def _key(name: str, root: Path) -> str | None:
 
 @functools.cache
 def _code(name: str) -> str:
-    """A digest of the modules that check: this suite's, and the data set's own."""
+    """A digest of the checking code: this suite's dataset modules and the dataset's own module."""
     own = getattr(find_dataset(name), "__file__", None)
     digest = hashlib.sha256()
     for path in [*sorted(_DATASETS.glob("*.py")), *([] if own is None else [Path(own)])]:
@@ -114,13 +114,13 @@ def _code(name: str) -> str:
     return digest.hexdigest()
 
 
-def _memory(name: str, root: Path) -> Path:
+def _cache_file(name: str, root: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "opera-bench" / "checked"
     place = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:16]
     return cache / f"{name}-{place}.json"
 
 
-def _is_remembered(memory: Path, key: str | None) -> bool:
+def _is_cached(memory: Path, key: str | None) -> bool:
     try:
         remembered = json.loads(memory.read_text(encoding="utf-8"))
         return key is not None and bool(remembered["sound"] == key)
@@ -128,7 +128,7 @@ def _is_remembered(memory: Path, key: str | None) -> bool:
         return False
 
 
-def _remember(memory: Path, key: str) -> None:
+def _cache_key(memory: Path, key: str) -> None:
     with contextlib.suppress(OSError):
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(memory, json.dumps({"sound": key}) + "\n")

@@ -1,4 +1,4 @@
-"""What a person sees while runs are computed: bars on a terminal, one line per event elsewhere."""
+"""Shows progress while runs are computed: bars on a terminal, one line per ended run elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench.runs.ends import names_disk_error
 from results.runs import RunDirectory, is_progress
 from slurm import Handle, JobState, OnChange
 
@@ -20,13 +21,20 @@ _TAIL_BYTES = 4096
 
 @contextlib.contextmanager
 def show_progress(total: int, runs_directory: Path, *, live: bool = True) -> Iterator[OnChange]:
-    """The callback that turns an executor's news into a display on standard error."""
+    """Yield a callback that shows state changes of an executor's jobs on standard error."""
     console = Console(stderr=True)
     if live and console.is_terminal:
         with _Bars(total, runs_directory, console) as bars:
             yield bars.on_change
     else:
         yield _Lines(total).on_change
+
+
+def _word(handle: Handle) -> str:
+    """``interrupted`` for a job that a full or failing disk ended: its run is not failed. Else the job's state."""
+    if handle.state is JobState.FAILED and names_disk_error(handle.reason or ""):
+        return "interrupted"
+    return handle.state.value
 
 
 class _Lines:
@@ -38,12 +46,12 @@ class _Lines:
         if handle.state.is_final:
             self.ended += 1
             reason = f": {handle.reason}" if handle.reason and handle.state is not JobState.DONE else ""
-            line = f"[{self.ended}/{self.total}] {handle.state.value} {handle.job.id}{reason}"
+            line = f"[{self.ended}/{self.total}] {_word(handle)} {handle.job.id}{reason}"
             print(line, file=sys.stderr, flush=True)
 
 
 class _Bars(Progress):
-    """One bar for all runs, and one for each that is running, read from its own curves."""
+    """One bar for all runs, and one for each running run, whose epoch comes from its ``progress.jsonl``."""
 
     def __init__(self, total: int, runs_directory: Path, console: Console) -> None:
         self.runs_directory = runs_directory
@@ -70,21 +78,21 @@ class _Bars(Progress):
             overall = self.tasks[0]
             self.update(self.overall, note=f"{overall.completed:.0f}/{overall.total:.0f}")
             if handle.state is not JobState.DONE:
-                self.console.print(f"{handle.state.value} {run_id}: {handle.reason}", markup=False)
+                self.console.print(f"{_word(handle)} {run_id}: {handle.reason}", markup=False)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         for run_id, task in list(self.running.items()):
             row = last_progress(RunDirectory(self.runs_directory / run_id))
             if row:
                 epoch, epochs = float(row["epoch"]), float(row["total_epochs"])
-                # The refreshing thread may see a run just after it ended and its bar went.
+                # on_change may have removed the bar meanwhile: this method runs in the refresh thread.
                 with contextlib.suppress(KeyError):
                     self.update(task, completed=epoch, total=epochs, note=f"epoch {epoch:.1f}/{round(epochs, 1):g}")
         return super().get_renderables()
 
 
 def last_progress(run: RunDirectory) -> dict[str, Any] | None:
-    """The last whole row of a run's curves, without reading them all."""
+    """The last valid row of a run's ``progress.jsonl``, found in the file's last 4 KiB; None without one."""
     try:
         with run.progress.open("rb") as file:
             file.seek(max(run.progress.stat().st_size - _TAIL_BYTES, 0))

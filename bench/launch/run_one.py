@@ -1,4 +1,4 @@
-"""One run on its own, in this process, or in the processes that torchrun started alike."""
+"""Computes one run without a sweep, in this process or in several processes started by torchrun."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from slurm import find_executor
 def run_single(
     run: PlannedRun, runs_directory: Path, device: str, data: Path | None, compute: ComputeOptions = PLAIN
 ) -> int:
-    """Run it unless it is done, and print its metrics; the exit status.
+    """Compute a run unless it is done, print its metrics, and return the exit status.
 
     Parameters
     ----------
     data
-        Directory of the dataset the run reads.
+        Directory of the dataset that the run reads.
     """
     processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
@@ -45,7 +45,7 @@ def run_single(
         say(line)
     if rank == 0:
         remove_leftovers([run], runs_directory)
-    # Of several processes the others may be ahead of this one; what they find, the worker lets them agree on.
+    # Several processes may read different states, as one can be ahead; they then agree in bench.worker.run_job.
     if status.own_state is RunState.RUNNING and processes == 1:
         say(f"{run.run_id} is running in another process; its numbers are there when it is done")
         return 1
@@ -73,7 +73,7 @@ def run_single(
 
 
 def _processes() -> tuple[int, int, int]:
-    """How many processes compute the run, which of them this is, and how many of them share this machine."""
+    """Number of processes that compute the run, this process's rank, and the number of processes on this machine."""
     count = os.environ.get("WORLD_SIZE", "1")
     if count == "1":
         return 1, 0, 1

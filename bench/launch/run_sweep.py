@@ -34,21 +34,21 @@ from slurm import Executor, Handle, Job, JobState
 
 INTERRUPTED = 130
 _LOST = frozenset({RunState.FAILED, RunState.DAMAGED, RunState.CANCELLED, RunState.UNKNOWN})
-"""States of a run that has no record, and that nothing computes."""
-_LEFT = {
+"""States of a run that has no valid record and isn't being computed."""
+_STATE_WORDS = {
     RunState.FAILED: "failed",
     RunState.DAMAGED: "are damaged",
     RunState.CANCELLED: "are cancelled",
     RunState.UNKNOWN: "are lost",
     RunState.RUNNING: "are still running",
-    RunState.WAITING: "are still waiting",
+    RunState.WAITING: "wait for others",
 }
-"""What a command says at its end of runs that are not done."""
+"""State → word for the final message about runs that aren't done."""
 
 
 @runtime_checkable
 class Scripted(Protocol):
-    """An executor that hands scripts to somebody else, can show them, and can find out what became of earlier ones."""
+    """An executor that submits batch scripts: ``scripts`` shows them, ``settle`` resolves interrupted submissions."""
 
     def settle(self) -> None: ...
 
@@ -64,20 +64,20 @@ def run_sweep(
     dry_run: bool = False,
     ask: bool = False,
 ) -> int:
-    """Run what a sweep still needs and show its results.
+    """Run a sweep's unfinished runs and show its results.
 
     Parameters
     ----------
     command
-        What the user calls the sweep, for the commands this suggests.
+        The sweep and its options as typed, for suggested commands.
     retry
         States that are started again.
 
     Returns
     -------
     int
-        The exit status: 0 if every run has its record, or another process or SLURM may still compute it; 1 if a run
-        has ended without one; 130 if interrupted.
+        The exit status: 0 if every run is done, or is computed by another process or SLURM; 1 if a run ended without a
+        record or was not started because of its parents; 130 if interrupted.
     """
     plan = plan_sweep(sweep)
     for note in plan.notes:
@@ -110,7 +110,8 @@ def run_sweep(
     if failed_earlier:
         say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
     if damaged:
-        again = "" if retry else f"\ncompute them again: opera-bench retry {start_again}"
+        is_told = not retry and any(not s.has_other_schema for s in damaged)
+        again = f"\ncompute them again: opera-bench retry {start_again}" if is_told else ""
         say(f"{len(damaged)} damaged, such as {damaged[0].run.run_id}: {damaged[0].reason}{again}")
     if dry_run:
         for run in chosen:
@@ -122,8 +123,8 @@ def run_sweep(
     if chosen and ask and not confirmed("Start?"):
         return 0
     if chosen and ask and on_cluster:
-        before = statuses(plan.runs, launch.runs_directory)  # a parent may have ended while the person thought
-    # What another sweep has computed at this moment, this one wants all the same.
+        before = statuses(plan.runs, launch.runs_directory)  # a parent may have ended before the user answered
+    # This sweep also needs runs that another command computes or has queued, so it is noted for them too.
     if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
         write_configs([status.run for status in sound], launch.runs_directory)
         remember_sweep(sweep, plan.run_ids, launch.runs_directory)
@@ -145,7 +146,7 @@ def run_sweep(
     finish_sweep(sweep, plan, launch.runs_directory)
     after = statuses(plan.runs, launch.runs_directory)
     counts = Counter(status.state for status in after)
-    for state, word in _LEFT.items():
+    for state, word in _STATE_WORDS.items():
         if counts[state]:
             say(f"{counts[state]} of {len(plan.runs)} runs {word}: opera-bench status {command}")
     interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
@@ -159,7 +160,7 @@ def run_sweep(
 
 
 def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
-    """Run jobs to their ends; the exit status."""
+    """Run jobs, wait for their ends, and return the exit status."""
     try:
         handles = run_jobs(executor, jobs, launch)
     except KeyboardInterrupt:
@@ -169,7 +170,7 @@ def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
 
 
 def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
-    """The files that say how these runs ended before, and when each was written, in nanoseconds."""
+    """``failure.json`` and ``cancelled.json`` of these runs → modification time in nanoseconds."""
     found = {}
     for run_id in run_ids:
         place = RunDirectory(launch.runs_directory / run_id)
@@ -180,9 +181,9 @@ def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
 
 
 def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], launch: Launch, command: str) -> None:
-    """Say what the scheduler has now, and forget ``earlier`` ends of the runs that it took.
+    """Print how many runs were submitted, and delete the ``earlier`` end files of submitted runs.
 
-    A job may have failed since, while the jobs after it were being submitted.
+    A file that changed since is kept: a job may have failed while later jobs were being submitted.
     """
     taken = [handle for handle in handles if "slurm_job_id" in handle.details]
     ids = {handle.job.id for handle in taken if handle.state is JobState.WAITING}
@@ -197,13 +198,13 @@ def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], launch: La
 
 
 def print_scripts(scripts: Sequence[str]) -> None:
-    """Batch scripts one after the other, each under a line of its own."""
+    """Print batch scripts, each after a numbered heading."""
     for number, text in enumerate(scripts, start=1):
         print(f"\n# ---- sbatch {number} of {len(scripts)}\n{text}")
 
 
 def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
-    """``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
+    """The plan in one line: ``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
     counts = Counter(status.own_state for status in before)
     known = [
         f"{counts[state]} {word}"
@@ -223,12 +224,12 @@ def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun
 
 
 def say(text: str) -> None:
-    """A line for the person, apart from what a program may read on standard output."""
+    """Print a message to standard error; standard output is for programs."""
     print(text, file=sys.stderr, flush=True)
 
 
 def confirmed(question: str, *, default: bool = True) -> bool:
-    """The person's answer; yes where there is nobody to ask."""
+    """Ask the user and return the answer; True without a terminal."""
     import typer
 
     return not sys.stdin.isatty() or typer.confirm(question, default=default, err=True)

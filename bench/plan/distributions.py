@@ -1,4 +1,4 @@
-"""Which other distributions compute a run: they are part of its configuration, and so of its id."""
+"""Adds the plugin distributions that compute a run to its configuration, and so to its id."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from results.identity import PLUGINS
 
 
 def with_plugins(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration with the part ``plugins``; unchanged where only opera-bench computes the run.
+    """A run's configuration with the part ``plugins``; without that part if the run uses no plugin.
 
     Raises
     ------
     InputError
-        A name that two distributions offer, a distribution without a name, or one with more files than can be hashed.
+        Two distributions offer one name, or a distribution has no name or too many files to hash.
     """
     found = {distribution_name(dist): dist for dist in _distributions(stage, config) if dist is not None}
     parts = {part: settings for part, settings in config.items() if part != PLUGINS}
@@ -38,12 +38,12 @@ def with_plugins(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> None:
-    """Check that the plugins installed here are those that the run was planned with.
+    """Check that the installed plugins are those that the run was planned with.
 
     Raises
     ------
     InputError
-        Another version, other code, or a plugin that is missing; the run's id would belong to something else.
+        A plugin is missing or has another version or other code, so that the run's id would be wrong.
     """
     planned, here = config.get(PLUGINS, {}), with_plugins(stage, config).get(PLUGINS, {})
     for name in sorted({*planned, *here}):
@@ -55,7 +55,7 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
 
 
 def refusals() -> list[str]:
-    """A sentence for everything that another distribution offers and that can't be used."""
+    """One sentence for each plugin, recipe, table or figure of another distribution that can't be used."""
     sentences = []
     for room in (methods, backbones, datasets, formats):
         sentences += refused_plugins(room.PACKAGE, room.KIND, room.OFFERS)

@@ -1,4 +1,4 @@
-"""From the entries of a sweep to resolved configurations: lists multiply, filters choose. No torch."""
+"""Expands the entries of a sweep into resolved configurations: lists multiply, filters choose. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SE
 
 
 MOST_RUNS = 10_000
-"""Runs of one entry: about as many as a scheduler's queue takes."""
+"""Largest number of runs of one entry, about the length of a scheduler's queue."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One protocol on one checkpoint, resolved."""
+    """The resolved configuration of one evaluator on one checkpoint."""
 
     evaluator: str
     config: EvaluatorConfig
@@ -44,12 +44,12 @@ class Evaluation:
 
 
 def expand_pretraining(sweep: Sweep) -> list[Subject]:
-    """Every pretraining the sweep asks for or imports, in the order of the file; the same one may come up twice.
+    """All pretrainings and imports of a sweep, in the order of the file; duplicates are kept.
 
     Raises
     ------
     InputError
-        An unknown option, an impossible value; the message names file and line.
+        An option is unknown or a value is invalid; the message names file and line.
     """
     return [
         config
@@ -63,12 +63,12 @@ def expand_pretraining(sweep: Sweep) -> list[Subject]:
 
 
 def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evaluation]:
-    """Every evaluation the sweep asks for of these checkpoints.
+    """All evaluations that the sweep's entries define for these checkpoints.
 
     Raises
     ------
     InputError
-        An unknown option or filter, an impossible value; the message names file and line.
+        An option or filter is unknown, or a value is invalid; the message names file and line.
     """
     return [
         evaluation
@@ -78,7 +78,7 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evalua
 
 
 def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
-    """One sentence for each filter that leaves no run or excludes none, and for each of its values that is idle."""
+    """One sentence for each filter, or value of a filter, that has no effect or leaves no run; included sweeps too."""
     own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
     return own + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
 
@@ -106,7 +106,7 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
                     recipe=entry.recipe,
                 )
             except INPUT_ERRORS as error:
-                raise _placed(sweep, at, entry.options, error) from error
+                raise _locate_error(sweep, at, entry.options, error) from error
 
 
 def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:
@@ -160,14 +160,14 @@ def _expand_evaluator(
             try:
                 config = resolve_evaluation(entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe)
             except INPUT_ERRORS as error:
-                raise _placed(sweep, at, entry.options, error) from error
+                raise _locate_error(sweep, at, entry.options, error) from error
             yield Evaluation(entry.evaluator, config, subject)
 
 
 def _known_options(
     sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], allowed: Sequence[str], whose: str
 ) -> dict[str, Any]:
-    """Options under their full names, in the order written."""
+    """Options with aliases replaced by full names, in the order written."""
     known: dict[str, Any] = {}
     for key, value in options.items():
         if key not in allowed:
@@ -182,7 +182,7 @@ def _known_options(
 
 
 def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature: bool) -> list[Any]:
-    """The values a setting takes over the sweep: one, or those of a list."""
+    """The values that a setting takes in the sweep: the list's items, or a single value."""
     if not isinstance(value, list):
         return [value]
     if not value:
@@ -212,11 +212,11 @@ def _is_list(annotation: Any) -> bool:
     return origin in (list, tuple, set, frozenset)
 
 
-def _placed(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:
-    """The error of a resolver with the line of the setting it speaks of, or of the entry."""
+def _locate_error(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:
+    """A resolver's error, prefixed with file and line of the setting it names, or else of the entry."""
     key: tuple[str | int, ...] = getattr(error, "key", ())
     if not key:
-        # A plugin's own check may name no key; a message begins with the setting.
+        # A plugin's error may have no key; its message then begins with the setting.
         key = (str(error).partition(":")[0],)
     written = next((word for word in options if ALIASES.get(word, word) == key[0]), key[0])
     return InputError(f"{sweep.where(*at, written, *key[1:])}: {error}", key=(*at, written, *key[1:]))

@@ -1,4 +1,4 @@
-"""The filters ``only`` and ``except`` of an evaluation: which checkpoints they choose, and what in them is idle."""
+"""Applies the filters ``only`` and ``except`` of evaluations to checkpoints, and finds filters without effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILTER_PACKAGES = {
 
 
 def subject_facts(subject: Subject) -> dict[str, Any]:
-    """What filters may ask of a checkpoint: the scalar settings of its run and of its method."""
+    """The facts of a checkpoint that filters can match: the scalar settings of its run and method."""
     settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
     facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
     return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
@@ -29,7 +29,7 @@ def subject_facts(subject: Subject) -> dict[str, Any]:
 def check_filter(
     sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Refuse a filter whose key no checkpoint has, or whose value none could have."""
+    """Raise ``InputError`` for a filter with a key that no checkpoint has, or a value that none can have."""
     allowed = sorted({key for known in facts for key in known} | set(ALIASES))
     for key, value in wanted.items():
         place, name = sweep.where(*at, key), ALIASES.get(key, key)
@@ -40,7 +40,7 @@ def check_filter(
         here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
         for word in value if isinstance(value, list) else [value]:
             names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
-            # An imported checkpoint's method is the user's own word.
+            # The method of an imported checkpoint may be any word, so also allow words that a checkpoint has.
             if names and word not in names and word not in here:
                 raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
             if here and word is not None and _kind(word) not in map(_kind, here):
@@ -58,9 +58,9 @@ def _kind(value: Any) -> str:
 
 
 def idle_filters(sweep: Sweep, facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One sentence for each filter that leaves no run or excludes none, and for each of its values that is idle.
+    """One sentence for each filter, or value of a filter, that has no effect or leaves no run.
 
-    ``facts`` are those of each checkpoint, as ``subject_facts`` gives them.
+    ``facts`` holds the result of ``subject_facts`` for each checkpoint.
     """
     said = []
     for position, entry in enumerate(sweep.file.evaluate):
@@ -85,7 +85,7 @@ def idle_filters(sweep: Sweep, facts: Sequence[Mapping[str, Any]]) -> list[str]:
 def _idle_values(
     sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], verb: str
 ) -> list[str]:
-    """One sentence for each value of a filter without which the same checkpoints match."""
+    """One sentence for each value in a filter's list that no checkpoint matches."""
     said = []
     for key, values in wanted.items():
         for value in values if isinstance(values, list) else []:
@@ -96,7 +96,7 @@ def _idle_values(
 
 
 def matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether every wanted fact has one of the wanted values; a fact a checkpoint lacks matches nothing."""
+    """Whether each key of ``wanted`` is a fact of the checkpoint with one of the wanted values."""
     for key, value in wanted.items():
         name = ALIASES.get(key, key)
         if name not in facts or facts[name] not in (value if isinstance(value, list) else [value]):

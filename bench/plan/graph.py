@@ -1,4 +1,4 @@
-"""The graph of runs a sweep stands for, each run once, parents first. Imports no torch and reads no data."""
+"""Plans the graph of a sweep's runs, each run once, parents first. Doesn't import torch or read data."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from results.identity import run_id
 
 PRETRAIN = "pretrain"
 IMPORT = "import"
-"""The stages of runs that leave a checkpoint; the stage of an evaluation is its evaluator's name."""
+"""``PRETRAIN`` and ``IMPORT``: stages of runs that write a checkpoint. An evaluation's stage is its evaluator."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run before it has run; ``config`` is what its ``config.yaml`` and its record will hold.
+    """A run of a plan; ``config`` goes into its ``config.yaml`` and its record.
 
-    ``source`` is the file or folder an import reads.
+    ``source`` is the file or folder that an import reads.
     """
 
     run_id: str
@@ -39,7 +39,7 @@ class PlannedRun:
 
     @property
     def dataset(self) -> str | None:
-        """The dataset this run reads; an import reads none."""
+        """The dataset that this run reads; None for an import."""
         if self.stage == IMPORT:
             return None
         settings = self.config.get("evaluator") or self.config[PRETRAIN]
@@ -48,14 +48,14 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs in topological order, no id twice.
+    """A sweep's runs in topological order, each id once.
 
     Parameters
     ----------
     parts
-        The plans of the included sweeps; what several of them need stands in ``runs`` once.
+        The plans of the included sweeps. ``runs`` has all their runs.
     notes
-        Sentences for the user about filters that match nothing.
+        Sentences for the user about filters that have no effect or leave no run.
     """
 
     name: str
@@ -74,7 +74,7 @@ def plan_sweep(sweep: Sweep) -> Plan:
     Raises
     ------
     InputError
-        Anything in the sweep that can't be meant; the message names file and line.
+        Something in the sweep is invalid; the message names file and line.
     """
     subjects = expand_pretraining(sweep)
     pretrainings = [plan_subject(subject) for subject in subjects]
@@ -86,30 +86,30 @@ def plan_sweep(sweep: Sweep) -> Plan:
 
 
 def plan_pretraining(config: PretrainConfig) -> PlannedRun:
-    """The run that a pretraining configuration stands for."""
+    """The run of a pretraining configuration."""
     settings = with_plugins(PRETRAIN, {PRETRAIN: config.model_dump(mode="json")})
     return PlannedRun(run_id(PRETRAIN, settings, ()), PRETRAIN, (), settings)
 
 
 def plan_import(config: ImportedPretraining) -> PlannedRun:
-    """The run that brings a foreign checkpoint into our format."""
+    """The run that converts a foreign checkpoint to our format."""
     declared = config.model_dump(mode="json", exclude={"source"})
     settings = with_plugins(IMPORT, {PRETRAIN: declared, IMPORT: config.source.model_dump(mode="json")})
     return PlannedRun(run_id(IMPORT, settings, ()), IMPORT, (), settings, config.source.path)
 
 
 def plan_subject(subject: Subject) -> PlannedRun:
-    """The run that leaves the checkpoint to be judged."""
+    """The run that writes the checkpoint to be evaluated: a pretraining or an import."""
     return plan_import(subject) if isinstance(subject, ImportedPretraining) else plan_pretraining(subject)
 
 
 def subject_of(config: Mapping[str, Any]) -> Subject:
-    """What the configuration of a run that left a checkpoint describes.
+    """The pretraining that the configuration of a pretraining or import run describes.
 
     Raises
     ------
     InputError
-        It lacks settings of today's, or has others: an earlier or a later version of opera-bench planned the run.
+        The configuration lacks settings or has unknown ones: another version of opera-bench planned the run.
     """
     try:
         if IMPORT not in config:
@@ -123,7 +123,7 @@ def subject_of(config: Mapping[str, Any]) -> Subject:
 
 
 def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
-    """The run that an evaluation of a checkpoint stands for."""
+    """The run of an evaluation."""
     parent = plan_subject(evaluation.subject)
     stage, parents = evaluation.evaluator, (parent.run_id,)
     settings = with_plugins(stage, {"evaluator": evaluation.config.model_dump(mode="json"), **parent.config})
@@ -141,7 +141,7 @@ def deduplicated(runs: Iterable[PlannedRun]) -> tuple[PlannedRun, ...]:
 def describe(stage: str, config: Mapping[str, Any]) -> str:
     """A run in words: ``linear on digits · opera (arrangement A) · tiny_vit · 10 epochs · seed 0``.
 
-    The configuration may be that of a run on disk, which an earlier version planned or of which nothing can be read.
+    If the configuration was read from disk, another version may have planned it, or it may be empty.
     """
     try:
         return " · ".join(_words(stage, config))
@@ -166,7 +166,7 @@ def _words(stage: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(settings: Mapping[str, Any]) -> str:
-    """What was asked for beyond the recipe: `` (arrangement A, mlp_layers 3)``."""
+    """The settings that the sweep changed in the recipe: `` (arrangement A, mlp_layers 3)``, or ''."""
     values = {**settings, **settings.get("method_options", {})}
     scalars = [
         f"{key} {values[key]}"

@@ -1,4 +1,4 @@
-"""The ``config.yaml`` of planned runs: written once, and compared with the plan ever after."""
+"""Writes the text of a planned run's ``config.yaml``, and compares existing files with the plan."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from results.runs import RunDirectory, RunState
 
 
 def config_text(run: PlannedRun) -> str:
-    """The text of ``config.yaml``."""
+    """The text of a run's ``config.yaml``."""
     return yaml.safe_dump(_content(run), sort_keys=False, allow_unicode=True)
 
 
 def check_configs(statuses: Sequence[RunStatus], directory: Path) -> list[str]:
-    """A sentence for each finished run whose ``config.yaml`` was changed since: its record still holds.
+    """One sentence for each done run whose ``config.yaml`` differs from the plan; its record stays valid.
 
     Raises
     ------
     InputError
-        The ``config.yaml`` of a run that is not finished differs from the plan.
+        The ``config.yaml`` of a run that isn't done differs from the plan.
     """
     sentences = []
     for status in statuses:
@@ -40,12 +40,12 @@ def check_configs(statuses: Sequence[RunStatus], directory: Path) -> list[str]:
 
 
 def difference(run: PlannedRun, place: RunDirectory) -> str | None:
-    """How the run's ``config.yaml`` differs from its plan and what to do, or None.
+    """How a run's ``config.yaml`` differs from its plan and what to do; None if it doesn't.
 
-    A missing file does not differ, nor does one that can't be read: its run is damaged, and listed so.
+    None, too, if the file is missing or can't be read: status then lists the run as damaged.
     """
     try:
-        place.read_config()  # which verifies the id that the plan has too
+        place.read_config()  # verifies the run id, which the plan shares
         return None
     except OSError:
         return None
@@ -70,7 +70,7 @@ def _remedy(place: RunDirectory) -> str:
 
 
 def _differences(where: str, planned: Any, found: Any) -> Iterator[str]:
-    """``config.pretrain.seed is 7, planned is 0``."""
+    """Yield each differing setting, such as ``config.pretrain.seed is 7, planned is 0``."""
     if isinstance(planned, Mapping) and isinstance(found, Mapping):
         for key in [*planned, *(key for key in found if key not in planned)]:
             ours, theirs = planned.get(key, "missing"), found.get(key, "missing")

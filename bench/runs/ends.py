@@ -1,4 +1,4 @@
-"""How runs ended: notes on those that could not write one, damaged files set aside, leftovers removed."""
+"""Records failures of runs, sets damaged files aside and removes leftover files."""
 
 from __future__ import annotations
 
@@ -12,36 +12,35 @@ from typing import Any
 
 from bench.plan.graph import PlannedRun
 from bench.runs.states import RunStatus
-from bench.sweep.errors import InputError
 from results.files import is_present
-from results.record import OtherSchema, read_record
+from results.record import has_other_schema
 from results.runs import RunDirectory, RunState, write_atomically
 from results.store import checked_record, planned_standings
 from results.temporaries import remove_temporaries
 from slurm import Handle, JobState
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""Errors of the place where a run lies. A run that meets one has not failed: the same command goes on."""
+"""Error numbers of a full or failing disk. A run that meets one is interrupted, and the same command continues it."""
 DAMAGED = ".damaged"
 _STATE_FILES = ("training_state.pt", "previous_training_state.pt")
-"""As in ``pretrain.engine.state``, which imports torch."""
+"""File names of training states. Copied from ``pretrain.engine.state``, which imports torch."""
 
 
 def is_disk_error(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, is a full disk or an I/O error."""
+    """Whether an error, or one of its causes, is a full disk or an I/O error."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             return True
-        if _names_disk_error(str(error)):  # libraries in C++ and Rust pass on the text alone
+        if names_disk_error(str(error)):  # C++ and Rust libraries raise other errors with only this text
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
 def note_failure(run: RunDirectory, error: str, traceback: str = "", *, is_interrupted: bool) -> None:
-    """Leave ``failure.json``; on a full disk there may be no room for it, and the run then counts as not started."""
+    """Write ``failure.json``. If a full disk prevents this, the run counts as not started."""
     failure: dict[str, Any] = {"error": error, "traceback": traceback, "attempt": len(run.read_attempts())}
     if is_interrupted:
         failure["interrupted"] = True
@@ -53,9 +52,9 @@ def note_failure(run: RunDirectory, error: str, traceback: str = "", *, is_inter
 
 
 def note_lost_job(handle: Handle, runs_directory: Path) -> None:
-    """Leave a reason for a job that ended without one: killed from outside, say, or for want of memory.
+    """Write ``failure.json`` for a job that ended without a record or a failure, e.g. killed or out of memory.
 
-    A run that another process computes at this moment, and one that was cancelled, are left alone.
+    Does nothing if another process computes the run or the run was cancelled.
     """
     run = RunDirectory(runs_directory / handle.job.id)
     if handle.state not in (JobState.FAILED, JobState.DONE):
@@ -64,18 +63,14 @@ def note_lost_job(handle: Handle, runs_directory: Path) -> None:
         if not free or run.record.exists() or run.failure.exists() or run.cancelled.exists():
             return
         reason = handle.reason or "ended well but left no record"
-        note_failure(run, reason, is_interrupted=_names_disk_error(reason))
+        note_failure(run, reason, is_interrupted=names_disk_error(reason))
 
 
 def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
-    """Rename what makes these runs damaged to ``….damaged``; a sentence for each file or directory.
+    """Rename the damaged files of runs to ``….damaged``; return one sentence for each renamed file or directory.
 
-    That is a record, a configuration, or the whole directory if it can't be read. What can't be renamed stays as it is.
-
-    Raises
-    ------
-    InputError
-        A record is sound, and another release of opera-bench wrote it.
+    Renames records and configurations, or the whole directory if it can't be read. An unreadable directory that can't
+    be renamed stays. So does a record of another schema version: another release of opera-bench can read it.
     """
     sentences = []
     for status in damaged:
@@ -90,11 +85,12 @@ def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
 
 
 def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
-    """Rename the record and the configuration of a run that is damaged still, now that this process holds it."""
+    """Rename the record and an invalid configuration of a locked run, if the run is still damaged."""
     standings = planned_standings(place.path.parent, {run.run_id: run.parents})
     if standings[run.run_id].own_state is not RunState.DAMAGED:
         return []
-    _require_our_schema(place)
+    if has_other_schema(place.record):
+        return []
     found = [place.record] if is_present(place.record) else []
     if is_present(place.config) and not _is_sound_config(place):
         found.append(place.config)
@@ -108,7 +104,7 @@ def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
 
 def _can_be_read(place: RunDirectory) -> bool:
     try:
-        os.listdir(place.path)  # noqa: PTH208 — iterdir says nothing before it is asked for a name
+        os.listdir(place.path)  # noqa: PTH208 — iterdir raises only when iterated
         is_present(place.config)
     except OSError:
         return False
@@ -116,7 +112,7 @@ def _can_be_read(place: RunDirectory) -> bool:
 
 
 def _set_aside_whole(place: RunDirectory) -> list[str]:
-    """Rename a directory, or what stands in its place, that can't be read."""
+    """Rename a run directory that can't be read, or a file in its place."""
     aside = _unused(place.path)
     with contextlib.suppress(OSError):
         place.path.rename(aside)
@@ -125,29 +121,20 @@ def _set_aside_whole(place: RunDirectory) -> list[str]:
 
 
 def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
-    """Remove temporary files of dead writers in the runs directory, and the training states of these runs if finished.
+    """Remove temporary files of dead writers, and training states and ``failure.json`` of done ``runs``.
 
-    A run that some process holds is left alone. What can't be removed stays for the next command.
+    Skips runs that a process has locked and files that can't be removed.
     """
     remove_temporaries(runs_directory)
     for run in runs:
         place = RunDirectory(runs_directory / run.run_id)
         with contextlib.suppress(OSError):
-            states = [path for name in _STATE_FILES if (path := place.checkpoints / name).exists()]
-            if not states or not place.record.exists() or checked_record(place.record)[0] is None:
+            left = [path for path in (*map(place.checkpoints.joinpath, _STATE_FILES), place.failure) if path.exists()]
+            if not left or not place.record.exists() or checked_record(place.record)[0] is None:
                 continue
             with place.claim() as free:
-                for path in states if free else ():
+                for path in left if free else ():
                     path.unlink(missing_ok=True)
-
-
-def _require_our_schema(place: RunDirectory) -> None:
-    try:
-        read_record(place.record)
-    except OtherSchema as error:
-        raise InputError(str(error)) from error
-    except (ValueError, OSError):
-        pass
 
 
 def _is_sound_config(place: RunDirectory) -> bool:
@@ -159,12 +146,13 @@ def _is_sound_config(place: RunDirectory) -> bool:
 
 
 def _unused(path: Path) -> Path:
-    """``record.json.damaged``, or the first of ``record.json.damaged-2`` … that is not taken."""
+    """The first unused path of ``record.json.damaged``, ``record.json.damaged-2``, …."""
     name, number = path.with_name(path.name + DAMAGED), 2
     while is_present(name):
         name, number = path.with_name(f"{path.name}{DAMAGED}-{number}"), number + 1
     return name
 
 
-def _names_disk_error(text: str) -> bool:
+def names_disk_error(text: str) -> bool:
+    """Whether a message names the error of a full or failing disk."""
     return any(f"[Errno {number}]" in text or os.strerror(number) in text for number in DISK_ERRORS)

@@ -1,4 +1,4 @@
-"""Runs on disk by what a user calls them."""
+"""Finds a run on disk by its id or the beginning or end of its id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
     Parameters
     ----------
     stages
-        What the caller can use; others are not suggested. None stands for all.
+        Stages of runs that the error message suggests; empty for all.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
 
 
 def _run_ids(directory: Path) -> list[str]:
-    """Every run, whatever its state, and directories of other names that hold the files of one."""
+    """Names of all run directories, and of other directories that hold a run's files."""
     places = [RunDirectory(directory / name) for name in run_names(directory)]
     return [place.run_id for place in places if has_files_of_a_run(place) or read_run(place, []) is not None]
 

@@ -1,4 +1,4 @@
-"""Tables, figures and the report of a set of runs: what floor ``results`` makes, put where a person finds it."""
+"""Prints and writes the tables, figures and report of a set of runs, made by the package ``results``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from results.tables.model import Table
 
 REPORTS = "report"
-"""Below the runs directory; it holds nothing that can't be made again."""
+"""Folder in the runs directory for tables, figures and reports; all its files can be made again."""
 STAMP = "made-from.txt"
 TABLE_FORMATS = ("md", "tex", "csv")
 FIGURE_FORMATS = ("png", "svg")
@@ -30,7 +30,7 @@ FIGURE_FORMATS = ("png", "svg")
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs a command shows, and the tables and figures that their sweep names.
+    """The runs that a command shows, and the tables and figures of their sweep.
 
     ``run_ids`` is None for all runs; ``tables`` and ``figures`` are then empty.
     """
@@ -46,7 +46,7 @@ def select_runs(sweep: str | None, overrides: tuple[str, ...], *, tiny: bool) ->
     Raises
     ------
     InputError
-        The sweep can't be read, or ``--set`` or ``--tiny`` is given without one.
+        The sweep is invalid, or ``--set`` or ``--tiny`` is given without a sweep.
     """
     if sweep is None:
         if overrides or tiny:
@@ -84,7 +84,7 @@ def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:
 
 
 def print_table(table: Table) -> None:
-    """A table for the eye on a terminal, Markdown anywhere else."""
+    """Print a table: formatted by rich on a terminal, as Markdown elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console
 
@@ -98,7 +98,7 @@ def print_table(table: Table) -> None:
 
 
 def write_tables(tables: Iterable[Table], out: Path, formats: Sequence[str] = TABLE_FORMATS) -> list[Path]:
-    """Write ``<table>.<format>`` files."""
+    """Write ``<table>.<format>`` files and return their paths."""
     from results.render import render_table
 
     written = []
@@ -113,7 +113,7 @@ def write_tables(tables: Iterable[Table], out: Path, formats: Sequence[str] = TA
 
 
 def write_figures(names: Sequence[str], store: Store, out: Path, formats: Sequence[str] = FIGURE_FORMATS) -> list[Path]:
-    """Write ``<figure>.<format>`` and the numbers in it; a figure with nothing to show yet is said and skipped."""
+    """Write ``<figure>.<format>`` and ``<figure>.csv`` files; print why a figure has nothing to show, and skip it."""
     from results.figures import FORMATS, save_figure
     from results.frame import to_frame
 
@@ -134,7 +134,7 @@ def write_figures(names: Sequence[str], store: Store, out: Path, formats: Sequen
 
 
 def write_report_page(sweep: Sweep | None, store: Store, out: Path) -> None:
-    """One self-contained page about these runs; without a sweep, every table and figure that they fill."""
+    """Write the report of these runs: the sweep's tables and figures or, without a sweep, all that have data."""
     from results.declarations import table_names
     from results.figures import figure_names
     from results.frame import to_frame
@@ -151,11 +151,12 @@ def write_report_page(sweep: Sweep | None, store: Store, out: Path) -> None:
 
 @contextlib.contextmanager
 def _writable(out: Path) -> Iterator[None]:
-    """
+    """Turn the block's ``OSError`` into an ``InputError`` that names ``out``.
+
     Raises
     ------
     InputError
-        The place can't be written to.
+        ``out`` can't be written.
     """
     try:
         yield
@@ -164,7 +165,7 @@ def _writable(out: Path) -> Iterator[None]:
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Say what was left out."""
+    """Print each sentence as a note on standard error."""
     for sentence in sentences:
         print(f"note: {sentence}", file=sys.stderr)
 
@@ -175,7 +176,7 @@ def status_of_damage(states: Iterable[str]) -> int:
 
 
 def _stamp(run_ids: Iterable[str], runs_directory: Path) -> str:
-    """Changes when any run ends, is deleted, or joins the sweep."""
+    """A digest that changes when a run of the sweep ends or is deleted, or a run joins the sweep."""
     digest = hashlib.sha256()
     for run_id in run_ids:
         run = RunDirectory(runs_directory / run_id)

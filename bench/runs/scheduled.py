@@ -1,4 +1,4 @@
-"""What SLURM keeps of runs that were submitted from a runs directory: its books, its logs, its hold on jobs."""
+"""Accesses the files about submitted jobs in a runs directory: the ledger's lock and SLURM's logs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from slurm.scheduler.submission import settle_intents
 from slurm.scheduler.told import read_states
 
 FOLDER = ".slurm"
-"""Below the runs directory: ledger, scripts, code snapshots."""
+"""Folder in the runs directory with ledger, batch scripts and code snapshots."""
 
 
 @contextlib.contextmanager
 def submissions_held_up(runs_directory: Path) -> Iterator[None]:
-    """Begins when no command submits from this directory, and none does before the end of the block.
+    """Wait until no command submits jobs from this directory, and prevent submissions until the block ends.
 
     Raises
     ------
     InputError
-        A submission was cut off, and SLURM does not answer whether it has taken the jobs.
+        A submission was interrupted, and SLURM does not answer whether it has accepted the jobs.
     """
     folder = runs_directory / FOLDER
     if not folder.is_dir():
@@ -35,10 +35,10 @@ def submissions_held_up(runs_directory: Path) -> Iterator[None]:
 
 
 def scheduler_logs(runs_directory: Path, run_id: str, own_log: Path) -> tuple[Path, ...]:
-    """What SLURM kept of the run's last job, one file a process; empty if the run's own log has all there is to say.
+    """SLURM's log files of the run's last job, one per process; empty if the run's own log is complete.
 
-    Opening that log is the first thing a job does. Only the scheduler hears of what prevents that, such as a Python
-    that is missing, and of what kills the job there, such as want of memory.
+    A job first opens the run's log. Only SLURM's log shows errors before that, such as a missing Python, and the reason
+    why a job was killed, such as lack of memory.
     """
     folder = runs_directory / FOLDER
     entry = Ledger(folder).latest().get(run_id)

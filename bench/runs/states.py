@@ -1,4 +1,4 @@
-"""Where the runs of a plan stand, and every run under a directory, with what executors say of them."""
+"""Computes the states of planned runs and of all runs on disk, with the executors' answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from bench.plan.graph import PlannedRun
 from bench.runs.scheduled import FOLDER
 from bench.sweep.errors import InputError
-from results.runs import RunState
+from results.record import has_other_schema
+from results.runs import RunDirectory, RunState
 from results.state import Standing
 from results.store import Store, damage, load_runs, planned_standings
 from slurm import Charge, Told
@@ -19,11 +20,12 @@ from slurm.scheduler.told import read_states
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where one run stands.
+    """The state of one planned run.
 
-    ``own_state`` leaves parents out, ``state`` is what a reader should be told; see ``results.state.Standing``.
-    ``charge`` is what the scheduler charged for all of the run's jobs, if it says so. ``held_job`` is the number of its
-    job if the scheduler holds that until somebody releases it.
+    ``own_state`` doesn't depend on parents, ``state`` is the effective state; see ``results.state.Standing``.
+    ``charge`` is what the scheduler charged for all jobs of the run, if known. ``held_job`` is the id of the run's job
+    if the scheduler holds the job until it is released. ``has_other_schema`` says that
+    another release of opera-bench wrote the record of a damaged run; ``retry`` leaves such a run alone.
     """
 
     run: PlannedRun
@@ -32,9 +34,10 @@ class RunStatus:
     reason: str | None = None
     charge: Charge | None = None
     held_job: str | None = None
+    has_other_schema: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The stable form of ``plan --format json`` and ``status --format json``."""
+        """The fields about states in ``plan --format json`` and ``status --format json``, which don't change."""
         return {
             "run_id": self.run.run_id,
             "stage": self.run.stage,
@@ -46,25 +49,25 @@ class RunStatus:
 
 
 def ask_executors(runs_directory: Path, *, fresh: bool = False) -> dict[str, Told]:
-    """What executors that outlive a command say of runs, by run id; ask before reading the disk.
+    """Run id → SLURM's answer about the run's job.
 
-    A run that ends between the two has then left its record, and is not taken for lost.
+    Call this before reading the disk: a run that ends between the two is then seen as done, not as lost.
 
     Parameters
     ----------
     fresh
-        Ask now, however recent the last answer is.
+        Query SLURM even if the last answer is recent.
     """
     return read_states(runs_directory / FOLDER, fresh=fresh)
 
 
 def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
-    """The status of each run, given in topological order.
+    """The status of each run, in the order of ``runs``.
 
     Raises
     ------
     InputError
-        Something that is not a directory stands where runs should be.
+        ``directory`` or one of its parents is a file.
     """
     for place in (directory, *directory.parents):
         if place.exists():
@@ -73,28 +76,30 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
             break
     told = ask_executors(directory)
     found = planned_standings(directory, {run.run_id: run.parents for run in runs}, told)
-    return [_status(run, found[run.run_id], told.get(run.run_id)) for run in runs]
+    return [_status(run, directory, found[run.run_id], told.get(run.run_id)) for run in runs]
 
 
-def _status(run: PlannedRun, found: Standing, told: Told | None) -> RunStatus:
+def _status(run: PlannedRun, directory: Path, found: Standing, told: Told | None) -> RunStatus:
     is_held = told is not None and told.is_held and found.own_state is RunState.WAITING
     held_job = told.number if told is not None and is_held else None
     charge = None if told is None else told.charge
-    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job)
+    is_damaged = found.own_state is RunState.DAMAGED
+    other = is_damaged and has_other_schema(RunDirectory(directory / run.run_id).record)
+    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job, other)
 
 
 def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:
-    """Runs as ``results.store.load_runs`` finds them, with what executors say of them."""
+    """Load runs with ``results.store.load_runs`` and SLURM's answers about their jobs."""
     return load_runs(runs_directory, run_ids, ask_executors(runs_directory))
 
 
 def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
-    """Every run under ``directory``, those without parents first, and what was passed over, one sentence each.
+    """All runs under ``directory``, those without parents first, and one sentence for each skipped directory.
 
     Raises
     ------
     InputError
-        No such directory.
+        ``directory`` does not exist.
     """
     store = load_runs(directory)
     runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]

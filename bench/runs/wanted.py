@@ -10,27 +10,27 @@ from bench.sweep.model import Sweep
 from results.runs import write_atomically
 
 SWEEPS = ".sweeps"
-"""Below the runs directory: the run ids that each sweep, as it was typed, asked for when it was last started."""
+"""Folder in the runs directory with one note per sweep and its options as typed: the run ids of its last start."""
 
 
 def remember_sweep(sweep: Sweep, run_ids: Iterable[str], runs_directory: Path) -> None:
-    """Note that a sweep wants these runs, so that cancelling another sweep leaves them alone."""
-    path = _note(sweep, runs_directory)
+    """Note that a sweep needs these runs, so that cancelling another sweep leaves them alone."""
+    path = _note_path(sweep, runs_directory)
     path.parent.mkdir(parents=True, exist_ok=True)
     note = {"sweep": sweep.name, "file": sweep.path, "run_ids": sorted(run_ids)}
     write_atomically(path, json.dumps(note) + "\n")
 
 
 def forget_sweep(sweep: Sweep, runs_directory: Path) -> None:
-    """The sweep wants nothing any more."""
-    _note(sweep, runs_directory).unlink(missing_ok=True)
+    """Delete the note of the runs that a sweep needs."""
+    _note_path(sweep, runs_directory).unlink(missing_ok=True)
 
 
 def sweeps_by_run(runs_directory: Path, but: Sweep | None = None) -> dict[str, set[str]]:
-    """The names of the sweeps, all ``but`` one, that asked for each run."""
+    """Run id → names of the sweeps that need the run; the sweep ``but`` is left out."""
     wanted: dict[str, set[str]] = {}
     for path in sorted((runs_directory / SWEEPS).glob("*.json")):
-        if but is not None and path == _note(but, runs_directory):
+        if but is not None and path == _note_path(but, runs_directory):
             continue
         try:
             note = json.loads(path.read_text(encoding="utf-8"))
@@ -38,12 +38,12 @@ def sweeps_by_run(runs_directory: Path, but: Sweep | None = None) -> dict[str, s
             is_gone = note["file"] is not None and not Path(note["file"]).exists()
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             continue
-        if is_gone:  # renamed or thrown away: nobody can cancel that sweep any more
+        if is_gone:  # the sweep file was renamed or deleted, so the sweep can't be cancelled
             continue
         for run_id in run_ids:
             wanted.setdefault(run_id, set()).add(name)
     return wanted
 
 
-def _note(sweep: Sweep, runs_directory: Path) -> Path:
+def _note_path(sweep: Sweep, runs_directory: Path) -> Path:
     return runs_directory / SWEEPS / f"{sweep.asked_as}.json"

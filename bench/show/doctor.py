@@ -1,4 +1,4 @@
-"""What ``opera-bench doctor`` looks at."""
+"""Runs the checks of ``opera-bench doctor``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUR_PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 
 @dataclass(frozen=True)
 class Finding:
-    """``well`` is None for what is neither right nor wrong."""
+    """The result of one check; ``well`` is None if the finding is neither right nor wrong."""
 
     subject: str
     well: bool | None
@@ -32,7 +32,7 @@ class Finding:
 
 
 def diagnose(runs: Path, data: Mapping[str, str]) -> list[Finding]:
-    """Everything there is to say about this machine, the installation, the runs directory and the data."""
+    """Findings about versions, packages, plugins, devices, the runs directory, datasets and SLURM."""
     found = [*_versions(), *_openmmlab(), *_packages(), *_plugins(), *_devices()]
     return [*found, _write_access(runs), *_data(data), _slurm()]
 
@@ -47,7 +47,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _openmmlab() -> Iterator[Finding]:
-    """Versions, whether mmcv's operators are compiled, and whether each evaluator's library can be imported."""
+    """OpenMMLab versions, whether mmcv's operators are compiled, and whether mmseg and mmdet can be imported."""
     for module in library.MODULES:
         found = library.distribution(module)
         yield Finding(module, None if found is None else True, "not installed" if found is None else " ".join(found))
@@ -61,7 +61,7 @@ def _openmmlab() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """Names as general as ours can be taken by another distribution, or by a folder one happens to stand in."""
+    """Whether our packages are shadowed by another distribution, or by a folder in the working directory."""
     home = Path(__file__).resolve().parents[2]
     for name in OUR_PACKAGES:
         spec = importlib.util.find_spec(name)
@@ -71,7 +71,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    """What other distributions offer and can't be used."""
+    """Plugins of other distributions that can't be used."""
     for sentence in refusals():
         yield Finding("plugin", False, sentence)
 

@@ -1,4 +1,4 @@
-"""What a plan's runs are, and how many are saved because sweeps share them."""
+"""Summarises a plan: counts of its runs, and the runs and hours saved because included sweeps share runs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from bench.hours.estimate import Basis, Estimate, Unit
 from bench.plan.graph import IMPORT, PRETRAIN, Plan, PlannedRun
 
 _SHOWN_HOURS = 0.05
-"""Fewer are rounded to nothing."""
+"""Hours below this print as 0.0 and are left out."""
 
 
 def summary(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """One line of counts; a second one where included sweeps ask for runs more than once.
+    """One line of run counts; if the plan includes sweeps, a second line with the runs and hours saved by sharing.
 
     Parameters
     ----------
     estimates
-        What runs take, by id, as far as that is known.
+        Run id → estimate, for runs whose duration is known.
     """
     lines = [f"{plan.name}: {_count(plan.runs)}"]
     if plan.parts:
@@ -32,7 +32,7 @@ def summary(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 
 
 def _saved_hours(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
-    """``: 480.0 GPU-hours by measured rates``, "more than" where runs are unknown; empty for nothing."""
+    """The saved hours: ``: 480.0 GPU-hours by measured rates``, with "more than" if runs are unknown; '' for none."""
     asked = Counter(run_id for part in plan.parts for run_id in part.run_ids)
     again = {run_id: times - 1 for run_id, times in asked.items() if times > 1}
     known = {run_id: estimates[run_id] for run_id in again if run_id in estimates}
@@ -48,7 +48,7 @@ def _saved_hours(plan: Plan, estimates: Mapping[str, Estimate]) -> str:
 
 
 def _count(runs: Sequence[PlannedRun]) -> str:
-    """``57 pretrainings, 30 evaluations (12 finetune, 6 linear, 12 transfer)``."""
+    """Run counts: ``57 pretrainings, 30 evaluations (12 finetune, 6 linear, 12 transfer)``."""
     stages = Counter(run.stage for run in runs)
     pretrainings = stages.pop(PRETRAIN, 0)
     if imports := stages.pop(IMPORT, 0):

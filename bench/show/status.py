@@ -1,4 +1,4 @@
-"""Runs and their states, for a person or for a program."""
+"""Prints runs, their states and hours, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FORMATS = ("table", "json")
 PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 SHOWN_HOURS = 0.005
-"""Fewer would be shown as 0.00."""
+"""Hours below this would print as 0.00 and are left out."""
 MOST_JOBS_NAMED = 10
 _HOURS = ("charged", "computing", "left")
-"""Attributes of a cost, and headings. A scheduler charges more than a run computes: from a job's start to its end."""
+"""Attributes of ``RunCost`` and headings of columns. Charged hours exceed computing: they span a job's start to end."""
 _STYLES = {
     RunState.DONE: "green",
     RunState.RUNNING: "cyan",
@@ -40,32 +40,32 @@ _STYLES = {
 
 
 def check_format(name: str, formats: tuple[str, ...] = FORMATS) -> None:
-    """Refuse a format there is not.
+    """Check that ``name`` is one of ``formats``.
 
     Raises
     ------
     InputError
-        The message lists the formats.
+        Unknown format; the message lists all formats.
     """
     if name not in formats:
         raise InputError(f"--format {name}: unknown format; {suggest(name, formats)}")
 
 
 def wide_console() -> Console:
-    """A console that fits a terminal, and folds nothing for a file or a pipe."""
+    """A console as wide as the terminal, or ``WIDE`` columns wide for a file or pipe."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
 def print_json(found: Sequence[RunStatus], costs: Sequence[RunCost]) -> None:
-    """The stable form: ``{"jobs": [{"run_id", "stage", "state", "parents", …}]}``."""
+    """Print runs as JSON: ``{"jobs": [{"run_id", "stage", "state", "parents", …}]}``; the keys don't change."""
     jobs = [{**status.as_json(), **cost.as_json()} for status, cost in zip(found, costs, strict=True)]
     print(json.dumps({"jobs": jobs}, indent=2, ensure_ascii=False))
 
 
 def print_runs(found: Sequence[RunStatus]) -> None:
-    """One line a run."""
+    """Print one line per run."""
     from rich.table import Table
     from rich.text import Text
 
@@ -80,7 +80,7 @@ def print_runs(found: Sequence[RunStatus]) -> None:
 
 
 def print_planned_hours(costs: Sequence[RunCost]) -> None:
-    """What the runs that are left will take, by stage, and how that is known; nothing where nothing is known."""
+    """Print the hours that unfinished runs will take, by stage, and their source; nothing if no hours are known."""
     from rich.table import Table
 
     columns = [column for column in _hour_columns(costs) if column[1] == "left"]
@@ -110,12 +110,12 @@ def print_status(
     place: str = "",
     flags: str = "",
 ) -> None:
-    """Counts and hours by stage, why runs failed, what is running, and the next command.
+    """Print counts and hours by stage, running epochs, reasons of failures, pending jobs, and the next command.
 
     Parameters
     ----------
     sweep, place, flags
-        As of ``next_step``.
+        As for ``next_step``.
     """
     from rich.table import Table
     from rich.text import Text
@@ -162,7 +162,7 @@ def print_status(
 
 
 def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
-    """The runs of each stage, and of all of them as ``total`` where there are several."""
+    """Yield the costs of each stage and, if there are several stages, of all as ``total``."""
     stages = dict.fromkeys(cost.stage for cost in costs)
     for stage in stages:
         yield stage, [cost for cost in costs if cost.stage == stage]
@@ -171,7 +171,7 @@ def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]
 
 
 def _hour_columns(costs: Sequence[RunCost]) -> list[tuple[Unit, str]]:
-    """The units of hours, charged, computing and left, of which there are any to speak of."""
+    """(unit, attribute) of each column of hours whose sum is at least ``SHOWN_HOURS``."""
     return [(unit, what) for unit in Unit for what in _HOURS if _sum(costs, unit, what) >= SHOWN_HOURS]
 
 
@@ -180,7 +180,7 @@ def _sum(costs: Sequence[RunCost], unit: Unit, what: str) -> float:
 
 
 def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
-    """``12.5``; ``>12.5`` where some of the runs are not known; ``–`` for nothing."""
+    """The sum of hours: ``12.5``, ``>12.5`` if some runs are unknown, ``–`` for none."""
     known = _sum(costs, unit, what)
     unknown = any(getattr(cost, what) is None for cost in costs)
     if known < SHOWN_HOURS:
@@ -189,27 +189,27 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
 
 
 def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", flags: str = "") -> str:
-    """What to type next, in one or two lines.
+    """The commands to type next, in one to three lines.
 
     Parameters
     ----------
     sweep
-        As it was typed, with ``place`` and whatever else says which runs are meant.
+        The sweep and its options as typed, with ``place``.
     place
-        What says where the runs are, if that is not the default; begins with a space.
+        The `` --runs …`` part to repeat in commands, with a leading space; '' for the default directory.
     flags
-        What a command that starts runs says of where they go; begins with a space.
+        The `` --executor …`` part for commands that start runs, with a leading space, or ''.
     """
     held = [status.held_job for status in found if status.held_job is not None]
     if not held:
         return _next_command(found, sweep, place, flags)
     what = "1 job" if len(held) == 1 else f"{len(held)} jobs"
-    release = f"SLURM holds {what} until somebody types: scontrol release {_to_release(held)}"
+    release = f"SLURM holds {what} until somebody types: scontrol release {_release_argument(held)}"
     return f"{release}\n{_next_command(found, sweep, place, flags)}"
 
 
 def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, flags: str) -> str:
-    """The next command of opera-bench, whatever SLURM holds."""
+    """The next command of opera-bench; held jobs are ignored."""
     name = sweep or f"SWEEP{place}"
     start = name + flags
     own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
@@ -217,7 +217,10 @@ def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, fla
         return f"no runs yet: opera-bench run SWEEP{place}"
     if own_failures:
         first = own_failures[0].run.run_id
-        return f"see why: opera-bench logs {first}{place}\ntry again: opera-bench retry {start}"
+        why = f"see why: opera-bench logs {first}{place}"
+        if all(status.has_other_schema for status in own_failures):
+            return why
+        return f"{why}\ntry again: opera-bench retry {start}"
     queued = any(status.own_state is RunState.WAITING for status in found)
     planned = (status for status in found if status.own_state is RunState.PLANNED)
     if left := queued and sum(status.state is not RunState.FAILED for status in planned):
@@ -235,8 +238,8 @@ def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, fla
     return f"next: opera-bench run {start}"
 
 
-def _to_release(jobs: Sequence[str]) -> str:
-    """The jobs as ``scontrol release`` takes them: one by one if they are few, else by the arrays they belong to."""
+def _release_argument(jobs: Sequence[str]) -> str:
+    """The argument of ``scontrol release``: the jobs if they are few, else the arrays they belong to."""
     if len(jobs) > MOST_JOBS_NAMED:
         jobs = list(dict.fromkeys(job.partition("_")[0] for job in jobs))
     return ",".join(jobs)

@@ -1,4 +1,4 @@
-"""What can be wrong with what a user typed, from the command line down to the data."""
+"""Collects the errors that report invalid user input, from all packages."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from slurm.errors import InputError as SlurmInputError
 __all__ = ["INPUT_ERRORS", "InputError"]
 
 INPUT_ERRORS: tuple[type[Exception], ...] = (InputError, ResultsInputError, SlurmInputError)
-"""The errors of every floor that end a command with one line and exit status 2."""
+"""Errors that end a command with one line and exit status 2."""

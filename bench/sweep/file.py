@@ -1,4 +1,4 @@
-"""The sweep file: what a user may write.
+"""Defines the content of a sweep file.
 
     name: digits
     description: one line
@@ -15,10 +15,11 @@
     tables: [table1]
     figures: [curves]
 
-Lists multiply. A setting that is a list by nature (``views``) keeps its list; to vary it, write a list of lists.
+Lists multiply: each item gives its own runs. A setting whose value is itself a list (``views``) is varied by a list of
+lists.
 
-``include: [table1, mine.yaml]`` asks for all that other sweeps ask for: shipped ones by name, files by a path that
-starts beside the including one. Each keeps its own evaluations; what several of them need is run once.
+``include: [table1, mine.yaml]`` adds the runs of other sweeps: shipped ones by name, files by a path relative to the
+including file. Each included sweep keeps its own evaluations; a run that several sweeps need is computed once.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ Seeds = Annotated[tuple[Seed, ...], BeforeValidator(_as_list), Field(min_length=
 
 NAME_PATTERN = r"^[^\s./\\-]([^/\\]*[^\s/\\])?$"
 NAME_BYTES = 200
-"""What a file system takes is 255; a sweep's files add some characters."""
+"""Longest sweep name in UTF-8 bytes: file systems allow 255, and the names of a sweep's files are longer."""
 
 
 def _check_name(name: str) -> str:
@@ -79,7 +80,7 @@ class _Part(BaseModel):
 
 
 class PretrainEntry(_Part):
-    """One line under ``pretrain``; ``options`` are settings of the run and of the method, side by side."""
+    """One entry under ``pretrain``; ``options`` holds settings of the run and of the method."""
 
     method: Words
     backbone: Words
@@ -98,12 +99,12 @@ class PretrainEntry(_Part):
 
 
 ALIASES = {"batch_size": "global_batch_size"}
-"""Other words for settings."""
+"""Alias → name of the setting."""
 PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe")
 
 
 class ImportDeclaration(_Part):
-    """What tables and filters are to know of an imported checkpoint; ``method`` may be any word."""
+    """Facts about an imported checkpoint for tables and filters; ``method`` may be any word."""
 
     method: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     backbone: str
@@ -116,7 +117,7 @@ class ImportDeclaration(_Part):
 
 
 class ImportEntry(_Part):
-    """One line under ``pretrain`` that names a checkpoint trained elsewhere."""
+    """One entry under ``pretrain`` that imports a checkpoint trained elsewhere."""
 
     checkpoint: str = Field(min_length=1)
     format: str
@@ -126,7 +127,7 @@ class ImportEntry(_Part):
 
 
 PRETRAIN_TAG, IMPORT_TAG = "<pretrain>", "<import>"
-"""How pydantic's errors mark which of the two a line under ``pretrain`` was taken for."""
+"""Tags in the locations of pydantic's errors: whether an entry under ``pretrain`` was read as pretraining or import."""
 
 
 def _kind(data: Any) -> str:
@@ -140,7 +141,7 @@ Pretraining = Annotated[
 
 
 class EvaluateEntry(_Part):
-    """One line under ``evaluate``: a protocol, its options, and which checkpoints it is for."""
+    """One entry under ``evaluate``: an evaluator, its options, and filters that choose checkpoints."""
 
     evaluator: str
     recipe: str | None = None
@@ -181,7 +182,7 @@ class SweepFile(_Part):
     figures: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
+    def _require_content(self) -> Self:
         if not self.pretrain and not self.include:
             raise ValueError("there is nothing to run; say pretrain: [{method: …, backbone: …}] or include: [SWEEP]")
         if self.evaluate and not self.pretrain:

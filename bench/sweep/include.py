@@ -1,4 +1,4 @@
-"""Combines a sweep with the sweeps that it includes. Imports no torch."""
+"""Combines a sweep with the sweeps that it includes. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bench.sweep.source import Source
 from results.declarations import find_declaration, is_path
 from results.errors import InputError as ResultsInputError
 
-_REACHES_INCLUDED = ("pretrain", "evaluate")
-"""Keys whose assignments are laid over included sweeps too; all others speak of the including one."""
+_KEYS_FOR_INCLUDED = ("pretrain", "evaluate")
+"""Top-level keys whose ``--set`` assignments also apply to included sweeps; others change only the including sweep."""
 
 
 def compose(name_or_path: str, overrides: Sequence[str]) -> Sweep:
-    """The sweep with all it includes. An assignment has to fit at least one of the documents it reaches.
+    """Read a sweep and all sweeps that it includes, with ``--set`` assignments applied.
 
     Raises
     ------
     InputError
-        Anything in one of the documents that can't be meant, an assignment that fits none, a sweep that includes
-        itself, or two included ones that disagree about a dataset's directory.
+        A document is invalid, an assignment can't be applied to any document, a sweep includes itself, or two included
+        sweeps give different directories for a dataset.
     """
     assignments = _Assignments(overrides)
     document, directory = read_sweep(name_or_path)
@@ -44,9 +44,9 @@ class _Assignments:
         includes = isinstance(source.data, dict) and "include" in source.data
         for assignment in self.all:
             first = assignment.partition("=")[0].partition(".")[0]
-            if is_included and first not in _REACHES_INCLUDED:
+            if is_included and first not in _KEYS_FOR_INCLUDED:
                 continue
-            if includes and first in _REACHES_INCLUDED and first not in source.data:
+            if includes and first in _KEYS_FOR_INCLUDED and first not in source.data:
                 continue
             try:
                 source = apply_overrides(source, (assignment,))
@@ -63,7 +63,7 @@ class _Assignments:
 
 
 def _compose(document: Source, directory: Path, assignments: _Assignments, line: tuple[str, ...]) -> Sweep:
-    """``line`` names the sweep and those that include it, outermost first."""
+    """Check a document and the sweeps that it includes; ``line`` identifies all including sweeps and then itself."""
     source = assignments.lay_over(document, is_included=len(line) > 1)
     own = check_sweep(source)
     parts = []
@@ -86,7 +86,7 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
 
 
 def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
-    """The sweep's own tables; the path of a file, which starts beside the sweep, made absolute."""
+    """The sweep's own tables; paths, which are relative to the sweep's directory, become absolute."""
     found = []
     for position, name in enumerate(own.file.tables):
         if not is_path(name):

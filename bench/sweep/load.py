@@ -1,4 +1,4 @@
-"""Loads a sweep as a command names it: a file or a shipped name, ``--set`` and ``--tiny``. Imports no torch."""
+"""Loads a command's sweep, a file or a shipped name, and applies ``--set`` and ``--tiny``. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bench.sweep.tiny import shrink_sweep
 
 
 def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool = False) -> Sweep:
-    """Read a sweep by path or by shipped name, with ``--set`` assignments laid over it.
+    """Read a sweep by path or shipped name, and apply ``--set`` assignments.
 
     Parameters
     ----------
     tiny
-        Shrink the sweep, assignments included, to digits (``bench.sweep.tiny``).
+        After the assignments, shrink the sweep to digits (``bench.sweep.tiny``).
 
     Raises
     ------
     InputError
-        No such sweep, or anything in it that can't be meant; the message names file and line.
+        The sweep does not exist or is invalid; the message names file and line.
     """
     sweep = compose(name_or_path, overrides)
     if tiny:

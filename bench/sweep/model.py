@@ -1,4 +1,4 @@
-"""A checked sweep. Imports no torch."""
+"""Defines the checked sweep. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from bench.sweep.source import Source
 
 
 class Sweep:
-    """A checked sweep beside its source, which knows the line of every part.
+    """A checked sweep and its source, which knows the line of every key.
 
     Parameters
     ----------
     file
-        What the sweep says itself; its data, tables and figures are joined by those of ``parts``.
+        The sweep file's content; its data, tables and figures include those of ``parts``.
     parts
         The included sweeps.
 
-    ``asked_as`` stands for what was typed, file, assignments and all: two sweeps may have one name. ``path`` is the
-    file, None for a sweep that comes with the package.
+    ``asked_as`` is a digest of name, path, ``--set`` and ``--tiny``, because two sweeps may share a name. ``path`` is
+    the sweep file, None for a shipped sweep.
     """
 
     def __init__(self, file: SweepFile, source: Source, parts: tuple[Sweep, ...] = ()) -> None:

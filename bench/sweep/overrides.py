@@ -1,4 +1,4 @@
-"""``--set a.b=c``: changes to a sweep's raw data, before anything is checked."""
+"""Applies ``--set a.b=c`` assignments to a sweep's unchecked data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pretrain.yaml_reader import DEEPEST
 
 
 def apply_overrides(source: Source, assignments: Iterable[str], option: str = "--set") -> Source:
-    """Lay ``path=value`` assignments over a document, in order.
+    """Apply ``path=value`` assignments to a copy of a document, in order.
 
     A path names keys separated by dots: ``pretrain.0.epochs`` (the first entry), ``pretrain.*.seed`` (every
     entry), ``evaluate.linear.epochs`` (the entries called linear). The value is YAML.
@@ -23,7 +23,7 @@ def apply_overrides(source: Source, assignments: Iterable[str], option: str = "-
     Raises
     ------
     InputError
-        Not an assignment, or a path that leads nowhere.
+        A text isn't an assignment, or its path doesn't exist in the document.
     """
     data = copy.deepcopy(source.data)
     places = dict(source.places)
@@ -42,24 +42,24 @@ def apply_overrides(source: Source, assignments: Iterable[str], option: str = "-
 
 
 def split_assignments(assignments: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """``["epochs=3"]`` as options; dots nest.
+    """Convert assignments to options: ``["epochs=3"]`` → ``{"epochs": 3}``; dots give nested mappings.
 
     Raises
     ------
     InputError
-        Not an assignment.
+        A text isn't an assignment.
     """
     return dict(apply_overrides(Source(option, {}, {}), assignments, option).data)
 
 
 @contextmanager
 def naming_assignments(assignments: Sequence[str], option: str = "--set") -> Iterator[None]:
-    """Puts the assignment, as it was typed, before an error that names its setting.
+    """Prefix the block's input error with the assignment, as typed, whose setting the error names.
 
     Raises
     ------
     InputError
-        In place of every error with which the block ends because of what the user typed.
+        The block raised an input error.
     """
     try:
         yield
@@ -96,7 +96,7 @@ def _assign(container: Any, keys: list[str], value: Any, path: KeyPath, origin: 
             continue
         remaining = rest
         if not _is_position(key):
-            # `linear` alone and `linear: {…}` are the same entry; only the second has room for options.
+            # Turn the entry `linear` into `linear: {…}`, which can hold options.
             if not isinstance(container[position], dict):
                 container[position] = {key: {}}
             remaining = [key, *rest]
@@ -105,7 +105,7 @@ def _assign(container: Any, keys: list[str], value: Any, path: KeyPath, origin: 
 
 
 def _select(items: list[Any], key: str, at: str, origin: str) -> list[int]:
-    """Positions that ``key`` names: a number, every one of them, or those of the entries called so."""
+    """The positions that ``key`` selects: a number selects one, ``*`` all, a name the entries with that name."""
     if key == "*":
         chosen = list(range(len(items)))
     elif key.isdecimal():
@@ -120,7 +120,7 @@ def _select(items: list[Any], key: str, at: str, origin: str) -> list[int]:
 
 
 def _name(item: Any) -> str | None:
-    """What an entry is called: ``linear``, or the only key of ``{linear: {…}}``."""
+    """The name of an entry: ``linear`` for both ``linear`` and ``{linear: {…}}``; None for other entries."""
     if isinstance(item, str):
         return item
     return str(next(iter(item))) if isinstance(item, dict) and len(item) == 1 else None

@@ -1,4 +1,4 @@
-"""Reads a sweep file and checks its keys, types and names. Imports no torch."""
+"""Reads a sweep file and checks its keys, types and names. Doesn't import torch."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from results.figures import figure_names
 
 
 def shipped_sweeps() -> tuple[str, ...]:
-    """Names of the sweeps that come with the package."""
+    """Names of the shipped sweeps, sorted."""
     found = files("bench").joinpath("sweep", "shipped").iterdir()
     return tuple(sorted(item.name.removesuffix(".yaml") for item in found if item.name.endswith(".yaml")))
 
 
 def read_sweep(name_or_path: str, beside: Path = Path()) -> tuple[Source, Path]:
-    """The document of a sweep, and the directory its own paths start from.
+    """The document of a sweep, and the directory to which its paths are relative.
 
     Raises
     ------
     InputError
-        No such sweep, or no YAML.
+        No such sweep, or the file isn't YAML.
     """
     path = beside / name_or_path
     _refuse_long_name(path, name_or_path)
@@ -58,7 +58,7 @@ def _refuse_long_name(path: Path, typed: str) -> None:
 
 
 def check_sweep(source: Source) -> Sweep:
-    """Check keys, types and every name that can be checked without resolving a run."""
+    """Check a document's keys, types, and names of datasets, methods, evaluators, tables and figures."""
     if not isinstance(source.data, dict):
         raise InputError(f"{source.name}: a sweep is a mapping; allowed: {', '.join(SweepFile.model_fields)}")
     try:
@@ -72,7 +72,7 @@ def check_sweep(source: Source) -> Sweep:
 
 
 def _names(file: SweepFile) -> Iterator[tuple[KeyPath, str, str, tuple[str, ...]]]:
-    """Every name in the file: where it stands, what it names, the word, and what there is."""
+    """Yield every name in the file as (path, kind, name, known names)."""
     for name in file.data:
         yield ("data", name), "dataset", name, plugin_names("pretrain.datasets")
     for position, entry in enumerate(file.pretrain):
@@ -100,8 +100,8 @@ def _names(file: SweepFile) -> Iterator[tuple[KeyPath, str, str, tuple[str, ...]
 
 
 def _describe(error: ValidationError, source: Source) -> str:
-    """The first problem as one sentence with its line."""
-    # A misspelt key is often also a missing one; the misspelling says more.
+    """The first problem as one sentence with file and line."""
+    # A misspelt key is reported both as unknown and as missing; prefer unknown, which suggests the right spelling.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     path: KeyPath = tuple(part for part in first["loc"] if part not in (PRETRAIN_TAG, IMPORT_TAG))
     what = ".".join(str(part) for part in path)
@@ -120,7 +120,7 @@ def _describe(error: ValidationError, source: Source) -> str:
 
 
 def _keys_beside(path: KeyPath) -> tuple[str, ...]:
-    """The keys that may stand where pydantic found an unknown one."""
+    """The keys that are allowed where pydantic found an unknown one."""
     if IMPORT_TAG not in path:
         return tuple(SweepFile.model_fields)
     model = ImportDeclaration if "as" in path else ImportEntry

@@ -1,4 +1,4 @@
-"""JSON Schemas of sweep files and cluster profiles, made from the models that check them."""
+"""Makes JSON Schemas of sweep files and cluster profiles from the models that check them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SCHEMAS = ("sweep", "cluster")
 
 
 def schema_text(of: str) -> str:
-    """The schema as JSON text.
+    """The schema of a file type, ``sweep`` or ``cluster``, as JSON text.
 
     Raises
     ------
     InputError
-        There is no such schema.
+        Unknown file type.
     """
     if of not in SCHEMAS:
         raise InputError(f"no schema {of!r}; {suggest(of, SCHEMAS)}")
@@ -31,7 +31,7 @@ def schema_text(of: str) -> str:
 
 
 def _sweep() -> dict[str, Any]:
-    """What pydantic knows of the file, with the entries as a person writes them and the names there are."""
+    """Pydantic's schema of a sweep file, with entries in the form that users write, and all known names."""
     top: dict[str, Any] = SweepFile.model_json_schema()
     fields = top["properties"]
     fields["pretrain"] = {"type": "array", "minItems": 1, "items": {"anyOf": [_pretraining(), _import()]}}

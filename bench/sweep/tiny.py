@@ -1,9 +1,9 @@
-"""``--tiny``: the same graph of runs on digits. A pure transformation of a checked sweep; imports no torch.
+"""Shrinks a checked sweep to digits for ``--tiny``, keeping the graph of runs. Doesn't import torch.
 
-An entry under ``pretrain`` that names a full-size dataset becomes one on digits: backbones, datasets, batch sizes,
-epochs and widths shrink as below, every other setting stays, and so do seeds. Its evaluations follow. What is already
-tiny stays as it is. Recipes that an entry names are dropped, since those of digits apply. The graph keeps its shape but
-for the datasets of a transfer, which become one.
+If an entry under ``pretrain`` names a full-size dataset, its backbones, datasets, batch sizes, epochs and widths shrink
+as below; other settings and seeds stay, and the recipe is dropped, because the digits' recipes apply. Evaluations
+shrink too. Entries that are already tiny don't change. The graph keeps its shape, except that the datasets of a
+transfer become one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from bench.sweep.file import ALIASES, EvaluateEntry, ImportEntry, PretrainEntry
 from bench.sweep.model import Sweep
 
 SUFFIX = "-tiny"
-"""Ends the name of a tiny sweep, so that its report lies beside the real one's."""
+"""Suffix of a tiny sweep's name, so that its report doesn't replace the full sweep's."""
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "backbone": {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"},
-    # One dataset stands for all four of Table 3: there is no second one of its kind that a package carries.
+    # One dataset replaces all four of Table 3: no other suitable dataset comes with a package.
     "dataset": {
         "imagenet": "digits",
         "cifar10": "mnist5k",
@@ -31,8 +31,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "coco": "digit_objects",
     },
 }
-# Dimensions of the class head stay: they cost nothing here. The others lead from the full recipes' numbers to those of
-# the digits' recipes, so that an ablation's main setting stays the run that the tables need.
+# Dimensions of the class head don't shrink: they cost almost no time. The divisors turn the values of the full recipes
+# into those of the digits' recipes, so that an ablation's main setting gives the run that the tables need.
 PRETRAINING_DIVISORS: Mapping[str, int] = {
     "global_batch_size": 16,
     "epochs": 25,
@@ -43,12 +43,12 @@ EVALUATION_DIVISORS: Mapping[str, int] = {"global_batch_size": 16, "epochs": 50}
 
 
 def shrink_sweep(sweep: Sweep) -> Sweep:
-    """The sweep at the size of digits; its name ends in ``-tiny``.
+    """Return the sweep shrunk to digits, named ``…-tiny``; unchanged if it and its parts are already tiny.
 
     Raises
     ------
     InputError
-        Two different numbers would become one, and two runs with them.
+        Two values of a list would shrink to one number, and so two runs to one.
     """
     file = sweep.file
     if not sweep.parts and not any(_is_full_size(entry) for entry in file.pretrain):
@@ -63,7 +63,7 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
 
 
 def _is_full_size(entry: PretrainEntry | ImportEntry) -> TypeGuard[PretrainEntry]:
-    """Whether the entry shrinks. A checkpoint from elsewhere is the size it is."""
+    """Whether the entry names a full-size dataset; False for imports, which can't shrink."""
     return isinstance(entry, PretrainEntry) and any(name in WORDS["dataset"] for name in entry.dataset)
 
 
@@ -104,7 +104,7 @@ def _shrink_options(
 
 
 def _shrink(setting: str, value: Any, divisors: Mapping[str, int]) -> Any:
-    """One value, or each of a list, at the size of digits; what has no smaller form keeps its value."""
+    """A value, or each value of a list, shrunk to digits; unchanged if the setting has no smaller form."""
     if isinstance(value, list):
         return list(dict.fromkeys(_shrink(setting, item, divisors) for item in value))
     if setting in WORDS:

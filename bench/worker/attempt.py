@@ -1,4 +1,4 @@
-"""One try at a run: its line in ``attempts.jsonl`` and its heartbeat."""
+"""Records an attempt at a run: its line in ``attempts.jsonl`` and its heartbeat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from results.runs import HEARTBEAT_SECONDS, RunDirectory, append_json_line, modi
 
 @dataclass(frozen=True)
 class Attempt:
-    """``seconds_before`` is the time that earlier attempts computed."""
+    """One attempt at a run; ``seconds_before`` is the computing time of all earlier attempts."""
 
     number: int
     started_at: datetime
@@ -25,7 +25,7 @@ class Attempt:
 
 
 def begin_attempt(run: RunDirectory) -> Attempt:
-    """Count this attempt, and take back what an earlier one said about its end."""
+    """Append this attempt to ``attempts.jsonl``, delete earlier failure and cancel notes, and return the attempt."""
     earlier = run.read_attempts()
     started_at = datetime.now(UTC)
     seconds_before = 0.0
@@ -33,7 +33,7 @@ def begin_attempt(run: RunDirectory) -> Attempt:
     if earlier:
         first_started_at = datetime.fromisoformat(earlier[0]["started_at"])
         last = earlier[-1]
-        # How long a killed attempt ran is known from its last heartbeat.
+        # The last heartbeat shows how long a killed attempt ran.
         last_seen = modified_at(run.progress)
         ran = last_seen - datetime.fromisoformat(last["started_at"]).timestamp()
         seconds_before = float(last["seconds_before"]) + max(ran, 0.0)
@@ -61,7 +61,7 @@ def heartbeat(run: RunDirectory) -> Iterator[None]:
 
     def beat() -> None:
         while True:
-            with contextlib.suppress(OSError):  # a failing disk may take the next one
+            with contextlib.suppress(OSError):  # the next heartbeat may succeed
                 run.progress.touch()
             if stop.wait(HEARTBEAT_SECONDS):
                 return

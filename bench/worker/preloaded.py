@@ -1,6 +1,6 @@
-"""What the local executor imports once, before it forks jobs: the worker, and libraries that most jobs use.
+"""Imports the worker and the libraries that most jobs use. The local executor imports this module before forking jobs.
 
-A job on a cluster starts in a Python of its own, and imports what its stage needs.
+Jobs on a cluster start their own Python and import only what their stage needs.
 """
 
 from importlib import import_module

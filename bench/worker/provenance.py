@@ -1,4 +1,4 @@
-"""Where a number came from: code, packages, machine, data."""
+"""Collects a record's provenance: code version, packages, machine, data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = ("opera-bench", "torch", "timm", "torchvision", "torchmetrics", "nump
 
 @functools.cache
 def software() -> Software:
-    """Package versions, and the commit of the source checkout when this runs from one."""
+    """Package versions, and the commit of the code if known."""
     packages = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -41,9 +41,9 @@ def software() -> Software:
 
 
 def code_version() -> tuple[str | None, bool | None]:
-    """The commit that this code comes from, and whether it differs from it; None where it can't be known.
+    """The commit of this code, and whether the code has uncommitted changes; None if unknown.
 
-    A snapshot carries the answer of the checkout it was taken from, in ``CODE_VERSION_FILE``.
+    A code snapshot has the answer in ``CODE_VERSION_FILE``, written by the checkout it was copied from.
     """
     home = Path(__file__).resolve().parents[2]
     with contextlib.suppress(OSError, ValueError, KeyError):
@@ -57,7 +57,7 @@ def code_version() -> tuple[str | None, bool | None]:
 
 
 def machine(device: str, world_size: int) -> Machine:
-    """The machine as it is at the end of a run, when its peak memory is known."""
+    """Facts about the machine; call this at the end of a run, when the peak memory is known."""
     return Machine(
         host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         device=device_name(device),
@@ -69,13 +69,13 @@ def machine(device: str, world_size: int) -> Machine:
 
 
 def scheduler_job_id() -> str | None:
-    """The job's number as SLURM's commands take it: ``12``, or ``12_3`` for the element of an array."""
+    """The id of the SLURM job that this process belongs to: ``12``, or ``12_3`` for an array's element; or None."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def device_name(device: str) -> str:
-    """The GPU's or the processor's own name."""
+    """The name of a GPU or of this machine's processor."""
     if device.startswith("cuda"):
         import torch
 
@@ -89,12 +89,12 @@ def device_name(device: str) -> str:
 
 
 def dataset_reference(name: str, root: Path | None) -> DatasetReference:
-    """Sizes and one fingerprint over all splits, so that runs on the same data say the same.
+    """A dataset's version, split sizes and fingerprint over all splits, which is equal for equal data.
 
     Raises
     ------
     InputError
-        The data is not there or not what its layout says.
+        The data is missing or doesn't have the expected layout.
     """
     info = find_dataset(name).INFO
     splits = {split: open_any_split(name, root, split) for split in sorted(info.sizes)}
@@ -110,7 +110,7 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
 
 
 def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> str | None:
-    """Which splits of a set that bears a published one's name have other numbers of images; None where none has."""
+    """A sentence that lists the splits whose sizes differ from the published dataset's; None if none differs."""
     differing = [
         f"{split} has {size:,} images and not {info.sizes[split]:,}"
         for split, size in sizes.items()
@@ -120,21 +120,21 @@ def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> st
 
 
 def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
-    """The data an imported checkpoint is declared to be trained on, of which nothing was seen here."""
+    """The declared pretraining dataset of an imported checkpoint, whose data can't be fingerprinted."""
     return DatasetReference(
         name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint="not seen"
     )
 
 
 def artifact_hashes(directory: Path) -> dict[str, str]:
-    """File name → SHA-256 of what an evaluation left; empty where it left nothing."""
+    """File name → SHA-256, for the files of an evaluation's artifacts directory; empty if it doesn't exist."""
     if not directory.is_dir():
         return {}
     return {path.name: file_sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
 
 
 def per_class_values(directory: Path) -> dict[str, dict[str, float | None]] | None:
-    """Class → metric → value, of an evaluation that left them; None of another."""
+    """Class → metric → value, from an evaluation's per-class file; None without one."""
     try:
         text = (directory / PER_CLASS_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:

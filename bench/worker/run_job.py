@@ -1,6 +1,6 @@
-"""What a job does: claim a run, compute it, leave its record.
+"""Executes a job: claims a run, computes it and writes its record.
 
-It runs no tensor operation at import: the local executor forks jobs from a process that has imported it
+Importing this module runs no tensor operation: the local executor forks jobs from a process that has imported it
 (``bench.worker.preloaded``), and a forked process must not inherit torch's threads.
 """
 
@@ -52,20 +52,20 @@ def execute(
     source: str | None = None,
     compute: dict[str, Any] | None = None,
 ) -> None:
-    """Carry one planned run to its record; a run that has one is left alone.
+    """Compute a planned run and write its record; does nothing if the run has a record.
 
     Parameters
     ----------
     run_directory
-        ``runs/<run_id>`` with its ``config.yaml``; parents lie beside it.
+        ``runs/<run_id>`` with its ``config.yaml``, beside the parents' directories.
     device
-        A torch device, or ``auto``: CUDA where there is one.
+        A torch device, or ``auto``: CUDA if available, else the processor.
     num_workers
-        Processes that load data.
+        Number of loader workers.
     data_roots
-        Directory by dataset name.
+        Dataset name → directory.
     source
-        The checkpoint that an import reads.
+        Path of the checkpoint that an import reads.
     compute
         Fields of ``ComputeOptions``.
 
@@ -74,16 +74,16 @@ def execute(
     RuntimeError
         The run failed in another process that was computing it at the same time.
     Stopped
-        The run was asked to stop and can go on from its saved state.
+        The run was asked to stop; a later attempt continues from its saved state.
     """
     run = RunDirectory(Path(run_directory))
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     where = _device(device)
-    with _group(run, where), _claimed(run) if get_rank() == 0 else contextlib.nullcontext():
+    with _join_group(run, where), _claim_or_wait(run) if get_rank() == 0 else contextlib.nullcontext():
         try:
             done = agreed(run.record.exists(), torch.device(where))
         except Exception as error:
-            if is_loss_of_a_peer(error):  # it was stopped while it waited for the run
+            if is_loss_of_a_peer(error):  # the other process was stopped while it waited for the run
                 raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
             raise
         if done:
@@ -93,8 +93,8 @@ def execute(
 
 
 @contextlib.contextmanager
-def _group(run: RunDirectory, device: str) -> Iterator[None]:
-    """Join the processes of the run's job; why that is impossible is the run's failure."""
+def _join_group(run: RunDirectory, device: str) -> Iterator[None]:
+    """Join the process group of the run's job; if this fails, note the reason as the run's failure."""
     group = process_group(torch.device(device), f"{run.run_id}, {_launch_name()}")
     try:
         group.__enter__()
@@ -107,20 +107,20 @@ def _group(run: RunDirectory, device: str) -> Iterator[None]:
 
 
 def _launch_name() -> str:
-    """What tells the processes that were started together from any others: SLURM's job, or torchrun's group."""
+    """A name that only processes started together share: SLURM's process group, or torchrun's id and restart count."""
     names = ("PROCESS_GROUP_NAME", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
     slurm_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
     return slurm_name or f"torchrun {torchrun_id}, start {restarts}"
 
 
 def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:
-    """Compute once. Of several processes the first one keeps the run's files; any of them may say why it failed."""
+    """Compute a run and write its record. Only rank 0 writes attempts and record; any rank may write the failure."""
     attempt = begin_attempt(run) if get_rank() == 0 else None
     try:
         with contextlib.nullcontext() if attempt is None else heartbeat(run), opening_once():
             computed = _compute(run, resources, data_roots, source)
         forget_sources()
-        require_same_plugins(run.run_id, computed.stage, computed.config)  # what was imported late may be newer
+        require_same_plugins(run.run_id, computed.stage, computed.config)  # late imports may have read newer code
         if attempt is not None:
             record = _record(run, attempt, computed, resources)
             write_atomically(run.record, record_text(record))
@@ -131,15 +131,25 @@ def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
         if is_loss_of_a_peer(error):
             raise PeerLost(f"{run.run_id}: another process went away: {error}") from error
         text, is_interrupted = f"{type(error).__name__}: {error}", is_disk_error(error)
+        if run.record.exists():  # the run is done; only its training state could not be removed
+            raise
         note_failure(run, text, traceback.format_exc(), is_interrupted=is_interrupted)
         if is_interrupted:
-            print(f"{run.run_id}: interrupted; when the disk is well again, the same command goes on", flush=True)
+            print(f"{run.run_id}: interrupted; free some space on the disk, then repeat the command", flush=True)
         raise
 
 
 @contextlib.contextmanager
-def _claimed(run: RunDirectory) -> Iterator[None]:
-    """Hold the run. Where another process computes it, wait for its end: what it leaves is as good as ours."""
+def _claim_or_wait(run: RunDirectory) -> Iterator[None]:
+    """Lock the run; if another process computes it, wait for that process, whose record then counts.
+
+    Raises
+    ------
+    RuntimeError
+        The run failed in the other process.
+    Stopped
+        This process was asked to stop while waiting.
+    """
     waited = False
     while True:
         with run.claim() as free:
@@ -158,7 +168,7 @@ def _claimed(run: RunDirectory) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Computed:
-    """``settings`` is the part of ``config`` that the run is about; ``code`` is what it was when the run began."""
+    """A computed run. ``settings`` is its stage's part of ``config``; ``code`` is the software at the run's start."""
 
     stage: str
     config: dict[str, Any]
@@ -184,7 +194,7 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     if stage == PRETRAIN:
         outcome = run_pretraining(run, config, resources)
     elif stage == IMPORT:
-        # One process writes; the others have nothing to add.
+        # Only rank 0 writes the imported checkpoint.
         outcome = run_import(run, config, source) if get_rank() == 0 else Outcome(metrics={})
     else:
         outcome = run_evaluation(run, stage, config, planned["parents"], resources)
@@ -220,7 +230,7 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
 
 
 def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any]:
-    """What was asked for, with the size that ``auto`` found."""
+    """The chosen ``--compute`` options, with the micro-batch size that ``auto`` found."""
     chosen = options.chosen()
     if chosen.get("micro_batch_size") == "auto":
         chosen["micro_batch_size_found"] = outcome.micro_batch_size
@@ -228,7 +238,7 @@ def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any
 
 
 def _device(asked: str) -> str:
-    """A device by name; ``cuda`` is this process's GPU among those of its node, and ``auto`` too where there is one."""
+    """The torch device for ``auto``, ``cpu`` or ``cuda…``; ``cuda`` becomes the GPU of this process's local rank."""
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if asked == "cuda" else asked

@@ -1,4 +1,4 @@
-"""The three kinds of run, as the floors below offer them, seen from a run directory."""
+"""Computes the three kinds of run (pretraining, import, evaluation) in a run directory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JUDGED = "judged.json"
 
 @dataclass(frozen=True)
 class Resources:
-    """Where a run computes, and who may stop it; none of it changes the result."""
+    """Device, loader workers, data directory, ``--compute`` options and stop request of a run; not part of its id."""
 
     device: str
     num_workers: int
@@ -38,7 +38,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run computed; ``micro_batch_size`` as of ``PretrainOutcome``."""
+    """The results of a run; ``micro_batch_size`` is that of ``PretrainOutcome``."""
 
     metrics: Mapping[str, float | None]
     parents: tuple[ParentReference, ...] = ()
@@ -49,7 +49,7 @@ class Outcome:
 
 
 def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Resources) -> Outcome:
-    """Train, or continue training, in the run's directory."""
+    """Pretrain in the run's directory, from the start or from a saved state."""
     from pretrain.engine import pretrain
 
     with _curves(run) as report:
@@ -64,8 +64,8 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
             should_stop=resources.should_stop,
         )
     return Outcome(
-        metrics=_finite(done.metrics),
-        checkpoints=_written(run, done.checkpoints),
+        metrics=_require_finite(done.metrics),
+        checkpoints=_checkpoint_references(run, done.checkpoints),
         images_per_second=done.images_per_second,
         world_size=done.world_size,
         micro_batch_size=done.micro_batch_size,
@@ -73,13 +73,12 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
 
 
 def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None) -> Outcome:
-    """Bring a foreign checkpoint into the run's directory, in our format, after it was checked whole.
+    """Check a foreign checkpoint and write it to the run's directory in our format.
 
     Raises
     ------
     InputError
-        The file is missing, is not the declared one, is not of the declared format, is not recognised, or says of
-        itself otherwise than the sweep does.
+        The file is missing, has another SHA-256 or format than declared, is not recognised, or contradicts the sweep.
     """
     from pretrain.foreign.parts.conversion import import_file, write_ours
     from pretrain.foreign.parts.declared import refuse_contradictions
@@ -104,11 +103,13 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     original = CheckpointReference(
         role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
     )
-    return Outcome(metrics={}, checkpoints=(*_written(run, headers), original))
+    return Outcome(metrics={}, checkpoints=(*_checkpoint_references(run, headers), original))
 
 
-def _written(run: RunDirectory, headers: Mapping[str, CheckpointHeader]) -> tuple[CheckpointReference, ...]:
-    """The checkpoints that a run left, by role, with the checksums of weights and headers."""
+def _checkpoint_references(
+    run: RunDirectory, headers: Mapping[str, CheckpointHeader]
+) -> tuple[CheckpointReference, ...]:
+    """References to the checkpoints that a run wrote, with the checksums of weights and headers."""
     paths = {role: run.checkpoints / f"{role}.safetensors" for role in headers}
     return tuple(
         CheckpointReference(
@@ -128,12 +129,12 @@ def run_evaluation(
     parents: Sequence[str],
     resources: Resources,
 ) -> Outcome:
-    """Judge the parent's backbone.
+    """Evaluate the parent's backbone.
 
     Raises
     ------
     InputError
-        The parent is not done, or its checkpoint is not the one its record describes.
+        The parent is not done, or its checkpoint differs from its record.
     """
     import torch
 
@@ -143,7 +144,7 @@ def run_evaluation(
     checkpoint, parent = verified_checkpoint(RunDirectory(run.path.parent / parent_id))
     if get_rank() == 0:
         forget_other_checkpoint(run, parent)
-    agreed(True, torch.device(resources.device))  # no process reads a state before it is checked
+    agreed(True, torch.device(resources.device))  # wait for rank 0 to remove states of another checkpoint
     module = find_evaluator(evaluator)
     with _curves(run) as report:
         context = Context(
@@ -160,9 +161,9 @@ def run_evaluation(
 
 
 def forget_other_checkpoint(run: RunDirectory, parent: ParentReference) -> None:
-    """Remove saved states of an evaluation that judged another checkpoint: its parent was computed again since.
+    """Remove an evaluation's saved states if they belong to another checkpoint: the parent was computed again.
 
-    ``checkpoints/judged.json`` names the checkpoint that the states beside it belong to.
+    ``checkpoints/judged.json`` names the checkpoint to which the saved states belong.
     """
     note = run.checkpoints / JUDGED
     text = parent.model_dump_json()
@@ -178,12 +179,12 @@ def forget_other_checkpoint(run: RunDirectory, parent: ParentReference) -> None:
 
 
 def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
-    """The backbone a finished pretraining left, after all its checkpoints were compared with its record.
+    """Compare all checkpoints of a finished run with its record, and return the backbone's path and reference.
 
     Raises
     ------
     InputError
-        No record, no checkpoint, or weights or a header that differ from those that were written.
+        The record or the backbone is missing, or weights or a header have changed since they were written.
     """
     if not parent.record.exists():
         raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is judged")
@@ -195,7 +196,7 @@ def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
             f"delete {parent.record} to pretrain again"
         )
     for weights, reference in written.items():
-        # An import's source lies elsewhere, and the whole method may have been deleted to save space.
+        # An import's source file isn't in the run directory, and a user may have deleted method.safetensors.
         if reference.header_sha256 is not None and weights.is_file():
             _require_unchanged(weights, reference.sha256, parent)
             _require_unchanged(header_path(weights), reference.header_sha256, parent)
@@ -218,10 +219,10 @@ def _require_unchanged(file: Path, recorded: str, run: RunDirectory) -> None:
 
 @contextlib.contextmanager
 def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
-    """Writes curves twice: ``progress.jsonl``, which this suite reads, and TensorBoard scalars over epochs × 1000."""
+    """Yield a callback that appends to ``progress.jsonl`` and writes TensorBoard scalars at step epoch × 1000."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with _errors_of_threads(), SummaryWriter(str(run.path / TENSORBOARD)) as writer:
+    with _raise_thread_errors(), SummaryWriter(str(run.path / TENSORBOARD)) as writer:
 
         def report(*, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None:
             append_json_line(run.progress, {"epoch": epoch, "total_epochs": total_epochs, **values})
@@ -232,11 +233,10 @@ def _curves(run: RunDirectory) -> Iterator[ReportProgress]:
 
 
 @contextlib.contextmanager
-def _errors_of_threads() -> Iterator[None]:
-    """Raises the first OSError of a thread at the end of the block.
+def _raise_thread_errors() -> Iterator[None]:
+    """Raise the first ``OSError`` of any thread at the end of the block.
 
-    TensorBoard writes in a thread of its own. An error there is printed with its traceback, and nobody learns of it
-    where no scalar follows.
+    TensorBoard writes in its own thread. An error there is only printed, and goes unnoticed if no scalar follows.
     """
     found: list[BaseException] = []
     before = threading.excepthook
@@ -257,16 +257,22 @@ def _errors_of_threads() -> Iterator[None]:
 
 
 def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """An evaluation's metrics with None for NaN, which is what a mean over no class gives; says so in the log."""
+    """An evaluation's metrics with None for NaN (a mean over no classes); prints the undefined ones to the log."""
     undefined = [name for name, value in metrics.items() if value is None or math.isnan(value)]
     if undefined:
         print(f"not defined on this data: {', '.join(undefined)}", flush=True)
     defined = {name: value for name, value in metrics.items() if value is not None and name not in undefined}
-    return {name: _finite(defined).get(name) for name in metrics}
+    return {name: _require_finite(defined).get(name) for name in metrics}
 
 
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics as plain floats; raises ArithmeticError for a NaN or an infinity, which a record can't hold."""
+def _require_finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics as plain floats.
+
+    Raises
+    ------
+    ArithmeticError
+        A metric is NaN or infinite, which a record can't hold.
+    """
     values = {name: float(value) for name, value in metrics.items()}
     bad = [name for name, value in values.items() if not math.isfinite(value)]
     if bad:

@@ -1,4 +1,4 @@
-"""One method against its baseline, paired run by run."""
+"""Compares one method with its baseline, paired run by run."""
 
 from results.compare.formats import render_comparison
 from results.compare.pairing import Comparison, Group, Unpaired, compare

@@ -1,4 +1,4 @@
-"""A comparison as text: for a terminal, a Markdown page, a spreadsheet, a program."""
+"""Prints a comparison as terminal table, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def render_comparison(comparison: Comparison, format: str) -> str:  # noqa: A002
     Raises
     ------
     InputError
-        Another format.
+        Unknown format.
     """
     renderers: dict[str, Callable[[Comparison], str]] = {
         "terminal": _terminal,
@@ -37,12 +37,12 @@ def render_comparison(comparison: Comparison, format: str) -> str:  # noqa: A002
 
 
 def heading(comparison: Comparison) -> str:
-    """``opera − moco_v3``."""
+    """The title of a comparison: ``opera − moco_v3``."""
     return f"{comparison.method} − {comparison.baseline}"
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What a reader has to know to read the numbers."""
+    """Sentences below the table: settings that all groups share, and how Δ, p and W–L–T are defined."""
     shared = _shared_fields(comparison)
     alike = [f"Equal throughout: {', '.join(f'{k} {_plain(v)}' for k, v in shared.items())}."] if shared else []
     return [
@@ -60,7 +60,7 @@ def header(comparison: Comparison) -> list[str]:
 
 
 def cells(comparison: Comparison, group: Group) -> list[str]:
-    """One group as words, as wide as ``header``."""
+    """One group's row as text, one cell for each title of ``header``."""
     values = {**group.fields, **group.settings}
     decimals = metric(group.fields["metric"]).decimals
     difference = group.difference
@@ -81,20 +81,20 @@ def cells(comparison: Comparison, group: Group) -> list[str]:
 
 
 def _shown_fields(comparison: Comparison) -> list[str]:
-    """The fields that tell the groups apart, besides those every reader looks for."""
+    """``_ALWAYS_SHOWN``, then each field that distinguishes groups which the fields before it don't."""
     rows = [{**group.fields, **group.settings} for group in comparison.groups]
     if not rows:
         return list(_ALWAYS_SHOWN)
     shown = list(_ALWAYS_SHOWN)
     for field in rows[0]:
-        # A recipe that comes with the backbone, or a fingerprint that comes with the dataset, tells nothing more.
+        # Skip a field that the shown ones determine, such as a fingerprint where each dataset has one.
         if field not in shown and not _is_implied(rows, field, shown):
             shown.append(field)
     return shown
 
 
 def _is_implied(rows: list[dict[str, Any]], field: str, shown: Sequence[str]) -> bool:
-    """Whether the fields that are shown already settle it."""
+    """Whether the values of ``shown`` determine the value of ``field`` in all rows."""
     seen: dict[tuple[Any, ...], Any] = {}
     keys = ((tuple(row[key] for key in shown), row[field]) for row in rows)
     return all(seen.setdefault(key, value) == value for key, value in keys)
@@ -179,7 +179,7 @@ def _flat(comparison: Comparison, group: Group) -> dict[str, Any]:
 
 
 def unpaired_lines(comparison: Comparison) -> list[str]:
-    """Runs without a partner, gathered by reason."""
+    """Lines that list the runs without a partner, one line per variant and reason."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for unpaired in comparison.unpaired:
         by_reason.setdefault((unpaired.variant, unpaired.reason), []).append(unpaired.run_id)

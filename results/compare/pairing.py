@@ -1,8 +1,8 @@
-"""Is one method better than another? Paired over runs that differ in nothing but the method.
+"""Compares two methods over pairs of runs that differ only in the method.
 
-Two runs form a pair when backbone, batch, epochs, data (down to the fingerprint), protocol (down to the recipe and what
-was changed in it), metric and seed are equal. What has no partner is listed with the field that keeps it from having
-one: a comparison never quietly averages over unlike runs.
+Two runs form a pair if backbone, batch, epochs, data (with fingerprint), protocol (with recipe and changed settings),
+metric and seed are equal. A run without a partner is listed with the fields in which the nearest candidate differs; it
+never enters a mean.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GROUP_FIELDS = (
     "fingerprint",
     "metric",
 )
-"""Columns that are equal throughout one group, on both sides; a pair's seeds are equal as well."""
+"""Columns whose values are equal in all runs of one group, for both methods. Within a pair, the seeds are equal too."""
 
 _SCALE = ("global_batch_size", "pretrain_epochs")
 _RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
@@ -41,9 +41,10 @@ _RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
 
 @dataclass(frozen=True)
 class Group:
-    """All pairs that answer one question. ``difference`` is method − baseline in the metric's unit.
+    """All pairs with equal ``GROUP_FIELDS`` and equal settings.
 
-    ``fields`` holds the columns the two sides share, ``settings`` those that are the method's own.
+    ``difference`` is method − baseline in the metric's unit. ``fields`` holds the columns that both methods share,
+    ``settings`` the ``SETTING_FIELDS`` of the method.
     """
 
     fields: dict[str, Any]
@@ -57,7 +58,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Unpaired:
-    """A finished evaluation that found no partner, and why; ``nearest`` is the run that came closest to being it."""
+    """A finished evaluation without a partner, and the reason; ``nearest`` is the run id of the closest candidate."""
 
     run_id: str
     variant: str
@@ -67,7 +68,7 @@ class Unpaired:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``method`` against ``baseline``, both variant labels."""
+    """The pairs of two variants, named by their labels, and the runs without a partner."""
 
     method: str
     baseline: str
@@ -76,21 +77,21 @@ class Comparison:
 
 
 def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comparison:
-    """Pair every evaluation of ``method`` with the one of ``baseline`` that differs in nothing else.
+    """Pair each evaluation of ``method`` with the evaluation of ``baseline`` that is equal in all other settings.
 
-    Only metrics that a protocol is judged by are compared, see ``results.metrics.is_headline``.
+    Only headline metrics are compared, see ``results.metrics.is_headline``.
 
     Parameters
     ----------
     frame
-        As ``results.frame.to_frame`` builds it.
+        Frame of ``results.frame.to_frame``.
     method, baseline
         Variant labels, see ``variant``.
 
     Raises
     ------
     InputError
-        A label that no evaluation in the frame bears.
+        No evaluation in the frame has one of the labels, or both labels are equal.
     """
     known = variants(frame)
     for label in (method, baseline):
@@ -103,8 +104,8 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
 
     rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
     ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
-    ours = _Side(method, _at_scales_of(their_rows, ours_rows))
-    theirs = _Side(baseline, _at_scales_of(ours_rows, their_rows))
+    ours = _Side(method, _repeat_random_weights(their_rows, ours_rows))
+    theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows))
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
     for a in ours.finished():
         partners = theirs.partners(a)
@@ -120,7 +121,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
 
 
 def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool = True) -> str:
-    """One sentence that claims no more than the pairs show."""
+    """One sentence: which method is better, or why the pairs don't show a difference."""
     n, low, high = difference.n, difference.low, difference.high
     if n == 1:
         return "n = 1: no spread, no verdict"
@@ -132,8 +133,11 @@ def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_
     return f"n = {n}: {better} better, the interval excludes 0"
 
 
-def _at_scales_of(others: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Random weights are where every pretraining starts, whatever its epochs and batch: once for each of ``others``."""
+def _repeat_random_weights(others: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``rows``, with each run of 0 pretraining epochs repeated at every batch size and epoch count of ``others``.
+
+    Random weights are the starting point of every pretraining, so they are compared with all of them.
+    """
     scales = sorted({tuple(row[field] for field in _SCALE) for row in others if row["pretrain_epochs"]})
     return [
         {**row, **dict(zip(_SCALE, scale, strict=True))}
@@ -143,7 +147,7 @@ def _at_scales_of(others: list[dict[str, Any]], rows: list[dict[str, Any]]) -> l
 
 
 class _Side:
-    """One variant's evaluations, indexed by what a partner must share."""
+    """One variant's evaluations, indexed by the fields in which a partner must be equal."""
 
     def __init__(self, label: str, rows: list[dict[str, Any]]) -> None:
         self.label = label
@@ -153,7 +157,7 @@ class _Side:
             self._by_key.setdefault(_pair_key(row), {})[row["run_id"]] = row
 
     def finished(self) -> list[Row]:
-        """Rows that hold a number, each once; of two repetitions with one seed, the run whose id sorts first speaks."""
+        """Rows with a value. If several runs share setting and seed, only the one whose run id sorts first is kept."""
         rows: dict[tuple[Any, ...], Row] = {}
         for row in sorted((r for r in self.rows if r["value"] is not None), key=lambda r: str(r["run_id"])):
             alike = ("setting", "fingerprint", "seed", "metric", *_SCALE)
@@ -186,7 +190,7 @@ def _group(pairs: list[tuple[Row, Row]], method: str, baseline: str) -> Group:
 
 
 def _group_order(group: Group) -> tuple[tuple[bool, Any], ...]:
-    """Backbone first, then protocol; None sorts before everything else, numbers by size."""
+    """Sort key of a group: its values in the order of ``GROUP_FIELDS``; None sorts first, numbers by size."""
     values = (*group.fields.values(), *group.settings.values())
     return tuple((value is not None, 0 if value is None else value) for value in values)
 
@@ -203,7 +207,7 @@ def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
 
 
 def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]:
-    """The reason, and the run of ``other`` that differs least."""
+    """The reason why a row has no partner, and the id of the run of ``other`` that differs in the fewest fields."""
     for label, rows in ((other.label, other.partners(row)), (side.label, side.partners(row))):
         if len(rows) > 1:
             differ_in = [field for field in SETTING_FIELDS if len({r[field] for r in rows}) > 1]
@@ -224,7 +228,7 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
 
 
 def _differing(row: Row, other: Row) -> list[str]:
-    """Fields that keep two rows from being a pair; what an unfinished run can't know yet is left open."""
+    """Fields in which two rows differ. The fingerprint of an unfinished run is not known yet, so it is not compared."""
     unknown = "fingerprint" if other["metric"] is None else None
     return [field for field in _RUN_FIELDS if field != unknown and row[field] != other[field]]
 

@@ -1,14 +1,14 @@
-"""What a table shows, as data: rows and columns are queries on the frame of ``results.frame``.
+"""Reads table declarations: YAML files whose rows and columns are queries on the frame of ``results.frame``.
 
-Each cell's query is the table's ``where``, its row's and its column's together. A query names frame columns; a list
-means any of its values, the word ``any`` lifts what another part of the cell's query demands.
+A cell's query joins the ``where`` of the table, the row and the column. A query maps frame columns to values; a list
+matches any of its values, and the word ``any`` removes the condition that another part of the cell's query sets.
 
-Two kinds of YAML file, one table each, called ``<id>.yaml``:
+There are two kinds of YAML file. Each holds one table and is called ``<id>.yaml``:
 
-*after a published table* (``published:``): header, rows, caption and numbers come from ``results/reference``; the
-words in its label columns become queries by ``results/reference/vocabulary.yaml`` and the file's own ``words``.
+*published table* (has ``published:``): header, rows, caption and numbers come from ``results/reference``;
+``results/reference/vocabulary.yaml`` and the file's own ``words`` translate its label columns into queries.
 
-*of our own*: ``title``, ``caption``, ``labels`` (header of the label columns) and ``rows`` stand in the file.
+*own table*: the file itself has ``title``, ``caption``, ``labels`` (header of the label columns) and ``rows``.
 
 Other distributions offer tables under the entry point group ``opera_bench.tables``; each entry point names a package
 with such files. A table that belongs to one sweep is named by the path of its file.
@@ -41,7 +41,7 @@ def _only_frame_columns(query: dict[str, Any]) -> dict[str, Any]:
     return query
 
 
-# Strict: yes and no are words or nothing, never 1 and 0.
+# Strict, because pydantic would otherwise accept YAML's yes and no as 1 and 0.
 Scalar = Annotated[str, Strict()] | Annotated[int, Strict()] | Annotated[float, Strict()]
 Query = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_only_frame_columns)]
 ANY = "any"
@@ -52,7 +52,7 @@ class _Part(BaseModel):
 
 
 class OwnRow(_Part):
-    """``official`` is what MoCo-v3's own repository prints in some of the columns."""
+    """A row of an own table; ``official`` maps columns to the numbers that MoCo-v3's own repository prints."""
 
     labels: tuple[str, ...]
     where: Query
@@ -60,7 +60,7 @@ class OwnRow(_Part):
 
 
 class OwnDeclaration(_Part):
-    """A table that no paper prints; ``baseline`` and ``ours`` as in ``PaperDeclaration``."""
+    """A table without a published counterpart; ``baseline`` and ``ours`` as in ``PaperDeclaration``."""
 
     id: str
     title: str
@@ -75,16 +75,16 @@ class OwnDeclaration(_Part):
 
 
 class SecondBaseline(_Part):
-    """Rows of another source below the published rows they stand for.
+    """Rows of a second source, each printed below the published row it repeats.
 
     Parameters
     ----------
     reference
-        ``<reference>/<table>`` in ``results/reference``, whose columns are some of the published table's.
+        ``<reference>/<table>`` in ``results/reference``; its columns are a subset of the published table's.
     labels
-        What its rows say in the label columns the reference has not.
+        Label column → text, for label columns that the reference doesn't have.
     where
-        Column → word: only these rows of the reference.
+        Column → word: use only the rows of the reference with these words.
     """
 
     reference: str
@@ -93,24 +93,25 @@ class SecondBaseline(_Part):
 
 
 class PaperDeclaration(_Part):
-    """Our numbers in the frame of a published table.
+    """A table with the rows and columns of a published table, filled with our numbers.
 
     Parameters
     ----------
     published
         Table in ``results/reference/opera_paper.yaml``.
     columns
-        The published header's columns that hold numbers; all others are labels.
+        Published columns that hold numbers → query; all other columns are labels.
     words
-        Label column → word → query or ``cited``, over and above the vocabulary.
+        Label column → word → query or ``cited``, in addition to the vocabulary.
     baseline
-        The method whose nearest row above, with the same backbone and finetuning, a row of ``ours`` has to better.
+        Method of the baseline rows. A row of ``ours`` is compared with the nearest one above it that has the same
+        backbone and finetuning.
     ours
-        Rows whose method begins with this word are held against the baseline.
+        Rows whose method begins with this word are compared with the baseline.
     second_baseline
-        Another source's numbers for the baseline, in rows of their own.
+        Another source's numbers for the baseline, in separate rows.
     see_also
-        ``<reference>/<table>`` whose numbers are told in a note.
+        ``<reference>/<table>`` whose numbers are printed in a note.
     """
 
     id: str
@@ -129,42 +130,42 @@ Declaration = OwnDeclaration | PaperDeclaration
 
 
 def table_names() -> tuple[str, ...]:
-    """Every table that has a name, sorted."""
+    """Names of all shipped and offered tables, sorted."""
     return tuple(sorted({*_shipped(), *(offer.name for offer in _offers())}))
 
 
 def published_table_names() -> tuple[str, ...]:
-    """The shipped tables that stand after a published one, sorted."""
+    """Names of the shipped tables that follow a published table, sorted."""
     return tuple(name for name in _shipped() if isinstance(find_declaration(name), PaperDeclaration))
 
 
 def is_path(name: str) -> bool:
-    """Whether a table is named by the path of its file."""
+    """Whether ``name`` is the path of a table's file, and not a table's name."""
     return name.endswith((".yaml", ".yml"))
 
 
 def find_declaration(name: str) -> Declaration:
-    """The declaration called ``name``, or in the file of that path.
+    """The declaration called ``name``; if ``name`` is a path, the declaration in that file.
 
     Raises
     ------
     InputError
-        No such table: the message lists what there is and the nearest match. Or a declaration that can't be used.
+        No such table: the message gives the nearest match and lists all tables. Or the declaration is invalid.
     """
     if is_path(name):
-        return _of_file(Path(name))
-    return _named(name)
+        return _read_path(Path(name))
+    return _find_named(name)
 
 
 @functools.cache
-def _named(name: str) -> Declaration:
+def _find_named(name: str) -> Declaration:
     offer = find("table", name, _shipped(), _offers())
     if offer is not None:
         return cast(Declaration, load("table", offer))
     return _read(files("results.declarations") / f"{name}.yaml")
 
 
-def _of_file(path: Path) -> Declaration:
+def _read_path(path: Path) -> Declaration:
     if not path.is_file():
         raise InputError(f"table {path}: no such file")
     try:
@@ -187,11 +188,11 @@ def _offers() -> tuple[Offer, ...]:
 
 
 def _find_offers() -> Iterator[Offer]:
-    """What other distributions offer. A package that can't be imported offers nothing, and doctor tells why."""
+    """Yield the tables that other distributions offer; skip packages that can't be imported, which doctor reports."""
     for point in entry_points_of(ENTRY_POINTS):
         try:
             found = _yaml_files(point.value)
-        except (Exception, SystemExit):  # its code may raise anything when it is imported
+        except (Exception, SystemExit):  # importing the package may raise anything
             continue
         for file in found:
             name = file.name.removesuffix(".yaml")
@@ -199,7 +200,7 @@ def _find_offers() -> Iterator[Offer]:
 
 
 def refused_tables() -> list[str]:
-    """A sentence for each table of another distribution that can't be used."""
+    """One sentence for each table or package of another distribution that can't be used."""
     sentences = []
     for point in entry_points_of(ENTRY_POINTS):
         try:
@@ -210,7 +211,7 @@ def refused_tables() -> list[str]:
             )
     for name in sorted({offer.name for offer in _offers()}):
         try:
-            _named(name)
+            _find_named(name)
         except InputError as error:
             sentences.append(str(error))
     return sentences
@@ -222,11 +223,12 @@ def _yaml_files(package: str) -> list[Traversable]:
 
 
 def _read(file: Traversable) -> Declaration:
-    """
+    """The declaration in ``file``.
+
     Raises
     ------
     InputError
-        Not YAML, or not a table; says what and where in the file.
+        The file can't be read, isn't YAML, or isn't a table; the message says what is wrong and where in the file.
     """
     try:
         loaded = safe_yaml.load(file.read_text(encoding="utf-8"))

@@ -1,16 +1,16 @@
-"""Figures, one module each, found by name.
+"""Finds, draws and saves figures. Each figure is one module.
 
-A figure module offers
+A figure module has
 
 ``TITLE: str``, ``CAPTION: str``
-    what it shows, and how to read it; the caption is also its text for those who can't see it.
+    what the figure shows and how to read it; the caption is also the text for readers who can't see the figure.
 ``draw(runs, frame) -> matplotlib.figure.Figure``
-    the picture;
+    draws the picture;
 ``data(runs, frame) -> pandas.DataFrame``
-    every number in it.
+    returns all numbers in the picture.
 
-Both raise ``InputError`` when there is nothing to show. Adding a figure is adding a module here, or one to another
-distribution under the entry point group ``opera_bench.figures``.
+``draw`` and ``data`` raise ``InputError`` if there is nothing to show. To add a figure, add a module here, or offer one
+from another distribution under the entry point group ``opera_bench.figures``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ENTRY_POINTS = "opera_bench.figures"
 
 
 class FigureModule(Protocol):
-    """The shape of a module in ``results.figures``."""
+    """The interface of a figure module."""
 
     TITLE: str
     CAPTION: str
@@ -49,7 +49,7 @@ class FigureModule(Protocol):
 
 
 def figure_names() -> tuple[str, ...]:
-    """Every figure there is, sorted."""
+    """Names of all shipped and offered figures, sorted."""
     return tuple(sorted({*_shipped(), *(offer.name for offer in _offers())}))
 
 
@@ -59,7 +59,7 @@ def find_figure(name: str) -> FigureModule:
     Raises
     ------
     InputError
-        No such figure: the message lists what there is and the nearest match. Or a module that can't be used.
+        No such figure: the message gives the nearest match and lists all figures. Or the module can't be used.
     """
     offer = find("figure", name, _shipped(), _offers())
     found = load("figure", offer) if offer is not None else importlib.import_module(f"{__name__}.{name}")
@@ -67,7 +67,7 @@ def find_figure(name: str) -> FigureModule:
 
 
 def refused_figures() -> list[str]:
-    """A sentence for each figure of another distribution that can't be used."""
+    """One sentence for each figure of another distribution that can't be used."""
     sentences = []
     for name in sorted({offer.name for offer in _offers()}):
         try:
@@ -103,7 +103,7 @@ def save_figure(
     out_dir: Path,
     format: str = "png",  # noqa: A002
 ) -> Path:
-    """Write ``<name>.<format>`` and ``<name>.csv``, the numbers in it, to ``out_dir``; returns the picture's path.
+    """Write the picture ``<name>.<format>`` and its numbers ``<name>.csv`` to ``out_dir``; return the picture's path.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def save_figure(
         figure = module.draw(runs, frame)
         out_dir.mkdir(parents=True, exist_ok=True)
         picture = out_dir / f"{name}.{format}"
-        # A date in the file would make equal figures differ.
+        # Write no date, so that equal figures give equal files.
         figure.savefig(picture, metadata={"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(format))
     module.data(runs, frame).to_csv(out_dir / f"{name}.csv", index=False)
     return picture

@@ -1,8 +1,7 @@
-"""One setting of OPERA varied, everything else equal: the shape of the paper's Figures 5 to 8.
+"""Draws figures in which one setting of OPERA varies, like the paper's Figures 5 to 8.
 
-Left the task whose labels the pretraining saw, right one the representation has to transfer to, as in the paper, which
-takes ImageNet finetuning and ADE20K segmentation. Points share a line only if they differ in nothing but the varied
-setting and the seed.
+The left panel shows the task whose labels the pretraining saw, the right panel a transfer task; the paper shows
+ImageNet finetuning and ADE20K segmentation. Points on one line differ only in the varied setting and the seed.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _MARKERS = (method_style("opera").marker, "D", "*", "h")
 
 
 def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """One line per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
+    """One row per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
 
     Raises
     ------
@@ -67,12 +66,14 @@ def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
 
 
 def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool, paper: Sequence[Any] = ()) -> Figure:
-    """A panel per task; ``paper`` adds panels of (heading, unit, [(x, y)]) with what the paper prints.
+    """Draw a panel per task.
 
     Parameters
     ----------
     doubling
-        The setting is varied by factors: a logarithmic axis.
+        Whether the setting is varied by factors of 2, so that its axis is logarithmic.
+    paper
+        Further panels with published numbers: (heading, unit, [(x, y)]).
     """
     from matplotlib.figure import Figure
 
@@ -108,9 +109,10 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
 
 
 def _first_compared(points: pd.DataFrame, order: Sequence[str], field: str, others: list[str]) -> pd.DataFrame:
-    """Of the first protocol in ``order`` that compares: one metric, its panel and each network's series of most values.
+    """Points of the first protocol in ``order`` that has several values of ``field`` with all ``others`` equal.
 
-    Of equally long series the one in the smallest batch speaks, as the paper's ablations do.
+    Keeps one metric, one panel, and for each backbone the series with the most values of ``field``. Ties go to the
+    smallest values of ``others``, such as the smallest batch, as in the paper's ablations.
     """
     values = points.groupby([*others, "panel"], dropna=False)[field].transform("nunique")
     compared = points.assign(values=values)[values > 1]
@@ -130,7 +132,7 @@ def _first_compared(points: pd.DataFrame, order: Sequence[str], field: str, othe
 
 
 def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
-    """Each point's backbone, and the settings that tell several series of one backbone apart."""
+    """The series name of each point: its backbone and the settings that distinguish series of one backbone."""
     telling = [name for name in others if name != "backbone" and points.groupby("backbone")[name].nunique().max() > 1]
     return [
         ", ".join([backbone_label(row["backbone"]), *(f"{name.replace('_', ' ')} {row[name]}" for name in telling)])
@@ -144,7 +146,7 @@ def _series_order(series: tuple[str, str]) -> tuple[tuple[int, str], str]:
 
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[str]) -> None:
-    """``series``: those of the whole figure, so that one looks the same in every panel."""
+    """Draw one panel; ``series`` lists all series of the figure, so that each has one style in all panels."""
     colour = method_style("opera").colour
     for number, name in enumerate(series):
         if name not in set(points["series"]):

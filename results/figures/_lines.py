@@ -1,4 +1,4 @@
-"""What figures of curves share: one value of every pretraining over epochs, a panel a method."""
+"""Draws curves of one value over pretraining epochs, one panel per method."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LINE_STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
 def curves_of(value: str, runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns run_id, variant, backbone, seed, epoch and ``value``; no rows where nothing has reported it.
+    """A frame with columns run_id, variant, backbone, seed, epoch and ``value``; empty if no run reported ``value``.
 
-    A run that was interrupted repeats the epochs since its last checkpoint; the later line of an epoch counts.
+    An interrupted run repeats the epochs since its last checkpoint; the last row of each epoch is used.
     """
     import pandas as pd
 
@@ -61,16 +61,16 @@ def curves_of(value: str, runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFr
 
 
 def draw_curves(value: str, curves: pd.DataFrame, label: str, *, comparable: bool) -> Figure:
-    """One panel per method; line styles tell backbones apart.
+    """Draw one panel per method, with one line style per backbone.
 
     Parameters
     ----------
     curves
-        As ``curves_of`` gives them, of one run at least.
+        Result of ``curves_of`` with at least one row.
     label
-        Of the vertical axes.
+        Label of the vertical axes.
     comparable
-        Whether a height means the same in every panel.
+        Whether all panels share the vertical axis.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -90,7 +90,7 @@ def draw_curves(value: str, curves: pd.DataFrame, label: str, *, comparable: boo
                 line["epoch"],
                 line[value],
                 linestyle=dashes,
-                marker="." if len(line) == 1 else "",  # a single point is no line
+                marker="." if len(line) == 1 else "",  # a line through one point would be invisible
                 color=method_style(name).colour,
                 linewidth=1.1,
                 alpha=0.8,

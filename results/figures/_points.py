@@ -1,7 +1,7 @@
-"""Finished evaluations as points: which panel and which row of a figure each number belongs to.
+"""Converts finished evaluations to points and assigns each to a panel and a row of a figure.
 
-Like tables, figures never average over unlike runs: two numbers share a row only if they differ in nothing but the
-seed, and a panel only if their protocol recipe, epochs and data fingerprint agree within each backbone.
+Like tables, figures average only equal runs: numbers in one row of a panel differ only in the seed, and in one panel,
+all numbers of a backbone have equal protocol recipe, epochs and data fingerprint.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ COLUMNS = (
 
 
 def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per finished headline number, in drawing order, with the columns ``COLUMNS``.
+    """One row per finished headline number, in drawing order, with the columns ``COLUMNS``.
 
     Raises
     ------
     InputError
-        There is none, or runs of one row differ in a setting that the figure could not show.
+        No evaluation is finished, or runs of one row differ in a setting that the figure can't show.
     """
     import pandas as pd
 
@@ -89,7 +89,7 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_ablations(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` without the runs of the ablations that have figures of their own, unless there are no others."""
+    """``frame`` without the ablations that other figures show; if it holds only such runs, the whole ``frame``."""
     ablated = (
         frame["ablated"].fillna("").str.split(", ").map(lambda names: not set(names).isdisjoint(_ABLATED_ELSEWHERE))
     )
@@ -103,27 +103,27 @@ def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def axis_label(name: str) -> str:
-    """``Top-1 accuracy (%)``."""
+    """The axis label of a metric, such as ``Top-1 accuracy (%)``."""
     known = metric(name)
     label = _SHORT.get(name, known.label)
     return f"{label} ({known.unit})" if known.unit else label
 
 
 def seed_count(points: pd.DataFrame) -> str:
-    """``n = 3 seeds``, or the range where rows have different numbers of seeds."""
+    """The number of seeds, such as ``n = 3 seeds``, or a range if rows have different numbers."""
     counts = points.groupby(["backbone", "row", "panel"])["seed"].nunique()
     return f"{n_of(counts)} seed{'s' if counts.max() > 1 else ''}"
 
 
 def n_of(counts: Iterable[int]) -> str:
-    """``n = 3``, or ``n = 1–3`` where the counts differ."""
+    """The counts as text: ``n = 3``, or ``n = 1–3`` if they differ."""
     found = list(counts)
     low, high = min(found), max(found)
     return f"n = {low}" if low == high else f"n = {low}–{high}"
 
 
 def _label_rows(rows: list[dict[str, Any]]) -> None:
-    """Name each row by its method and by the settings that tell it from the method's other rows."""
+    """Set each row's name: its method and the settings that distinguish it from the method's other rows."""
     families: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         families.setdefault((row["backbone"], row["variant"]), []).append(row)
@@ -139,7 +139,7 @@ def _label_rows(rows: list[dict[str, Any]]) -> None:
 
 
 def _label_panels(rows: list[dict[str, Any]]) -> None:
-    """Name each panel by protocol, dataset and schedule, and by the conditions under which one protocol ran apart."""
+    """Set each panel's name: protocol, dataset, schedule, and the conditions in which one backbone's runs differ."""
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(tuple(row[f] for f in ("protocol", "dataset", "schedule", "metric")), []).append(row)
@@ -147,7 +147,7 @@ def _label_panels(rows: list[dict[str, Any]]) -> None:
         telling = [
             field
             for field in _CONDITIONS
-            # two networks have recipes of their own; it takes two conditions of one network to need telling apart
+            # Backbones have different recipes anyway, so only different values within one backbone count.
             if any(count > 1 for count in _distinct(found, field).values())
         ]
         for row in found:
@@ -158,7 +158,7 @@ def _label_panels(rows: list[dict[str, Any]]) -> None:
 
 
 def _distinct(rows: list[dict[str, Any]], field: str) -> dict[str, int]:
-    """Backbone → how many values of ``field`` its rows have."""
+    """Backbone → number of different values of ``field`` in its rows."""
     found: dict[str, set[Any]] = {}
     for row in rows:
         found.setdefault(row["backbone"], set()).add(row[field])

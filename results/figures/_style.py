@@ -1,7 +1,7 @@
-"""One look for every figure: Okabe–Ito colours and distinct markers, fixed per method.
+"""Defines the style of all figures: one Okabe–Ito colour and one marker per method.
 
-Colour and marker say the same thing, so that a figure reads in grey print and with any colour vision
-(Okabe & Ito, *Color Universal Design*, 2008).
+Each method has both, so that figures are readable in grey print and with any colour vision (Okabe & Ito, *Color
+Universal Design*, 2008).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRID = "#e3e3e3"
 
 @dataclass(frozen=True)
 class MethodStyle:
-    """How one method variant is drawn, and what it is called."""
+    """Label, colour and marker of one method variant."""
 
     label: str
     colour: str
@@ -44,7 +44,7 @@ _OTHER_MARKERS = ("D", "d", "p", "h", "*")
 
 
 def method_style(variant: str) -> MethodStyle:
-    """The style of a variant label; one that is not ours gets a lasting choice derived from its name."""
+    """The style of a variant label; for an unknown variant, colour and marker depend only on its name."""
     if variant in _STYLES:
         return _STYLES[variant]
     choice = zlib.crc32(variant.encode())
@@ -61,7 +61,7 @@ def protocol_label(name: str) -> str:
 
 
 def method_order(variant: str) -> tuple[int, str]:
-    """Sort key: from random initialisation to OPERA, then everything else by name."""
+    """Sort key of a variant: from random initialisation to OPERA, then all others by name."""
     return place(METHODS, variant)
 
 
@@ -74,17 +74,17 @@ def protocol_order(name: str) -> tuple[int, str]:
 
 
 def panel_grid(count: int) -> tuple[int, int]:
-    """Rows and columns for ``count`` panels: at most four side by side, rows as even as they can be."""
+    """Rows and columns for ``count`` panels: at most four columns, rows filled as evenly as possible."""
     rows = -(-count // 4)
     return rows, -(-count // rows)
 
 
 @contextmanager
 def style(name: str) -> Iterator[None]:
-    """matplotlib's settings while figure ``name`` is drawn and written; equal input gives equal SVG bytes."""
+    """Apply the suite's matplotlib settings while figure ``name`` is drawn and written; equal input gives equal SVG."""
     import matplotlib
 
-    # Any: only some versions of matplotlib type its keys one by one.
+    # Typed Any, because only some versions of matplotlib have types for these keys.
     settings: Any = {
         "font.size": 9,
         "axes.titlesize": 9.5,

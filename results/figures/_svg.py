@@ -1,4 +1,4 @@
-"""Figures as SVG that can stand inside an HTML page, several at a time."""
+"""Draws figures as SVG elements that can be combined in one HTML page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def inline_svg(name: str, runs: Sequence[Run], frame: pd.DataFrame) -> str:
-    """Figure ``name`` as one ``<svg>`` element.
+    """Figure ``name`` as one ``<svg>`` element without external links.
 
-    Its ids begin with the figure's name, so that they stay unique on a page with other figures, and it names no
-    address outside the page. The element is hidden from screen readers: the page has the caption and the numbers.
+    Ids begin with the figure's name, so that they are unique on a page with several figures. The element is hidden from
+    screen readers, because the page has the caption and the numbers.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def inline_svg(name: str, runs: Sequence[Run], frame: pd.DataFrame) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # matplotlib's own rule is written for a file of its own; inside a page it would reach every element.
+    # Remove matplotlib's CSS: inside a page it would apply to every element.
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg)
     svg = svg.replace("xlink:href", "href")

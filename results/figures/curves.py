@@ -1,4 +1,4 @@
-"""How did pretraining go: the training loss of every run, over epochs."""
+"""Draws the training loss of every pretraining over epochs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAPTION = (
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns run_id, variant, backbone, seed, epoch, loss.
+    """A frame with columns run_id, variant, backbone, seed, epoch and loss.
 
     Raises
     ------
@@ -36,5 +36,5 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """One panel per method; line styles tell backbones apart."""
+    """Draw one panel per method, with one line style per backbone."""
     return draw_curves("loss", data(runs, frame), "training loss", comparable=False)

@@ -1,4 +1,4 @@
-"""Every downstream task at one glance, OPERA beside supervised and self-supervised: the paper's Figure 1."""
+"""Draws the paper's Figure 1: all downstream tasks for supervised pretraining, MoCo-v3 and OPERA."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per bar: backbone, task, method, its settings, mean, standard_error, n, and the paper's number.
+    """One row per bar: backbone, task, method, its settings, mean, standard_error, n, and the paper's number.
 
     Raises
     ------
@@ -56,9 +56,9 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     ]
     bars: list[dict[str, Any]] = []
     for _, of_backbone in points.groupby("backbone", sort=False):
-        alike = _of_shared_pretraining(of_backbone)
+        alike = _select_pretraining(of_backbone)
         for _, of_task in alike.groupby(["protocol", "dataset", "metric"], sort=False):
-            bars += [_bar(found) for _, found in _of_shared_evaluation(of_task).groupby("variant", sort=False)]
+            bars += [_bar(found) for _, found in _select_evaluation(of_task).groupby("variant", sort=False)]
     if max(Counter((bar["backbone"], bar["task"]) for bar in bars).values(), default=0) < 2:
         raise InputError("no task has results of two of supervised, moco_v3 and opera in one setting")
     places = {name: place for place, name in enumerate(_PROTOCOLS)}
@@ -69,7 +69,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """A panel per network, a group of bars per task."""
+    """Draw a panel per network with a group of bars per task."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -90,7 +90,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: dict[str, str], methods: list[str]) -> None:
-    """``tasks``: each bar's task → its label."""
+    """Draw one network's bars; ``tasks`` maps each task to its label."""
     places = {task: place for place, task in enumerate(tasks)}
     height = 1 / (len(methods) + 1)
     for bar in bars.to_dict("records"):
@@ -127,14 +127,17 @@ def _pretraining(bars: pd.DataFrame) -> str:
 
 
 def _length(bars: pd.DataFrame) -> str:
-    """How long the task's evaluation is: epochs, or the range where networks have their own, and schedule."""
+    """Label text for a task's evaluation length: epochs (a range if networks differ) and schedules."""
     epochs, schedules = sorted(bars["finetune_epochs"].dropna().unique()), sorted(bars["schedule"].dropna().unique())
     ends = "–".join(dict.fromkeys(f"{count:g}" for count in epochs[:1] + epochs[-1:]))
     return "".join([f", {ends} epochs" if epochs else "", *(f", {name}" for name in schedules)])
 
 
-def _of_shared_pretraining(points: pd.DataFrame) -> pd.DataFrame:
-    """The points of one pretraining setting; what a checkpoint from elsewhere doesn't tell is no difference."""
+def _select_pretraining(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of the pretraining setting that most variants share.
+
+    Ties go to more epochs, then to the smaller batch. An imported checkpoint's unknown settings match any value.
+    """
 
     def fitting(setting: dict[Any, Any]) -> pd.DataFrame:
         fits = [points[field].isna() | (points[field] == setting[field]) for field in _PRETRAINING]
@@ -148,8 +151,11 @@ def _of_shared_pretraining(points: pd.DataFrame) -> pd.DataFrame:
     return fitting(max(points[[*_PRETRAINING]].drop_duplicates().to_dict("records"), key=rank))
 
 
-def _of_shared_evaluation(points: pd.DataFrame) -> pd.DataFrame:
-    """The points of a task that were judged in one way."""
+def _select_evaluation(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of a task under the evaluation setting that most variants share.
+
+    Ties go to the unchanged recipe, then to more epochs, then to the longer schedule.
+    """
 
     def rank(found: pd.DataFrame) -> tuple[int, bool, int, str]:
         way = {field: present(found[field].iloc[0]) for field in _EVALUATION}
@@ -179,7 +185,7 @@ def _bar(points: pd.DataFrame) -> dict[str, Any]:
 
 
 def _published(bar: dict[str, Any], variant: str) -> float | None:
-    """The number of the first of Tables 1 to 6 whose cell asks for exactly this."""
+    """The published number of a bar: the first cell of Tables 1 to 6 whose query matches it; None without one."""
     known = {**bar, "method": variant, "stage": bar["protocol"], "arrangement": "C"}
     for name in _TABLES:
         for row in lay_out(find_declaration(name), load_reference()).rows:

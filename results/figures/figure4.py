@@ -1,7 +1,7 @@
-"""Where the class head sits (arrangements A, B, C): the paper's Figure 4, ours beside the published numbers.
+"""Draws the paper's Figure 4: arrangements A, B, C of the class head, our numbers beside the published ones.
 
-Left the task whose labels the pretraining saw, right one the representation has to transfer to. The paper's own
-numbers are ImageNet finetuning and ADE20K segmentation; the data of ours are named above each panel.
+The left side shows the task whose labels the pretraining saw, the right side a transfer task. The published numbers are
+ImageNet finetuning and ADE20K segmentation; each panel's title names its data.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ _PANEL = ["side", "source", *_SERIES, "panel"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per number: side, source (ours or paper), what it was measured on, arrangement, seed, value.
+    """One row per number: side, source (ours or paper), pretraining, evaluation, arrangement, seed, value.
 
     Raises
     ------
     InputError
         No protocol has results for two arrangements that differ in nothing else, or one arrangement has runs
-        that differ in a setting the figure could not show.
+        that differ in a setting the figure can't show.
     """
     numbers = _numbers(frame)
     return numbers.assign(panel=numbers["panel"].str.replace("\n", ", "))
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """One row of panels; each side ends with the published one."""
+    """Draw one row of panels; the last panel of each side shows the published numbers."""
     from matplotlib.figure import Figure
 
     numbers = _numbers(frame)
@@ -100,7 +100,7 @@ def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _best_protocol(points: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """The points of the first protocol in ``order`` that compares arrangements, one metric, all its datasets."""
+    """The points of the first protocol in ``order`` with several arrangements: one metric, all datasets."""
     compared = points.groupby([*_SERIES, "panel"], dropna=False)["arrangement"].transform("nunique") > 1
     for protocol in order:
         found: pd.DataFrame = points[compared & (points["protocol"] == protocol)]
@@ -158,5 +158,5 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame) -> None:
     axes.set_xlim(-0.5, 2.5)
     axes.margins(y=0.15)
     axes.locator_params(axis="y", nbins=5)
-    n = f" ({n_of(means.map(len))})" if ours else ""  # the paper says nothing about runs
+    n = f" ({n_of(means.map(len))})" if ours else ""  # the paper doesn't give its number of runs
     axes.set_xlabel(f"arrangement{n}", color=MUTED)

@@ -1,7 +1,7 @@
-"""How long to pretrain: the paper's Figure 5, beside what the paper prints about it.
+"""Draws the paper's Figure 5: accuracy over pretraining epochs, with published numbers in separate panels.
 
-Its curve is only drawn. Printed are one point in the text and, for the same network and schedule, rows of Tables 2, 4
-and 7; those stand in panels of their own.
+The paper draws its curve without numbers. Published numbers come from the text, which gives one point, and from the
+rows of Tables 2, 4 and 7 with the figure's network and schedule.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIELD = "pretrain_epochs"
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """Ours, then the paper's (run_id missing)."""
+    """One row per number: ours, see ``ablation_data``, then the published ones, whose run_id is missing."""
     import pandas as pd
 
     ours = ablation_data(frame, _FIELD).assign(source="ours")
@@ -41,7 +41,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """A panel per task, the paper's numbers at the right."""
+    """Draw a panel per task, with the published numbers at the right."""
     return draw_ablation(frame, _FIELD, "epochs of pretraining", doubling=False, paper=_printed())
 
 

@@ -1,4 +1,4 @@
-"""How many linear layers the class head has: the paper's Figure 6."""
+"""Draws the paper's Figure 6: number of linear layers in the class head."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TITLE = "Layers of the class head"
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """See ``ablation_data``."""
+    """One row per seed, see ``ablation_data``."""
     return ablation_data(frame, "mlp_layers")
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """A panel per task."""
+    """Draw a panel per task."""
     return draw_ablation(frame, "mlp_layers", "MLP layers", doubling=False)

@@ -1,4 +1,4 @@
-"""How wide the space is that the projector maps into: the paper's Figure 7."""
+"""Draws the paper's Figure 7: output dimension of the projector."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TITLE = "Embedding dimension"
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """See ``ablation_data``."""
+    """One row per seed, see ``ablation_data``."""
     return ablation_data(frame, "embedding_dimension")
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """A panel per task."""
+    """Draw a panel per task."""
     return draw_ablation(frame, "embedding_dimension", "embedding dimension", doubling=True)

@@ -1,4 +1,4 @@
-"""How wide the class head is inside: the paper's Figure 8."""
+"""Draws the paper's Figure 8: hidden dimension of the class head."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TITLE = "Hidden dimension of the class head"
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """See ``ablation_data``."""
+    """One row per seed, see ``ablation_data``."""
     return ablation_data(frame, "hidden_dimension")
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """A panel per task."""
+    """Draw a panel per task."""
     return draw_ablation(frame, "hidden_dimension", "hidden dimension", doubling=True)

@@ -1,4 +1,4 @@
-"""How good is each method under each protocol: a dot plot, one panel per protocol and dataset."""
+"""Draws each method's results as dots, one panel per protocol and dataset."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CAPTION = (
     "the single seeds. Each panel has its own axis, which need not start at 0. Ablations have figures of their own."
 )
 TITLE_CHARACTERS = 24
-"""What fits over a panel."""
+"""Longest line of a panel's title, in characters."""
 GROUP = ["panel", "backbone", "row", "variant", "protocol", "dataset", "metric"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per seed, with mean, standard error and n of its row in its panel."""
+    """One row per seed, with mean, standard error and n over the seeds of its row and panel."""
     points = evaluation_points(without_ablations(frame))
     values = points.groupby(GROUP, sort=False)["value"]
     points["n"] = values.transform("size")
@@ -40,14 +40,14 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """Panels share the methods on the left; means are printed at each panel's right edge."""
+    """Draw the panels; panels side by side share the method labels, and each prints its means at the right edge."""
     from matplotlib.figure import Figure
 
     points = evaluation_points(without_ablations(frame))
     panels = list(points["panel"].unique())
     titles = _titles(panels)
     rows, columns = panel_grid(len(panels))
-    # what no panel of a line knows takes no room beside it
+    # A line of panels has rows only for methods with points in one of its panels.
     lines = [points[points["panel"].isin(panels[start : start + columns])] for start in range(0, len(panels), columns)]
     positions = [_row_positions(line) for line in lines]
     heights = [0.24 * (max(places.values()) + 1) + 1.05 for places in positions]
@@ -66,7 +66,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 
 def _titles(panels: Sequence[str]) -> dict[str, str]:
-    """Panel → its title, with the metric where one evaluation has several."""
+    """Panel → its title, with the metric if one evaluation has several metrics."""
     headings = Counter(panel.rsplit("\n", 1)[0] for panel in panels)
     titles = {}
     for panel in panels:
@@ -77,7 +77,7 @@ def _titles(panels: Sequence[str]) -> dict[str, str]:
 
 
 def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Height of every (backbone, row); the heading of a backbone is its row ``""``."""
+    """(backbone, row) → vertical position; the row ``""`` is the backbone's heading."""
     positions: dict[tuple[str, str], float] = {}
     height = 0.0
     for backbone, row in rows_in_order(points)[["backbone", "row"]].itertuples(index=False):

@@ -1,4 +1,4 @@
-"""What a masked-image space under the instance space adds (appendix C): MoCo-v3, OPERA and OPERA-MIM."""
+"""Draws MoCo-v3, OPERA and OPERA-MIM, to show what a masked-image space adds (appendix C)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPARED = ("moco_v3", "opera", "opera_mim")
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """The lines of figure ``methods`` for the compared methods, OPERA in arrangement C.
+    """The rows of figure ``methods`` for the ``COMPARED`` methods, OPERA in arrangement C only.
 
     Raises
     ------

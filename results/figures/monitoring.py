@@ -1,4 +1,4 @@
-"""How good the backbone was while it was pretrained: the k-NN accuracy of every run that was monitored."""
+"""Draws the backbone's k-NN accuracy during pretraining, for every monitored run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CAPTION = (
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns run_id, variant, backbone, seed, epoch, knn_top1, recall_at_1, the last two in percent.
+    """A frame with columns run_id, variant, backbone, seed, epoch, knn_top1 and recall_at_1, both in percent.
 
     Raises
     ------
@@ -37,5 +37,5 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """One panel per method; line styles tell backbones apart."""
+    """Draw one panel per method, with one line style per backbone."""
     return draw_curves("knn_top1", data(runs, frame), "k-NN top-1 (%)", comparable=True)

@@ -1,4 +1,4 @@
-"""How much do the numbers move from seed to seed: each value's distance from the mean of its row."""
+"""Draws the spread over seeds: each value's distance from the mean over its seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LANE_INCHES = 0.11
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per seed of every row with at least two seeds.
+    """One row per seed, for methods with at least two seeds.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """One band per protocol and dataset, one lane within it per method, backbone and setting."""
+    """Draw one band per protocol and dataset, with one lane per method, backbone and setting."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 

@@ -1,4 +1,8 @@
-"""Corollary 1 made visible: are views of one image closer than images of one class, and those than the others?"""
+"""Draws cosine similarities of image pairs to check the paper's Corollary 1.
+
+The corollary expects two views of an image to be closer than two images of a class, and these to be closer than two
+images of different classes.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +46,7 @@ _KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per bin: backbone, variant, dataset, space, kind, low, high, count, share, mean, n (seeds).
+    """One row per bin: backbone, variant, dataset, space, kind, low, high, count, share, mean, n (seeds).
 
     Raises
     ------
@@ -66,7 +70,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
-    """A row per network and method, a column per space."""
+    """Draw a row of panels per network and method, a column per space."""
     import numpy as np
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -114,13 +118,13 @@ def _draw_panel(axes: Axes, bins: pd.DataFrame) -> None:
 
 
 def _left(bins: pd.DataFrame) -> float:
-    """Where the distributions of a panel begin, but for the lowest thousandth of each."""
+    """The left end of a panel's distributions, without the lowest 0.1 % of each."""
     below = bins.groupby("kind")["share"].cumsum()
     return float(bins[below > 0.001]["low"].min())
 
 
 def _coarser(bins: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Densities over the angle, and edges of about ``BINS`` bins, whatever the range."""
+    """Merge bins to about ``BINS``; return their densities over the angle, and their edges."""
     together = max(1, len(bins) // BINS)
     lows, highs, shares = (bins[name].tolist() for name in ("low", "high", "share"))
     starts = range(0, len(bins), together)
@@ -131,19 +135,19 @@ def _coarser(bins: pd.DataFrame) -> tuple[list[float], list[float]]:
 
 
 def _minus_angle(cosine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Rises with the cosine and leaves room near 1, where some spaces have all their pairs."""
+    """Axis scale: minus the angle in radians. Stretches the range near cosine 1, where some spaces have all pairs."""
     import numpy as np
 
     return -np.arccos(np.clip(cosine, -1, 1))
 
 
 def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """(backbone, variant, dataset) → one histogram per seed, of the longest pretraining in the largest batch.
+    """(backbone, variant, dataset) → one histogram per seed, of the longest pretraining with the largest batch.
 
     Raises
     ------
     InputError
-        There is none.
+        No histogram exists or can be read.
     """
     facts = frame[(frame["stage"] == "similarity") & (frame["state"] == "done")].drop_duplicates("run_id")
     described = {row["run_id"]: {str(k): present(v) for k, v in row.items()} for row in facts.to_dict("records")}
@@ -161,7 +165,7 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
             histogram = json.loads(content)
         except (OSError, ValueError, RecursionError):
             unread.append(run.run_id)
-            continue  # the record stays good; only this picture lacks it
+            continue  # the record is still valid; only this figure omits the run
         size = (row["pretrain_epochs"] or 0, row["global_batch_size"] or 0, row["setting"], row["fingerprint"])
         key = (row["backbone"], variant(row), row["dataset"])
         seeds = groups.setdefault(key, {}).setdefault(size, {})

@@ -1,4 +1,4 @@
-"""Published numbers: one sourced YAML file each, every number once and as printed."""
+"""Loads published numbers: one YAML file per source, each number as printed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from results.errors import InputError
 
 
 class PublishedTable(BaseModel):
-    """One published table; every cell is the text that was printed."""
+    """One published table; each cell is the printed text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,7 +42,7 @@ class Reference(BaseModel):
 
 
 class Vocabulary(BaseModel):
-    """How the words of a published table's label columns are said as queries, see ``vocabulary.yaml``."""
+    """Translates the words in a published table's label columns into queries, see ``vocabulary.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,6 +1,6 @@
-"""Printing tables: one module per format, each with ``render(table)``, found by its name.
+"""Prints tables. Each format is one module of its name with ``render(table)``.
 
-All answer text, but for ``terminal``, whose ``render`` answers a rich Table for a rich console to fit and colour.
+``render`` returns text, except in ``terminal``, where it returns a rich Table for a rich console.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from results.errors import InputError
 from results.tables.model import Table
 
 SHORT_NAMES = {"md": "markdown", "tex": "latex"}
-"""File name extension → module, where they differ."""
+"""File name extension → module, for formats whose module has another name."""
 
 
 def format_names() -> tuple[str, ...]:
-    """The formats ``render_table`` takes, by file name extension."""
+    """File name extensions of the formats that ``render_table`` accepts."""
     extensions = {module: extension for extension, module in SHORT_NAMES.items()}
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     text = (name for name in modules if not name.startswith("_") and name != "terminal")
@@ -29,7 +29,7 @@ def render_table(table: Table, output_format: str) -> str:
     Raises
     ------
     InputError
-        Unknown format; the message lists those there are.
+        Unknown format; the message lists all formats.
     """
     names = format_names()
     if output_format not in (*names, *SHORT_NAMES.values()):

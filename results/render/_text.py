@@ -1,4 +1,4 @@
-"""The words of a cell, shared by every format."""
+"""Text of table cells and headers, shared by every format."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MINUS = "−"
 
 @dataclass(frozen=True)
 class Part:
-    """Some words of a cell.
+    """One part of a cell's text.
 
-    ``kind`` is ours, count, paper, difference or state. ``marks`` are ``better`` and ``best`` of numbers and
-    ``within``, ``above`` or ``below`` (the tolerance) of differences.
+    ``kind`` is ours, count, paper, difference or state. A number's ``marks`` are ``better`` and ``best``; a
+    difference's are ``within``, ``above`` or ``below`` (the tolerance).
     """
 
     kind: str
@@ -29,13 +29,13 @@ def number(value: float, decimals: int) -> str:
 
 
 def signed(value: float, decimals: int) -> str:
-    """With its sign, but for what rounds to zero."""
+    """The value with its sign; without a sign if it rounds to zero."""
     text = f"{value:+.{decimals}f}"
     return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
 
 def ours(cell: Cell) -> str | None:
-    """``73.7 ± 0.2``; None when there is no number."""
+    """The cell's own mean and standard error, such as ``73.7 ± 0.2``; None if the cell has no mean."""
     if cell.mean is None:
         return None
     spread = "" if cell.standard_error is None else f" ± {number(cell.standard_error, cell.decimals)}"
@@ -43,12 +43,12 @@ def ours(cell: Cell) -> str | None:
 
 
 def count(cell: Cell) -> str:
-    """``(n=3)``, or ``(n=2 of 3)`` while seeds are missing."""
+    """The number of finished seeds: ``(n=3)``, or ``(n=2 of 3)`` while seeds are missing."""
     return f"(n={cell.n})" if cell.n == cell.seeds else f"(n={cell.n} of {cell.seeds})"
 
 
 def parts(cell: Cell, published_by: str = "paper") -> Iterator[Part]:
-    """What a cell says, in reading order."""
+    """Yield the parts of a cell's text in reading order."""
     value = ours(cell)
     if value is not None:
         yield Part("ours", value, _marks(cell.better, cell.best))
@@ -63,14 +63,14 @@ def parts(cell: Cell, published_by: str = "paper") -> Iterator[Part]:
 
 
 def cell_parts(table: Table, row: Row, cell: Cell) -> list[Part]:
-    """``parts``, or for the paper alone the number as printed."""
+    """``parts(cell)``; if the table shows only published numbers, the printed number alone."""
     if table.published_only:
         return [Part("paper", cell.published or "", _marks(cell.published_better, cell.published_best))]
     return list(parts(cell, row.published_by))
 
 
 def join(found: list[Part], dress: Callable[[Part], str], separator: str = " · ") -> str:
-    """``73.7 ± 0.2 (n=3) · paper 74.8 · Δ −1.1``, each part dressed by the format."""
+    """``73.7 ± 0.2 (n=3) · paper 74.8 · Δ −1.1``; ``dress`` gives each part the format's markup."""
     text = ""
     for part in found:
         text += ("" if not text else " " if part.kind == "count" else separator) + dress(part)
@@ -82,17 +82,17 @@ def _marks(better: bool, best: bool) -> tuple[str, ...]:
 
 
 def split_scripts(header: str) -> tuple[str, str, str]:
-    """``AP_50^bb`` → (``AP``, ``50``, ``bb``); a header without scripts comes back whole."""
+    """Base, subscript and superscript of a header: ``AP_50^bb`` → (``AP``, ``50``, ``bb``)."""
     match = re.fullmatch(r"([^_^\s]+)(?:_([^_^\s]+))?(?:\^([^_^\s]+))?", header)
     return (header, "", "") if match is None else (match[1], match[2] or "", match[3] or "")
 
 
 def html_header(header: str) -> str:
-    """Scripts as ``<sub>`` and ``<sup>``; ``header`` is already escaped."""
+    """An escaped header with its scripts as ``<sub>`` and ``<sup>``."""
     base, low, high = split_scripts(header)
     return base + (f"<sub>{low}</sub>" if low else "") + (f"<sup>{high}</sup>" if high else "")
 
 
 def title_line(table: Table) -> str:
-    """``Table 1. Top-1 accuracy …``"""
+    """Title and caption in one line: ``Table 1. Top-1 accuracy …``."""
     return f"{table.title}. {table.caption}"

@@ -1,4 +1,4 @@
-"""Comma-separated values: the paper's own header and cells, or ours with a column for everything a cell holds."""
+"""Prints tables as comma-separated values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from results.tables.model import Cell, Table
 
 
 def render(table: Table) -> str:
-    """With the paper alone, exactly its table. Otherwise, per measured column ``X``: ``X`` (our mean), ``X ±``,
-    ``X n``, ``X paper`` and ``X Δ`` where there are published numbers, and ``X state``; numbers unrounded.
+    """``table`` as CSV, numbers unrounded.
+
+    A table of published numbers alone keeps the published columns. In other tables, each measured column ``X`` becomes
+    ``X`` (our mean), ``X ±``, ``X n``, then, if the table has published numbers, ``X paper`` and ``X Δ``, then
+    ``X state``.
     """
     with_paper = table.source is not None
     buffer = io.StringIO()

@@ -1,4 +1,4 @@
-"""An HTML fragment for any page: no style of its own, classes for the page's."""
+"""Prints tables as HTML fragments with CSS classes; the page supplies the styles."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from results.render._text import Part, cell_parts, html_header, join
 from results.tables.model import Cell, Row, Table
 
 Link = Callable[[Row, str, Cell], str | None]
-"""(row, column, cell) → the address of what a number was made of, or None."""
+"""(row, column, cell) → address that the cell's number links to, or None."""
 
 
 def render(table: Table, link: Link | None = None) -> str:
     """A ``<table class="results">`` and, if there are notes, a ``<ul class="notes">``.
 
-    A measured cell is ``<td class="cell done">`` (or its state) with its number in ``data-value`` and a span per part:
-    ``ours``, ``count``, ``paper``, ``difference``, ``state``. ``better`` and ``best`` mark numbers; ``within``,
-    ``above`` and ``below`` say how a difference lies to the metric's tolerance.
+    A measured cell is ``<td class="cell done">`` (or another state) with its number in ``data-value``. Each part is a
+    span of class ``ours``, ``count``, ``paper``, ``difference`` or ``state``. Numbers also have the classes ``better``
+    and ``best``, differences ``within``, ``above`` or ``below`` (the metric's tolerance).
     """
     header = [f'<th scope="col">{escape(name)}</th>' for name in table.labels]
     header += [f'<th scope="col" class="number">{html_header(escape(name))}</th>' for name in table.columns]

@@ -1,4 +1,4 @@
-"""JSON for programs; its keys and types stay as they are within one ``schema_version``."""
+"""Prints tables as JSON. Keys and types don't change within one ``schema_version``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 
 
 def render(table: Table) -> str:
-    """``rows[i].cells[column]`` has every field of ``results.tables.Cell`` and the metric's unit; absent is null."""
+    """``table`` as JSON. ``rows[i].cells[column]`` has all fields of ``Cell`` and the unit; missing values are null."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "id": table.id,

@@ -1,7 +1,7 @@
-"""LaTeX with booktabs; needs no package but that.
+"""Prints tables as LaTeX, which needs only the package booktabs.
 
-A cell has short lines, so that nine columns fit a page; wide tables span both
-columns of a two-column page. Bold is better than the baseline, underlined the best of a backbone.
+Cells are broken into short lines, so that nine columns fit a page; wide tables span both columns of a two-column page.
+A number better than the baseline is bold, the best of a backbone underlined.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ESCAPES = {
 
 _SEPARATOR = r" $\cdot$ "
 _WIDE, _CROWDED = 7, 9
-"""From so many columns on, labels included, a table takes the page's width, and its cells a line for each part."""
+"""Column counts, labels included, from which a table takes the page's full width, and each cell part its own line."""
 
 
 def render(table: Table) -> str:
@@ -65,7 +65,7 @@ def render(table: Table) -> str:
 
 
 def _cell(table: Table, row: Row, cell: Cell) -> str:
-    """Ours, or why there is none; below it in small print what was printed, then n and the difference."""
+    """One cell: our number or the state; below it, in small print, the published number, n and the difference."""
     found = cell_parts(table, row, cell)
     crowded = len(table.labels) + len(table.columns) >= _CROWDED
     if table.published_only or not (crowded or any(part.kind == "paper" for part in found)):

@@ -1,4 +1,7 @@
-"""GitHub-flavoured Markdown: bold is better than the baseline, underlined the best of a backbone."""
+"""Prints tables as GitHub-flavoured Markdown.
+
+A number better than the baseline is bold, the best of a backbone underlined.
+"""
 
 from __future__ import annotations
 
@@ -35,5 +38,5 @@ def _line(cells: list[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    # an underscore inside a word is no emphasis in GitHub's Markdown
+    # Don't escape underscores: inside a word they aren't emphasis in GitHub's Markdown.
     return re.sub(r"([\\|*<>`\[\]])", r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""A rich Table, for a console to fit to its width."""
+"""Converts tables to rich Tables, which a console fits to its width."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATE_STYLES = {"failed": "red", "mixed": "red", "missing": "red", "cited": "di
 
 
 def render(table: Table) -> RichTable:
-    """Each cell in short lines, so that the paper's widest tables still fit a terminal; the notes as its caption."""
+    """``table`` as a rich Table, notes as caption; cells have short lines, so that wide tables fit a terminal."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text

@@ -1,7 +1,7 @@
-"""The report: one HTML page that holds everything a sweep found out and everything needed to trust it.
+"""Writes the report: one HTML page with a sweep's tables, comparisons, figures and runs.
 
-The page stands alone. It loads nothing: figures are inline SVG, contact sheets data addresses, and a content security
-policy in its head holds it to that. Without scripts it can be read whole; with them its tables sort and filter.
+The page loads nothing: figures are inline SVG, contact sheets are data URLs, and a content security policy in the head
+forbids other sources. All content is readable without scripts; scripts only sort and filter the tables.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ BASELINE = "moco_v3"
 
 
 def write_report(store: Store, tables: Iterable[Table], figures: Iterable[str], out_path: Path, title: str) -> None:
-    """Write the page.
+    """Write the report to ``out_path``.
 
     Parameters
     ----------
     tables
-        As ``results.tables.build_table`` makes them.
+        Tables of ``results.tables.build_table``.
     figures
-        Names of figures; one that has nothing to show yet is named with its reason.
+        Names of figures. If a figure can't be drawn yet, the page gives the reason.
 
     Raises
     ------
     InputError
-        An unknown figure, or a path that can't be written.
+        A figure is unknown, or ``out_path`` can't be written.
     """
     page = render_report(store, tables, figures, title)
     try:
@@ -60,7 +60,7 @@ def write_report(store: Store, tables: Iterable[Table], figures: Iterable[str], 
 
 
 def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str], title: str) -> str:
-    """The page as text."""
+    """The report as HTML text."""
     frame = to_frame(store.runs)
     facts = facts_by_run(frame)
     return page_template().render(
@@ -82,7 +82,7 @@ def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str],
 
 @functools.cache
 def page_template() -> Template:
-    """The page's template, compiled."""
+    """The compiled template of the report."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -96,7 +96,7 @@ def page_template() -> Template:
 
 
 def _comparisons(frame: pd.DataFrame) -> list[Comparison]:
-    """Every variant against the baseline, in the headline metrics; OPERA first, pairless ones last."""
+    """Comparisons of every variant with the baseline: OPERA first, those without pairs last."""
     labels = variants(frame)
     if BASELINE not in labels:
         return []

@@ -1,4 +1,4 @@
-"""From a number in a table to the runs it was made of."""
+"""Links each number of a report's table to the runs it was averaged from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def linked_table(table: Table, frame: pd.DataFrame) -> dict[str, Any]:
-    """The table as HTML whose every number links to an entry of ``numbers``, and those entries."""
+    """``html``, the table with a link on each number, and ``numbers``, the linked entries that list the runs."""
     keys = ("run_id", "metric", "value", "seed")
     measured = {(run, name): (value, seed) for run, name, value, seed in zip(*(frame[k] for k in keys), strict=True)}
     numbers: list[dict[str, Any]] = []

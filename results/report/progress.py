@@ -1,4 +1,4 @@
-"""How far a sweep is: states by stage, time, and what runs at this moment."""
+"""Summarises a sweep's progress for the report: states by stage, time spent, running runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def summary(runs: Sequence[Run], frame: pd.DataFrame) -> dict[str, Any]:
-    """The headline: states, time, and what was varied."""
+    """The report's headline: run counts by state, time spent, and the values of each varied setting."""
     timings = [run.record.timing for run in runs if run.record is not None]
     wall = max(t.finished_at for t in timings) - min(t.started_at for t in timings) if timings else None
     states = Counter(run.state for run in runs)
@@ -43,7 +43,7 @@ def summary(runs: Sequence[Run], frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def progress(runs: Sequence[Run]) -> dict[str, Any]:
-    """One line per stage with a share for each state, and one per running run."""
+    """One entry per stage with the share of each state in percent, and one entry per running run."""
     by_stage: dict[str, list[Run]] = {}
     for run in runs:
         by_stage.setdefault(run.stage, []).append(run)
@@ -56,7 +56,7 @@ def progress(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def device_seconds(run: Run) -> float:
-    """What a finished run cost: its time, over all attempts, on every device it held."""
+    """Device-seconds of a finished run: seconds over all attempts, times the number of devices; 0 if unfinished."""
     return 0.0 if run.record is None else run.record.timing.seconds * run.record.machine.world_size
 
 
@@ -92,7 +92,7 @@ def _values(frame: pd.DataFrame, column: str) -> list[Any]:
 
 
 def duration(seconds: float) -> str:
-    """``41 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``: the two largest units."""
+    """A duration in its two largest units: ``41 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
     whole = round(seconds)
     for unit, size, smaller, smaller_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:

@@ -1,4 +1,4 @@
-"""Single runs as the report shows them: a line in the list, the provenance, the failure, the pictures left behind."""
+"""Describes single runs for the report: list entries, provenance, failures, pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def facts_by_run(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Runs that failed of themselves first, then those that only lack a parent."""
+    """Failed runs with reason and log: runs with a ``failure.json`` first, then runs whose parent failed."""
     failed = [run for run in runs if run.state is RunState.FAILED]
     failed.sort(key=lambda run: modified_at(RunDirectory(run.directory).failure) == 0)
     return [
@@ -41,7 +41,7 @@ def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
-    """The end of a run's newest log; empty when there is none."""
+    """The last ``count`` lines of a run's newest log; empty without a log."""
     try:
         logs = [path for path in RunDirectory(directory).logs.glob("*") if path.is_file()]
         if not logs:
@@ -53,12 +53,12 @@ def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
 
 
 def contact_sheets(runs: Sequence[Run], facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The PNG files that runs left under ``artifacts/``, as data addresses; one that can't be shown says why.
+    """The PNG files in the ``artifacts/`` of done runs, as data URLs; ``why_not`` says why a file can't be shown.
 
     Parameters
     ----------
     facts
-        As ``facts_by_run`` gives them.
+        Result of ``facts_by_run``.
     """
     return [
         {
@@ -95,7 +95,7 @@ def _picture(path: Path) -> dict[str, str | None]:
 
 
 def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
-    """One line of the list of runs, and its provenance."""
+    """A run's entry in the list of runs, with its provenance."""
     record = run.record
     return {
         "run_id": run.run_id,
@@ -116,7 +116,7 @@ def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _about(facts: Mapping[str, Any]) -> str:
-    """``OPERA, tiny ResNet, 12 epochs``."""
+    """Method, backbone and pretraining epochs of a run, such as ``OPERA, tiny ResNet, 12 epochs``."""
     epochs = facts["pretrain_epochs"]
     told = (
         method_style(variant(facts)).label if facts["method"] else None,

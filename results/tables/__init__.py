@@ -1,9 +1,8 @@
-"""Tables: our numbers, the published ones and their difference, cell by cell; nothing here knows how to print.
+"""Builds tables: for each cell our number, the published number and their difference. ``results.render`` prints them.
 
-A cell holds repetitions only: runs that differ in nothing but the seed. When the runs that answer a cell's query
-differ in anything else (dataset fingerprint, recipe, any setting) the cell is ``mixed``, gives no number, and its
-reason names what differs. A run counts once however often it is listed, and so does a seed: of two repetitions with
-one seed, the run whose id sorts first speaks.
+A cell averages only runs that differ in nothing but the seed. If the runs that match a cell's query differ in anything
+else (dataset fingerprint, recipe, any setting), the cell is ``mixed``, has no number, and its reason names the
+differences. Each run and each seed counts once: of two runs with one seed, the run whose id sorts first is used.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def build_table(
 ) -> Table:
     """Fill a declared table from a frame of ``results.frame``.
 
-    A paper's table of which no cell has a run, while there are runs on other data in its roles, is built in miniature:
+    If no cell of a published table has a run, but runs on other data match its roles, the table is built in miniature,
     see ``results.tables.miniature``.
 
     Parameters
@@ -57,7 +56,7 @@ def build_table(
     declaration
         A declaration, the name of one, or the path of its file.
     runs
-        The frame, or its rows made ready once for several tables.
+        The frame, or its ``RunRows``, which several tables can share.
     reference
         The published numbers; the OPERA paper's by default.
 
@@ -89,12 +88,14 @@ def build_table(
 
 
 def paper_table(name: str, reference: Reference | None = None) -> Table:
-    """The published numbers alone, rows, columns and digits as printed; bold by the paper's rule, not by its print.
+    """The table of published numbers alone, with rows, columns and digits as printed.
+
+    Bold follows the paper's stated rule, not its print.
 
     Raises
     ------
     InputError
-        Unknown table name, or a table that no paper prints.
+        Unknown table name, or a table without published numbers.
     """
     declaration = find_declaration(name)
     if not isinstance(declaration, PaperDeclaration):
@@ -126,7 +127,7 @@ def _has_runs(layout: Layout, rows: RunRows) -> bool:
 
 
 def _metrics(layout: Layout) -> list[str | None]:
-    """The metric of each column; None where its cells ask for several."""
+    """The metric of each column; None if the column's cells have several metrics or no query."""
     asked: list[set[str]] = [set() for _ in layout.columns]
     for row in layout.rows:
         for column, slot in zip(asked, row.slots, strict=True):

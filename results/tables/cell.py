@@ -1,4 +1,4 @@
-"""From a query and the runs that answer it to one cell."""
+"""Fills one table cell from its query and the runs that match it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ MUST_AGREE = (
     "fingerprint",
     "setting",
 )
-"""Frame columns in which the runs of one cell may not differ; ``setting`` covers what has no column of its own."""
+"""Frame columns in which the runs of one cell must be equal; ``setting`` covers settings without their own column."""
 
-_MOST_ALIVE_FIRST = ("running", "waiting", "planned", "damaged", "unknown", "failed", "cancelled")
+_STATE_PRIORITY = ("running", "waiting", "planned", "damaged", "unknown", "failed", "cancelled")
 
 
 def fill(slot: Slot, rows: RunRows) -> Cell:
-    """The cell that ``rows`` make of ``slot``."""
+    """Fill ``slot`` with the rows that match its query, and return the cell."""
     if slot.query is None:
         return Cell("cited", published=slot.published)
     runs = rows.answering(slot.query, leaving_out="metric")
@@ -55,7 +55,7 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
             "not defined",
             published=slot.published,
             seeds=len({row["seed"] for row in undefined}),
-            reason=_undefined_words(undefined),
+            reason=_describe_undefined(undefined),
         )
     if not done:
         return _without_number(slot, runs, unfinished)
@@ -69,10 +69,10 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
 
 
 def _differences(done: Sequence[RunRow]) -> str:
-    """``pretrain_epochs 10, 20; …`` for every column that disagrees; empty when all do agree."""
+    """The ``MUST_AGREE`` columns with several values, such as ``pretrain_epochs 10, 20; …``; empty if all agree."""
     values = {name: {row[name] for row in done} for name in MUST_AGREE}
     differing = [name for name in MUST_AGREE if len(values[name]) > 1]
-    if len(differing) > 1:  # the others say what the setting's hex digits only hint at
+    if len(differing) > 1:  # the other columns explain the difference; hex digits don't
         differing = [name for name in differing if name != "setting"]
     return "; ".join(f"{name} {', '.join(sorted(_short(v) for v in values[name]))}" for name in differing)
 
@@ -95,7 +95,7 @@ def _with_number(
     pending = [row for row in _one_per_run(unfinished) if row["seed"] not in by_seed]
     undefined = [row for row in undefined if row["seed"] not in by_seed]
     reasons = [_tally(pending)] if pending else []
-    reasons += [_undefined_words(undefined)] if undefined else []
+    reasons += [_describe_undefined(undefined)] if undefined else []
     values = [float(row["value"]) for row in by_seed.values()]
     centre = mean(values)
     published = None if slot.published is None else published_number(slot.published)
@@ -122,7 +122,7 @@ def _with_number(
 
 
 def _agreement(difference: float | None, tolerance: float | None) -> str | None:
-    """How ours lies to the published number; a hair's breadth of rounding is no disagreement."""
+    """``within``, ``above`` or ``below`` the tolerance around the published number; 1e-9 allows for rounding."""
     if difference is None or tolerance is None:
         return None
     if abs(difference) <= tolerance + 1e-9:
@@ -140,7 +140,7 @@ def _without_number(slot: Slot, runs: Sequence[RunRow], unfinished: Sequence[Run
         return Cell("missing", published=slot.published, reason=f"{run_ids[0]} recorded no {names}")
     unfinished = _one_per_run(unfinished)
     states = {row["state"] for row in unfinished}
-    state = next(state for state in _MOST_ALIVE_FIRST if state in states)
+    state = next(state for state in _STATE_PRIORITY if state in states)
     first_reason = next((row["reason"] for row in unfinished if row["reason"]), None)
     return Cell(
         state,
@@ -150,8 +150,8 @@ def _without_number(slot: Slot, runs: Sequence[RunRow], unfinished: Sequence[Run
     )
 
 
-def _undefined_words(rows: Sequence[RunRow]) -> str:
-    """``mIoU is not defined on the data of 2 runs, segmentation-… the first``."""
+def _describe_undefined(rows: Sequence[RunRow]) -> str:
+    """A sentence such as ``mIoU is not defined on the data of 2 runs, segmentation-… the first``."""
     run_ids = sorted({row["run_id"] for row in rows})
     which = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs, {run_ids[0]} the first"
     return f"{rows[0]['metric']} is not defined on the data of {which}"
@@ -162,11 +162,11 @@ def _one_per_run(rows: Sequence[RunRow]) -> list[RunRow]:
 
 
 def _tally(rows: Sequence[RunRow]) -> str:
-    """``2 running, 1 failed (loss is nan)``: how many are in which state, with the first reason of each."""
+    """Run counts by state with each state's first reason, such as ``2 running, 1 failed (loss is nan)``."""
     counts = Counter(row["state"] for row in rows)
     reasons = {row["state"]: row["reason"] for row in reversed(rows) if row["reason"]}
     return ", ".join(
         f"{counts[state]} {state}" + (f" ({reasons[state]})" if state in reasons else "")
-        for state in _MOST_ALIVE_FIRST
+        for state in _STATE_PRIORITY
         if state in counts
     )

@@ -1,9 +1,9 @@
-"""Which numbers stand out, by the paper's rule: bold where our method improves on the one it is held against.
+"""Marks numbers by the paper's rule: bold if our method improves on its baseline row, underlined if best.
 
 Section 4.1: "The bold number highlights the improvement of OPERA compared with the associated method", and a second
-mark, red in print, for the best performance. The associated method of a row is the nearest row above that is the
-table's baseline and has the same backbone and finetuning epochs. A declaration says which rows are ours and which are
-the baseline. The best is sought among the rows of one backbone; rows of another source than the paper take no part.
+mark, red in print, for the best performance. A row's associated method is the nearest row above it that is the table's
+baseline and has the same backbone, finetuning epochs and pretraining data. The declaration names our method and the
+baseline. The best is chosen among the paper's rows of one backbone and pretraining dataset.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ _GROUP = ("Backbone", "Backbone.", "Pretrained on")
 
 
 def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | None]) -> Table:
-    """``table`` with the marks set; ``metrics`` names each column's, None where rows differ.
+    """Return ``table`` with the marks set.
 
-    ``baseline`` and ``ours`` are words of the label column ``Method``, as in a declaration.
+    Parameters
+    ----------
+    baseline, ours
+        Words of the label column ``Method``, as in a declaration.
+    metrics
+        Metric of each column; None if its cells have several metrics.
     """
     if "Method" not in table.labels:
         return table
@@ -49,7 +54,7 @@ def _times(sign: int, value: float | None) -> float | None:
 
 
 def _shown(cell: Cell) -> float | None:
-    """The mean as a reader sees it: two numbers that look alike are no improvement."""
+    """The mean rounded as printed: numbers that look equal must not count as an improvement."""
     return None if cell.mean is None else round(cell.mean, cell.decimals)
 
 
@@ -58,17 +63,17 @@ def _number(printed: str | None) -> float | None:
 
 
 def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: str) -> list[int]:
-    """Rows of our method whose number is above that of the baseline they are held against."""
+    """Indices of rows of our method whose number is above that of their baseline row."""
     improved = []
     for place, row in enumerate(table.rows):
         number = found[place]
-        if number is None or not _says(table, row, "Method").startswith(ours):
+        if number is None or not _label_word(table, row, "Method").startswith(ours):
             continue
         above = [
             other
             for other in range(place)
-            if _says(table, table.rows[other], "Method") == baseline
-            and all(_says(table, table.rows[other], label) == _says(table, row, label) for label in _SAME)
+            if _label_word(table, table.rows[other], "Method") == baseline
+            and all(_label_word(table, table.rows[other], label) == _label_word(table, row, label) for label in _SAME)
         ]
         theirs = found[above[-1]] if above else None
         if theirs is not None and number > theirs:
@@ -77,11 +82,11 @@ def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: 
 
 
 def _leading(table: Table, found: Sequence[float | None]) -> list[int]:
-    """Rows with the highest number of their group, where the group has two numbers to choose from."""
+    """Indices of rows with the highest number of their group; groups with fewer than two numbers have none."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(table.rows):
         if found[place] is not None and row.published_by == "paper":
-            groups.setdefault(tuple(_says(table, row, label) for label in _GROUP), []).append(place)
+            groups.setdefault(tuple(_label_word(table, row, label) for label in _GROUP), []).append(place)
     leading = []
     for places in groups.values():
         top = max(value for place in places if (value := found[place]) is not None)
@@ -89,5 +94,5 @@ def _leading(table: Table, found: Sequence[float | None]) -> list[int]:
     return leading
 
 
-def _says(table: Table, row: Row, label: str) -> str:
+def _label_word(table: Table, row: Row, label: str) -> str:
     return row.labels[table.labels.index(label)] if label in table.labels else ""

@@ -1,4 +1,4 @@
-"""From a declaration to one query per cell, with the published number beside it."""
+"""Turns a declaration into rows of slots: one query and one published number per cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CITED = "cited"
 
 @dataclass(frozen=True)
 class Slot:
-    """An empty cell; ``query`` is None for a method the paper only cites."""
+    """A cell to be filled; ``query`` is None if the row's method is only cited by the paper."""
 
     query: Query | None
     published: str | None
@@ -42,12 +42,12 @@ class Layout:
 
 
 def lay_out(declaration: Declaration, reference: Reference) -> Layout:
-    """Work out every cell's query.
+    """Return the layout of a table: header, rows and the query of each cell.
 
     Raises
     ------
     InputError
-        The declaration names a table, column or word that the reference has not, or contradicts itself.
+        The declaration names a table, column or word that the reference doesn't have, or contradicts itself.
     """
     if isinstance(declaration, OwnDeclaration):
         return _lay_out_own(declaration)
@@ -55,12 +55,12 @@ def lay_out(declaration: Declaration, reference: Reference) -> Layout:
 
 
 def combine(where: str, *queries: Query) -> Query:
-    """All constraints together; ``any`` lifts one wherever it stands.
+    """Join queries into one; if any query sets a column to ``any``, that column is not constrained.
 
     Raises
     ------
     InputError
-        Two queries demand different values of one column; ``where`` names the table in the message.
+        Two queries set one column to different values; ``where`` names the table in the message.
     """
     combined: Query = {}
     lifted = {name for query in queries for name, value in query.items() if value == ANY}
@@ -121,7 +121,7 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
         labels,
         tuple(declaration.columns),
         tuple(rows),
-        (*declaration.notes, *(_tell(name) for name in declaration.see_also)),
+        (*declaration.notes, *(_describe_reference_table(name) for name in declaration.see_also)),
         declaration.baseline,
         declaration.ours,
     )
@@ -142,7 +142,10 @@ def _slots(
 def _with_second_baseline(
     declaration: PaperDeclaration, second: SecondBaseline, labels: tuple[str, ...], rows: list[LayoutRow]
 ) -> list[LayoutRow]:
-    """Each of its rows below the last row of the baseline that says the same; one without such a row is left out."""
+    """Insert each row of ``second`` below the last baseline row whose labels, except Method and BS, are equal.
+
+    A row without such a baseline row is left out.
+    """
     reference_name, _, table_name = second.reference.partition("/")
     reference = load_reference(reference_name).tables[table_name]
     placed = list(rows)
@@ -166,7 +169,7 @@ def _with_second_baseline(
 
 
 def say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
-    """The query that a label cell stands for; None when it names a cited method."""
+    """The query for a word in a label column; None if the word names a cited method."""
     vocabulary = load_vocabulary()
     words: Mapping[str, object] = {
         **vocabulary.words.get(column, {}),
@@ -183,8 +186,8 @@ def say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
     raise InputError(f"table {declaration.id}: no query for {word!r} in column {column!r}; known: {', '.join(words)}")
 
 
-def _tell(name: str) -> str:
-    """A published table in one sentence."""
+def _describe_reference_table(name: str) -> str:
+    """All rows of a published table in one sentence."""
     reference_name, _, table_name = name.partition("/")
     reference = load_reference(reference_name)
     table = reference.tables[table_name]

@@ -1,9 +1,9 @@
-"""A paper's table in miniature: its columns and its kinds of row, filled by runs on other data than the paper's.
+"""Builds a published table in miniature: its columns and kinds of row, filled by runs on other data.
 
-A tiny run differs from the paper's in backbone, data, batch and epochs, so no cell of the paper asks for it. What it
-shares is the role: method, protocol, metric, and whether it is judged on the data it was pretrained on. The rows are
-therefore made from the runs themselves, one for each combination of what the table's label columns tell apart. What
-the paper's table holds at one value is held at one value here too: the one that fills the most cells.
+A tiny run differs from the paper's runs in backbone, data, batch and epochs, so it matches no cell of the published
+table. It can match a cell's role: method, protocol, metric, and whether it is evaluated on its pretraining data. The
+miniature has one row for each combination of values that matching runs have in the table's label columns. If a setting
+is constant in the published table, the miniature keeps the one value of it that fills most cells.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ Key = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of the miniature: the paper's column at ``place``, on ``dataset``; None is the pretraining's own."""
+    """A column of the miniature, made from the published column with index ``place``.
+
+    Its runs are evaluated on ``dataset``; None is the dataset of their pretraining.
+    """
 
     name: str
     place: int
@@ -44,7 +47,7 @@ class _Column:
 
 
 def miniature(declaration: PaperDeclaration, reference: Reference, rows: RunRows) -> Layout | None:
-    """The layout that runs on other data than the paper's make; None when there are none."""
+    """The layout of a published table for runs on other data; None if no run matches a role of the table."""
     published = reference.tables[declaration.published]
     labels = tuple(name for name in published.columns if name not in declaration.columns)
     kinds = kinds_of(declaration, published, labels)
@@ -99,18 +102,18 @@ def miniature(declaration: PaperDeclaration, reference: Reference, rows: RunRows
 def _columns(
     names: Sequence[str], kinds: Sequence[Kind], found: Mapping[tuple[int, int], list[RunRow]]
 ) -> list[_Column]:
-    """The paper's columns; one that is judged elsewhere becomes one for each data set that was found."""
+    """The miniature's columns. A published column evaluated on other data becomes one column per dataset found."""
     columns: list[_Column] = []
     asked = [tuple(str(kind.queries[column]) for kind in kinds) for column in range(len(names))]
     for number, name in enumerate(names):
         if asked.index(asked[number]) < number:
-            continue  # the paper's columns differ in the data set alone, and the first stood for all of them
+            continue  # an earlier column differs only in its dataset and has covered this one
         if not all(kind.elsewhere[number] for kind in kinds):
             columns.append(_Column(name, number, None))
             continue
         datasets = {row["dataset"] for (_, column), rows in found.items() if column == number for row in rows}
         alone = asked.count(asked[number]) > 1
-        if len(datasets) == 1 and not alone:  # a note says which
+        if len(datasets) == 1 and not alone:  # _notes names the dataset
             columns.append(_Column(name, number, next(iter(datasets))))
             continue
         for dataset in sorted(datasets, key=lambda name: place(DATASETS, name)):
@@ -156,19 +159,19 @@ def _word(label: str, kind: Kind, key: Key) -> str:
     fields = scale_fields(label)
     if not fields:
         return kind.words[label]
-    if kind.queries[0].get("stage") == "pretrain":  # trained once, judged by its own classifier
+    if kind.queries[0].get("stage") == "pretrain":  # no finetuning: the pretrained model's own classifier is evaluated
         fields = {"pretrain_epochs": (), "finetune_epochs": ("pretrain_epochs",)}.get(fields[0], fields)
     value = key.get(fields[0]) if fields else None
     return "-" if value is None else str(value)
 
 
 def _data_word(kind: Kind, key: Key) -> str:
-    """Random weights have a dataset only because their image size and normalisation come from one."""
+    """The pretraining dataset's title; ``-`` for random weights, whose dataset only sets size and normalisation."""
     return "-" if kind.queries[0].get("method") == "random_init" else dataset_title(key["pretrain_dataset"])
 
 
 def _sort_key(number: int, kind: Kind, key: Key) -> tuple[Any, ...]:
-    """Backbone by backbone as the paper's tables go, the smaller setting first, the baseline before OPERA."""
+    """Sort key: dataset, backbone, batch size, finetuning epochs, kind in published order, pretraining epochs."""
     backbone, batch, finetuning, pretraining = (key.get(field) for field in SCALE)
     return (
         place(DATASETS, key["pretrain_dataset"]),

@@ -1,48 +1,49 @@
-"""What a table is."""
+"""Defines a filled table: cells, rows, header and notes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 WITHOUT_RUNS = ("not planned", "cited", "published")
-"""States of cells that no run belongs to."""
+"""States of cells without runs."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number with its spread, or the reason why there is none.
+    """One number with its spread, or the reason why the number is missing.
 
     Parameters
     ----------
     state
         ``done``; ``mixed`` (runs that must not be averaged); ``missing`` (done, but without this metric);
         ``not defined`` (done, but the metric has no value on this data, such as an AP without objects);
-        ``running``, ``waiting``, ``planned``, ``unknown``, ``failed``, ``cancelled`` as of the runs; ``not planned``;
-        ``cited`` (a method the paper cites and this suite does not run); ``published`` (of the paper alone).
+        a state of the unfinished runs (``running``, ``waiting``, ``planned``, ``damaged``, ``unknown``, ``failed``,
+        ``cancelled``); ``not planned``; ``cited`` (a method the paper cites and this suite does not run);
+        ``published`` (a cell of a table of published numbers alone).
     mean, standard_error
         Over seeds, in the metric's unit; the sample standard error (ddof = 1) is None for a single seed.
     n, seeds
-        Seeds done, and seeds there are in all.
+        Number of finished seeds, and of all planned seeds.
     published
-        The printed number, as printed.
+        The published number as printed.
     difference
-        ``mean`` minus the published number; None too where ``other_data`` says that they can't be compared.
+        ``mean`` minus the published number; None if either is missing or ``other_data`` makes them incomparable.
     reason
-        One sentence about what is not done, missing or mixed.
+        One sentence about runs that are unfinished, lack the metric, or must not be averaged.
     recipes
-        ``<protocol> <id>@<version>``, ``*`` marking recipes of which the sweep changed something.
+        ``<protocol> <id>@<version>``, followed by ``*`` if the sweep changed some of the recipe's settings.
     decimals
-        Digits after the point that the metric is printed with.
+        Number of digits printed after the decimal point.
     run_ids
-        The runs averaged, by seed.
+        The averaged runs, by seed.
     other_data
-        How the data of its runs differ from the published sets of their names.
+        How the runs' data differ from the published datasets of the same names.
     agreement
-        ``within`` when the difference is no larger than the metric's tolerance, else ``above`` or ``below``.
+        ``within`` if the difference is at most the metric's tolerance, else ``above`` or ``below``.
     better, best
-        Ours is better than our number of the row's baseline; the best of ours on its backbone.
+        Our number is better than our number in the row's baseline; our number is the best of its backbone.
     published_better, published_best
-        The same of the published numbers.
+        The published number is better than its baseline's, or the best of its backbone.
     """
 
     state: str
@@ -67,7 +68,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line; ``published_by`` is who printed the published numbers: ``paper`` or ``official``."""
+    """One row; ``published_by`` names the source of its published numbers: ``paper`` or ``official``."""
 
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]
@@ -76,9 +77,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``labels`` and ``columns`` are the header: the words that name a row, then what is measured.
+    """A filled table. Its header is ``labels``, which name a row, followed by ``columns``, which hold numbers.
 
-    ``source`` says where the published numbers were printed; None for a table of our own.
+    ``source`` says where the published numbers were printed; None for an own table.
     """
 
     id: str
@@ -93,5 +94,5 @@ class Table:
 
     @property
     def has_runs(self) -> bool:
-        """Whether any run belongs to the table, whatever its state."""
+        """Whether any cell has a run, in whatever state."""
         return any(cell.state not in WITHOUT_RUNS for row in self.rows for cell in row.cells)

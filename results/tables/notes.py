@@ -1,4 +1,4 @@
-"""The lines under a table: what the signs mean, which recipes made the numbers, what is not there and why."""
+"""Writes the notes under a table: meaning of signs and marks, recipes, reasons for missing numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from results.tables.model import Cell, Row, Table
 
 
 def notes_for(table: Table, layout: Layout) -> tuple[str, ...]:
-    """Notes of a filled table, those of its declaration after the general ones."""
+    """Notes of a filled table: general ones, then the declaration's, then reasons for missing numbers."""
     return (
         *_signs(table),
         *_marks(table, layout),
@@ -21,7 +21,7 @@ def notes_for(table: Table, layout: Layout) -> tuple[str, ...]:
 
 
 def notes_for_paper(table: Table, layout: Layout) -> tuple[str, ...]:
-    """What the marks in the paper's own numbers mean."""
+    """Notes of a table of published numbers alone: the meaning of its marks."""
     return tuple(_marks(table, layout))
 
 
@@ -73,7 +73,7 @@ def _recipes(table: Table) -> Iterator[str]:
 
 
 def _reasons(table: Table) -> Iterator[str]:
-    """One line per row and reason, with all the columns it explains."""
+    """Yield one line per row and reason, with all columns that share the reason."""
     columns: dict[tuple[str, str], list[str]] = {}
     for row, column, cell in _cells(table):
         if cell.reason is not None:

@@ -1,4 +1,4 @@
-"""What a published table asks for, apart from scale and data: the roles that a tiny run can play in it."""
+"""Computes the roles of a published table: its queries without scale and data, which tiny runs can match."""
 
 from __future__ import annotations
 
@@ -13,17 +13,27 @@ from results.tables.rows import NONE, RunRow, RunRows
 from results.titles import BACKBONES, place
 
 SCALE = ("backbone", "global_batch_size", "finetune_epochs", "pretrain_epochs")
-"""What a tiny run is smaller in, in the order rows are sorted by."""
+"""Columns in which a tiny run differs from the paper's runs, in the order of row sorting."""
 _ABLATED = ("arrangement", "mlp_layers", "embedding_dimension", "hidden_dimension")
 BACKBONE_LABELS = {"Backbone": "{backbone}", "Backbone.": "{backbone}", "Pretraining Backbone": "{epochs} {backbone}"}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of row: the paper's words but for scale, and one query per column without scale and data.
+    """A row of the published table without backbone, batch, epochs and dataset, so that a tiny run can match it.
 
-    ``elsewhere`` says per column whether it is judged on other data than the pretraining's, ``tuned`` whether it asks
-    for finetuning epochs; ``free`` are the scale fields that its queries leave open.
+    Parameters
+    ----------
+    words
+        Label column → word, without the scale's label columns.
+    queries
+        One query per column, without scale and data.
+    elsewhere
+        Per column, whether the evaluation's dataset differs from the pretraining's.
+    free
+        Scale fields that none of the published queries sets.
+    tuned
+        Per column, whether the published query sets finetuning epochs.
     """
 
     words: Mapping[str, str]
@@ -34,7 +44,7 @@ class Kind:
 
 
 def kinds_of(declaration: PaperDeclaration, published: PublishedTable, labels: Sequence[str]) -> list[Kind]:
-    """The kinds of row that are no citation, in the paper's order."""
+    """The kinds of row of a published table, in its order, without cited methods."""
     kinds: dict[tuple[str, ...], Kind] = {}
     for printed in published.rows:
         words = dict(zip(labels, printed, strict=False))
@@ -53,7 +63,7 @@ def kinds_of(declaration: PaperDeclaration, published: PublishedTable, labels: S
 
 
 def _whole_queries(declaration: PaperDeclaration, words: Mapping[str, str]) -> list[Query] | None:
-    """What the cells of the paper's row ask for; None for a citation."""
+    """One complete query per column for a published row; None for a cited method."""
     said = [say(declaration, label, word) for label, word in words.items()]
     if any(query is None for query in said):
         return None
@@ -62,7 +72,7 @@ def _whole_queries(declaration: PaperDeclaration, words: Mapping[str, str]) -> l
 
 
 def _role(query: Query, column: Query) -> Query:
-    """``query`` without scale and data; an ablated option stays where the column itself asks for it."""
+    """``query`` without scale, data and ablated options, except those options that ``column`` itself sets."""
     asked = [name for name in _ABLATED if name in column]
     dropped = {*SCALE, "dataset", "pretrain_dataset", *(name for name in _ABLATED if name not in asked)}
     role = {name: value for name, value in query.items() if name not in dropped}
@@ -70,7 +80,7 @@ def _role(query: Query, column: Query) -> Query:
 
 
 def matching(rows: RunRows, kind: Kind, column: int, home: Any) -> list[RunRow]:
-    """A row for each setting that plays the kind's role in a column."""
+    """One row for each setting that matches the kind in a column and isn't pretrained on ``home``, the paper's data."""
     return [
         row
         for row in rows.unrepeated.answering(kind.queries[column], leaving_out="metric")
@@ -80,7 +90,7 @@ def matching(rows: RunRows, kind: Kind, column: int, home: Any) -> list[RunRow]:
 
 
 def scale_fields(label: str) -> tuple[str, ...]:
-    """The scale fields a label column tells."""
+    """The scale fields that a label column shows."""
     if label in BACKBONE_LABELS:
         return ("pretrain_epochs", "backbone") if "epochs" in BACKBONE_LABELS[label] else ("backbone",)
     numbers = load_vocabulary().numbers
@@ -88,7 +98,7 @@ def scale_fields(label: str) -> tuple[str, ...]:
 
 
 def constants(declaration: PaperDeclaration, published: PublishedTable, labels: Sequence[str]) -> set[str]:
-    """The scale fields that all cells of the paper's table that are no citation ask for at one value."""
+    """The scale fields with a single value in the published table, cited methods left out."""
     values: dict[str, set[Any]] = {field: set() for field in SCALE}
     for printed in published.rows:
         for query in _whole_queries(declaration, dict(zip(labels, printed, strict=False))) or ():
@@ -101,7 +111,7 @@ def constants(declaration: PaperDeclaration, published: PublishedTable, labels: 
 def filling_most(
     fields: Sequence[str], kinds: Sequence[Kind], found: Mapping[tuple[int, int], list[RunRow]]
 ) -> dict[str, Any]:
-    """Values of ``fields`` under which the most kinds and columns have runs; of several, the largest."""
+    """The values of ``fields`` for which the most cells have runs; in a tie, the largest values."""
     filled: dict[tuple[Any, ...], set[tuple[int, int]]] = {}
     for where, rows in found.items():
         if kinds[where[0]].free.isdisjoint(fields):

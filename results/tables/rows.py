@@ -1,4 +1,4 @@
-"""The rows of a frame, found by method and protocol without walking them all."""
+"""Finds the frame rows that match a query, indexed by method and protocol."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 RunRow = Mapping[str, Any]
 NONE = "none"
-"""In a query: the column is empty."""
+"""Query value that matches an empty column."""
 
 
 class RunRows:
-    """Rows as ``results.frame.to_rows`` gives them, or a frame's, in an order of their own.
+    """Rows of ``results.frame.to_rows`` or of a frame, without duplicates, sorted by run id and metric.
 
-    A row listed twice counts once. Nothing depends on pandas unless a frame is given.
+    pandas is only needed if a frame is given.
     """
 
     def __init__(self, runs: pd.DataFrame | Sequence[RunRow]) -> None:
@@ -34,19 +34,19 @@ class RunRows:
 
     @cached_property
     def unrepeated(self) -> RunRows:
-        """One row for each setting, which tells as much of what was asked for as all its seeds and metrics."""
+        """One row for each setting: all its seeds and metrics have equal configuration columns."""
         return RunRows(list({row["setting"]: row for row in self.all}.values()))
 
     def answering(self, query: Query, leaving_out: str | None = None) -> list[RunRow]:
-        """The rows that satisfy ``query``, but for its column ``leaving_out``."""
+        """The rows that match ``query``, ignoring its column ``leaving_out``."""
         asked = {name: value for name, value in sorted(query.items()) if name != leaving_out}
         question = repr(asked)
-        if question not in self._answers:  # the columns of a table often differ in the metric alone
+        if question not in self._answers:  # table columns often differ only in the metric
             self._answers[question] = self._search(asked)
         return self._answers[question]
 
     def data_differences(self, row: RunRow) -> list[str]:
-        """How the data of a run, and of the pretraining whose weights it tests, differ from the published sets."""
+        """How the data of a run, and of the pretraining it evaluates, differ from the published datasets."""
         told = (self._pretraining_differs.get(row["checkpoint_sha256"]), row["data_differs"])
         return list(dict.fromkeys(words for words in told if words))
 
@@ -72,7 +72,7 @@ class RunRows:
 
 
 def frame_rows(frame: pd.DataFrame) -> list[RunRow]:
-    """The frame as dictionaries with None for every missing value."""
+    """The frame's rows as dictionaries; missing values are None."""
     plain = frame.astype(object).where(frame.notna(), None)
     names = [str(name) for name in plain.columns]
     values = zip(*(plain[name].tolist() for name in names), strict=True)

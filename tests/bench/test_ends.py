@@ -112,7 +112,9 @@ def test_leftovers_of_dead_writers_and_of_finished_runs_go(command: Command, swe
     place = next(Path("runs").glob("pretrain-*"))
     (place / ".record.json.123.tmp").write_text("half")
     (place / "checkpoints" / "training_state.pt").write_text("state")
+    (place / "failure.json").write_text(json.dumps({"error": "OSError: can't remove a state", "attempt": 1}))
     assert run(command, sweep).status == 0
+    assert not (place / "failure.json").exists()
     assert not list(place.rglob("*.tmp"))
     assert not (place / "checkpoints" / "training_state.pt").exists()
 
@@ -188,3 +190,35 @@ def test_run_does_not_end_well_beside_a_run_that_nothing_computes(
     assert ended.status == 1
     assert f"1 of 2 runs are {'lost' if state == 'unknown' else state}: opera-bench status" in ended.err
     assert run(command, sweep, "retry").status == 0
+
+
+def test_a_record_of_another_release_stops_nobody_and_is_left_alone(
+    command: Command, sweep: Path, engine: Engine
+) -> None:
+    run(command, sweep)
+    evaluation = next(Path("runs").glob("probe-*/record.json"))
+    newer = b'{"schema_version": 99}'
+    evaluation.write_bytes(newer)
+    told = command("status", sweep)
+    assert (told.status, "upgrade opera-bench" in told.out + told.err) == (1, True)
+    assert "opera-bench retry" not in told.out + told.err
+    assert "opera-bench retry" not in command("plan", sweep).err
+    pretraining = next(Path("runs").glob("pretrain-*/record.json"))
+    pretraining.write_bytes(pretraining.read_bytes().replace(b'"loss": 1.0', b'"loss": 3.0'))
+    assert "opera-bench retry" in command("status", sweep).out
+    assert run(command, sweep, "retry").status == 1
+    assert states(command, sweep)["pretrain"][0] == "done", "one run's record stops no other run"
+    assert evaluation.read_bytes() == newer
+
+
+def test_a_run_that_is_done_gets_no_note_of_failure(
+    command: Command, sweep: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "training_state.pt")
+
+    monkeypatch.setattr("bench.worker.run_job.discard_training_state", refuse)
+    ended = run(command, sweep)
+    assert ended.status == 1
+    assert "interrupted pretrain-" in ended.err
+    assert not list(Path("runs").glob("*/failure.json"))
