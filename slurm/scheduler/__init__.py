@@ -1,2 +1,2 @@
-"""What the SLURM executor is made of: profiles of clusters, batch scripts, the ledger of what was submitted, the queue
-as the scheduler shows it, and what happens inside a job."""
+"""The parts of the SLURM executor: cluster profiles, batch scripts, the ledger of submissions, the queue, and the code
+that runs inside a job."""
