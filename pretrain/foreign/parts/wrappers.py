@@ -19,17 +19,17 @@ PREFIXES = (
     "network.",
 )
 _NESTED = 5
-"""Wrappers around wrappers; a long key of nothing but prefixes would take hours otherwise."""
+"""Most nested wrappers; a long key of nothing but prefixes would take hours otherwise."""
 _OF_AVERAGES = "n_averaged"
-"""The counter that torch's AveragedModel keeps beside ``module.*``."""
+"""Counter that torch's AveragedModel saves beside ``module.*``."""
 _MOCO_V3 = "base_encoder."
-"""MoCo-v3's layout is defined with ``module.`` before it."""
+"""MoCo-v3's layout includes the prefix ``module.`` before this."""
 
 
 def unwrapped(state: Mapping[str, Value]) -> list[tuple[dict[str, Value], str]]:
-    """The state as it is, and after each prefix that all its keys share, with what was stripped to get there.
+    """Return the state as it is, and again after each prefix that all its keys share, each with the removed prefixes.
 
-    A compiled network in DistributedDataParallel has ``module._orig_mod.`` before each key: three states.
+    For example, keys ``module._orig_mod.*`` of a compiled network in DistributedDataParallel give three states.
     """
     current = {name: value for name, value in state.items() if name != _OF_AVERAGES}
     if len(current) < 2:
