@@ -41,8 +41,10 @@ def describe_plugin(distribution: Distribution) -> dict[str, str]:
 
 @functools.cache
 def _source_sha256(distribution: Distribution) -> str:
-    """Return the SHA-256 of all files of the packages that the entry points name, and of modules imported by them that
-    belong to the distribution or are not installed by any."""
+    """Return the SHA-256 of all files of the packages that the entry points name and of modules that these import.
+
+    Imported modules count if they belong to the distribution, or if no distribution has installed them.
+    """
     digest = hashlib.sha256()
     owned = {file.parts[0].removesuffix(_CODE) for file in distribution.files or () if file.suffix == _CODE}
     points = [point for point in distribution.entry_points if point.group.startswith("opera_bench.")]

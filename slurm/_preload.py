@@ -42,8 +42,7 @@ def _preload(names: str) -> None:
 
 
 def _discard_output() -> None:
-    """Redirect output to /dev/null: a reader of the submitting process's output would otherwise wait for this server's
-    end.
+    """Redirect output to /dev/null, so that readers of the submitting process's output don't wait for this server.
 
     Jobs write to the terminal only before they open their logs, if the submitting process dies while starting them.
     """

@@ -87,10 +87,10 @@ class TrainingBatches:
     Parameters
     ----------
     repeats
-            Copies of each image (repeated augmentation, Hoffer et al. 2020, sampled as in DeiT). An epoch has about as
-            many rows as the split has images, so more copies mean fewer different images.
-        drop_last
-            Whether to drop the images left over after the last full batch.
+        Copies of each image (repeated augmentation, Hoffer et al. 2020, sampled as in DeiT). An epoch has about as
+        many rows as the split has images, so more copies mean fewer different images.
+    drop_last
+        Whether to drop the images left over after the last full batch.
 
     Raises
     ------

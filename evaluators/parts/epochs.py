@@ -41,11 +41,11 @@ def run_epochs(
     state
         All objects that change from epoch to epoch, by name.
     train_epoch
-            Trains one epoch, counted from 0, and returns the mean training loss.
-        judge
-            Returns the current model's ``top1`` and perhaps ``top5`` in percent.
-        learning_rate
-            Returns the current learning rate, for the curves.
+        Trains one epoch, counted from 0, and returns the mean training loss.
+    judge
+        Returns the current model's ``top1`` and perhaps ``top5`` in percent.
+    learning_rate
+        Returns the current learning rate, for the curves.
 
     Returns
     -------

@@ -41,8 +41,7 @@ def find_writable_format(name: str) -> ForeignFormat:
 
 
 def recognise(state: State, facts: Facts) -> tuple[str, ...]:
-    """Return the names of all formats whose layout fits the state dict. Several formats share one layout: a ResNet's is
-    that of timm, torchvision and OpenMMLab."""
+    """Return the names of all formats whose layout fits; timm, torchvision and OpenMMLab share that of a ResNet."""
     return tuple(name for name, module in _usable_formats() if module.recognise(state, facts))
 
 

@@ -1,2 +1,1 @@
-"""The parts of the SLURM executor: cluster profiles, batch scripts, the ledger of submissions, the queue, and the code
-that runs inside a job."""
+"""The parts of the SLURM executor: profiles, batch scripts, ledger, queue, and the code that runs inside a job."""

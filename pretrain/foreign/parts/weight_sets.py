@@ -41,15 +41,15 @@ class WeightSet:
     Parameters
     ----------
     name
-            Its position: the keys from the outermost in, joined by dots; empty if the file is the set.
-        tensors
-            Tensors by name, without the prefix ``stripped``; empty if the file has no names for them.
-        size
-            Number of tensors.
-        strange
-            Other entries in the mapping, which no state dict has.
-        whole_size
-            For an average with less than half as many tensors as the file's largest set: the size of the largest set.
+        Its position: the keys from the outermost in, joined by dots; empty if the file is the set.
+    tensors
+        Tensors by name, without the prefix ``stripped``; empty if the file has no names for them.
+    size
+        Number of tensors.
+    strange
+        Other entries in the mapping, which no state dict has.
+    whole_size
+        For an average with less than half as many tensors as the file's largest set: the size of the largest set.
     """
 
     name: str
