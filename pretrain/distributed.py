@@ -24,7 +24,7 @@ _TIME_TO_MEET = timedelta(minutes=10)
 """How long the first process of a group waits for the last: processes of a job may start minutes apart."""
 _SECONDS_TO_READ = 10.0
 """How long rank 0 waits for the others to see that one is foreign; they may have been killed already."""
-_WORDS_OF_GLOO = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
+_GLOO_PHRASES = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
 
 
 def get_rank() -> int:
@@ -110,14 +110,14 @@ def require_same_name(store: Store, rank: int, size: int, name: str, address: st
         key = f"name/{other}"
         theirs = (store.compare_set(key, "", mine) if other == rank else store.get(key)).decode()
         if theirs != mine:
-            _let_others_read(store, rank, size)
+            _await_readers(store, rank, size)
             raise ForeignProcessError(
                 f"process {rank} of [{mine}] met process {other} of [{theirs}] at {address}; they must not train"
                 " together, so nothing was computed: start both again"
             )
 
 
-def _let_others_read(store: Store, rank: int, size: int) -> None:
+def _await_readers(store: Store, rank: int, size: int) -> None:
     """Keep rank 0's process, and so the store, alive until the others have seen the difference too."""
     give_up = time.monotonic() + _SECONDS_TO_READ
     left = store.add("left", 1)
@@ -130,7 +130,7 @@ def is_loss_of_a_peer(error: BaseException) -> bool:
     """Return whether a collective failed because another process is gone. gloo shows this only in its message."""
     if get_world_size() == 1:
         return False
-    is_gloos = isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS_OF_GLOO)
+    is_gloos = isinstance(error, RuntimeError) and any(word in str(error) for word in _GLOO_PHRASES)
     return is_gloos or isinstance(error, dist.DistError)
 
 

@@ -20,7 +20,7 @@ OURS = {"bench", "pretrain", "evaluators", "results", "slurm"}
 _CODE = ".py"
 _COMPILED = {".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".o", ".obj", ".a", ".lib"}
 """Suffixes of compiled files, which differ between machines; their sources are counted instead."""
-_FOLDERS_LEFT_OUT = {"__pycache__", "CVS"}
+_IGNORED_FOLDERS = {"__pycache__", "CVS"}
 MOST_FILES = 20_000
 MOST_BYTES = 512 << 20
 """Most bytes of all files of one distribution; every command that plans runs of it reads them."""
@@ -118,7 +118,7 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
         yield origin, f"{name}{_CODE}"
         return
     for folder, folders, names in os.walk(origin.parent, followlinks=True):
-        below = (name for name in folders if not name.startswith(".") and name not in _FOLDERS_LEFT_OUT)
+        below = (name for name in folders if not name.startswith(".") and name not in _IGNORED_FOLDERS)
         # Skip a link to a parent folder, which would recurse forever.
         folders[:] = sorted(n for n in below if not Path(folder).resolve().is_relative_to((Path(folder) / n).resolve()))
         for file in sorted(names):

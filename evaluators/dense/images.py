@@ -31,7 +31,7 @@ def require_images(runner: Any, split: str) -> None:
         if source.suffix == ".json":
             read_annotations(source)
             if _leaves_no_image(settings):
-                raise _without_classes(source) from error
+                raise _no_annotations_error(source) from error
         raise InputError(f"{source}: can't be read as annotations ({type(error).__name__}: {error})") from error
     present: dict[Path, set[str]] = {}
     annotated = False
@@ -44,7 +44,7 @@ def require_images(runner: Any, split: str) -> None:
             raise InputError(f"{source}: lists image {path}, but the file does not exist")
         annotated = annotated or bool(info.get("instances", True))  # masks are not opened here
     if not annotated:
-        raise _without_classes(source)
+        raise _no_annotations_error(source)
     dataset.pipeline = NamingPipeline(dataset.pipeline)
 
 
@@ -87,5 +87,5 @@ def _leaves_no_image(settings: Any) -> bool:
         return False
 
 
-def _without_classes(source: Path) -> InputError:
+def _no_annotations_error(source: Path) -> InputError:
     return InputError(f"{source}: has no annotation of the data set's classes, so there is nothing to learn or judge")

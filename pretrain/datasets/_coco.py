@@ -187,7 +187,7 @@ def _annotation_problems(
             crowds += bool(entry.get("iscrowd"))
             continue
         degenerate[fault.kind] += fault.degenerate
-        by_kind.setdefault(fault.kind, []).append(f"{path}: {_called(number, entry)} {fault.words}")
+        by_kind.setdefault(fault.kind, []).append(f"{path}: {_entry_name(number, entry)} {fault.words}")
     problems: list[str] = []
     for kind, lines in by_kind.items():
         if not degenerate[kind] or not tolerated(degenerate.total(), len(annotations)):
@@ -225,7 +225,7 @@ def _file_problems(path: Path, folder: Path, files: set[str], images: Sequence[d
     ]  # fmt: skip
 
 
-def _called(number: int, entry: Any) -> str:
+def _entry_name(number: int, entry: Any) -> str:
     identifier = entry.get("id") if isinstance(entry, dict) else None
     is_printable = type(identifier) is int and 0 <= identifier < 2**63
     return f"annotation {identifier}" if is_printable else f"entry {number} of 'annotations'"

@@ -30,7 +30,7 @@ _SIGNED, _SEPARATE = 2, 2
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _TAIL_BYTES = 512
-_END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+_END_BYTES = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 """Bytes that end a complete file. If they are missing, the file may still be complete: data may be appended."""
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -131,7 +131,7 @@ def _inspect(file: IO[bytes], where: str) -> bool:
     try:
         with _open_image(file, where) as image:
             is_deep = has_more_than_8_bits(image)
-            end = _END_OF.get(image.format or "")
+            end = _END_BYTES.get(image.format or "")
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
         is_whole = end is not None and end in file.read()

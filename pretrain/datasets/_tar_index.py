@@ -38,7 +38,7 @@ def open_shards(shards: Sequence[Path], num_classes: int) -> TarImages:
     InputError
         A shard is missing or damaged, or has an image without a label.
     """
-    kept = _place(shards, num_classes)
+    kept = _index_path(shards, num_classes)
     if images := _load(kept, shards):
         return images
     images = _pack(shards, read_members(shards, num_classes))
@@ -47,7 +47,7 @@ def open_shards(shards: Sequence[Path], num_classes: int) -> TarImages:
     return images
 
 
-def _place(shards: Sequence[Path], num_classes: int) -> Path:
+def _index_path(shards: Sequence[Path], num_classes: int) -> Path:
     digest = hashlib.sha256(f"{_FORMAT}, {num_classes} classes\n".encode())
     for shard in shards:
         if kind := file_kind(shard):

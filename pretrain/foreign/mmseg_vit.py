@@ -28,7 +28,7 @@ INFO = FormatInfo(
     written_as=(".pth",),
 )
 
-_OF_BLOCK = {
+_BLOCK_NAMES = {
     "norm1.": "ln1.",
     "attn.qkv.": "attn.attn.in_proj_",
     "attn.proj.": "attn.attn.out_proj.",
@@ -36,7 +36,7 @@ _OF_BLOCK = {
     "mlp.fc1.": "ffn.layers.0.0.",
     "mlp.fc2.": "ffn.layers.1.",
 }
-_AROUND = {"patch_embed.proj.": "patch_embed.projection.", "norm.": "ln1."}
+_OUTER_NAMES = {"patch_embed.proj.": "patch_embed.projection.", "norm.": "ln1."}
 
 
 def recognise(state: State, facts: Facts) -> bool:
@@ -88,16 +88,16 @@ def their_name(name: str) -> str:
     """Return mmseg's name of our key; a name that mmseg does not have is returned unchanged."""
     block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     if block is None:
-        return _renamed(name, _AROUND)
-    return f"layers.{block[1]}.{_renamed(block[2], _OF_BLOCK)}"
+        return _renamed(name, _OUTER_NAMES)
+    return f"layers.{block[1]}.{_renamed(block[2], _BLOCK_NAMES)}"
 
 
 def our_name(name: str) -> str:
     """Return our name of mmseg's key; a name that we don't have is returned unchanged."""
     block = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
     if block is None:
-        return _renamed(name, {theirs: ours for ours, theirs in _AROUND.items()})
-    return f"blocks.{block[1]}.{_renamed(block[2], {theirs: ours for ours, theirs in _OF_BLOCK.items()})}"
+        return _renamed(name, {theirs: ours for ours, theirs in _OUTER_NAMES.items()})
+    return f"blocks.{block[1]}.{_renamed(block[2], {theirs: ours for ours, theirs in _BLOCK_NAMES.items()})}"
 
 
 def _renamed(name: str, prefixes: dict[str, str]) -> str:

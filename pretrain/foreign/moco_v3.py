@@ -34,7 +34,7 @@ INFO = FormatInfo(
     name="moco_v3", title="MoCo-v3 training checkpoint", source="facebookresearch/moco-v3 moco/builder.py and vits.py"
 )
 NUM_HEADS = 12
-_TRAINED_BY_A_PROBE = 2
+_PROBE_TENSORS = 2
 """Number of tensors that a linear probe trains: the classifier's weight and bias. A supervised training trains all."""
 ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
 
@@ -211,4 +211,4 @@ def _is_linear_probe(state: State, facts: Facts) -> bool:
     names = state.keys()
     has_classifier = not names.isdisjoint({"module.fc.weight", "module.head.weight"})
     has_backbone = not names.isdisjoint({"module.conv1.weight", "module.cls_token"})
-    return has_classifier and has_backbone and facts.trained_tensors == _TRAINED_BY_A_PROBE
+    return has_classifier and has_backbone and facts.trained_tensors == _PROBE_TENSORS

@@ -31,7 +31,7 @@ INFO = FormatInfo(
     source="timm models/vision_transformer.py and models/resnet.py",
     written_as=(".safetensors", ".pth"),
 )
-_TIMMS_WIDTHS = (192, 384, 768, 1024, 1280)
+_TIMM_WIDTHS = (192, 384, 768, 1024, 1280)
 """Widths of timm's ViTs, which have one head per 64 channels. For other widths the number of heads is unknown."""
 _CLASSIFIER = ("head.weight", "head.bias")
 
@@ -119,6 +119,6 @@ def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeome
                 f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule} "
                 "and nothing in the file tells; convert the original checkpoint with --from moco_v3 or --from opera"
             )
-    if geometry.width not in _TIMMS_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
+    if geometry.width not in _TIMM_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
         return heads[0]
     return by_rule

@@ -154,13 +154,13 @@ def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None 
     if recipe_id is not None:
         for recipe in recipes:
             if recipe.id == recipe_id:
-                return _with_one_owner(recipe, found)
+                return _require_one_owner(recipe, found)
         known = f"{suggest(recipe_id, [r.id for r in recipes])}{broken}"
         raise InputError(f"unknown recipe {recipe_id!r}; {known}", key=("recipe",))
     applying = [recipe for recipe in recipes if recipe.applies(facts)]
     applying = [recipe for recipe in applying if recipe.id not in found.offered] or applying
     if len(applying) == 1:
-        return _with_one_owner(applying[0], found)
+        return _require_one_owner(applying[0], found)
     described = ", ".join(f"{key} {value}" for key, value in facts.items())
     how = "name one with recipe: in a sweep, with --recipe on the command line"
     if not applying:
@@ -171,7 +171,7 @@ def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None 
     raise InputError(f"several recipes for {described}: {', '.join(r.id for r in applying)}; {how}")
 
 
-def _with_one_owner(recipe: Recipe, found: _Found) -> Recipe:
+def _require_one_owner(recipe: Recipe, found: _Found) -> Recipe:
     if sentence := found.refused.get(recipe.id):
         raise InputError(sentence)
     return recipe

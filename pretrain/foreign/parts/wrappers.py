@@ -20,7 +20,7 @@ PREFIXES = (
 )
 _NESTED = 5
 """Most nested wrappers; a long key of nothing but prefixes would take hours otherwise."""
-_OF_AVERAGES = "n_averaged"
+_AVERAGE_COUNTER = "n_averaged"
 """Counter that torch's AveragedModel saves beside ``module.*``."""
 _MOCO_V3 = "base_encoder."
 """MoCo-v3's layout includes the prefix ``module.`` before this."""
@@ -31,13 +31,13 @@ def unwrapped(state: Mapping[str, Value]) -> list[tuple[dict[str, Value], str]]:
 
     For example, keys ``module._orig_mod.*`` of a compiled network in DistributedDataParallel give three states.
     """
-    current = {name: value for name, value in state.items() if name != _OF_AVERAGES}
+    current = {name: value for name, value in state.items() if name != _AVERAGE_COUNTER}
     if len(current) < 2:
         current = dict(state)
     stripped = ""
     found = [(current, stripped)]
     for _ in range(_NESTED):
-        prefix = next((prefix for prefix in PREFIXES if current and all(map(_begins(prefix), current))), None)
+        prefix = next((prefix for prefix in PREFIXES if current and all(map(_has_prefix(prefix), current))), None)
         if prefix is None:
             break
         current = {name.removeprefix(prefix): value for name, value in current.items()}
@@ -48,5 +48,5 @@ def unwrapped(state: Mapping[str, Value]) -> list[tuple[dict[str, Value], str]]:
     return found
 
 
-def _begins(prefix: str) -> Callable[[str], bool]:
+def _has_prefix(prefix: str) -> Callable[[str], bool]:
     return lambda name: name.startswith(prefix) and len(name) > len(prefix)
