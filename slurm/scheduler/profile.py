@@ -88,7 +88,7 @@ def _with_minutes(flags: Any) -> Any:
 
 
 class StageResources(BaseModel):
-    """Resources of one job of a stage. Keys that are left out are taken from the cluster."""
+    """What one job of a stage asks for. What a stage leaves out it takes from the cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -117,7 +117,7 @@ class StageResources(BaseModel):
 
 
 class ClusterProfile(StageResources):
-    """One cluster. Its own fields are the defaults of every stage; ``stages`` holds the exceptions."""
+    """One cluster. Its own fields are the defaults of every stage; ``stages`` says what differs by stage."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
