@@ -155,7 +155,7 @@ class Normalisation(Strict):
 
 
 class BatchNormApproximation(Strict):
-    """Marks that the backbone's batch normalisations take their statistics from fewer images than the global batch."""
+    """Takes the statistics of the backbone's batch normalisations from fewer images than the global batch."""
 
     per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
 

@@ -16,7 +16,7 @@ _DECODED_SAMPLE = 32
 _NARROW = 65
 """14-bit values stored in 16 bits stay below this after conversion to 8 bits, rounded or truncated."""
 _NARROW_ARE_FAULT = 4
-"""If 1 in this many sampled images is narrow, the split has a fault; few photographs are so dark."""
+"""If at least 1 in this many decoded deep images is narrow, the split has a fault; few photographs are so dark."""
 _NAMED_FILES = 3
 _INSPECTING_THREADS = 16
 

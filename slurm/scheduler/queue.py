@@ -1,8 +1,8 @@
 """Reads the state of all jobs of a ledger with one ``squeue`` and at most one ``sacct``, however many jobs there are.
 
 Answers are cached in a file beside the ledger, longer if the controller is slow or does not answer, so that many
-commands don't overload it. Accounting is asked once how a job ended and for how many hours. The queue is asked every
-time, because an administrator can requeue a failed job.
+commands don't overload it. Accounting is asked once how a job ended and for how many hours. The queue is still
+asked about failed and cancelled jobs, because an administrator can requeue them.
 """
 
 from __future__ import annotations

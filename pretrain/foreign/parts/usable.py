@@ -21,7 +21,7 @@ _COUNTERS = "num_batches_tracked"
 """Last part of the only integer keys of our networks: batch normalisation's counters."""
 _READ = ("float16", "bfloat16", "float32", "float64")
 _SHARED = 4
-"""Most bytes of all tensors, as a multiple of the file's: a network stores weights used in several places only once."""
+"""Largest ratio of all tensors' bytes to the file's; above 1 if weights used in several places are stored once."""
 
 
 def refuse_unusable_references(path: Path, weights: WeightSet, file_bytes: int) -> None:
