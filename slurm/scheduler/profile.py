@@ -1,4 +1,4 @@
-"""A cluster as its user describes it: what each stage of work asks for, and what the site wants to be told."""
+"""Cluster profiles: the resources that each stage of work requests, and the settings of the site."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from slurm.errors import InputError
 
 HOURS_OF_A_YEAR = 8784
 MOST = 1_000_000
-"""Nodes, GPUs, processes, processors or jobs: more than any cluster has."""
+"""Upper bound of nodes, GPUs, processes, processors and jobs: more than any cluster has."""
 _TIME = re.compile(r"((?P<days>\d{1,3})-)?(?P<hours>\d{1,4})(:(?P<minutes>[0-5]?\d))?(:(?P<seconds>[0-5]?\d))?")
 
 
 def read_hours(value: Any) -> Any:
-    """Hours of a time as people write it: 1:30 and 1:30:00 are an hour and a half, 1-12:00:00 is a day and a half."""
+    """Convert a time to hours: 1:30 and 1:30:00 are 1.5 hours, 1-12:00:00 is 36 hours."""
     if not isinstance(value, str):
         return value
     found = _TIME.fullmatch(value)
@@ -52,7 +52,7 @@ OURS = (
     *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
     *("parsable", "signal", "test-only", "wait", "wrap", "chdir", "ntasks", "gpus", "gpus-per-task"),
 )
-"""Flags of sbatch that a submission needs for itself."""
+"""Flags of sbatch that opera-bench sets itself."""
 KEYS = {
     **{flag: flag for flag in ("partition", "account", "qos", "constraint", "nodes", "requeue")},
     "no-requeue": "requeue",
@@ -62,10 +62,10 @@ KEYS = {
     "ntasks-per-node": "processes_per_node",
     "cpus-per-task": "cpus_per_gpu",
 }
-"""Flags of sbatch that a key of the profile stands for."""
+"""Flags of sbatch and the profile's key that sets each of them."""
 
 
-def _further_flag(name: str) -> str:
+def _check_flag(name: str) -> str:
     if name in OURS:
         raise ValueError(f"{name} is set by opera-bench itself")
     if name in KEYS:
@@ -73,11 +73,11 @@ def _further_flag(name: str) -> str:
     return name
 
 
-Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_further_flag)]
+Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_check_flag)]
 
 
 def _with_minutes(flags: Any) -> Any:
-    """The flags of sbatch with ``time-min`` in minutes: sbatch itself takes 1:30 for 90 seconds."""
+    """Return the sbatch flags with ``time-min`` in minutes: sbatch itself reads 1:30 as 90 seconds."""
     if not isinstance(flags, dict) or "time-min" not in flags:
         return flags
     value = flags["time-min"]
@@ -134,7 +134,7 @@ class ClusterProfile(StageResources):
     )
 
     @model_validator(mode="after")
-    def _has_time_before_the_warning(self) -> Self:
+    def _check_hours(self) -> Self:
         parts: dict[str, StageResources] = {"": self, **{f"stages.{name}: ": s for name, s in self.stages.items()}}
         for place, part in parts.items():
             if part.hours is not None and 60 * _minutes(part.hours) <= self.seconds_before_limit:
@@ -146,7 +146,7 @@ class ClusterProfile(StageResources):
         return self
 
     def resources(self, stage: str) -> Resources:
-        """What a job of ``stage`` gets, every default filled in."""
+        """Return the resources of a job of ``stage``, with all defaults filled in."""
         own = self.stages.get(stage, StageResources())
 
         def chosen(field: str, default: Any = None) -> Any:
@@ -179,7 +179,7 @@ def _minutes(hours: float) -> int:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job asks of the cluster; jobs that ask for the same go into one array."""
+    """Resources of one job; jobs with equal resources share an array."""
 
     partition: str | None
     account: str | None
@@ -206,20 +206,20 @@ class Resources:
 
 
 def user_clusters() -> Path:
-    """Where a user's own profiles lie: ``$XDG_CONFIG_HOME/opera-bench/clusters``, by default below ``~/.config``."""
+    """Return the directory of the user's profiles: ``$XDG_CONFIG_HOME/opera-bench/clusters``, default ``~/.config``."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "opera-bench" / "clusters"
 
 
 def cluster_names() -> tuple[str, ...]:
-    """Names of the shipped profiles and of the user's own."""
+    """Return the names of the shipped profiles and the user's."""
     shipped = {item.name for item in files("slurm").joinpath("clusters").iterdir()}
     own = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
     return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
 
 
 def find_profile(name: str) -> Path | str:
-    """Where the profile called ``name`` is: a file, the user's own before a shipped one, or a shipped profile's text.
+    """Return the path of the profile called ``name`` (the user's first), or the text of a shipped profile.
 
     Raises
     ------
@@ -243,12 +243,12 @@ def find_profile(name: str) -> Path | str:
 
 
 def parse_profile(content: Any, where: str) -> ClusterProfile:
-    """Check a profile that was read from YAML.
+    """Return the checked profile that was read from YAML.
 
     Raises
     ------
     InputError
-        The first problem, with the valid keys where one is unknown; its ``key`` leads to the setting.
+        Names the first problem, and the valid keys if a key is unknown; ``key`` is the path to the setting.
     """
     if not isinstance(content, Mapping):
         raise InputError(f"cluster {where}: write a mapping; allowed: {', '.join(ClusterProfile.model_fields)}")
@@ -256,7 +256,7 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
         return ClusterProfile.model_validate(dict(content))
     except ValidationError as error:
         first = error.errors()[0]
-        # Of a union, pydantic names the alternative as well.
+        # For a union, pydantic adds the alternative's name to ``loc``.
         path = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             model = StageResources if first["loc"][0] == "stages" else ClusterProfile

@@ -1,4 +1,4 @@
-"""The scheduler's answers in the vocabulary that all executors share."""
+"""Converts the scheduler's answers to the types shared by all executors."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ STATES = {
 
 
 def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
-    """Each job that was submitted from ``folder`` as the scheduler shows it; empty when none was.
+    """Return the scheduler's answer about each job submitted from ``folder``; empty if there is none.
 
     Parameters
     ----------
     fresh
-        Ask now, however recent the last answer is.
+        Ask the scheduler, even if the cached answer is recent.
     """
     if not folder.is_dir():
         return {}
     ledger = Ledger(folder)
     if ledger.unsettled():
-        # Of a command that was cut off; one that submits at this moment keeps the lock.
+        # Settle batches of an interrupted command. A command that is submitting holds the lock.
         with contextlib.suppress(InputError, OSError), ledger.locked_if_free() as free:
             if free:
                 settle_intents(folder, give_up=False)
@@ -44,7 +44,7 @@ def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
 
 
 def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
-    """What the scheduler says of each job that was submitted from ``folder``; ``fresh`` as of ``read_views``."""
+    """Return the state of each job submitted from ``folder``, by the suite's job id; ``fresh`` as in ``read_views``."""
     views = read_views(folder, fresh=fresh)
     if not views:
         return {}
