@@ -33,7 +33,7 @@ MOST_PROCESSES_OF_A_NODE = 4_096
 MOST_PROCESSORS_OF_A_PROCESS = 4_096
 MOST_PROCESSORS_OF_A_NODE = 65_536
 MOST_GIBIBYTES_OF_A_NODE = 65_536
-
+"""More than any machine has, so that a slip of the keyboard is refused."""
 
 Integer = Annotated[int, Strict()]
 Count = Annotated[Integer, Field(gt=0, le=MOST)]

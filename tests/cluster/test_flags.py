@@ -6,6 +6,8 @@ import re
 import string
 import subprocess
 
+import pytest
+
 from slurm.scheduler.flags import LONG_FLAGS
 
 
@@ -18,6 +20,7 @@ def listed_by_sbatch() -> set[str]:
     return found
 
 
+@pytest.mark.usefixtures("cluster_answers")
 def test_every_flag_of_the_installed_sbatch_is_known() -> None:
     listed = listed_by_sbatch()
     assert len(listed) > 90
