@@ -72,7 +72,8 @@ BAD_SWEEPS = {
     ),
     "no seed of an imported checkpoint": (
         HEAD
-        + "pretrain:\n  - checkpoint: a.pth\n    format: opera\n    as: {method: opera, backbone: tiny_vit, epochs: 1, batch_size: 8, seed: []}\n",
+        + "pretrain:\n  - checkpoint: a.pth\n    format: opera\n"
+        + "    as: {method: opera, backbone: tiny_vit, epochs: 1, batch_size: 8, seed: []}\n",
         rf"bad\.yaml:5: pretrain\.0\.as\.seed: {EMPTY}",
     ),
     "empty axis of an evaluator": (
