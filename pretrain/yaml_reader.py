@@ -203,6 +203,10 @@ class _Builder:
             if isinstance(event, ScalarEvent):
                 self._refuse_tag(event)
                 key = self._scalar(event)
+                if key == "<<" and not event.style:
+                    raise InputError(
+                        f"{self._at(event)}: merge keys (<<) are not part of YAML 1.2; write the keys out here"
+                    )
             if not isinstance(key, str) or getattr(event, "anchor", None):
                 raise InputError(f"{self._at(event)}: a key must be a word")
             inner = (*path, key)

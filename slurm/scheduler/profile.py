@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,23 +22,18 @@ from pydantic import (
 )
 
 from slurm.errors import InputError
+from slurm.scheduler.flags import NAME, check_flag, check_setup, convert_times, read_hours
 
 HOURS_OF_A_YEAR = 8784
 MOST = 1_000_000
-"""Upper bound of nodes, GPUs, processes, processors and jobs: more than any cluster has."""
-_TIME = re.compile(r"((?P<days>\d{1,3})-)?(?P<hours>\d{1,4})(:(?P<minutes>[0-5]?\d))?(:(?P<seconds>[0-5]?\d))?")
-
-
-def read_hours(value: Any) -> Any:
-    """Convert a time to hours: 1:30 and 1:30:00 are 1.5 hours, 1-12:00:00 is 36 hours."""
-    if not isinstance(value, str):
-        return value
-    found = _TIME.fullmatch(value)
-    if found is None or not (found["days"] or found["minutes"]):
-        raise ValueError("write hours as a number (1.5), as hours:minutes (1:30) or as days-hours:minutes (1-12:00)")
-    days, hours, minutes, seconds = (int(found[part] or 0) for part in ("days", "hours", "minutes", "seconds"))
-    return 24 * days + hours + minutes / 60 + seconds / 3600
-
+"""Jobs, or processes of one job: more than any cluster has room for."""
+MOST_NODES = 100_000
+MOST_GPUS_OF_A_NODE = 1_024
+MOST_PROCESSES_OF_A_NODE = 4_096
+MOST_PROCESSORS_OF_A_PROCESS = 4_096
+MOST_PROCESSORS_OF_A_NODE = 65_536
+MOST_GIBIBYTES_OF_A_NODE = 65_536
+"""More than any machine has, so that a slip of the keyboard is refused."""
 
 Integer = Annotated[int, Strict()]
 Count = Annotated[Integer, Field(gt=0, le=MOST)]
@@ -48,43 +42,7 @@ Hours = Annotated[
     Annotated[float, Strict(), Field(gt=0, le=HOURS_OF_A_YEAR, allow_inf_nan=False)], BeforeValidator(read_hours)
 ]
 OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
-OURS = (
-    *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
-    *("parsable", "signal", "test-only", "wait", "wrap", "chdir", "ntasks", "gpus", "gpus-per-task"),
-)
-"""Flags of sbatch that opera-bench sets itself."""
-KEYS = {
-    **{flag: flag for flag in ("partition", "account", "qos", "constraint", "nodes", "requeue")},
-    "no-requeue": "requeue",
-    "time": "hours",
-    "mem": "memory_gb_per_node",
-    "gpus-per-node": "gpus_per_node",
-    "ntasks-per-node": "processes_per_node",
-    "cpus-per-task": "cpus_per_gpu",
-}
-"""Flags of sbatch and the profile's key that sets each of them."""
-
-
-def _check_flag(name: str) -> str:
-    if name in OURS:
-        raise ValueError(f"{name} is set by opera-bench itself")
-    if name in KEYS:
-        raise ValueError(f"{name} has a key of its own, {KEYS[name]}")
-    return name
-
-
-Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_check_flag)]
-
-
-def _with_minutes(flags: Any) -> Any:
-    """Return the sbatch flags with ``time-min`` in minutes: sbatch itself reads 1:30 as 90 seconds."""
-    if not isinstance(flags, dict) or "time-min" not in flags:
-        return flags
-    value = flags["time-min"]
-    minutes = 60 * read_hours(value) if isinstance(value, str) else value
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes < 1 or minutes != round(minutes):
-        raise ValueError(f"time-min: write whole minutes (90), 1:30 or 1-12:00:00, not {value!r}")
-    return {**flags, "time-min": round(minutes)}
+Flag = Annotated[str, Field(pattern=NAME), BeforeValidator(check_flag)]
 
 
 class StageResources(BaseModel):
@@ -96,21 +54,30 @@ class StageResources(BaseModel):
     account: OneLine | None = None
     qos: OneLine | None = None
     constraint: OneLine | None = None
-    nodes: Count | None = None
+    nodes: Count | None = Field(default=None, le=MOST_NODES)
     gpus_per_node: Integer | None = Field(
-        default=None, ge=0, le=MOST, description="one process runs per GPU; with 0, processes_per_node on the processor"
+        default=None,
+        ge=0,
+        le=MOST_GPUS_OF_A_NODE,
+        description="one process runs per GPU; with 0, processes_per_node on the processor",
     )
-    processes_per_node: Count | None = Field(default=None, description="only where gpus_per_node is 0")
-    cpus_per_gpu: Count | None = Field(default=None, description="processors of each process, with or without a GPU")
+    processes_per_node: Count | None = Field(
+        default=None, le=MOST_PROCESSES_OF_A_NODE, description="only where gpus_per_node is 0"
+    )
+    cpus_per_gpu: Count | None = Field(
+        default=None, le=MOST_PROCESSORS_OF_A_PROCESS, description="processors of each process, with or without a GPU"
+    )
     memory_gb_per_node: Annotated[float, Strict()] | None = Field(
-        default=None, ge=0.01, le=MOST, allow_inf_nan=False, description="GiB"
+        default=None, ge=0.01, le=MOST_GIBIBYTES_OF_A_NODE, allow_inf_nan=False, description="GiB"
     )
     hours: Hours | None = Field(default=None, description="time limit of one attempt: 1.5, or 1:30, or 1-12:00")
     max_concurrent: Count | None = Field(default=None, description="jobs of one array that run at the same time")
     sbatch: Annotated[
-        dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None, BeforeValidator(_with_minutes)
+        dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None, BeforeValidator(convert_times)
     ] = Field(default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}")
-    setup: tuple[str, ...] | None = Field(default=None, description="shell lines before the job, e.g. module load cuda")
+    setup: tuple[Annotated[str, AfterValidator(check_setup)], ...] | None = Field(
+        default=None, description="shell lines before the job, e.g. module load cuda"
+    )
     python: OneLine | None = Field(
         default=None, description="the interpreter that runs the job; the submitting one by default"
     )
@@ -142,6 +109,24 @@ class ClusterProfile(StageResources):
                     f"{place}hours: {part.hours:g} ({60 * part.hours:g} min) must be longer than seconds_before_limit: "
                     f"{self.seconds_before_limit} ({self.seconds_before_limit / 60:g} min), when a job is told to save "
                     "its state"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_a_cluster(self) -> Self:
+        for place, stage in (("", ""), *((f"stages.{name}: ", name) for name in self.stages)):
+            wanted = self.resources(stage)
+            per_node = "gpus_per_node" if wanted.gpus_per_node else "processes_per_node"
+            if wanted.processes > MOST:
+                raise ValueError(
+                    f"{place}nodes: {wanted.nodes} with {per_node}: {wanted.processes_per_node} are "
+                    f"{wanted.processes:,} processes; a job has at most {MOST:,}"
+                )
+            processors = wanted.processes_per_node * wanted.cpus_per_process
+            if processors > MOST_PROCESSORS_OF_A_NODE:
+                raise ValueError(
+                    f"{place}{per_node}: {wanted.processes_per_node} with cpus_per_gpu: {wanted.cpus_per_process} are "
+                    f"{processors:,} processors of a node; a node has at most {MOST_PROCESSORS_OF_A_NODE:,}"
                 )
         return self
 
@@ -266,7 +251,9 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
             raise InputError(
                 f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}", key=first["loc"]
             ) from error
-        given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
+        is_key = first["loc"][-1:] == ("[key]",)
+        path = path.removesuffix(".[key]")
+        given = "" if is_key or isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
         said = first["msg"].removeprefix("Value error, ")
         place = f"{path}: " if path else ""
         raise InputError(f"cluster {where}: {place}{said[0].lower()}{said[1:]}{given}", key=first["loc"]) from error

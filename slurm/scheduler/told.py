@@ -53,7 +53,7 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
     return {
         job_id: Told(
             STATES[view.standing],
-            _reason(view),
+            _reason(view, latest[job_id].slurm_id if job_id in latest else None),
             view.slurm_id,
             view.asked_at,
             order[latest[job_id].name] if job_id in latest else 0,
@@ -66,7 +66,7 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
     }
 
 
-def _reason(view: View) -> str:
+def _reason(view: View, submitted_as: str | None) -> str:
     job = f"SLURM job {view.slurm_id}"
     match view.standing:
         case Standing.PENDING if view.is_held:
@@ -81,7 +81,8 @@ def _reason(view: View) -> str:
         case Standing.FAILED:
             return f"{job}: {view.detail}"
         case Standing.GONE:
-            return "submitted, and SLURM knows nothing of it any more"
+            which = f"job {submitted_as}" if submitted_as else "this job"
+            return f"SLURM has no record of {which}; if it did not finish: opera-bench retry"
         case Standing.SILENT:
             return "SLURM does not answer, so nobody can say where this run stands"
         case _:
