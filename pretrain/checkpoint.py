@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,26 +59,21 @@ def header_path(weights: Path) -> Path:
 
 def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, Any]) -> CheckpointHeader:
     """Write weights and header atomically, the header last: weights without a header are incomplete."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     weights.parent.mkdir(parents=True, exist_ok=True)
     temporary = weights.with_name(f".{weights.name}.tmp")
     temporary_header = header_path(weights).with_name(f".{header_path(weights).name}.tmp")
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+        # safetensors' own way to a file leaves another temporary one if it is killed, whose name nobody knows.
+        temporary.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
         checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)}).sealed()
         temporary_header.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-        # safetensors makes its files readable only by their owner; use the header's mode, which follows the umask.
-        temporary.chmod(stat.S_IMODE(temporary_header.stat().st_mode))
         _replace_durably(temporary, weights)
         _replace_durably(temporary_header, header_path(weights))
-    except BaseException as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         temporary_header.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError):
-            # Callers expect an OSError for a full disk.
-            raise OSError(f"{weights}: {error}") from error
         raise
     return checked
 

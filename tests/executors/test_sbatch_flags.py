@@ -42,7 +42,10 @@ def test_no_prefix_of_a_flag_that_opera_bench_sets_gets_through(flag: str) -> No
         assert name not in RESERVED
 
 
-@pytest.mark.parametrize("name", sorted(LONG_FLAGS - {*RESERVED, "begin", "deadline", "time-min", "delay-boot"}))
+NOT_PLAIN = {*RESERVED, "clusters", "begin", "deadline", "time-min", "delay-boot"}
+
+
+@pytest.mark.parametrize("name", sorted(LONG_FLAGS - NOT_PLAIN))
 def test_the_whole_name_of_any_other_flag_is_passed_on(name: str) -> None:
     assert sbatch_of({name: "1"}) == {name: "1"}
 
@@ -76,6 +79,7 @@ def test_one_letter_is_answered_with_the_flag_it_stands_for(letter: str) -> None
         ("site_flag", "write site-flag, not site_flag"),
         ("--exclusive", "write exclusive, not --exclusive"),
         ("quiet", "leave it out: quiet keeps sbatch from printing the job id"),
+        ("clusters", "leave it out: clusters sends jobs to a cluster that squeue and sacct are not asked about"),
         ("Exclusive", "a flag of sbatch has small letters, digits and hyphens"),
     ],
 )
