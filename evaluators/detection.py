@@ -30,17 +30,17 @@ from evaluators.interface import Context
 
 
 def unavailable() -> str | None:
-    """Why this Python can't run it, in one sentence, or None; imports the library."""
+    """Return in one sentence why this Python can't run it, or None; imports the library."""
     return why_unavailable("mmdet")
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
-    """``box_AP``, ``box_AP50``, ``box_AP75`` and the same of masks in percent; per class in ``artifacts/``.
+    """Return ``box_AP``, ``box_AP50``, ``box_AP75``, and ``mask_…`` likewise, in percent; per class in ``artifacts/``.
 
     Raises
     ------
     InputError
-        MMDetection is missing, or a checkpoint or data can't be used; the message names the file.
+        MMDetection is missing, or the checkpoint or data can't be used; the message names the file.
     NonFiniteLossError
         The loss became NaN or infinite.
     """

@@ -30,7 +30,7 @@ class Config(FinetuneConfig):
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
-    """``top1``, ``top5`` and ``train_loss`` of the last epoch, ``best_top1`` of any; see ``finetuning.finetune``."""
+    """Return ``top1``, ``top5``, ``train_loss`` of the last epoch and the best ``best_top1``; see ``finetuning``."""
     from evaluators.parts.finetuning import finetune
 
     return finetune(checkpoint, config, context)

@@ -1,20 +1,20 @@
-"""What an evaluator is handed and what it answers. Imports no torch.
+"""The interface of an evaluator module. Imports no torch.
 
-An evaluator module offers
+An evaluator module has
 
 ``Config``
-    a pydantic class (a subclass of ``EvaluatorConfig``) of everything that changes the result;
+    a pydantic class (a subclass of ``EvaluatorConfig``) with every setting that changes the result;
 ``evaluate(checkpoint, config, context) -> dict[str, float | None]``
-    metric names to values, see ``results.metrics`` for units; None for a metric that is not defined on the data, such
-    as an average precision where there is no object;
+    returns metric names and values (units: ``results.metrics``); None for a metric that is undefined on the data,
+    such as an average precision without objects;
 ``unavailable() -> str | None``
-    optional: one sentence on why this Python can't run it, such as a library to install. It is called in a process of
-    its own, where it may import the library.
+    optional: returns one sentence on why this Python can't run it, such as a library to install. It is called in a
+    separate process, where it may import the library.
 
-What it leaves in ``artifacts/`` below ``context.work_directory`` is hashed in the record; ``per_class.json`` there,
-class to metric to a number or null, becomes part of it.
+Files that the evaluator writes to ``artifacts/`` below ``context.work_directory`` are hashed in the record. The
+content of ``per_class.json`` there (class to metric to a number or null) becomes part of the record.
 
-It is found by its module name, or under the entry point group ``opera_bench.evaluators``.
+The module is found by its name in this package, or under the entry point group ``opera_bench.evaluators``.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ PER_CLASS_FILE = "per_class.json"
 
 
 class EvaluatorConfig(Strict):
-    """What every evaluator's configuration has: the data it is judged on, its recipe, its seed.
+    """Settings of every evaluator: its dataset, recipe and seed.
 
-    ``KIND`` is the kind of dataset it reads. ``DEFAULT_DATASET`` is judged on where the user names none; None stands
-    for the one pretrained on.
+    ``KIND`` is the kind of dataset it reads. ``DEFAULT_DATASET`` is used if the user names none; None means the dataset
+    that was pretrained on.
     """
 
     KIND: ClassVar[Kind] = "classification"
@@ -50,10 +50,10 @@ class EvaluatorConfig(Strict):
 
     @classmethod
     def require_backbone(cls, backbone: BackboneInfo) -> None:
-        """Raise an InputError for a backbone that this protocol can't judge however it is configured."""
+        """Raise an InputError for a backbone that this protocol can't evaluate with any configuration."""
 
     def require_fits(self, backbone: BackboneInfo) -> None:
-        """Raise an InputError for a backbone that this protocol can't judge as configured; most judge any."""
+        """Raise an InputError for a backbone that this protocol can't evaluate with this configuration."""
 
 
 class ReportProgress(Protocol):
@@ -64,20 +64,20 @@ class ReportProgress(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """Where an evaluation runs. Nothing here may change its result.
+    """The environment of an evaluation. Nothing here may change the result.
 
     Parameters
     ----------
     data_root
-        Directory of ``config.dataset``; None for data that a package carries.
+        Directory of ``config.dataset``; None for data shipped in a package.
     work_directory
-        The run's own directory for training state that a restart picks up.
+        The run's directory, for training state from which a restart continues.
     device
         A torch device, e.g. ``cpu`` or ``cuda:0``.
     should_stop
-        Whether to save what there is and raise ``pretrain.errors.StoppedEarly``; asked where an evaluation can.
+        Returns whether to save the state and raise ``pretrain.errors.StoppedEarly``; call it wherever that is possible.
     subject
-        The pretraining that left the checkpoint; None for a checkpoint trained elsewhere.
+        Configuration of the pretraining that wrote the checkpoint; None for a checkpoint trained elsewhere.
     """
 
     data_root: Path | None

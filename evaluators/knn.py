@@ -1,9 +1,9 @@
-"""Weighted k-NN: how well the nearest training features tell a validation image's class, with nothing trained.
+"""Weighted k-NN: classifies each validation image by its nearest training features; nothing is trained.
 
 Protocol
     Features of the centre crop (resized bicubically), cosine similarity s, the k = 20 nearest training images vote
     with weight exp(s / 0.07). Beside it recall@1: whether the nearest *other validation* feature has the same label.
-    Both are of the backbone's features. The OPERA release also watches a recall@1 while it pretrains, of another
+    Both use the backbone's features. The OPERA release also reports a recall@1 during pretraining, but of another
     embedding (backbone and projector, 256 numbers, bilinear crops): the two are not comparable.
 Source
     Wu et al. 2018 (InstDisc, arXiv 1805.01978), section 3.4; facebookresearch/dino ``eval_knn.py``.
@@ -28,7 +28,7 @@ from pretrain.errors import InputError
 
 
 class Config(EvaluatorConfig):
-    """The vote of the neighbours, and how images are resized. Image size and normalisation are the checkpoint's."""
+    """Settings of the k-NN vote and of resizing. Image size and normalisation are the checkpoint's."""
 
     neighbours: Integer = Field(gt=0)
     temperature: float = Field(gt=0)
@@ -36,12 +36,12 @@ class Config(EvaluatorConfig):
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
-    """``knn_top1`` and ``recall_at_1`` in percent.
+    """Return ``knn_top1`` and ``recall_at_1`` in percent.
 
     Raises
     ------
     InputError
-        A checkpoint or data that can't be used, or more neighbours than training images.
+        The checkpoint or data can't be used, or ``neighbours`` exceeds the number of training images.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Linear probe: how well one linear layer on the frozen features tells the classes apart.
+"""Linear probe: the accuracy of one linear layer trained on frozen features.
 
 Protocol
     MoCo-v3's: the backbone stays in evaluation mode; SGD without weight decay on a linear head, 90 epochs, batch
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Config(EvaluatorConfig):
     """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
 
-    Image size and normalisation are the checkpoint's own.
+    Image size and normalisation are the checkpoint's.
     """
 
     epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
@@ -47,7 +47,7 @@ class Config(EvaluatorConfig):
 
 
 def learning_rate(config: Config, epoch: int) -> float:
-    """The rate of a whole epoch, counted from 0: half a cosine from the peak, no warm-up."""
+    """Return the learning rate of an epoch, counted from 0: half a cosine from the peak, without warm-up."""
     from pretrain.schedules import warmup_cosine
 
     peak = config.base_learning_rate * config.global_batch_size / config.base_batch_size
@@ -55,16 +55,17 @@ def learning_rate(config: Config, epoch: int) -> float:
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
-    """Train a linear head on ``train``, judge it on ``val`` after every epoch.
+    """Train a linear head on ``train``; measure its accuracy on ``val`` after every epoch.
 
     Returns
     -------
-    ``top1``, ``top5`` (from six classes on) and ``train_loss`` of the last epoch, ``best_top1`` of any.
+    ``top1``, ``top5`` (with at least six classes) and ``train_loss`` of the last epoch; ``best_top1`` of the best
+    epoch.
 
     Raises
     ------
     InputError
-        A checkpoint or data that can't be used, or more images in a batch than in the data.
+        The checkpoint or data can't be used, or a batch has more images than the data.
     RuntimeError
         A parameter or buffer of the backbone changed.
     NonFiniteLossError
@@ -119,7 +120,7 @@ def _probe(checkpoint: Path, config: Config, context: Context, device: torch.dev
     )
     backbone = backbone.requires_grad_(False).to(device)
     before = tensor_hashes(backbone)
-    # A frozen backbone gives the same features of the same crops after every epoch.
+    # The backbone is frozen, so the features of the validation crops are equal in every epoch: compute them once.
     val_features, val_labels = extract_features(backbone, val, header.normalisation, device)
 
     head = nn.Linear(find_backbone(header.backbone).INFO.width, splits.num_classes)
@@ -138,7 +139,7 @@ def _probe(checkpoint: Path, config: Config, context: Context, device: torch.dev
         for batch in train.epoch(epoch):
             with torch.no_grad():
                 features = backbone(batch.images)
-            # Summed, then divided by the global batch: processes may hold unequal shares of the last one.
+            # Sum and divide by the global batch: processes may have unequal shares of the last batch.
             loss = F.cross_entropy(model(features), batch.labels, reduction="sum") * world_size / batch.global_size
             require_finite(loss, batch, epoch, splits.train)
             optimizer.zero_grad(set_to_none=True)

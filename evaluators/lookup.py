@@ -1,4 +1,4 @@
-"""Evaluators by name, and their resolved configuration. Imports no torch."""
+"""Finds evaluators by name and resolves their configuration. Imports no torch."""
 
 from __future__ import annotations
 
@@ -33,16 +33,15 @@ def find_evaluator(name: str) -> EvaluatorModule:
 def resolve_evaluation(
     name: str, *, subject: Subject, options: Mapping[str, Any], recipe: str | None = None
 ) -> EvaluatorConfig:
-    """Fill an evaluator's configuration from its recipe, then lay the user's options over it.
+    """Return an evaluator's configuration: its recipe, overridden by the user's options.
 
-    ``dataset`` in the options defaults to the evaluator's own or else to the one pretrained on; the seed is the
-    subject's.
+    ``dataset`` defaults to the evaluator's own dataset, or else to the one pretrained on; the seed is the subject's.
 
     Raises
     ------
     InputError
-        Unknown evaluator, dataset, recipe or option; a value of the wrong type or out of range; a dataset of another
-        kind; a backbone that the protocol can't judge.
+        The evaluator, dataset, recipe or an option is unknown; a value has the wrong type or is out of range; the
+        dataset is of another kind; or the protocol can't evaluate the backbone.
     """
     config_class = find_evaluator(name).Config
     asked = dict(options)

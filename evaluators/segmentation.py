@@ -4,8 +4,8 @@ Protocol
     ADE20K, 160,000 iterations of 16 crops of 512 pixels; a ResNet under FCN (dilated to stride 8, auxiliary FCN head
     of weight 0.4), a ViT under UPerNet on the blocks 3, 6, 9 and 12 (auxiliary FCN head); single scale, whole images,
     after the last iteration. Synchronised batch normalisation in backbone and heads, nothing frozen.
-    Preset ``paper`` is what OPERA's text states (SGD 0.01 for both); ``zoo`` is OpenMMLab's (AdamW 6e-5 for ViTs),
-    whose model zoo the paper's supervised rows equal to the digit.
+    Preset ``paper`` follows OPERA's text (SGD 0.01 for both); ``zoo`` follows OpenMMLab (AdamW 6e-5 for ViTs), whose
+    model zoo has exactly the numbers of the paper's supervised rows.
 Source
     MMSegmentation ``fcn_r50-d8_4xb4-160k_ade20k-512x512`` and ``vit_deit-s16_upernet_8xb2-160k_ade20k-512x512``,
     with the overrides of ``evaluators.dense.segmenter``; OPERA's paper, table 4.
@@ -28,17 +28,17 @@ from evaluators.interface import Context
 
 
 def unavailable() -> str | None:
-    """Why this Python can't run it, in one sentence, or None; imports the library."""
+    """Return in one sentence why this Python can't run it, or None; imports the library."""
     return why_unavailable("mmseg")
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
-    """``mIoU``, ``mAcc`` and ``aAcc`` in percent; per class in ``artifacts/per_class.json``.
+    """Return ``mIoU``, ``mAcc`` and ``aAcc`` in percent; values per class go to ``artifacts/per_class.json``.
 
     Raises
     ------
     InputError
-        MMSegmentation is missing, or a checkpoint or data can't be used; the message names the file.
+        MMSegmentation is missing, or the checkpoint or data can't be used; the message names the file.
     NonFiniteLossError
         The loss became NaN or infinite.
     """

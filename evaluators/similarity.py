@@ -1,4 +1,4 @@
-"""How alike are two views of one image, two images of one class, two images of two classes? In every space.
+"""Cosine similarities between two views of an image, two images of a class, and images of two classes, per space.
 
 Protocol
     ``images`` validation images, two random crops (and flips) each. In each space of the trained method, the backbone's
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 KINDS = ("view", "same_class", "different_class")
 ARTIFACT = "artifacts/similarity.json"
 VIEWS = 20
-"""Purpose of the random draws here; other evaluations' are below."""
+"""Purpose number of the random draws here; other evaluations use smaller ones."""
 
 
 class Config(EvaluatorConfig):
-    """How many images, and what a view of them is. Image size and normalisation are the checkpoint's."""
+    """Number of images and how views are cropped. Image size and normalisation are the checkpoint's."""
 
     images: Integer = Field(
         gt=1, le=10**7, description="of the validation split, drawn from the seed; all when it has fewer"
@@ -52,14 +52,14 @@ class Config(EvaluatorConfig):
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
-    """``<space>_<kind>_cosine``: the mean cosine similarity of each kind of pair in each space.
+    """Return ``<space>_<kind>_cosine``: the mean cosine similarity of each kind of pair in each space.
 
-    A checkpoint without a hierarchy of spaces beside it, as foreign ones are, is judged in the backbone's space alone.
+    A checkpoint without its whole method, such as a foreign one, is evaluated only in the backbone's space.
 
     Raises
     ------
     InputError
-        A checkpoint or data that can't be used, or labels of which no pair shares a class or none differs.
+        The checkpoint or data can't be used, or the labels have no pair of one class or of different classes.
     """
     import torch
 
@@ -99,7 +99,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
             histogram = torch.histc(values, bins=config.bins, min=-1, max=1)
             counts.setdefault(space, {})[kind] = [int(count) for count in histogram]
     edges = [2 * edge / config.bins - 1 for edge in range(config.bins + 1)]
-    if get_rank() == 0:  # every process has found the same
+    if get_rank() == 0:  # every process has computed equal counts
         path = context.work_directory / ARTIFACT
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"edges": edges, "counts": counts}) + "\n", encoding="utf-8")
@@ -107,7 +107,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
 
 
 def _method(checkpoint: Path, config: PretrainConfig, splits: Splits) -> nn.Module:
-    """The whole trained method, rebuilt from its run's configuration; one that is a hierarchy can ``represent``.
+    """Return the whole trained method, rebuilt from its run's configuration; a hierarchy has ``represent``.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _method(checkpoint: Path, config: PretrainConfig, splits: Splits) -> nn.Modu
 
 
 def _class_count(state: dict[str, Tensor]) -> int | None:
-    """Outputs of the class head's last linear layer, which may differ from the classes of the data judged on."""
+    """Return the class head's number of outputs, which may differ from the number of classes in the evaluated data."""
     layers = {
         int(name.split(".")[2]): t for name, t in state.items() if name.startswith("heads.class.") and t.ndim == 2
     }
@@ -142,7 +142,7 @@ def _class_count(state: dict[str, Tensor]) -> int | None:
 
 
 def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[tuple[list[Tensor], list[int]]]:
-    """Batches of two uint8 views (B, 3, H, W) each, and their labels."""
+    """Yield batches of two uint8 views (B, 3, H, W) each, and their labels."""
     import torch
 
     from evaluators.parts.data import EVALUATION_BATCH_SIZE
@@ -166,19 +166,19 @@ def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[t
 
 
 def _cosines(first: Tensor, second: Tensor) -> Tensor:
-    """(N, D) and (N, D) to (N, N), kept within [-1, 1] against rounding."""
+    """Return all pairwise cosines of (N, D) and (N, D) as (N, N), clamped to [-1, 1]."""
     from torch.nn import functional as F
 
     return (F.normalize(first, dim=1) @ F.normalize(second, dim=1).T).clamp(-1, 1)
 
 
 def _pairs(labels: Tensor) -> dict[str, Tensor]:
-    """Masks (N, N) of the three kinds of pair.
+    """Return masks (N, N) of the three kinds of pair.
 
     Raises
     ------
     InputError
-        One kind has no pair.
+        There is no pair of one kind.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Transfer: end-to-end finetuning on another dataset than the one pretrained on.
+"""Transfer: end-to-end finetuning on a dataset other than the one pretrained on.
 
 Protocol
     MoCo-v3's: finetuning as in ``finetune``, 100 epochs, AdamW 3e-4 × batch/512, 3 warm-up epochs, random resized
@@ -24,11 +24,11 @@ from evaluators.parts.config import FinetuneConfig
 
 
 class Config(FinetuneConfig):
-    """Finetuning on ``dataset``; the head has as many classes as its training split."""
+    """Finetuning on ``dataset``; the head has one output per class of its training split."""
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
-    """``top1``, ``top5`` and ``train_loss`` of the last epoch, ``best_top1`` of any; see ``finetuning.finetune``."""
+    """Return ``top1``, ``top5``, ``train_loss`` of the last epoch and the best ``best_top1``; see ``finetuning``."""
     from evaluators.parts.finetuning import finetune
 
     return finetune(checkpoint, config, context)

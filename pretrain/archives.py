@@ -1,4 +1,4 @@
-"""Zip archives that ``torch.save`` wrote: what in them can be wrong, and their members, before torch reads them."""
+"""Checks zip archives written by ``torch.save`` before torch reads them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import zipfile
 from pathlib import Path
 
 MEMBERS = 20_000
-"""A training checkpoint of ViT-L with AdamW has 1,000 members; each takes memory before anything of it is read."""
+"""Most members; a training checkpoint of ViT-L with AdamW has 1,000. Each takes memory before it is read."""
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _CHUNK_BYTES = 1 << 24
 
 
 def archive_fault(path: Path) -> str | None:
-    """What is wrong with a file's zip archive, if anything; a file that is no archive has no checksums to differ."""
+    """Return what is wrong with a file's zip archive; None if nothing is, or if the file is not a zip archive."""
     try:
         if not zipfile.is_zipfile(path):
             return None
-        # zipfile makes an object of each entry of the directory, as many as the file says.
+        # zipfile creates one object per entry of the directory, as many as the file states.
         if _count_entries(path) > MEMBERS:
             return f"refused, its zip archive has more than {MEMBERS:,} members"
         with zipfile.ZipFile(path) as archive:
             if fault := _foreign_trait(archive, path.stat().st_size):
                 return f"refused, its zip archive {fault}, and torch.save writes none like that"
             damaged = archive.testzip()
-    except Exception as error:  # on damaged input zipfile raises whatever it runs into
+    except Exception as error:  # on damaged input zipfile raises many types of errors
         return f"truncated or altered, its zip archive is broken ({error})"
     return None if damaged is None else f"altered, {damaged} in it differs from its checksum"
 
 
 def _foreign_trait(archive: zipfile.ZipFile, file_bytes: int) -> str | None:
-    """What ``torch.save`` never writes, and by which a small archive can ask for much or show two readers two files."""
+    """Return a trait that ``torch.save`` never writes and that could exhaust memory or mislead a reader; else None."""
     members = archive.infolist()
     if packed := next((member for member in members if member.compress_type != zipfile.ZIP_STORED), None):
         return f"is compressed ({packed.filename})"
@@ -45,7 +45,7 @@ def _foreign_trait(archive: zipfile.ZipFile, file_bytes: int) -> str | None:
 
 
 def _count_entries(path: Path) -> int:
-    """Entries of the zip directory, or a few more, where these bytes stand in the weights by chance."""
+    """Count the entries of the zip directory; slightly too many if weights contain an entry's signature by chance."""
     count = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

@@ -1,11 +1,10 @@
-"""Checkpoints: weights in safetensors, and beside them a JSON header that says what they are."""
+"""Checkpoints: weights in safetensors with a JSON header beside them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,11 +23,11 @@ TRAINING_STATE_FILE = "training_state.pt"
 
 
 class CheckpointHeader(Strict):
-    """What a weights file is. ``role`` tells the representation from the whole trained method with its heads.
+    """Description of a weights file. ``role`` is the backbone alone or the whole trained method with its heads.
 
-    ``sha256`` is that of the weights file, ``header_sha256`` that of everything else in the header: a header decides
-    results as weights do. ``normalisation`` is the one the weights were trained with; ``epochs`` is None where an
-    imported file does not tell.
+    ``sha256`` is the checksum of the weights file, ``header_sha256`` that of the other fields of the header, because
+    they affect results too. ``normalisation`` is the one used in training; ``epochs`` is None if an imported file does
+    not state it.
     """
 
     schema_version: Literal[2] = 2
@@ -45,12 +44,12 @@ class CheckpointHeader(Strict):
     header_sha256: str = ""
 
     def checksum(self) -> str:
-        """SHA-256 over the content of every field but ``header_sha256``."""
+        """Return the SHA-256 of every field except ``header_sha256``."""
         content = self.model_dump(mode="json", exclude={"header_sha256"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def sealed(self) -> CheckpointHeader:
-        """The same header with its own checksum."""
+        """Return a copy with ``header_sha256`` set."""
         return self.model_copy(update={"header_sha256": self.checksum()})
 
 
@@ -59,38 +58,33 @@ def header_path(weights: Path) -> Path:
 
 
 def save_checkpoint(weights: Path, state: dict[str, Tensor], header: dict[str, Any]) -> CheckpointHeader:
-    """Write weights and header atomically; the header goes last, so weights without one are incomplete."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    """Write weights and header atomically, the header last: weights without a header are incomplete."""
+    from safetensors.torch import save
 
     weights.parent.mkdir(parents=True, exist_ok=True)
     temporary = weights.with_name(f".{weights.name}.tmp")
     temporary_header = header_path(weights).with_name(f".{header_path(weights).name}.tmp")
     try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+        # safetensors' own way to a file leaves another temporary one if it is killed, whose name nobody knows.
+        temporary.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
         checked = CheckpointHeader.model_validate({**header, "sha256": file_sha256(temporary)}).sealed()
         temporary_header.write_text(json.dumps(checked.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-        # safetensors keeps its files to their owner; the header has what the umask allows.
-        temporary.chmod(stat.S_IMODE(temporary_header.stat().st_mode))
         _replace_durably(temporary, weights)
         _replace_durably(temporary_header, header_path(weights))
-    except BaseException as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         temporary_header.unlink(missing_ok=True)
-        if isinstance(error, SafetensorError):
-            # A full disk is an OSError to everybody else.
-            raise OSError(f"{weights}: {error}") from error
         raise
     return checked
 
 
 def read_header(weights: Path) -> CheckpointHeader:
-    """The header beside ``weights``.
+    """Return the header beside ``weights``.
 
     Raises
     ------
     InputError
-        No such checkpoint, or a header that can't be read or was altered.
+        The checkpoint is missing, or its header can't be read or was altered.
     """
     path = header_path(weights)
     if not weights.is_file():
@@ -104,12 +98,12 @@ def read_header(weights: Path) -> CheckpointHeader:
 
 
 def parse_header(text: str) -> CheckpointHeader:
-    """The header that ``text`` holds.
+    """Return the header in ``text``.
 
     Raises
     ------
     ValueError
-        No header, or one whose checksum is not that of its content.
+        The text is not a header, or the checksum does not match the content.
     """
     try:
         header = CheckpointHeader.model_validate_json(text)
@@ -123,12 +117,12 @@ def parse_header(text: str) -> CheckpointHeader:
 
 
 def load_state(weights: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
-    """The tensors and the header, after the checksum was verified.
+    """Return the tensors and the header, after verifying the checksum.
 
     Raises
     ------
     InputError
-        Missing, truncated or altered file.
+        The file is missing, truncated or altered.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -144,12 +138,12 @@ def load_state(weights: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
 
 
 def load_backbone(weights: Path) -> tuple[nn.Module, CheckpointHeader]:
-    """The backbone rebuilt as it was trained, in evaluation mode.
+    """Return the trained backbone in evaluation mode, and its header.
 
     Raises
     ------
     InputError
-        A file that can't be trusted (see ``load_state``), another role, or weights of another backbone.
+        The file can't be trusted (see ``load_state``), has another role, or is of another backbone.
     """
     state, header = load_state(weights)
     if header.role != "backbone":
@@ -165,7 +159,7 @@ def load_backbone(weights: Path) -> tuple[nn.Module, CheckpointHeader]:
 
 
 def load_exactly(model: nn.Module, state: dict[str, Tensor], *, what: str) -> None:
-    """Load with every key present, none left over and every shape equal, or refuse and list what differs."""
+    """Load if every key is present, none is left over and all shapes match; else raise and list the differences."""
     expected = model.state_dict()
     problems = [f"missing {key}" for key in expected if key not in state]
     problems += [f"unexpected {key}" for key in state if key not in expected]

@@ -1,4 +1,4 @@
-"""Everything that decides what a pretraining run computes, resolved and checked. Imports no torch."""
+"""The resolved and checked configuration of a pretraining run, with everything that affects the result. No torch."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def _color_jitter(strengths: Jitter) -> Jitter:
 
 
 Integer = Annotated[int, StrictMarker()]
-"""A whole number written as one: 3, not 3.0, "3" or true."""
+"""An integer that was written as one: 3, but not 3.0, "3" or true."""
 LARGEST_BATCH = 2**20
 MOST_EPOCHS = 100_000
 LARGEST_IMAGE = 8192
-"""Pixels of a side."""
+"""Pixels per side."""
 MOST_VIEWS = 100
 WIDEST = 2**16
 DEEPEST = 64
-"""Units of a layer and layers of a head.
+"""Units per layer, and layers per head.
 
-These limits are far above every published setting. What is larger fits no machine.
+These limits are far above every published setting; larger values fit no machine.
 """
 Probability = Annotated[float, Field(ge=0, le=1)]
 Betas = Annotated[Range, AfterValidator(_decays)]
@@ -72,7 +72,7 @@ _WRITTEN_AS_MEANT = ("int", "float", "bool", "str")
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping inside a schema of pydantic's, outermost first."""
+    """Yield every mapping inside one of pydantic's schemas, outermost first."""
     if isinstance(schema, dict):
         yield cast("dict[str, Any]", schema)
     inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ()
@@ -81,10 +81,10 @@ def _parts(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 class Strict(BaseModel):
-    """Base of every configuration: unknown keys are refused, values never change after loading.
+    """Base of every configuration: refuses unknown keys, and is immutable.
 
-    Numbers, switches and words are taken as they are written: no field of a subclass, a plugin's included, makes a
-    number of ``true`` or ``"3"``. A whole number may stand for a float.
+    Values are not converted: no field of a subclass, a plugin's included, reads ``true`` or ``"3"`` as a number. Only
+    an integer may stand for a float.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -99,7 +99,7 @@ class Strict(BaseModel):
 
 
 class RecipeReference(Strict):
-    """Where the hyper-parameters come from; ``changed`` lists the keys the user set differently."""
+    """The recipe that the hyper-parameters come from; ``changed`` lists the keys that the user set to other values."""
 
     id: str
     version: Integer = Field(ge=1)
@@ -184,7 +184,7 @@ class ViewConfig(Strict):
 
 
 class MixingConfig(Strict):
-    """Mixup and CutMix of a batch, one of them a step; an alpha of 0 turns that one off."""
+    """Mixup and CutMix of a batch, one of them per step; alpha 0 disables it."""
 
     mixup_alpha: float = Field(ge=0)
     cutmix_alpha: float = Field(ge=0)
@@ -199,13 +199,13 @@ class Normalisation(Strict):
 
 
 class BatchNormApproximation(Strict):
-    """Batch normalisations of the backbone take their statistics from fewer images than the global batch."""
+    """Takes the statistics of the backbone's batch normalisations from fewer images than the global batch."""
 
     per_micro_batch: Integer = Field(gt=1, description="images, over all processes")
 
 
 class PretrainConfig(Strict):
-    """A pretraining run. Where it runs (device, workers, paths, micro-batches) is no part of it."""
+    """A pretraining run, without machine settings (device, workers, paths, micro-batches)."""
 
     method: str
     method_options: dict[str, Any]
@@ -261,7 +261,7 @@ class PretrainConfig(Strict):
 class ImportSource(Strict):
     """A checkpoint trained elsewhere.
 
-    ``checkpoint`` is the file's name alone, and ``path``, where it lies, is never written down: it changes nothing.
+    ``checkpoint`` is only the file's name. Its directory, ``path``, does not affect the result and is never saved.
     """
 
     checkpoint: str
@@ -272,7 +272,7 @@ class ImportSource(Strict):
 
 
 class ImportedPretraining(Strict):
-    """What a user declares of an imported checkpoint, under the names that ``PretrainConfig`` has for it."""
+    """Facts that a user declares about an imported checkpoint, named as in ``PretrainConfig``."""
 
     method: str
     method_options: dict[str, Any] = {}
@@ -287,4 +287,4 @@ class ImportedPretraining(Strict):
 
 
 Subject = PretrainConfig | ImportedPretraining
-"""What an evaluation judges."""
+"""The pretraining that an evaluation evaluates."""

@@ -1,4 +1,4 @@
-"""Processes: start-up from the environment, gathering keys, and batch statistics over all of them."""
+"""Process groups: start from the environment, gather tensors, and synchronise batch normalisation."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
 
 _BUCKET_NUMBERS = 8_000_000
-"""Numbers per all-reduce of gradients: 32 MB of float32."""
+"""Number of values per all-reduce of gradients: 32 MB of float32."""
 _TIME_TO_MEET = timedelta(minutes=10)
-"""How long the first process of a group waits for the last: a job's processes may start minutes apart."""
+"""How long the first process of a group waits for the last: processes of a job may start minutes apart."""
 _SECONDS_TO_READ = 10.0
-"""How long rank 0 waits for the others to see that one of them is foreign; they may have been killed by then."""
-_WORDS_OF_GLOO = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
+"""How long rank 0 waits for the others to see that one is foreign; they may have been killed already."""
+_GLOO_PHRASES = ("gloo/transport", "Connection closed by peer", "Connection reset by peer")
 
 
 def get_rank() -> int:
@@ -36,26 +36,26 @@ def get_world_size() -> int:
 
 
 class ForeignProcessError(RuntimeError):
-    """A process of another run, job or attempt came to where the processes of this one meet."""
+    """A process of another run, job or attempt connected to this group's meeting point."""
 
 
 @contextmanager
 def process_group(device: torch.device, name: str = "") -> Iterator[None]:
     """Join the process group that the environment describes (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT), if any.
 
-    NCCL on GPUs, gloo on the CPU.
+    Uses NCCL on GPUs and gloo on CPUs.
 
     Parameters
     ----------
     name
-        Says what the processes compute together, and in which attempt: the same on all of them.
+        Identifies the group's work and attempt; equal in all its processes.
 
     Raises
     ------
     ForeignProcessError
         A process of the group has another name.
     TimeoutError
-        Not all processes came.
+        Some process did not connect in time.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
@@ -76,7 +76,7 @@ def process_group(device: torch.device, name: str = "") -> Iterator[None]:
 
 
 def _open_store(rank: int) -> Store:
-    """The store in which the processes find each other. Rank 0 hosts it, unless torchrun does."""
+    """Return the store in which the processes find each other; rank 0 hosts it, unless torchrun does."""
     from torch._C._distributed_c10d import PrefixStore, TCPStore
 
     is_hosted = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -89,36 +89,36 @@ def _open_store(rank: int) -> Store:
         wait_for_workers=False,
         master_listen_fd=None if descriptor is None else int(descriptor),
     )
-    # The store of torchrun outlives the processes that it starts again.
+    # torchrun's store outlives the processes that torchrun restarts.
     return PrefixStore(f"attempt_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def require_same_name(store: Store, rank: int, size: int, name: str, address: str) -> None:
-    """Return once all processes of a group have come and said the same name.
+    """Return once all processes of a group have connected with the same name.
 
-    Each process claims its rank in the store before it joins the group: two processes of one rank, of which a group
-    would take either, are found out too.
+    Each process claims its rank in the store before it joins the group, so two processes of one rank are found too: the
+    group itself would accept either.
 
     Raises
     ------
     ForeignProcessError
-        One said another name. Every process that sees the difference raises this.
+        Another name was given. Every process that sees the difference raises this.
     """
     mine = f"{name}, {size} processes"
-    # This process's rank first: a foreign process that claimed it may have left, and reading the others would wait.
+    # Check this process's rank first: a foreign process may have claimed it and left, and the other reads would wait.
     for other in sorted(range(size), key=lambda other: other != rank):
         key = f"name/{other}"
         theirs = (store.compare_set(key, "", mine) if other == rank else store.get(key)).decode()
         if theirs != mine:
-            _let_others_read(store, rank, size)
+            _await_readers(store, rank, size)
             raise ForeignProcessError(
                 f"process {rank} of [{mine}] met process {other} of [{theirs}] at {address}; they must not train"
                 " together, so nothing was computed: start both again"
             )
 
 
-def _let_others_read(store: Store, rank: int, size: int) -> None:
-    """Keep the store, which ends with rank 0's process, until the others have found the difference too."""
+def _await_readers(store: Store, rank: int, size: int) -> None:
+    """Keep rank 0's process, and so the store, alive until the others have seen the difference too."""
     give_up = time.monotonic() + _SECONDS_TO_READ
     left = store.add("left", 1)
     while rank == 0 and left < size and time.monotonic() < give_up:
@@ -127,16 +127,16 @@ def _let_others_read(store: Store, rank: int, size: int) -> None:
 
 
 def is_loss_of_a_peer(error: BaseException) -> bool:
-    """Whether a collective failed because another process of the group is gone. gloo says so in words only."""
+    """Return whether a collective failed because another process is gone. gloo shows this only in its message."""
     if get_world_size() == 1:
         return False
-    is_gloos = isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS_OF_GLOO)
+    is_gloos = isinstance(error, RuntimeError) and any(word in str(error) for word in _GLOO_PHRASES)
     return is_gloos or isinstance(error, dist.DistError)
 
 
 @torch.no_grad()
 def gather(local: Tensor) -> Tensor:
-    """Rows of all processes in rank order, without gradient: (B, D) on each becomes (world·B, D)."""
+    """Return the rows of all processes in rank order, without gradient: (B, D) on each becomes (world·B, D)."""
     if get_world_size() == 1:
         return local.detach()
     parts = [torch.empty_like(local) for _ in range(get_world_size())]
@@ -146,7 +146,7 @@ def gather(local: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_over_processes(values: dict[str, Tensor]) -> dict[str, float]:
-    """Each scalar averaged over the processes."""
+    """Return each scalar averaged over the processes."""
     if not values:
         return {}
     stacked = torch.stack([value.detach().float() for value in values.values()])
@@ -158,7 +158,7 @@ def mean_over_processes(values: dict[str, Tensor]) -> dict[str, float]:
 
 @torch.no_grad()
 def average_gradients(model: nn.Module) -> None:
-    """Replace each parameter's gradient by its mean over the processes, some tens of megabytes at a time."""
+    """Replace each parameter's gradient by its mean over the processes, in chunks of ``_BUCKET_NUMBERS``."""
     if get_world_size() == 1:
         return
     bucket: list[Tensor] = []
@@ -182,7 +182,7 @@ def _average(tensors: list[Tensor]) -> None:
 
 
 def least_over_processes(value: int, device: torch.device) -> int:
-    """The smallest of the processes' values, on each of them."""
+    """Return the smallest of the processes' values, on every process."""
     if get_world_size() == 1:
         return value
     word = torch.tensor([value], device=device)
@@ -191,7 +191,7 @@ def least_over_processes(value: int, device: torch.device) -> int:
 
 
 def agreed(decision: bool, device: torch.device) -> bool:
-    """Rank 0's decision, on every process: clocks differ, and a collective call must not depend on them."""
+    """Return rank 0's decision on every process: clocks differ, and collective calls must not depend on them."""
     if get_world_size() == 1:
         return decision
     word = torch.tensor([int(decision)], device=device)
@@ -200,7 +200,7 @@ def agreed(decision: bool, device: torch.device) -> bool:
 
 
 def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Make every batch normalisation use the statistics of the global batch; a single process needs nothing."""
+    """Make every batch normalisation use the statistics of the global batch; a no-op for a single process."""
     if get_world_size() == 1:
         return model
     if device.type == "cuda":
@@ -209,7 +209,7 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Every process's loss depends on every process's term, so the gradient is a sum over processes as well."""
+    """Sum over processes. Every process's loss depends on every term, so the gradient is summed over processes too."""
 
     @staticmethod
     def forward(context: Any, local: Tensor) -> Tensor:
@@ -225,14 +225,14 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def sum_over_processes(local: Tensor) -> Tensor:
-    """The elementwise sum over all processes, on each of them, with gradient."""
+    """Return the elementwise sum over all processes, on each of them, with gradient."""
     return cast(Tensor, _SumOverProcesses.apply(local))
 
 
 class AllReduceBatchNorm(_BatchNorm):
-    """Batch normalisation over all processes from differentiable all-reduces.
+    """Batch normalisation over all processes, with differentiable all-reduces.
 
-    torch's own SyncBatchNorm refuses CPU tensors; this one computes the same on any device that gloo serves.
+    torch's SyncBatchNorm refuses CPU tensors; this class works on every device that gloo supports.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002

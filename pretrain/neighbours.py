@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine, a block of queries at a time."""
+"""Nearest neighbours by cosine similarity, computed in blocks of queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIMILARITIES_AT_ONCE = 2**26
-"""A block's similarities in float32 take 256 MB."""
+"""Most similarities per block; 256 MB in float32."""
 
 
 def weighted_knn_top1(
@@ -22,7 +22,7 @@ def weighted_knn_top1(
     temperature: float,
     num_classes: int,
 ) -> float:
-    """Share, in percent, of queries whose class wins the vote of their nearest neighbours.
+    """Return the percentage of queries whose class wins the vote of their nearest neighbours.
 
     The ``neighbours`` of highest cosine s vote with weight exp(s / temperature): Wu et al. 2018 (InstDisc),
     section 3.4, as in DINO's ``eval_knn.py``.
@@ -30,7 +30,7 @@ def weighted_knn_top1(
     Parameters
     ----------
     features, queries
-        (N, D) and (M, D), of any length greater than 0.
+        (N, D) and (M, D); vectors of any norm greater than 0.
     neighbours
         At most N.
     """
@@ -45,9 +45,9 @@ def weighted_knn_top1(
 
 
 def recall_at_1(features: Tensor, labels: Tensor) -> float:
-    """Share, in percent, of embeddings whose nearest other embedding by cosine has their label.
+    """Return the percentage of embeddings whose nearest other embedding by cosine has their label.
 
-    The OPERA release watches this measure too, of another embedding: its projector's output on bilinear crops.
+    The OPERA release measures this on another embedding: its projector's output on bilinear crops.
 
     Parameters
     ----------

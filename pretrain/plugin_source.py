@@ -1,4 +1,4 @@
-"""What a plugin's code was: its distribution's version and a checksum of its source, as they enter a run's id."""
+"""Describes a plugin's code for a run's id: its distribution's version and a checksum of its source."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from pretrain.plugins import distribution_version, title_of
 OURS = {"bench", "pretrain", "evaluators", "results", "slurm"}
 _CODE = ".py"
 _COMPILED = {".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".o", ".obj", ".a", ".lib"}
-"""Suffixes of files that differ from machine to machine, and are made of sources that count."""
-_FOLDERS_LEFT_OUT = {"__pycache__", "CVS"}
+"""Suffixes of compiled files, which differ between machines; their sources are counted instead."""
+_IGNORED_FOLDERS = {"__pycache__", "CVS"}
 MOST_FILES = 20_000
 MOST_BYTES = 512 << 20
-"""Of all files of one distribution together: every command that plans its runs reads them."""
+"""Most bytes of all files of one distribution; every command that plans runs of it reads them."""
 
 
 def describe_plugin(distribution: Distribution) -> dict[str, str]:
-    """``{version, source_sha256}`` of a distribution that offers plugins.
+    """Return ``{version, source_sha256}`` of a distribution that offers plugins.
 
-    The version is not enough: an editable or repeated installation can change the code and keep the version.
+    The version is not enough: an editable installation or a reinstallation can change the code but not the version.
 
     Raises
     ------
     InputError
-        Its files can't be read, or are more than ``MOST_FILES`` or ``MOST_BYTES``.
+        The files can't be read, or exceed ``MOST_FILES`` or ``MOST_BYTES``.
     """
     return {"version": distribution_version(distribution), "source_sha256": _source_sha256(distribution)}
 
 
 @functools.cache
 def _source_sha256(distribution: Distribution) -> str:
-    """SHA-256 over all files of the packages that its entry points name, and of what these import of its own or from
-    source: modules that no distribution has installed."""
+    """Return the SHA-256 of all files of the packages that the entry points name and of modules that these import.
+
+    Imported modules count if they belong to the distribution, or if no distribution has installed them.
+    """
     digest = hashlib.sha256()
     owned = {file.parts[0].removesuffix(_CODE) for file in distribution.files or () if file.suffix == _CODE}
     points = [point for point in distribution.entry_points if point.group.startswith("opera_bench.")]
@@ -79,12 +81,12 @@ def _read(path: Path) -> bytes:
 
 
 def forget_sources() -> None:
-    """Hash the code anew at the next question, as a run does that has computed for hours."""
+    """Clear the cached checksum, for a run that has computed for hours and hashes the code again."""
     _source_sha256.cache_clear()
 
 
 def _importable(value: str) -> str | None:
-    """The first part of a dotted name that has code of its own: a namespace is shared by distributions."""
+    """Return the shortest prefix of a dotted name that has code; distributions may share a namespace package."""
     parts = value.partition(":")[0].strip().split(".")
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
@@ -102,10 +104,10 @@ def _find(name: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def _files(name: str) -> Iterator[tuple[Path, str]]:
-    """The files of a package, or of a module alone, with their paths from there; in one order everywhere.
+    """Yield the files of a package or single module, with relative paths, in an order equal on all machines.
 
-    Every file counts, whatever its name: code may read it. A module of a package without ``__init__.py`` comes with the
-    files around it.
+    Every file counts, because code may read it. A module in a folder without ``__init__.py`` includes the files around
+    it.
     """
     spec = _find(name)
     if spec is None or spec.origin is None:
@@ -116,8 +118,8 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
         yield origin, f"{name}{_CODE}"
         return
     for folder, folders, names in os.walk(origin.parent, followlinks=True):
-        below = (name for name in folders if not name.startswith(".") and name not in _FOLDERS_LEFT_OUT)
-        # A link to a folder above itself has no end.
+        below = (name for name in folders if not name.startswith(".") and name not in _IGNORED_FOLDERS)
+        # Skip a link to a parent folder, which would recurse forever.
         folders[:] = sorted(n for n in below if not Path(folder).resolve().is_relative_to((Path(folder) / n).resolve()))
         for file in sorted(names):
             path = Path(folder) / file
@@ -126,7 +128,7 @@ def _files(name: str) -> Iterator[tuple[Path, str]]:
 
 
 def _imports(content: bytes) -> set[str]:
-    """The dotted names that a module may import anywhere in its text, standard library and this suite left out."""
+    """Return the dotted names that a module may import anywhere, except the standard library and this suite."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
@@ -142,7 +144,7 @@ def _imports(content: bytes) -> set[str]:
 
 
 def _is_source(name: str) -> bool:
-    """Whether a module lies where nothing is installed: in a checkout, or beside one."""
+    """Return whether a module is outside installed packages: in a checkout, or beside one."""
     spec = _find(name)
     if spec is None or spec.origin is None:
         return False

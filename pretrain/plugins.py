@@ -1,11 +1,11 @@
-"""Finding a module by name: in a package of this repository, or under an entry point group.
+"""Finds a module by name: in a package of this repository, or under an entry point group.
 
-Methods, backbones, datasets, evaluators and checkpoint formats are all found this way, so that a third party adds one
-without touching this repository, and so that listing them imports none of them.
+Methods, backbones, datasets, evaluators and checkpoint formats are found this way. So a third party can add one
+without changing this repository, and listing names imports no module.
 
-A name belongs to one module: a plugin that takes a shipped name, and two distributions that offer one name, are refused
-when that name is used. A plugin that can't be imported, or lacks what its kind must offer, is refused likewise.
-Whatever does not use the name goes on.
+A name belongs to one module. If a plugin has a shipped name, or two distributions offer one name, the name is refused
+when it is used. So is a plugin that can't be imported or lacks an attribute of its kind. Commands that don't use the
+name still work.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pretrain.errors import InputError
 
 NOT_PLUGINS = {"interface", "lookup"}
 Offers = Mapping[str, type | None]
-"""What a kind of module must offer: attribute → its type, None for a function; ``Config`` is a subclass of its type."""
+"""Attributes of a kind of module → their types; None for a function; ``Config`` must be a subclass of its type."""
 
 
 @functools.cache
 def shipped_names(package: str) -> frozenset[str]:
-    """Names of the modules of this repository in ``package``, e.g. ``pretrain.methods``."""
+    """Return the names of this repository's modules in ``package``, e.g. ``pretrain.methods``."""
     return frozenset(
         module.name
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
@@ -40,7 +40,7 @@ def shipped_names(package: str) -> frozenset[str]:
 
 @functools.cache
 def plugin_names(package: str) -> tuple[str, ...]:
-    """Names available in ``package``, e.g. ``pretrain.methods``, and its entry point group, sorted.
+    """Return the names available in ``package``, e.g. ``pretrain.methods``, and its entry point group, sorted.
 
     The group of ``pretrain.methods`` is ``opera_bench.methods``; that of ``evaluators`` is ``opera_bench.evaluators``.
     """
@@ -49,12 +49,12 @@ def plugin_names(package: str) -> tuple[str, ...]:
 
 @functools.cache
 def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
-    """Entry points of other distributions. Cached: looking for them reads every installed package."""
+    """Return the entry points of other distributions. Cached, because the search reads every installed package."""
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, title_of(point.dist))))
 
 
 def plugin_distribution(package: str, name: str) -> Distribution | None:
-    """The distribution that offers ``name``; None for a shipped module and for a name that nothing has.
+    """Return the distribution that offers ``name``; None for a shipped module or an unknown name.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def load_plugin(package: str, name: str, kind: str, offers: Offers) -> ModuleTyp
     Raises
     ------
     InputError
-        No such name: the message lists what there is and the nearest match. Or a plugin that can't be used: the message
-        names its distribution and file.
+        The name is unknown (the message lists the allowed names and the nearest match), or the plugin can't be used
+        (the message names its distribution and file).
     """
     names = plugin_names(package)
     if name not in names:
@@ -89,7 +89,7 @@ def load_plugin(package: str, name: str, kind: str, offers: Offers) -> ModuleTyp
 
 
 def usable_plugins(package: str, kind: str, offers: Offers) -> Iterator[tuple[str, ModuleType]]:
-    """Every module that can be imported, by name; those that can't are left to whoever asks for them."""
+    """Yield every name and module that can be imported; skip the others, which ``load_plugin`` reports."""
     for name in plugin_names(package):
         try:
             yield name, load_plugin(package, name, kind, offers)
@@ -98,7 +98,7 @@ def usable_plugins(package: str, kind: str, offers: Offers) -> Iterator[tuple[st
 
 
 def refused_plugins(package: str, kind: str, offers: Offers) -> list[str]:
-    """A sentence for each name of the entry point group that can't be used."""
+    """Return a sentence for each name of the entry point group that can't be used."""
     sentences = []
     for name in sorted({point.name for point in plugin_entry_points(_group(package))}):
         try:
@@ -109,7 +109,7 @@ def refused_plugins(package: str, kind: str, offers: Offers) -> list[str]:
 
 
 def title_of(distribution: Distribution | None) -> str:
-    """``shapes-ssl 0.0.1``; where it lies, of one without a name."""
+    """Return name and version, e.g. ``shapes-ssl 0.0.1``; for a distribution without a name, its location."""
     version = _metadata(distribution, "Version") or "without a version"
     if name := _metadata(distribution, "Name"):
         return f"{name} {version}"
@@ -118,12 +118,12 @@ def title_of(distribution: Distribution | None) -> str:
 
 
 def distribution_name(distribution: Distribution) -> str:
-    """The name by which runs refer to a distribution.
+    """Return the name by which runs refer to a distribution.
 
     Raises
     ------
     InputError
-        Its metadata has none, so that no run could name it.
+        The metadata has no name, so runs could not refer to it.
     """
     if name := _metadata(distribution, "Name"):
         return name
@@ -134,7 +134,7 @@ def distribution_name(distribution: Distribution) -> str:
 
 
 def distribution_version(distribution: Distribution) -> str:
-    """``0.0.1``, or ``None`` for a distribution whose metadata has no version."""
+    """Return the version, e.g. ``0.0.1``, or the text ``None`` if the metadata has none."""
     return str(_metadata(distribution, "Version"))
 
 
@@ -142,25 +142,25 @@ def _metadata(distribution: Distribution | None, field: str) -> str | None:
     try:
         found: Any = {} if distribution is None else distribution.metadata
         return found.get(field)  # type: ignore[no-any-return] # the text of a mail header
-    except (TypeError, AttributeError, OSError, UnicodeDecodeError):  # there is no METADATA, or it can't be read
+    except (TypeError, AttributeError, OSError, UnicodeDecodeError):  # METADATA is missing or can't be read
         return None
 
 
 def suggest(word: str, allowed: tuple[str, ...] | list[str]) -> str:
-    """``did you mean 'opera'? allowed: moco_v3, opera`` for a misspelt word."""
+    """Return a hint for a misspelt word: ``did you mean 'opera'? allowed: moco_v3, opera``."""
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed)}"
 
 
 def first_line(error: BaseException) -> str:
-    """``ImportError: No module named 'x'``: an error of somebody else's code in one line."""
+    """Return an error of other people's code in one line, e.g. ``ImportError: No module named 'x'``."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _points(package: str, name: str, kind: str = "plugin") -> list[EntryPoint]:
-    """The entry point called ``name``, if any; refuses a name that has a second owner."""
+    """Return the entry points called ``name``, one or none; refuse a name with two owners."""
     points = [point for point in plugin_entry_points(_group(package)) if point.name == name]
     offered = " and ".join(f"{title_of(point.dist)} ({point.value})" for point in points)
     if points and name in shipped_names(package):
@@ -180,7 +180,7 @@ def _points(package: str, name: str, kind: str = "plugin") -> list[EntryPoint]:
 def _load(point: EntryPoint, offers: tuple[tuple[str, type | None], ...]) -> ModuleType:
     try:
         module = point.load()
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except (Exception, SystemExit) as error:  # code of another distribution may raise anything
         raise InputError(f"{_file_of(error) or f'entry point {point.value}'}: {first_line(error)}") from error
     if not isinstance(module, ModuleType):
         raise InputError(f"entry point {point.value} must name a module")
@@ -200,7 +200,7 @@ def _load(point: EntryPoint, offers: tuple[tuple[str, type | None], ...]) -> Mod
 
 
 def _file_of(error: BaseException) -> str | None:
-    """``file.py:3``: the line of a plugin that raised, or that Python can't read; None where no line of one was run."""
+    """Return the plugin's line that raised or can't be parsed, e.g. ``file.py:3``; None if no line of it was run."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     machinery = (str(Path(importlib.__file__).parent), "<frozen", __file__)

@@ -1,4 +1,4 @@
-"""Strict YAML for the files a user writes: YAML 1.2 scalars, a line for every value, and bounded time and memory."""
+"""Strict YAML for files that users write: YAML 1.2 scalars, a line for every value, bounded time and memory."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from ruamel.yaml.events import (
 from pretrain.errors import InputError, shorten
 
 KeyPath = tuple[str | int, ...]
-"""Keys and list positions from the top of a file down to a value."""
+"""Keys and list indices from the top of a file down to a value."""
 
 LARGEST_FILE = 64 * 1024
-"""Bytes. The parser reads about 75 kB a second; the largest shipped file has 1.5 kB."""
+"""Bytes. The parser reads about 75 kB per second; the largest shipped file has 1.5 kB."""
 MOST_NODES = 5_000
-"""Keys and values, those behind aliases included each time."""
+"""Number of keys and values; those behind an alias count every time it is used."""
 DEEPEST = 50
 LONGEST_NUMBER = 40
 """Characters. Every number that fits a setting is shorter, and Python converts long integers in quadratic time."""
 
-# The core schema of YAML 1.2, except that 010 stays text: a reader can't tell whether 8 or 10 is meant.
+# The core schema of YAML 1.2, except that 010 stays text: a reader can't tell whether it means 8 or 10.
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE, _FALSE = re.compile(r"true|True|TRUE"), re.compile(r"false|False|FALSE")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -49,21 +49,21 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 _BRACKETS = re.compile(rf"([\[{{][ \t\r\n]*){{{DEEPEST + 1}}}")
-"""Brackets that open one after the other: the parser looks ahead, in quadratic time, before it returns the first."""
+"""Brackets opened one after the other: the parser looks ahead in quadratic time before it returns the first."""
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
-"""Control characters, halves of surrogate pairs, and marks of byte order."""
+"""Control characters, unpaired surrogates and byte order marks."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A YAML document as plain data, with the place each part of it came from."""
+    """A YAML document as plain data, with the file and line of each part."""
 
     name: str
     data: Any
     places: Mapping[KeyPath, str]
 
     def where(self, path: KeyPath) -> str:
-        """The place of ``path``, or of the nearest part around it: ``digits.yaml:7``."""
+        """Return file and line of ``path``, or of the nearest part around it: ``digits.yaml:7``."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
@@ -71,7 +71,7 @@ class Source:
 
 
 def read_text(path: Path) -> str:
-    """The text of a small regular file of UTF-8.
+    """Return the text of a small regular UTF-8 file.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def read_text(path: Path) -> str:
         The file can't be opened, is a directory, a pipe or a device, is too large, or is not UTF-8.
     """
     try:
-        # Opening a pipe would otherwise wait for somebody who writes to it.
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -99,20 +99,20 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, name: str, expand: Callable[[str], str] | None = None) -> Source:
-    """``text`` as plain data.
+    """Parse ``text`` to plain data.
 
     Parameters
     ----------
     name
-        What messages call the text, such as the name of its file.
+        The text's name in messages, such as its file name.
     expand
-        Replaces variables in a scalar. A plain scalar is typed by what it became.
+        Replaces variables in a scalar. A plain scalar gets its type after the replacement.
 
     Raises
     ------
     InputError
-        Not YAML, or YAML with tags, directives, several documents, a key that stands twice, a control character, a
-        number no setting takes, or more nodes, nesting or text than any sweep needs.
+        Not YAML, or YAML with tags, directives, several documents, duplicate keys, control characters, numbers that no
+        setting takes, or more nodes, nesting or text than any sweep needs.
     """
     if len(text.encode("utf-8", "surrogatepass")) > LARGEST_FILE:
         raise InputError(f"{name}: longer than {LARGEST_FILE // 1024} KiB")
@@ -132,7 +132,7 @@ def parse(text: str, name: str, expand: Callable[[str], str] | None = None) -> S
     except (YAMLError, ValueError, IndexError, AttributeError, AssertionError, RecursionError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        # ruamel.yaml leaves the escape \U00110000 and a version of 5,000 digits to Python's own exceptions.
+        # ruamel.yaml raises Python's own exceptions for the escape \U00110000 and for a version of 5,000 digits.
         raise InputError(f"{name}: not valid YAML ({shorten(str(error)) or type(error).__name__})") from error
     return Source(name, data, builder.places)
 
@@ -145,7 +145,7 @@ class _Anchor:
 
 @dataclass
 class _Builder:
-    """Builds data from the parser's events, so that every limit is checked before anything is made."""
+    """Builds data from the parser's events, and checks every limit before creating anything."""
 
     name: str
     expand: Callable[[str], str]
@@ -154,7 +154,7 @@ class _Builder:
     nodes: int = 0
 
     def document(self, events: Iterator[Event]) -> Any:
-        """The data of the only document."""
+        """Return the data of the only document."""
         next(events)  # the start of the stream
         start = next(events)
         if isinstance(start, StreamEndEvent):
@@ -203,6 +203,10 @@ class _Builder:
             if isinstance(event, ScalarEvent):
                 self._refuse_tag(event)
                 key = self._scalar(event)
+                if key == "<<" and not event.style:
+                    raise InputError(
+                        f"{self._at(event)}: merge keys (<<) are not part of YAML 1.2; write the keys out here"
+                    )
             if not isinstance(key, str) or getattr(event, "anchor", None):
                 raise InputError(f"{self._at(event)}: a key must be a word")
             inner = (*path, key)
@@ -214,7 +218,7 @@ class _Builder:
         return pairs
 
     def _behind(self, event: AliasEvent) -> Any:
-        """The data an alias stands for; its nodes count again, since whoever walks the data meets them again."""
+        """Return the data behind an alias; its nodes count again: code that walks the data visits them again."""
         word = event.anchor
         if word not in self.anchors:
             raise InputError(f"{self._at(event)}: alias *{shorten(word)} has no anchor")
@@ -251,12 +255,12 @@ class _Builder:
 
 
 def typed(text: str) -> Any:
-    """The value of a plain scalar.
+    """Return the value of a plain scalar.
 
     Raises
     ------
     ValueError
-        A number that is infinite, not a number, or too long to be one.
+        The number is infinite, NaN or too long.
     """
     if _NULL.fullmatch(text):
         return None

@@ -1,7 +1,7 @@
-"""Jobs to processes: executors that run named functions in dependency order, wherever that may be.
+"""Executors: run named functions as jobs in dependency order, in this process, on this machine or on a cluster.
 
-Knows nothing of what a job computes. Adding an executor is adding a module:
-``slurm/executors/<name>.py``, whose ``EXECUTOR`` is a class that behaves like ``slurm.job.Executor``.
+This package does not know what a job computes. To add an executor, add a module ``slurm/executors/<name>.py`` whose
+``EXECUTOR`` is a class that behaves like ``slurm.job.Executor``.
 """
 
 from slurm.errors import InputError

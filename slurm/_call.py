@@ -1,4 +1,4 @@
-"""What happens where a job runs: find its function, call it, say in one sentence what went wrong."""
+"""Calls a job's function by its import path and describes an exception in one sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def call(function: str, arguments: str) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """``ValueError: negative epochs``."""
+    """Return the error's type and message, such as ``ValueError: negative epochs``."""
     message = str(error)
     kind = type(error).__name__
     return f"{kind}: {message}"[:_MAX_REASON_CHARACTERS] if message else kind

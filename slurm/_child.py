@@ -1,4 +1,4 @@
-"""The process of one job: what it does before and after calling the job's function."""
+"""The main function of a local job's process, run before and after the job's function."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from slurm._call import call, describe
 
 @dataclass(frozen=True)
 class Order:
-    """What a child is told to do. ``arguments`` is a JSON object, ``environment`` replaces the fork server's."""
+    """The request sent to a child. ``arguments`` is JSON text; ``environment`` replaces the fork server's."""
 
     function: str
     arguments: str
@@ -30,11 +30,11 @@ class Order:
 
 
 def main(orders: Connection) -> None:
-    """Carry out the one order that comes over ``orders`` and send back a sentence if it fails.
+    """Receive one order over ``orders``, run it, and send back a sentence if it fails.
 
-    A child whose starter went away before ordering anything ends at once.
+    If the submitting process dies before it sends an order, return.
     """
-    os.setsid()  # so that one signal reaches the job's own children too, and the terminal's Ctrl-C does not
+    os.setsid()  # one signal then reaches the job's own children too, and the terminal's Ctrl-C does not
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         order: Order = orders.recv()
@@ -59,7 +59,7 @@ def main(orders: Connection) -> None:
 
 
 def redirect_to(log_path: Path) -> None:
-    """Make the log's end standard output and error, at the level of file descriptors; input is empty."""
+    """Append standard output and error to ``log_path`` at the level of file descriptors; make standard input empty."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -71,12 +71,12 @@ def redirect_to(log_path: Path) -> None:
 
 
 def _text_stream(descriptor: int) -> TextIO:
-    """A stream buffered by the line: what was printed before a kill -9 is in the log."""
+    """Return a line-buffered text stream, so that lines printed before a kill -9 are in the log."""
     return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _end_with_parent() -> None:
-    """Kill this job and all it started once the submitting process is gone, however it went."""
+    """Kill this job and all processes it started once the submitting process has ended for any reason."""
     submitter = multiprocessing.parent_process()
     assert submitter is not None, "a job's process is always started by multiprocessing"
     submitter.join()

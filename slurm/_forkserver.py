@@ -1,7 +1,7 @@
-"""Starting a child from multiprocessing's fork server, with the server prepared the way jobs need it.
+"""Starts child processes from multiprocessing's fork server, which preloads the modules that jobs need.
 
-A process has one fork server. It is started with the first job, imports what is to be preloaded, and from then on
-forks a child in milliseconds. Children fork from it and not from the submitting process, which therefore never has to
+A process has one fork server. It starts with the first job, imports the modules to preload, and then forks a child in
+milliseconds. Children fork from the server and not from the submitting process, which therefore never has to
 import what they use.
 """
 
@@ -29,7 +29,7 @@ _context = multiprocessing.get_context("forkserver")
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What a fork server is started with; ``variables`` are in its environment before anything is imported."""
+    """Settings of a fork server; ``variables`` are set in its environment before any import."""
 
     preload: tuple[str, ...]
     variables: tuple[tuple[str, str], ...]
@@ -39,17 +39,17 @@ _running_with: ServerSettings | None = None
 
 
 def start_child(settings: ServerSettings) -> tuple[ForkServerProcess, Connection]:
-    """Start a process that awaits its order on the connection returned, and ends if that closes.
+    """Start a child that waits for its order on the returned connection and ends if the connection closes.
 
     Raises
     ------
     InputError
-        Jobs are running under a fork server with other settings, or what it preloads makes it crash.
+        Jobs run under a fork server with other settings, or a preloaded module crashes the server.
     """
-    _settle_on(settings)
+    _apply_settings(settings)
     with contextlib.suppress(EOFError, ConnectionError):
         return _start(settings)
-    _stop_server()  # it was killed just then; a new one takes over
+    _stop_server()  # the server was killed at this moment; start a new one
     try:
         return _start(settings)
     except (EOFError, ConnectionError) as error:
@@ -58,7 +58,7 @@ def start_child(settings: ServerSettings) -> tuple[ForkServerProcess, Connection
 
 
 def _start(settings: ServerSettings) -> tuple[ForkServerProcess, Connection]:
-    with _environment_of_the_server(settings), _interrupts_held_back():
+    with _server_environment(settings), _interrupts_blocked():
         forkserver.ensure_running()
     ours, theirs = _context.Pipe()
     try:
@@ -71,8 +71,8 @@ def _start(settings: ServerSettings) -> tuple[ForkServerProcess, Connection]:
     return process, ours
 
 
-def _settle_on(settings: ServerSettings) -> None:
-    """Stop a fork server that was started with other settings; the next start brings up a fitting one."""
+def _apply_settings(settings: ServerSettings) -> None:
+    """Stop a fork server that has other settings; the next start brings up one with ``settings``."""
     global _running_with
     if _running_with not in (None, settings):
         if any(isinstance(child, ForkServerProcess) for child in multiprocessing.active_children()):
@@ -85,14 +85,14 @@ def _settle_on(settings: ServerSettings) -> None:
 
 
 def _stop_server() -> None:
-    """Tell the fork server, which has no children left or is dying, to end; return when it has."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # in every CPython so far, for its own tests
+    """Stop the fork server, which has no children left or is dying; return when it has ended."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # private; CPython has it for its own tests
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Start a fork server that Ctrl-C can't hit before it has left this terminal (see ``slurm._preload``)."""
-    resource_tracker.ensure_running()  # comes up with the server otherwise, and lets interrupts through again
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT, so that Ctrl-C can't hit a fork server before it has left this terminal (``slurm._preload``)."""
+    resource_tracker.ensure_running()  # would otherwise start with the server, and unblock SIGINT
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -101,10 +101,10 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment_of_the_server(settings: ServerSettings) -> Iterator[None]:
-    """The environment in which a start brings up the fork server, be it the first time or after its death.
+def _server_environment(settings: ServerSettings) -> Iterator[None]:
+    """Set the variables with which the fork server starts, the first time or after its death.
 
-    None of it is seen by a job, whose environment comes with its order.
+    Jobs don't see them: a job's environment comes with its order.
     """
     variables: Mapping[str, str] = {
         **dict(settings.variables),
@@ -125,7 +125,7 @@ def _environment_of_the_server(settings: ServerSettings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _anonymous_main_module() -> Iterator[None]:
-    """Hide where ``__main__`` came from: children would import it again, and with it a whole command line."""
+    """Hide the file of ``__main__``: children would import it, and with it the whole command line."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

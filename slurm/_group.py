@@ -1,4 +1,4 @@
-"""The environment variables by which processes of one job find each other."""
+"""The environment variables through which the processes of one job find each other."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PREFIXES = ("TORCHELASTIC_",)
 
 
 def without_group(environment: Mapping[str, str]) -> dict[str, str]:
-    """A copy of ``environment`` without the variables that would make a job join somebody else's processes."""
+    """Return a copy of ``environment`` without the variables that would make a job join a foreign process group."""
     return {name: value for name, value in environment.items() if name not in _NAMES and not name.startswith(_PREFIXES)}
 
 
 @contextlib.contextmanager
 def group_hidden() -> Iterator[None]:
-    """Take the variables of a process group out of this process's environment; put them back afterwards."""
+    """Remove the variables of a process group from this process's environment; restore them afterwards."""
     kept = dict(os.environ)
     hidden = kept.keys() - without_group(kept).keys()
     for name in hidden:

@@ -1,4 +1,4 @@
-"""Ctrl-C at moments of one's own choosing."""
+"""Delays Ctrl-C until the program is ready for it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 
 
 class Interrupts:
-    """SIGINT, noted while it is held back, and let through where the program is ready for it.
+    """Notes SIGINT while it is held back, and raises it where the program calls ``let_through``.
 
-    Python raises ``KeyboardInterrupt`` between any two bytecodes, also between starting a process and remembering it.
+    Without this, Python may raise ``KeyboardInterrupt`` between starting a process and remembering it.
     """
 
     def __init__(self) -> None:
         self.descriptors: list[int] = []
-        """Readable once an interrupt is noted; empty while none is held back."""
+        """File descriptors that become readable once an interrupt is noted; empty unless interrupts are held back."""
         self._noted = False
         self._handler: Callable[[int, FrameType | None], Any] | None = None
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
-        """Note the first interrupt instead of acting on it; a second one, unless let through between, is not held.
+        """Note the first interrupt instead of raising it; a second one before ``let_through`` is raised at once.
 
         Does nothing outside the main thread, where Python delivers no signals, or if SIGINT has no Python handler.
         """
@@ -55,7 +55,7 @@ class Interrupts:
             handler(signal.SIGINT, None)
 
     def let_through(self) -> None:
-        """Act on an interrupt that was noted, by default by raising ``KeyboardInterrupt``."""
+        """Raise a noted interrupt: call the original handler, by default raising ``KeyboardInterrupt``."""
         if self._noted and self._handler is not None:
             for descriptor in self.descriptors:
                 os.read(descriptor, 1)

@@ -1,7 +1,7 @@
-"""Imported by a fork server before it serves: imports, once, what every job would import.
+"""The only module that a fork server preloads; it imports the modules that every job needs, once.
 
-The standard library's own preloading skips a failing import without a word and, up to Python 3.13, ignores the
-starting process's ``sys.path``; so the fork server preloads this module alone, and this module the others.
+The standard library's preloading skips a failing import silently and, up to Python 3.13, ignores the starting process's
+``sys.path``. So this module imports the others itself.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import signal
 import sys
 
 PRELOAD_VARIABLE = "_SLURM_FORK_SERVER_PRELOAD"
-"""Environment variable with the modules' names, separated by commas. Set for fork servers only."""
+"""Environment variable with the names of the modules to preload, separated by commas. Set only for fork servers."""
 
 failures: list[str] = []
-"""One sentence for each module that could not be imported; jobs forked from here write them into their logs."""
+"""One sentence for each module that could not be imported; the jobs write them into their logs."""
 
 
 def _leave_terminal() -> None:
-    """Have a session of one's own: the terminal's Ctrl-C and hang-up are the submitting process's to handle.
+    """Start a new session: only the submitting process handles the terminal's Ctrl-C and hang-up.
 
-    The server was started with SIGINT blocked; one that came since is dropped before the next is let through.
+    The server starts with SIGINT blocked. Ignore a pending one before unblocking.
     """
     with contextlib.suppress(PermissionError):
         os.setsid()
@@ -38,13 +38,13 @@ def _preload(names: str) -> None:
             importlib.import_module(name)
         except (Exception, SystemExit) as error:
             failures.append(f"could not preload {name}: {type(error).__name__}: {error}")
-    _let_go_of_streams()
+    _discard_output()
 
 
-def _let_go_of_streams() -> None:
-    """Keep nobody waiting for the end of the submitting process's output, and leave no jobs' remarks in it.
+def _discard_output() -> None:
+    """Redirect output to /dev/null, so that readers of the submitting process's output don't wait for this server.
 
-    What a job says before it opens its log could only be that its submitter went away while starting it.
+    Jobs write to the terminal only before they open their logs, if the submitting process dies while starting them.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

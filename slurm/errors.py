@@ -1,10 +1,10 @@
-"""What can be wrong with what a user asked of an executor."""
+"""The error for wrong input to an executor."""
 
 
 class InputError(ValueError):
     """One sentence a user can act on: what is wrong, where, what is allowed.
 
-    ``key`` leads to the setting that is wrong; who knows the file puts its line before the message.
+    ``key`` is the path of keys to the wrong setting. A caller that knows the file adds the line number to the message.
     """
 
     def __init__(self, message: str, *, key: tuple[str | int, ...] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Which submitted job may run next, and which never will."""
+"""The dependency graph of submitted jobs: which job may run next, and which can never run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:
-    """Refuse what no executor could run.
+    """Check that every executor could run these jobs.
 
     Raises
     ------
     InputError
-        An id twice, a circle, a function that is not ``package.module:name``, arguments that JSON can't hold.
+        A duplicate id, a cycle, a function that is not ``package.module:name``, or arguments that are not JSON values.
     """
     twice = [job_id for job_id, count in Counter(job.id for job in jobs).items() if count > 1]
     if twice:
@@ -37,7 +37,7 @@ def check_jobs(jobs: Sequence[Job]) -> None:
 
 
 def encode_arguments(job: Job) -> str:
-    """A job's arguments as the JSON every executor hands over, so that a job sees the same wherever it runs."""
+    """Return a job's arguments as JSON text: every executor passes them this way, so the job gets equal values."""
     try:
         return json.dumps(dict(job.arguments))
     except (TypeError, ValueError) as error:
@@ -45,24 +45,24 @@ def encode_arguments(job: Job) -> str:
 
 
 class JobGraph:
-    """The jobs submitted to one executor and where each of them stands.
+    """The jobs submitted to one executor, and the state of each.
 
-    Every change of state goes through ``change``, so that the caller's ``on_change`` misses none.
+    All changes of state go through ``change``, so that ``on_change`` is called for every one.
     """
 
     def __init__(self) -> None:
         self._handles: dict[str, Handle] = {}
-        # In order of submission. Parents are held as handles: an id that is submitted again later is another job.
+        # In order of submission. Parents are stored as handles, because an id can be submitted again for a new job.
         self._waiting: dict[str, tuple[Handle, ...]] = {}
         self._on_change: OnChange | None = None
 
     def add(self, jobs: Sequence[Job]) -> list[Handle]:
-        """Accept jobs, all or none. Parents may be among ``jobs`` or were added before; others count as done.
+        """Add all jobs or none. A parent may be in ``jobs`` or added earlier; an unknown parent counts as done.
 
         Raises
         ------
         InputError
-            What ``check_jobs`` refuses, or the id of a job that has not ended yet.
+            ``check_jobs`` rejects the jobs, or a job with one of the ids has not ended yet.
         """
         check_jobs(jobs)
         for job in jobs:
@@ -77,7 +77,7 @@ class JobGraph:
         return handles
 
     def next_ready(self) -> Handle | None:
-        """The job submitted first among those whose parents are all done."""
+        """Return the first submitted job whose parents are all done; None if there is none."""
         self.settle()
         for job_id, parents in self._waiting.items():
             if all(parent.state is JobState.DONE for parent in parents):
@@ -85,7 +85,7 @@ class JobGraph:
         return None
 
     def settle(self) -> None:
-        """Give every job that waits for a failed or cancelled one its final state, down to the last descendant."""
+        """Give every descendant of a failed or cancelled job that job's final state."""
         settled = True
         while settled:
             settled = False
@@ -96,7 +96,7 @@ class JobGraph:
                     settled = True
 
     def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """What is known of the last jobs with these ids."""
+        """Return the state of the last job under each of these ids; unknown ids are left out."""
         known = {job_id: (number, self._handles[job_id]) for number, job_id in enumerate(self._handles)}
         return {
             job_id: Told(handle.state, handle.reason, submission=number)
@@ -105,7 +105,7 @@ class JobGraph:
         }
 
     def change(self, handle: Handle, state: JobState, reason: str | None = None) -> None:
-        """Set a job's state and tell whoever watches."""
+        """Set a job's state and call ``on_change``."""
         handle.state = state
         handle.reason = reason
         self._waiting.pop(handle.job.id, None)
@@ -114,12 +114,12 @@ class JobGraph:
 
     @contextlib.contextmanager
     def watched(self, handles: Sequence[Handle], on_change: OnChange | None) -> Iterator[None]:
-        """Report every change to ``on_change`` within the block.
+        """Call ``on_change`` for every change of state within the block.
 
         Raises
         ------
         InputError
-            A handle that another executor gave out, which this one could wait for without end.
+            A handle comes from another executor: waiting for its job would never end.
         """
         strangers = [h.job.id for h in handles if not h.state.is_final and self._handles.get(h.job.id) is not h]
         if strangers:

@@ -1,7 +1,7 @@
-"""The vocabulary every executor speaks: a job, its state, its handle.
+"""The types that every executor uses: a job, its state, its handle.
 
-Nothing here knows what a job computes. A job names a function by its import path and hands it JSON-able
-arguments, so that the same job can run in this process, in a child, or on another machine.
+A job names a function by its import path and passes it JSON values, so that it can run in this process, in a child
+process or on another machine. Nothing here knows what a job computes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands, as its executor knows it."""
+    """The state of a job, as its executor knows it."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -35,18 +35,18 @@ class Job:
     Parameters
     ----------
     id
-        Unique among the jobs that have not ended; parents are named by it.
+        Unique among the jobs that have not ended; ``parents`` refers to it.
     function
-        Import path ``package.module:name``, called with ``**arguments`` where the job runs. A return is success,
-        an exception is failure.
+        Import path ``package.module:name``, called with ``**arguments`` where the job runs. The job succeeds if the
+        function returns and fails if it raises.
     arguments
-        JSON-able keyword arguments.
+        Keyword arguments; JSON values only.
     parents
-        Ids of jobs that must be done first. A failed parent fails this job without running it.
+        Ids of the jobs that must be done first. If a parent fails, this job fails without running.
     stage
-        The kind of work, by which a cluster's profile chooses resources; executors on this machine ignore it.
+        The kind of work. A cluster's profile sets resources by stage; executors on this machine ignore it.
     log_path
-        Receives standard output and error, whole, whatever the job's end. Appended to; its directory is created.
+        File to which all standard output and error is appended, however the job ends. Its directory is created.
     """
 
     id: str
@@ -61,8 +61,8 @@ class Job:
 class Handle:
     """A submitted job.
 
-    ``reason`` says in one sentence why a job failed or was cancelled. ``details`` is the executor's own, such as the
-    process or scheduler id.
+    ``reason`` says in one sentence why a job failed or was cancelled. ``details`` holds values of the executor, such as
+    the process id or the SLURM job id.
     """
 
     job: Job
@@ -73,9 +73,9 @@ class Handle:
 
 @dataclass(frozen=True)
 class Charge:
-    """Hours that accounting charged for jobs that have ended: of GPUs, or of processors if the jobs had no GPUs.
+    """Hours that accounting charged for ended jobs: GPU hours, or processor hours if the jobs had no GPUs.
 
-    ``numbers`` are the executor's own ids of these jobs.
+    ``numbers`` are the executor's ids of these jobs.
     """
 
     hours: float
@@ -85,26 +85,26 @@ class Charge:
 
 @dataclass(frozen=True)
 class Told:
-    """What an executor says of the last job that was submitted under an id.
+    """The executor's answer about the last job submitted under an id.
 
     Parameters
     ----------
     reason
         Why the job waits, failed or is unknown, in the executor's words.
     number
-        The executor's own id of the job.
+        The executor's id of the job, such as the SLURM job id.
     asked_at
-        When the executor was asked, in seconds, by the clock of the file system that holds the executor's folder.
+        Time of the query, in seconds since the epoch, by the clock of the file system that holds the executor's folder.
     submission
-        Counts submissions: of two jobs, the one that was submitted later has the larger number.
+        Order of submission: the later of two jobs has the larger number.
     had_failed
-        The job did not succeed once, and is back in the queue.
+        True if the job ended without success before and is in the queue again.
     is_held
-        The job waits until somebody releases it.
+        True if the job waits until somebody releases it.
     is_forgotten
-        The executor took the job and has no account of it any more.
+        True if the executor submitted the job and has no record of it any more.
     charge
-        For all jobs that were submitted under the id; None while one has not ended or accounting has no answer.
+        Of all jobs submitted under the id; None while one of them runs or has no record in accounting.
     """
 
     state: JobState
@@ -123,32 +123,33 @@ OnChange = Callable[[Handle], None]
 
 
 class Executor(Protocol):
-    """One behaviour wherever jobs run: submit, wait, cancel."""
+    """The interface of every executor, wherever it runs jobs: submit, wait, states, cancel."""
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
-        """Accept jobs in any order, all or none; may be called again while earlier jobs run.
+        """Accept all jobs or none, in any order; may be called again while earlier jobs run.
 
-        A parent is one of ``jobs`` or was submitted to this executor before; any other is taken as done. An executor
+        A parent may be in ``jobs`` or submitted to this executor earlier; any other parent counts as done. An executor
         that runs jobs on this machine starts none before ``wait``.
 
         Raises
         ------
         InputError
-            A circle, an id twice, a malformed function or argument; the message names the jobs.
+            A cycle, a duplicate id, a malformed function or argument; the message names the jobs.
         """
         ...
 
     def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
-        """Return when every handle is final. ``KeyboardInterrupt`` cancels what runs and is raised again.
+        """Return when every handle is final. ``KeyboardInterrupt`` cancels running jobs and is raised again.
 
-        What had not started then stays waiting. ``on_change`` hears of every job of this executor.
+        Jobs that had not started stay waiting. ``on_change`` is called for every job of this executor, not only
+        ``handles``.
         """
         ...
 
     def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """What this executor knows of the last jobs with these ids, whoever submitted them; others are left out."""
+        """Return the state of the last job under each of these ids, whoever submitted it; unknown ids are left out."""
         ...
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """End what runs, drop what waits; the descendants of a cancelled job are cancelled too."""
+        """Stop running jobs and drop waiting ones; descendants of a cancelled job are cancelled too."""
         ...

@@ -1,8 +1,8 @@
-"""Executors by name: a module of ``slurm.executors``, or a class that another distribution offers.
+"""Executors by name: modules of ``slurm.executors``, and classes that installed distributions register.
 
-The entry point group is ``opera_bench.executors``; each entry point names a class that behaves like
-``slurm.job.Executor`` and is called without arguments. A name has one owner: one that is shipped as well, or that two
-distributions offer, is refused when it is used.
+The entry point group is ``opera_bench.executors``. Each entry point names a class that behaves like
+``slurm.job.Executor`` and is called without arguments. If two distributions, or one and this package, use the same
+name, that name is refused when it is used.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ GROUP = "opera_bench.executors"
 
 @functools.cache
 def executor_names() -> tuple[str, ...]:
-    """Names of all executors, sorted; none of them is imported."""
+    """Return the sorted names of all executors, without importing any."""
     return tuple(sorted({*_shipped(), *(point.name for point in _offered())}))
 
 
 def find_executor(name: str) -> Callable[..., Executor]:
-    """The executor class called ``name``; its constructor takes what that executor needs.
+    """Return the executor class called ``name``; each class has its own constructor arguments.
 
     Raises
     ------
     InputError
-        No such name: the message lists what there is and the nearest match. Or a name with two owners, or a class that
-        can't be imported.
+        The name is unknown (the message lists the allowed names and the nearest match), has two owners, or belongs to a
+        class that can't be imported.
     """
     names = executor_names()
     if name not in names:
@@ -59,7 +59,7 @@ def find_executor(name: str) -> Callable[..., Executor]:
 def _load(point: EntryPoint) -> Callable[..., Executor]:
     try:
         found = point.load()
-    except (Exception, SystemExit) as error:  # somebody else's code may raise anything
+    except (Exception, SystemExit) as error:  # code of another distribution may raise anything
         said = str(error).strip().splitlines() or [""]
         fault = f"{type(error).__name__}: {said[0]}"
         raise InputError(f"executor {point.name!r} of {_owner(point)} can't be used: {fault}") from error

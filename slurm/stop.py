@@ -1,7 +1,7 @@
-"""Asking a job to stop early, from outside and from within.
+"""Asking a running job to stop early.
 
-A scheduler that is about to end a job says so with a signal. Where the job runs, whoever catches the signal calls
-``request_stop``; the job asks ``stop_requested`` at moments at which it can save what it has, and raises ``Stopped``.
+A scheduler sends a signal before it ends a job. The signal handler in the job's process calls ``request_stop``. The job
+checks ``stop_requested`` whenever it can save its state, and then raises ``Stopped``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ _requested = threading.Event()
 
 
 class Stopped(Exception):  # noqa: N818
-    """The job ended early because it was asked to, and can be started again to go on from what it saved.
+    """The job ended early on request; started again, it continues from its saved state.
 
-    ``progressed`` is whether it saved anything; one that did not would end at the same place again.
+    ``progressed`` is False if the job saved nothing since it started: another start would stop at the same step again.
     """
 
     def __init__(self, message: str, *, progressed: bool = True) -> None:
@@ -23,7 +23,7 @@ class Stopped(Exception):  # noqa: N818
 
 
 class PeerLost(Exception):  # noqa: N818
-    """Another process of the job went away. Whether the job failed or goes on elsewhere, its scheduler knows."""
+    """Another process of the job is gone. Only the scheduler knows whether the job failed or continues elsewhere."""
 
 
 def request_stop() -> None:

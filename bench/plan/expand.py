@@ -186,7 +186,7 @@ def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature
     if not isinstance(value, list):
         return [value]
     if not value:
-        raise InputError(f"{sweep.where(*at)}: {at[-1]}: an empty list leaves nothing to run")
+        raise InputError(f"{sweep.where(*at)}: {at[-1]}: an empty list asks for nothing; give at least one value")
     if is_list_by_nature and not all(isinstance(item, list) for item in value):
         return [value]
     written = [repr(item) for item in value]

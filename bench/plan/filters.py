@@ -35,7 +35,9 @@ def check_filter(
         place, name = sweep.where(*at, key), ALIASES.get(key, key)
         if key not in allowed:
             raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
-        if value == [] or isinstance(value, dict):
+        if value == []:
+            raise InputError(f"{place}: {at[-1]}.{key}: an empty list asks for nothing; give at least one value")
+        if isinstance(value, dict):
             raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
         here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
         for word in value if isinstance(value, list) else [value]:

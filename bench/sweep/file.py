@@ -43,6 +43,8 @@ from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
 
 
 def _as_list(value: Any) -> Any:
+    if isinstance(value, list | tuple) and not value:
+        raise ValueError("an empty list asks for nothing; give at least one value")
     return value if isinstance(value, list | tuple) else [value]
 
 

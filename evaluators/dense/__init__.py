@@ -1,1 +1,1 @@
-"""What segmentation and detection share: they run on OpenMMLab's libraries with this suite's backbones."""
+"""Code shared by segmentation and detection, which run on OpenMMLab's libraries with this suite's backbones."""

@@ -1,10 +1,9 @@
-"""This suite's backbones as OpenMMLab's libraries want them: images in, feature maps out.
+"""Wraps this suite's backbones for OpenMMLab's libraries: images in, feature maps out.
 
-The libraries' own networks are not used, because they are not what the weights were trained in: FCN's shipped
-configuration has another stem (ResNetV1c), theirs for ViT-S has 6 heads where MoCo-v3's has 12, and each needs its
-keys renamed, which is where checkpoints get lost silently. Here the module that was pretrained is rebuilt by its own
-builder and loaded with every key present. Its features equal those of the libraries' networks with the same weights
-(tests/evaluators/dense/test_backbone.py).
+The libraries' own networks differ from the pretrained ones: FCN's shipped configuration has another stem (ResNetV1c),
+and the ViT-S has 6 heads where MoCo-v3's has 12. They also need renamed keys, which can lose weights silently. So the
+pretrained module is rebuilt by its own builder, and every key must load. Its features equal those of the libraries'
+networks with equal weights (tests/evaluators/dense/test_backbone.py).
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ _MEASURED_SIDE = 128
 
 @MODELS.register_module()
 class OperaBackbone(BaseModule):
-    """Feature maps of a pretrained backbone; everything trains unless stages are frozen.
+    """A pretrained backbone that returns feature maps; everything trains unless stages are frozen.
 
-    A ViT gives the patch tokens after the blocks of ``out_indices`` as maps (B, width, H/patch, W/patch), without the
-    final normalisation, as MMSegmentation's DeiT configurations do. A ResNet gives the maps after its four stages.
+    A ViT returns the patch tokens after the blocks of ``out_indices`` as maps (B, width, H/patch, W/patch), without the
+    final normalisation, as in MMSegmentation's DeiT configurations. A ResNet returns the maps after its four stages.
 
     Parameters
     ----------
@@ -40,14 +39,14 @@ class OperaBackbone(BaseModule):
         A ``backbone.safetensors`` with its header, read when the model is initialised; None to start from random
         weights.
     image_size
-        Side of the training images in pixels, for which a ViT's position embedding is resized once. Images of other
-        sizes are padded to whole patches, and the embedding is resized to their grid as they come.
+        Side of the training images in pixels; a ViT's position embedding is resized to it once. Images of other sizes
+        are padded to whole patches, and the embedding is resized to their grid in ``forward``.
     output_stride
-        8 dilates a ResNet's last two stages by 2 and 4 instead of striding, as FCN wants it; None changes nothing.
+        8 gives a ResNet's last two stages dilations 2 and 4 instead of strides, as FCN needs; None changes nothing.
     frozen_stages
-        As in MMDetection: −1 freezes nothing, 0 a ResNet's stem, n ≥ 1 the first n stages as well.
+        As in MMDetection: −1 freezes nothing, 0 a ResNet's stem, n ≥ 1 the stem and the first n stages.
     norm_eval
-        Whether batch normalisation keeps the statistics it was pretrained with.
+        Whether batch normalisation keeps its pretrained statistics.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class OperaBackbone(BaseModule):
         self.checkpoint = checkpoint
         self.out_indices = tuple(out_indices)
         self.norm_eval = norm_eval
-        # MoCo-v3 trains neither patch projection nor position embedding; downstream, everything does.
+        # MoCo-v3 does not train the patch projection and the position embedding; here every parameter trains.
         self.model = module.build(image_size).requires_grad_(True)
         if output_stride is not None:
             dilate(self.model)
@@ -78,7 +77,7 @@ class OperaBackbone(BaseModule):
             frozen.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Load the checkpoint with all of its keys and none missing; raises InputError otherwise."""
+        """Load the checkpoint; raise InputError if a key is missing or left over."""
         if self.checkpoint is not None:
             state, _ = load_state(Path(self.checkpoint))
             if self.family == "vit":
@@ -99,7 +98,7 @@ class OperaBackbone(BaseModule):
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) → one (B, C, H/stride, W/stride) for each of ``out_indices``."""
+        """Map images (B, 3, H, W) to one (B, C, H/stride, W/stride) per entry of ``out_indices``."""
         stages = self._vit_stages(images) if self.family == "vit" else self._resnet_stages(images)
         return tuple(stage for index, stage in enumerate(stages) if index in self.out_indices)
 
@@ -137,12 +136,12 @@ class OperaBackbone(BaseModule):
 def resize_position_embedding(
     embedding: Tensor, grid: tuple[int, int], old_grid: tuple[int, int] | None = None
 ) -> Tensor:
-    """A position embedding (1, 1 + rows·columns, C) for another grid, bicubically; the class token's row stays.
+    """Return a position embedding (1, 1 + rows·columns, C) resized bicubically; the class token's row is unchanged.
 
     Parameters
     ----------
     old_grid
-        Rows and columns it is for; None for a square.
+        Current rows and columns; None for a square.
     """
     if old_grid is None:
         side = round((embedding.shape[1] - 1) ** 0.5)
@@ -154,13 +153,13 @@ def resize_position_embedding(
 
 
 def dilate(model: nn.Module) -> None:
-    """Let a ResNet's last two stages keep the resolution, with dilations 2 and 4 instead of strides.
+    """Replace the strides of a ResNet's last two stages with dilations 2 and 4, which keeps the resolution.
 
-    The first block of a stage keeps the dilation of the stage before, as MMSegmentation's ``contract_dilation``.
+    The first block of a stage has the dilation of the previous stage, as with MMSegmentation's ``contract_dilation``.
     """
     for stage, before, dilation in (("layer3", 1, 2), ("layer4", 2, 4)):
         for number, block in enumerate(getattr(model, stage)):
-            # A basic block's second convolution has the whole dilation in the first block too.
+            # In a basic block the second convolution has the full dilation, in the first block too.
             first = before if number == 0 else dilation
             for name, module in block.named_modules():
                 if not isinstance(module, nn.Conv2d):
@@ -173,7 +172,7 @@ def dilate(model: nn.Module) -> None:
 
 
 def measure_features(name: str, *, image_size: int, output_stride: int | None = None) -> list[tuple[int, int]]:
-    """Channels and stride of every map a backbone gives, without computing anything."""
+    """Return channels and stride of every feature map of a backbone, on torch's meta device without computing."""
     indices = tuple(range(100))
     with torch.device("meta"), torch.no_grad():
         backbone = OperaBackbone(name, image_size=image_size, out_indices=indices, output_stride=output_stride)

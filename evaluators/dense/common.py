@@ -1,4 +1,4 @@
-"""The parts of a configuration that segmentation and detection have in common."""
+"""Parts of the library's configuration that segmentation and detection share."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pretrain.config import Normalisation
 from pretrain.errors import InputError
 
 REPORTS = 100
-"""About how many points a training curve has."""
+"""Approximate number of points of a training curve."""
 KEPT_CHECKPOINTS = 2
-"""The library deletes the oldest before it writes the next: with one alone, a kill between the two would lose both."""
+"""The library deletes the oldest checkpoint before it writes the next: with only 1, a kill in between loses both."""
 
 
 def base_config(path: Path) -> dict[str, Any]:
-    """A configuration the library ships, with the files it inherits from, as plain values."""
+    """Return a configuration shipped with the library, inherited files merged, as plain values."""
     loaded: dict[str, Any] = LibraryConfig.fromfile(str(path)).to_dict()
     return loaded
 
 
 def preprocessor(base: dict[str, Any], normalisation: Normalisation, **more: Any) -> dict[str, Any]:
-    """The library's, with the statistics the weights were trained with; it takes pixels from 0 to 255."""
+    """Return the library's preprocessor with the checkpoint's normalisation, scaled to pixels from 0 to 255."""
     scaled = {
         "mean": [round(255 * value, 6) for value in normalisation.mean],
         "std": [round(255 * value, 6) for value in normalisation.std],
@@ -34,7 +34,7 @@ def preprocessor(base: dict[str, Any], normalisation: Normalisation, **more: Any
 
 
 def optim_wrapper(config: DenseOptimizerConfig, global_batch_size: int) -> dict[str, Any]:
-    """Optimiser at the peak rate of the global batch."""
+    """Return the optimiser's configuration, with the peak learning rate for the global batch."""
     rate = {"lr": peak_learning_rate(config, global_batch_size), "weight_decay": config.weight_decay}
     if config.name == "sgd":
         optimizer = {"type": "SGD", **rate, "momentum": config.momentum}
@@ -47,7 +47,7 @@ def optim_wrapper(config: DenseOptimizerConfig, global_batch_size: int) -> dict[
 
 
 def warm_up(config: DenseOptimizerConfig) -> list[dict[str, Any]]:
-    """The linear rise before the schedule proper."""
+    """Return the scheduler of the linear warm-up; an empty list if there is none."""
     if not config.warmup_iterations:
         return []
     end = config.warmup_iterations
@@ -55,11 +55,12 @@ def warm_up(config: DenseOptimizerConfig) -> list[dict[str, Any]]:
 
 
 def batch_per_process(global_batch_size: int, world_size: int) -> int:
-    """
+    """Return the batch size of each process.
+
     Raises
     ------
     InputError
-        The processes can't share the batch evenly.
+        The global batch is not divisible by the number of processes.
     """
     if global_batch_size % world_size:
         raise InputError(f"global_batch_size: {global_batch_size} can't be shared evenly by {world_size} processes")
@@ -67,7 +68,7 @@ def batch_per_process(global_batch_size: int, world_size: int) -> int:
 
 
 def runtime(base: dict[str, Any], *, seed: int, place: Place) -> dict[str, Any]:
-    """Scope, environment, seed and directories; the library neither validates while training nor draws."""
+    """Return scope, environment, seed and directories; no validation during training and no visualisation."""
     return {
         "default_scope": base["default_scope"],
         "custom_imports": {
@@ -84,5 +85,5 @@ def runtime(base: dict[str, Any], *, seed: int, place: Place) -> dict[str, Any]:
 
 
 def loaders(place: Place) -> dict[str, Any]:
-    """Worker processes, which live as long as the loader where there are any."""
+    """Return the worker settings of a data loader; workers live as long as the loader."""
     return {"num_workers": place.num_workers, "persistent_workers": place.num_workers > 0}

@@ -32,7 +32,7 @@ class DenseOptimizerConfig(Strict):
 
 
 class SegmentationConfig(EvaluatorConfig):
-    """What is trained on ``dataset`` and how it is judged. Normalisation is the checkpoint's own."""
+    """Training and test settings on ``dataset``. Image normalisation is the checkpoint's."""
 
     KIND: ClassVar[Kind] = "segmentation"
     DEFAULT_DATASET: ClassVar[str | None] = "ade20k"
@@ -70,7 +70,7 @@ class SegmentationConfig(EvaluatorConfig):
         return -1
 
     def require_fits(self, backbone: BackboneInfo) -> None:
-        """Refuse a backbone whose feature maps the head is not made for."""
+        """Raise InputError if the head does not fit the backbone's feature maps."""
         if (wanted := "resnet" if self.head == "fcn" else "vit") != backbone.family:
             other = "upernet" if self.head == "fcn" else "fcn"
             raise InputError(
@@ -80,7 +80,7 @@ class SegmentationConfig(EvaluatorConfig):
             self.require_maps(backbone.name, count)
 
     def require_maps(self, backbone: str, count: int) -> None:
-        """Refuse ``out_indices`` that a backbone of ``count`` stages or blocks can't give in their order."""
+        """Raise InputError unless ``out_indices`` are ascending and exist among ``count`` stages or blocks."""
         indices = self.out_indices
         if list(indices) != sorted(set(indices) & set(range(count))):
             parts = "stages" if self.head == "fcn" else "blocks"
@@ -91,7 +91,7 @@ class SegmentationConfig(EvaluatorConfig):
 
 
 class DetectionConfig(EvaluatorConfig):
-    """What is trained on ``dataset`` and how it is judged. Normalisation of images is the checkpoint's own."""
+    """Training and test settings on ``dataset``. Image normalisation is the checkpoint's."""
 
     KIND: ClassVar[Kind] = "detection"
     DEFAULT_DATASET: ClassVar[str | None] = "coco"
@@ -125,7 +125,7 @@ class DetectionConfig(EvaluatorConfig):
 
     @classmethod
     def require_backbone(cls, backbone: BackboneInfo) -> None:
-        """Refuse what FPN can't take: it wants a map at each of four strides."""
+        """Raise InputError for a backbone other than a ResNet: FPN needs maps at four strides."""
         if backbone.family != "resnet":
             raise InputError(
                 f"detection: Mask R-CNN with FPN is for a resnet, {backbone.name} is a {backbone.family}; "

@@ -1,4 +1,4 @@
-"""One picture of what was predicted beside what is there."""
+"""Draws one picture with images, ground truth and predictions side by side."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from evaluators.dense.palette import Palette, palette
 Pixels = NDArray[np.uint8]
 
 HEIGHT = 160
-"""Of an image on the sheet, in pixels."""
+"""Height of an image on the sheet, in pixels."""
 SHOWN_SCORE = 0.3
-"""Detections below this are left off the sheet; they count for AP."""
+"""Detections with a lower score are not drawn; they still count for AP."""
 IGNORED = 255
 _GAP = 4
 _LINE = 16
 _SWATCH = 10
 _COLOUR_SHARE = 0.6
-"""Of a painted pixel; the rest is the image's."""
+"""Weight of the class colour in a painted pixel; the image has the rest."""
 _BLACK = (0, 0, 0)
 
 
 def write_contact_sheet(path: Path, samples: Sequence[Any], dataset_meta: Mapping[str, Any]) -> None:
-    """A row for each sample: the image, the ground truth over it, the prediction over it; below, the classes' colours.
+    """Write one row per sample: image, ground truth, prediction. A legend with the classes' colours is at the bottom.
 
     Parameters
     ----------
     samples
-        Data samples as the library's model gave them back, with ground truth.
+        Data samples as the library's model returns them, with ground truth.
     dataset_meta
-        The library's, with the names of the ``classes``.
+        The library's metadata; ``classes`` holds the names.
     """
     if not samples:
         return
@@ -68,7 +68,7 @@ def write_contact_sheet(path: Path, samples: Sequence[Any], dataset_meta: Mappin
 
 
 def _legend(entries: Sequence[tuple[str, tuple[int, ...]]], width: int) -> Image.Image:
-    """Swatches with names, in as many lines as ``width`` asks for."""
+    """Return colour swatches with names, wrapped to ``width`` pixels."""
     measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
     places, left, top = [], 0, 0
     for name, _ in entries:
@@ -92,7 +92,7 @@ def _confident(sample: Any) -> Any:
 
 
 def _labels(sample: Any) -> set[int]:
-    """The classes that are there or predicted."""
+    """Return the classes in the ground truth or the prediction."""
     if hasattr(sample, "pred_sem_seg"):
         parts = [np.unique(np.asarray(part.data)) for part in (sample.gt_sem_seg, sample.pred_sem_seg)]
     else:
@@ -114,7 +114,7 @@ def _panels(sample: Any, colours: Palette) -> tuple[Image.Image, Image.Image, Im
 
 
 def _painted(image: Pixels, labels: NDArray[Any], colours: Palette) -> Image.Image:
-    """Every pixel mixed with its class's colour; unlabelled ones with black."""
+    """Return the image with every pixel blended with its class's colour, unlabelled pixels with black."""
     over = np.zeros((*labels.shape, 3), dtype=np.uint8)
     known = labels != IGNORED
     over[known] = colours[labels[known]]
@@ -122,12 +122,12 @@ def _painted(image: Pixels, labels: NDArray[Any], colours: Palette) -> Image.Ima
 
 
 def _boxed(image: Pixels, instances: Any, colours: Palette) -> Image.Image:
-    """Every object's mask mixed with its class's colour, with its box; the rest of the image darkened."""
+    """Return the darkened image with every object's box, and its mask blended with its class's colour."""
     painted = image // 2
     masks = instances.masks if isinstance(instances.masks, Tensor) else instances.masks.masks
     labels = [int(label) for label in instances.labels]
     for label, mask in zip(labels, np.asarray(masks, dtype=bool), strict=True):
-        if mask.shape == image.shape[:2]:  # ground truth is kept at the size the model saw
+        if mask.shape == image.shape[:2]:  # ground-truth masks can have the size of the model's input instead
             painted[mask] = _mixed(image[mask], colours[label])
     canvas = Image.fromarray(painted.astype(np.uint8))
     draw = ImageDraw.Draw(canvas)

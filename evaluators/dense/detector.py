@@ -1,4 +1,4 @@
-"""MMDetection's configuration for one evaluation, and its run."""
+"""Builds MMDetection's configuration for one evaluation and runs it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ METRICS = {
     for kind, word in (("box", "bbox"), ("mask", "segm"))
     for suffix in ("", "50", "75")
 }
-"""Ours → the library's, which are shares to three decimals."""
+"""Our metric names → the library's; its values are shares rounded to three decimals."""
 
 
 def library_config(config: DetectionConfig, header: CheckpointHeader, place: Place) -> dict[str, Any]:
-    """MMDetection's own ``mask-rcnn_r50_fpn_1x_coco``, and over it:
+    """Return MMDetection's ``mask-rcnn_r50_fpn_1x_coco`` with these changes:
 
-    - backbone: the pretrained module itself (``evaluators.dense.backbone``) with its statistics, frozen and
-      normalised as ``config`` says; channels and strides of FPN, anchors and RoIs to match, which for R50 are the
-      shipped ones;
+    - backbone: the pretrained module (``evaluators.dense.backbone``) with its normalisation; frozen stages and batch
+      normalisation from ``config``; channels and strides of FPN, anchors and RoIs to match (for R50 the shipped ones);
     - FPN and heads without normalisation, as shipped;
-    - schedule, optimiser and batch from ``config``: the rate is that of the global batch, ``auto_scale_lr`` is off;
-    - no validation while training; one test after the last epoch, with AP per class.
+    - schedule, optimiser and batch from ``config``; the learning rate is for the global batch, ``auto_scale_lr`` is
+    off; - no validation during training; one test after the last epoch, with AP per class.
     """
     base = base_config(config_file("mmdet", BASE))
     info = find_dataset(config.dataset).INFO
@@ -144,7 +143,7 @@ def _schedule(base: dict[str, Any], config: DetectionConfig) -> dict[str, Any]:
 
 
 def detect(checkpoint: Path, config: DetectionConfig, context: Context) -> dict[str, float | None]:
-    """Train and test; see ``evaluators.detection.evaluate``."""
+    """Train and test with MMDetection; see ``evaluators.detection.evaluate``."""
     from evaluators.dense.run import run
 
     done = run(
@@ -154,5 +153,5 @@ def detect(checkpoint: Path, config: DetectionConfig, context: Context) -> dict[
         context=context,
         library_config=lambda header, place: library_config(config, header, place),
     )
-    # −1 is the library's AP where there is no object to find.
+    # The library's AP is −1 if there is no object.
     return {ours: None if done[name] < 0 else round(100 * float(done[name]), 4) for ours, name in METRICS.items()}

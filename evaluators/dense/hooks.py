@@ -1,4 +1,4 @@
-"""Hooks for OpenMMLab's runner: report curves, stop when asked, keep examples for the contact sheet."""
+"""Hooks for OpenMMLab's runner: report curves, stop on request, keep examples for the contact sheet."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pretrain.errors import StoppedEarly
 
 
 class ReportHook(Hook):
-    """Passes loss and learning rate on to the run's curves, and ends a training whose loss is not finite."""
+    """Reports loss and learning rate to the run's curves; ends the training if the loss is not finite."""
 
     priority = "LOW"
 
@@ -31,7 +31,7 @@ class ReportHook(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         done = runner.iter + 1
-        # At every iteration: the library takes the scalar anyway, and its checkpoints are written between reports.
+        # Check every iteration: the library reads the scalar anyway, and may write a checkpoint between reports.
         loss = float(outputs["loss"].detach())
         if not math.isfinite(loss):
             raise NonFiniteLossError(f"loss is {loss} at iteration {done}; the last checkpoint is from before")
@@ -46,19 +46,19 @@ class ReportHook(Hook):
 
 
 class StopHook(Hook):
-    """Ends training and test when the run is asked to stop.
+    """Ends training or test when the run is asked to stop.
 
     Iteration-based training resumes exactly. Epoch-based training resumes from the last finished epoch.
 
     Parameters
     ----------
     directory
-        Of the library's checkpoints.
+        Directory of the library's checkpoints.
     should_stop
-        Asked of the first process.
+        Returns whether to stop; the answer of the first process counts.
     """
 
-    priority = "LOWEST"  # what other hooks change belongs to the state
+    priority = "LOWEST"  # run last, so that the saved state includes changes by other hooks
 
     def __init__(self, should_stop: Callable[[], bool], device: torch.device, directory: Path) -> None:
         self.should_stop = should_stop
@@ -85,7 +85,7 @@ class StopHook(Hook):
             raise StoppedEarly(f"stopped in training, after iteration {runner.iter} of {runner.max_iters}")
 
     def after_train(self, runner: Any) -> None:
-        """The library has its last checkpoint by now."""
+        """Remove stop checkpoints: the library has written its last checkpoint."""
         if runner.rank == 0:
             remove_stopped(self.directory)
 
@@ -96,7 +96,7 @@ class StopHook(Hook):
 
 
 class KeepExamples(Hook):
-    """Keeps the first images of a test with what was predicted, for the contact sheet."""
+    """Keeps the first test images and their predictions for the contact sheet."""
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -1,4 +1,4 @@
-"""Checks that a split's files exist before training, and names the file when a sample can't be loaded later."""
+"""Checks that a split's files exist before training, and names the file if a sample can't be loaded later."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from pretrain.errors import InputError
 
 
 def require_images(runner: Any, split: str) -> None:
-    """Load a split's data set before anything is trained, and look for every image it names.
+    """Load a split's data set and check that every image it lists exists.
 
-    From then on, what the libraries raise while they load a sample names its file.
+    Afterwards, errors raised while the libraries load a sample name the file.
 
     Raises
     ------
     InputError
-        Annotations that the library can't read, that have nothing of the classes, or that name an image which is not
-        there.
+        The annotations can't be read, contain none of the classes, or list an image that does not exist.
     """
     settings = runner.cfg[f"{split}_dataloader"]["dataset"]
     source = _source(settings)
@@ -28,11 +27,11 @@ def require_images(runner: Any, split: str) -> None:
         dataset = getattr(runner, f"{split}_dataloader").dataset
     except InputError:
         raise
-    except Exception as error:  # on damaged annotations the libraries raise whatever they run into
+    except Exception as error:  # on damaged annotations the libraries raise many types of errors
         if source.suffix == ".json":
             read_annotations(source)
             if _leaves_no_image(settings):
-                raise _without_classes(source) from error
+                raise _no_annotations_error(source) from error
         raise InputError(f"{source}: can't be read as annotations ({type(error).__name__}: {error})") from error
     present: dict[Path, set[str]] = {}
     annotated = False
@@ -43,14 +42,14 @@ def require_images(runner: Any, split: str) -> None:
             present[path.parent] = {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
         if path.name not in present[path.parent]:
             raise InputError(f"{source}: lists image {path}, but the file does not exist")
-        annotated = annotated or bool(info.get("instances", True))  # a mask is not looked into
+        annotated = annotated or bool(info.get("instances", True))  # masks are not opened here
     if not annotated:
-        raise _without_classes(source)
+        raise _no_annotations_error(source)
     dataset.pipeline = NamingPipeline(dataset.pipeline)
 
 
 class NamingPipeline:
-    """A data set's transforms, whose failures name the file: a loader's worker knows no more than the exception."""
+    """Wraps a data set's transforms so that errors name the file: only the exception leaves a loader worker."""
 
     def __init__(self, transforms: Any) -> None:
         self.transforms = transforms
@@ -60,8 +59,8 @@ class NamingPipeline:
             return self.transforms(info)
         except (InputError, MemoryError):
             raise
-        except Exception as error:  # on a damaged file the decoders raise whatever they run into
-            # The transforms add to what they are given, so that it tells how far they came.
+        except Exception as error:  # on a damaged file the decoders raise many types of errors
+            # Each transform adds keys to ``info``, so the keys show which step failed.
             if "img" not in info:
                 problem = f"{info['img_path']}: can't be decoded as an image"
             elif info.get("seg_map_path") and "gt_seg_map" not in info:
@@ -73,20 +72,20 @@ class NamingPipeline:
 
 
 def _source(settings: Any) -> Path:
-    """The annotation file of a split, or the directory of its masks."""
+    """Return a split's annotation file, or the directory of its masks."""
     relative: str = settings.get("ann_file") or settings["data_prefix"]["seg_map_path"]
     return Path(settings["data_root"]) / relative
 
 
 def _leaves_no_image(settings: Any) -> bool:
-    """Whether annotations that can be read leave no image, on which the library fails when it packs the list."""
+    """Return whether readable annotations leave no image after filtering; the library then fails with another error."""
     dataset = DATASETS.build({**settings, "lazy_init": True})
     try:
         dataset.data_list = dataset.load_data_list()
         return not dataset.filter_data()
-    except Exception:  # what made them unreadable the first time
+    except Exception:  # the annotations can't be read
         return False
 
 
-def _without_classes(source: Path) -> InputError:
+def _no_annotations_error(source: Path) -> InputError:
     return InputError(f"{source}: has no annotation of the data set's classes, so there is nothing to learn or judge")

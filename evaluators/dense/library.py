@@ -1,7 +1,7 @@
-"""OpenMMLab's libraries: whether they can be imported, their versions, and their own configuration files.
+"""Finds OpenMMLab's libraries: whether they can be imported, their versions, their configuration files.
 
-Two lines of distributions carry the same import names. OpenMMLab's own ended in 2024 (``mmsegmentation``,
-``mmdet``); the maintained one is called ``onedl-…``. Either will do, so imports are looked for and not names.
+Two families of distributions share the import names: OpenMMLab's own, which ended in 2024 (``mmsegmentation``,
+``mmdet``), and the maintained ``onedl-…``. Either works, so this module looks for imports, not distributions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ALSO_NEEDED: dict[Library, tuple[str, ...]] = {"mmseg": (), "mmdet": ("pycocoto
 
 
 def what_is_missing(library: Library) -> str | None:
-    """One sentence on what to install, or None if every module can be found; imports nothing."""
+    """Return one sentence on what to install, or None if every module can be found; imports nothing."""
     missing = [name for name in ("mmengine", "mmcv", library, *_ALSO_NEEDED[library]) if _spec(name) is None]
     if not missing:
         return None
@@ -41,12 +41,12 @@ def what_is_missing(library: Library) -> str | None:
 
 
 def why_unavailable(library: Library) -> str | None:
-    """One sentence on what is missing or can't be imported, or None; imports the library as a run does."""
+    """Return one sentence on what is missing or can't be imported, or None; imports the library as a run does."""
     if missing := what_is_missing(library):
         return missing
     try:
         register(library)
-    except BaseException as error:  # an incompatible library asserts, and some end the process
+    except BaseException as error:  # an incompatible library may raise AssertionError or exit
         reason = " ".join(str(error).split())
         return (
             f"{TITLES[library]} is installed but can't be imported in this Python ({type(error).__name__}: {reason}); "
@@ -57,12 +57,12 @@ def why_unavailable(library: Library) -> str | None:
 
 
 def register(library: Library) -> Literal["compiled", "torchvision"]:
-    """Import a library's parts and this suite's, so that configurations can name them; says whose operators are used.
+    """Import and register the parts of a library and of this suite; return the source of mmcv's operators.
 
     Raises
     ------
     Exception
-        Whatever a library raises that does not fit the others.
+        Anything that a library raises if its version does not fit the others.
     """
     from evaluators.dense.operators import ensure_operators
 
@@ -75,7 +75,7 @@ def register(library: Library) -> Literal["compiled", "torchvision"]:
 
 
 def has_compiled_operators() -> bool | None:
-    """Whether mmcv comes with ``mmcv._ext``; None if there is no mmcv. Imports nothing."""
+    """Return whether mmcv has ``mmcv._ext``; None if there is no mmcv. Imports nothing."""
     spec = _spec("mmcv")
     if spec is None:
         return None
@@ -84,23 +84,24 @@ def has_compiled_operators() -> bool | None:
 
 
 def require(library: Library) -> None:
-    """
+    """Check that a library is installed.
+
     Raises
     ------
     InputError
-        Not installed; the message says what to install.
+        It is not; the message says what to install.
     """
     if reason := what_is_missing(library):
         raise InputError(reason)
 
 
 def versions() -> dict[str, str]:
-    """Distribution → version of what is installed under the import names, e.g. ``{"onedl-mmcv": "2.3.6"}``."""
+    """Return the installed distributions and their versions, e.g. ``{"onedl-mmcv": "2.3.6"}``."""
     return dict(found for found in map(distribution, _DISTRIBUTIONS) if found is not None)
 
 
 def distribution(module: str) -> tuple[str, str] | None:
-    """Name and version of the distribution that has an import name of OpenMMLab's; None if none is installed."""
+    """Return name and version of the distribution that provides an import name; None if none is installed."""
     for name in _DISTRIBUTIONS[module]:
         with contextlib.suppress(PackageNotFoundError):
             return name, version(name)
@@ -108,7 +109,7 @@ def distribution(module: str) -> tuple[str, str] | None:
 
 
 def config_file(library: Library, name: str) -> Path:
-    """One of the configurations a library ships.
+    """Return the path of a configuration shipped with a library.
 
     Raises
     ------
@@ -130,5 +131,5 @@ def config_file(library: Library, name: str) -> Path:
 def _spec(name: str) -> ModuleSpec | None:
     try:
         return find_spec(name)
-    except ValueError:  # a module that something put into sys.modules without a spec
+    except ValueError:  # a module without a spec is in sys.modules
         return None

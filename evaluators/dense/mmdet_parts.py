@@ -1,4 +1,4 @@
-"""What this suite adds to MMDetection, registered so that configurations can name it."""
+"""This suite's parts for MMDetection, registered so that configurations can name them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _WORDS = {"bbox": "box_AP", "segm": "mask_AP"}
 
 
 class CategoriesInOrder(COCO):
-    """Refuses a file that lists categories in another order than the classes, or not all of them.
+    """Refuses an annotation file whose categories are incomplete or in another order than the classes.
 
-    The library numbers labels by the file's list and takes their names from the classes.
+    The library numbers labels in the file's order but takes the names from the classes.
     """
 
     def __init__(self, annotation_file: str) -> None:
@@ -31,7 +31,7 @@ class CategoriesInOrder(COCO):
         ids: list[int] = super().get_cat_ids(cat_names, *others, **more)
         names = [self.cats[category]["name"] for category in ids]
         wrong = (pair for pair in zip_longest(names, cat_names) if pair[0] != pair[1])
-        # With none of the classes it is another data set's file, which has its own sentence.
+        # A file with none of the classes belongs to another data set and gets another message.
         if names and (first := next(wrong, None)):
             found, expected = ("none" if name is None else repr(name) for name in first)
             raise InputError(
@@ -43,17 +43,17 @@ class CategoriesInOrder(COCO):
 
 @DATASETS.register_module()
 class OrderedCocoDataset(CocoDataset):
-    """The library's data set, with labels that are certain to be those of the classes' names."""
+    """The library's data set, checked so that labels match the names of the classes."""
 
     COCOAPI = CategoriesInOrder
 
 
 @METRICS.register_module()
 class ClassAP(CocoMetric):
-    """The library's metric, with what it computes for each class in ``per_class`` instead of among the others.
+    """The library's metric; the values of each class go to ``per_class`` instead of the other metrics.
 
-    An annotation without ``iscrowd`` is an object and no crowd. Where not one box was predicted, the library gives no
-    number; here every AP is then 0, or −1 (not defined) where there is no object.
+    An annotation without ``iscrowd`` counts as an object, not as a crowd. If no box was predicted, the library returns
+    nothing; here every AP is then 0, or −1 (undefined) if there is no object.
     """
 
     metrics: list[str]
@@ -70,7 +70,7 @@ class ClassAP(CocoMetric):
         names_found = {self._coco_api.cats[category]["name"] for category in objects}
         self.per_class = {name: {} for name in self.dataset_meta["classes"]}
         computed: dict[str, float] = {}
-        # One kind at a time: the library names the classes' values the same for boxes and masks.
+        # Compute one kind at a time: the library gives a class's value the same name for boxes and masks.
         kinds: list[str] = list(self.metrics)
         for kind in kinds:
             self.metrics = [kind]

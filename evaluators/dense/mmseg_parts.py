@@ -1,4 +1,4 @@
-"""What this suite adds to MMSegmentation, registered so that configurations can name it."""
+"""This suite's parts for MMSegmentation, registered so that configurations can name them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IGNORED = 255
 
 @TRANSFORMS.register_module()
 class RequireKnownLabels(BaseTransform):
-    """Refuses a mask with a value outside the classes, which on a GPU would end the process without a name."""
+    """Refuses a mask with a value outside the classes: on a GPU it would crash the process without naming the file."""
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
@@ -25,7 +25,7 @@ class RequireKnownLabels(BaseTransform):
         labels = results["gt_seg_map"]
         wrong = labels[(labels >= self.num_classes) & (labels != IGNORED)]
         if wrong.size:
-            # The library took 1 from every value on disk.
+            # The library subtracted 1 from every value in the file.
             value = int(wrong.flat[0]) + 1
             raise InputError(
                 f"{results['seg_map_path']}: contains the value {value}; allowed: 0 for unlabelled pixels, "
@@ -36,7 +36,7 @@ class RequireKnownLabels(BaseTransform):
 
 @METRICS.register_module()
 class ClassIoU(IoUMetric):
-    """The library's metric, which prints the classes' values and forgets them, keeping them in ``per_class``."""
+    """The library's metric; keeps the values of each class, which the library only prints, in ``per_class``."""
 
     per_class: dict[str, dict[str, float | None]]
 
@@ -52,6 +52,6 @@ class ClassIoU(IoUMetric):
 
 
 def _percent(share: Any) -> float | None:
-    """None for a class that is neither predicted nor there."""
+    """Return the share in percent; None for a class that is neither predicted nor in the ground truth."""
     value = float(share)
     return None if math.isnan(value) else round(100 * value, 2)

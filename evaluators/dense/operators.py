@@ -1,8 +1,8 @@
-"""mmcv's compiled operators from torchvision, where mmcv came without them.
+"""Provides mmcv's compiled operators from torchvision if mmcv was installed without them.
 
-mmcv's wheels for a machine without a compiler are pure Python; importing ``mmcv.ops``, as MMDetection does, then
-fails for want of ``mmcv._ext``. Mask R-CNN needs two operators of it, NMS and average RoIAlign, and torchvision has
-both. Every other operator raises on its first call. Compiled operators, where there are any, are left alone.
+mmcv's pure-Python wheels have no ``mmcv._ext``, so ``import mmcv.ops``, as in MMDetection, fails. Mask R-CNN needs two
+of its operators, NMS and average RoIAlign, and torchvision has both. Every other operator raises on its first call.
+If mmcv has compiled operators, they are used.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor
 
 _EXTENSION = "mmcv._ext"
 _AVERAGE = 1
-"""mmcv's number for average pooling in RoIAlign; 0 is maximum pooling."""
+"""mmcv's code of average pooling in RoIAlign; 0 is maximum pooling."""
 
 
 def ensure_operators() -> Literal["compiled", "torchvision"]:
-    """Make ``mmcv.ops`` importable; to be called before it is imported. Says which operators are in use."""
+    """Make ``mmcv.ops`` importable (call this before importing it); return which operators are in use."""
     loaded = sys.modules.get(_EXTENSION)
     if isinstance(loaded, _TorchvisionExtension):
         return "torchvision"
@@ -36,7 +36,7 @@ def ensure_operators() -> Literal["compiled", "torchvision"]:
 class _TorchvisionExtension(ModuleType):
     def __init__(self) -> None:
         super().__init__(_EXTENSION, __doc__)
-        # mmcv asks importlib whether the extension exists, and importlib asks the spec.
+        # mmcv asks importlib whether the extension exists, and importlib reads ``__spec__``.
         self.__spec__ = ModuleSpec(_EXTENSION, None)
         self.nms = nms
         self.roi_align_forward = roi_align_forward
@@ -53,14 +53,14 @@ class _TorchvisionExtension(ModuleType):
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes to keep, best first.
+    """Return the indices of the boxes to keep, best first.
 
     Parameters
     ----------
     boxes
         (N, 4): left, top, right, bottom.
     offset
-        1 where right and bottom are the last pixel and not the edge beyond it.
+        1 if right and bottom are the last pixel inside the box; 0 if they are the edge.
     """
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])

@@ -1,4 +1,4 @@
-"""Colours of classes on a contact sheet, told apart also by eyes that lack a kind of cone."""
+"""Colours of classes on a contact sheet, distinguishable for colour-blind readers too."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ FIXED = (
     (0, 0, 255), (0, 255, 160), (80, 120, 120), (200, 160, 200), (160, 255, 230),
     (120, 120, 160), (255, 120, 0), (40, 160, 230), (230, 255, 120), (120, 0, 200),
 )  # fmt: skip
-"""Each is as far as can be from those before it and from black: at least 23 in CIELAB, and 15 as seen with protanopia,
-deuteranopia or tritanopia (Machado et al. 2009)."""
+"""Each colour is as far as possible from the ones before it and from black: at least 23 in CIELAB, and 15 as seen with
+protanopia, deuteranopia or tritanopia (Machado et al. 2009)."""
 _GOLDEN = 0.618034
 _TINTS = ((0.9, 0.95), (0.45, 1.0), (0.9, 0.65))
-"""Saturation and value, in turn."""
+"""Pairs of saturation and value, used in turn."""
 
 
 def palette(num_classes: int) -> Palette:
-    """(``num_classes``, 3) RGB; beyond the fixed colours, hues by the golden ratio, where neighbours may be near."""
+    """Return (``num_classes``, 3) RGB colours: the fixed ones or, if there are more classes, golden-ratio hues."""
     if num_classes <= len(FIXED):
         return np.array(FIXED[:num_classes], dtype=np.uint8)
     hues = [(index * _GOLDEN % 1, *_TINTS[index % len(_TINTS)]) for index in range(num_classes)]

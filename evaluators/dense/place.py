@@ -1,4 +1,4 @@
-"""Machine-dependent settings (paths, workers, processes), kept out of the text of the configuration that is hashed."""
+"""Machine-dependent settings (paths, workers, processes), kept out of the configuration text that is hashed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Place:
-    """Paths and sizes of one machine. The defaults stand in the text of the configuration that is kept and hashed.
+    """Paths and sizes of one machine. The defaults are used in the configuration text that is saved and hashed.
 
     Parameters
     ----------
     world_size
-        Processes that share a global batch.
+        Number of processes that share a global batch.
     """
 
     data_root: str = "data"
@@ -26,6 +26,6 @@ class Place:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A configuration as a Python file that OpenMMLab's own tools read, the same text on every machine."""
+    """Return a configuration as a Python file that OpenMMLab's tools can read; equal on every machine."""
     values = [f"{key} = {pprint.pformat(value, width=110, sort_dicts=False)}\n" for key, value in config.items()]
     return "".join(values)

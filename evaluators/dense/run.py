@@ -1,4 +1,4 @@
-"""One training and test by OpenMMLab's runner, continued from its own checkpoints after a kill."""
+"""Trains and tests with OpenMMLab's runner; resumes from its checkpoints after a kill."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ MakeConfig = Callable[[CheckpointHeader, Place], dict[str, Any]]
 def run(
     *, library: Library, checkpoint: Path, config: Any, context: Context, library_config: MakeConfig
 ) -> dict[str, float]:
-    """Train and test, leaving configuration, facts, values per class and a contact sheet in ``artifacts/``.
+    """Train and test; write configuration, facts, values per class and a contact sheet to ``artifacts/``.
 
     Parameters
     ----------
     library_config
-        The whole configuration for a checkpoint and a place.
+        Builds the library's configuration from a checkpoint's header and a place.
 
     Returns
     -------
-    What the library's metric computed.
+    The metrics that the library computed.
     """
     header = read_header(checkpoint)
     backbone = find_backbone(header.backbone).INFO
@@ -73,7 +73,7 @@ def run(
         try:
             return _train_and_test(library, library_config(header, place), config, context, len(files), artifacts)
         except InputError as error:
-            # A loader's worker wraps the message in its traceback; the sentence is the last line.
+            # A loader worker puts its traceback before the message; keep the last line, the message itself.
             raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
 
@@ -91,15 +91,15 @@ def _train_and_test(
     latest = latest_checkpoint(context.work_directory / STATE)
     complete = {
         **settings,
-        # The library keeps loggers and counters by this name for as long as the process lives.
+        # The library keeps loggers and counters under this name for the life of the process, so make it unique.
         "experiment_name": f"{context.work_directory.name}-{time.time_ns()}",
         "launcher": "pytorch" if get_world_size() > 1 else "none",
-        # The library names a GPU by default, which a CPU process has not; None is the device the model is on.
+        # By default the library names a GPU, which a CPU process does not have; None means the model's device.
         "model_wrapper_cfg": {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None},
         "resume": latest is not None,
         "load_from": None if latest is None else str(latest),
     }
-    # Unformatted: the library writes it into every checkpoint, and laying it out takes seconds each time.
+    # Don't format: the library writes this text into every checkpoint, and formatting takes seconds each time.
     library_config = LibraryConfig(complete, format_python_code=False)
     runner = synchronising_runner(torch.device(context.device)).from_cfg(library_config)
     interval = settings["default_hooks"]["logger"]["interval"]
@@ -120,7 +120,7 @@ def _train_and_test(
 
 
 def synchronising_runner(device: torch.device) -> Any:
-    """The library's runner, with batch normalisation over all processes in the whole model, on CPUs too."""
+    """Return the library's runner class, with batch normalisation synchronised over all processes, on CPUs too."""
     from mmengine.runner import Runner
 
     class SynchronisingRunner(Runner):
@@ -131,7 +131,7 @@ def synchronising_runner(device: torch.device) -> Any:
 
 
 def _use_device(device: torch.device) -> None:
-    """Bind OpenMMLab, which takes the current GPU whenever there is one, to the device of this run."""
+    """Make OpenMMLab use this run's device; by default it takes the current GPU if there is one."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
         return
@@ -141,7 +141,7 @@ def _use_device(device: torch.device) -> None:
 
 
 def _facts(library: Library, operators: str, config: Any, header: CheckpointHeader) -> dict[str, Any]:
-    """What a reader of the number wants to know and the configuration doesn't say at a glance."""
+    """Return facts that help to judge the result and are hard to see in the configuration."""
     optimizer: DenseOptimizerConfig = config.optimizer
     return {
         "library": TITLES[library],
@@ -159,7 +159,7 @@ def _facts(library: Library, operators: str, config: Any, header: CheckpointHead
 
 
 def _announce(facts: dict[str, Any]) -> None:
-    """Say in the log what could surprise."""
+    """Print the facts that may surprise."""
     if facts["mmcv_operators"] == "torchvision":
         print("mmcv has no compiled operators: NMS and RoIAlign come from torchvision", flush=True)
     print(

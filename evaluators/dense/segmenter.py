@@ -1,4 +1,4 @@
-"""MMSegmentation's configuration for one evaluation, and its run."""
+"""Builds MMSegmentation's configuration for one evaluation and runs it."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ CHECKPOINTS_PER_RUN = 20
 
 
 def library_config(config: SegmentationConfig, header: CheckpointHeader, place: Place) -> dict[str, Any]:
-    """MMSegmentation's own configuration for the head, and over it:
+    """Return MMSegmentation's configuration for the head with these changes:
 
-    - backbone: the pretrained module itself (``evaluators.dense.backbone``) with its statistics, instead of
-      ResNetV1c or a ViT with 6 heads; channels of the heads to match;
-    - normalisation layers BN, which become synchronised ones when there are several processes;
+    - backbone: the pretrained module (``evaluators.dense.backbone``) with its normalisation, instead of ResNetV1c or a
+      ViT with 6 heads; the heads' channels to match;
+    - batch normalisation layers, which are synchronised if there are several processes;
     - schedule, optimiser, crop and batch from ``config``: the shipped DeiT file named 160k inherits 80k;
-    - no validation while training; one test after the last iteration, with IoU per class;
-    - labels outside the classes are refused with the file's name.
+    - no validation during training; one test after the last iteration, with IoU per class;
+    - a mask with labels outside the classes is refused, and the message names its file.
     """
     base = base_config(config_file("mmseg", BASES[config.head]))
     info = find_dataset(config.dataset).INFO
@@ -130,7 +130,7 @@ def _data(base: dict[str, Any], config: SegmentationConfig, info: DatasetInfo, p
 
 
 def dataset_type(info: DatasetInfo) -> dict[str, Any]:
-    """The library's class for ADE20K's layout, with its names or with the dataset's own."""
+    """Return the library's data set class for ADE20K's layout, with the dataset's own class names if it has any."""
     if not info.classes:
         return {"type": "ADE20KDataset"}
     return {
@@ -172,7 +172,7 @@ def _schedule(base: dict[str, Any], config: SegmentationConfig) -> dict[str, Any
 
 
 def segment(checkpoint: Path, config: SegmentationConfig, context: Context) -> dict[str, float | None]:
-    """Train and test; see ``evaluators.segmentation.evaluate``."""
+    """Train and test with MMSegmentation; see ``evaluators.segmentation.evaluate``."""
     from evaluators.dense.run import run
 
     done = run(
@@ -183,5 +183,5 @@ def segment(checkpoint: Path, config: SegmentationConfig, context: Context) -> d
         library_config=lambda header, place: library_config(config, header, place),
     )
     values = {name: float(done[name]) for name in ("mIoU", "mAcc", "aAcc")}
-    # NaN is the library's mean over no class.
+    # The library's mean over no class is NaN.
     return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -1,1 +1,1 @@
-"""What several evaluators share. ``config`` can be read at plan time; the other modules import torch."""
+"""Code shared by several evaluators. ``config`` can be imported at plan time; the other modules import torch."""

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 TOP5_FROM_CLASSES = 6
-"""With fewer classes, five guesses are always right or nearly so."""
+"""Smallest number of classes with a top-5 accuracy: with fewer, five guesses are nearly always right."""
 
 
 def accuracies(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int, device: torch.device) -> dict[str, float]:
-    """Accuracy in percent over all images, and over all processes where there are several.
+    """Return the accuracy in percent over all images of all processes.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def accuracies(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int, devic
 
     Returns
     -------
-    ``top1``, and ``top5`` where there are at least six classes.
+    ``top1``, and ``top5`` with at least six classes.
     """
     from torchmetrics.classification import MulticlassAccuracy
 
@@ -33,5 +33,5 @@ def accuracies(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int, devic
     for logits, labels in batches:
         for metric in metrics.values():
             metric.update(logits, labels)
-    # torchmetrics divides in float32; beyond four decimals there is only its rounding.
+    # torchmetrics divides in float32, so decimals beyond the fourth are rounding noise.
     return {name: round(100 * float(metric.compute()), 4) for name, metric in metrics.items()}

@@ -1,7 +1,6 @@
-"""Whether a Python can run an evaluator: its ``unavailable()``, called in a child process of that Python.
+"""Checks whether a Python can run an evaluator by calling its ``unavailable()`` in a child process of that Python.
 
-An import can raise, end the process or crash it, and what it loads stays loaded, so none happens in the process that
-asks.
+An import can raise, exit or crash, and the loaded library stays in memory, so nothing is imported in this process.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from pathlib import Path
 from evaluators.lookup import find_evaluator
 
 TIMEOUT_SECONDS = 300
-"""Importing torch and the libraries takes 10 seconds, and minutes from a network disk that has not read them yet."""
+"""Importing torch and the libraries takes 10 seconds, or minutes if a network disk has not cached them yet."""
 _LIBRARIES = ("torch", "numpy", "cv2", "pycocotools", "mmengine", "mmcv", "mmseg", "mmdet")
-"""Modules whose place and age tell one installation from another."""
+"""Modules whose path, size and modification time identify an installation."""
 _HOME = Path(__file__).resolve().parents[2]
 _ANSWER = "opera-bench availability: "
 _SHOWN_CHARACTERS = 300
@@ -47,12 +46,12 @@ AVAILABLE = Availability(True)
 
 
 def recall_availability(evaluator: str, python: str | None = None) -> Availability:
-    """As ``ask_availability``, but a success is remembered between commands: an import costs ten seconds.
+    """Like ``ask_availability``, but cache a success between commands, because an import takes ten seconds.
 
-    What is remembered holds for this interpreter, its search path and the versions of all that is installed. A library
-    whose own files are edited is noticed by ``ask_availability`` alone, so whatever computes calls that.
+    The cache depends on the interpreter, its search path and the versions of all installed distributions. Only
+    ``ask_availability`` notices edits inside a library, so commands that compute must call that one.
     """
-    memory = None if python else _memory(evaluator)
+    memory = None if python else _cache_file(evaluator)
     if memory is not None and memory.is_file():
         return AVAILABLE
     answer = ask_availability(evaluator, python)
@@ -65,12 +64,12 @@ def recall_availability(evaluator: str, python: str | None = None) -> Availabili
 
 @functools.cache
 def ask_availability(evaluator: str, python: str | None = None) -> Availability:
-    """Whether a Python can run an evaluator, asked once in the life of this process.
+    """Return whether a Python can run an evaluator; cached for the life of this process.
 
     Parameters
     ----------
     python
-        Path or name of another interpreter than this one. If it can't be started here, nothing is known of it.
+        Path or name of another interpreter. If it can't be started on this machine, ``can_run`` is None.
     """
     if not hasattr(find_evaluator(evaluator), "unavailable"):
         return AVAILABLE
@@ -99,8 +98,8 @@ def ask_availability(evaluator: str, python: str | None = None) -> Availability:
     return Availability(False, f"importing its library ended a child process with {end}: {last}")
 
 
-def _memory(evaluator: str) -> Path:
-    """The empty file that says that the evaluator's imports have worked in this Python as it is."""
+def _cache_file(evaluator: str) -> Path:
+    """Return the path of the empty file that records that the evaluator's imports work in this Python."""
     installed = sorted(f"{found.name} {found.version}" for found in distributions())
     origins = []
     for module in _LIBRARIES:
@@ -115,7 +114,7 @@ def _memory(evaluator: str) -> Path:
 
 
 def _search_path(python: str | None) -> str:
-    """Where the child looks for modules: where this process does, or for another Python its own places and ours."""
+    """Return the child's module search path: this process's, or for another Python this project's directory."""
     if python is None:
         return os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return os.pathsep.join([str(_HOME), *filter(None, [os.environ.get("PYTHONPATH")])])

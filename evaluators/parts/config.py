@@ -1,4 +1,4 @@
-"""Settings that several evaluators share. Imports no torch."""
+"""Settings shared by several evaluators. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pretrain.views.config import MixupConfig, TrainAugmentationConfig
 class FinetuneOptimizerConfig(Strict):
     """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
 
-    The rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then half a
-    cosine to ``final_learning_rate``; neither end is scaled.
+    The learning rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then
+    half a cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
     """
 
     name: Literal["adamw", "sgd"]
@@ -33,7 +33,7 @@ class FinetuneOptimizerConfig(Strict):
 class FinetuneConfig(EvaluatorConfig):
     """End-to-end training of a pretrained backbone with a linear head.
 
-    Image size and normalisation are the checkpoint's own.
+    Image size and normalisation are the checkpoint's.
     """
 
     epochs: Integer = Field(gt=0, le=MOST_EPOCHS)

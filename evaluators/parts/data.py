@@ -1,7 +1,7 @@
-"""Images for evaluation: augmented batches for training, centre crops for judging.
+"""Images for evaluation: augmented batches for training, centre crops for validation.
 
-Every batch is a function of (seed, epoch, batch): a resumed evaluation sees the same numbers. With several
-processes, each takes every n-th row of the global batch, as DeiT's samplers do.
+Every batch is a function of (seed, epoch, batch), so a resumed evaluation repeats the numbers. With n processes,
+each takes every n-th row of the global batch, as DeiT's samplers do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pretrain.views.timm_train import build_train_transform, seed_everything_for
 
 T = TypeVar("T")
 
-# Purposes of random draws; pretraining's are below 10, the head's is 13.
+# Purpose numbers of random draws; pretraining's are below 10, the head's is 13.
 CROP, FLIP, REPEAT, MIX = 10, 11, 12, 14
 EVALUATION_BATCH_SIZE = 256
 KEPT_IN_MEMORY_BYTES = 256 * 1024**2
@@ -36,7 +36,7 @@ KEPT_IN_MEMORY_BYTES = 256 * 1024**2
 
 @dataclass(frozen=True)
 class Splits:
-    """The two splits of one dataset, with labels from the same classes."""
+    """Training and validation split of one dataset; both use the training split's classes."""
 
     train: LabelledImages
     val: LabelledImages
@@ -44,12 +44,12 @@ class Splits:
 
 
 def open_splits(config: EvaluatorConfig, context: Context) -> Splits:
-    """Open ``config.dataset``.
+    """Open both splits of ``config.dataset``.
 
     Raises
     ------
     InputError
-        Missing or damaged data, or splits that disagree about the classes.
+        Data are missing or damaged, or ``val`` has more classes than ``train``.
     """
     train, val = (open_split(config.dataset, context.data_root, split) for split in ("train", "val"))
     if val.num_classes > train.num_classes:
@@ -64,13 +64,13 @@ class TrainingBatch:
     Parameters
     ----------
     step
-        Counted from the first epoch.
+        Number of the batch, counted from the start of the first epoch.
     images
-        (B, 3, H, W) float32, augmented and normalised, on the device; ``labels`` (B,) beside them.
+        (B, 3, H, W) float32, augmented and normalised, on the device; ``labels`` are (B,) on the device.
     indices
-        Positions in the training split, (B,).
+        Positions of the rows in the training split, (B,).
     global_size
-        Rows over all processes.
+        Number of rows over all processes.
     """
 
     step: int
@@ -82,20 +82,20 @@ class TrainingBatch:
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Endless training data, an epoch at a time.
+    """Batches of training data, one epoch at a time.
 
     Parameters
     ----------
     repeats
-        Copies of each image; an epoch still shows about as many images as the split has, so each copy more
-        means fewer different ones (repeated augmentation, Hoffer et al. 2020, as DeiT samples it).
+        Copies of each image (repeated augmentation, Hoffer et al. 2020, sampled as in DeiT). An epoch has about as
+        many rows as the split has images, so more copies mean fewer different images.
     drop_last
-        Whether the images left over after the last full batch are left out.
+        Whether to drop the images left over after the last full batch.
 
     Raises
     ------
     InputError
-        Fewer images than one batch.
+        An epoch has fewer images than one batch.
     """
 
     images: LabelledImages
@@ -126,18 +126,18 @@ class TrainingBatches:
         return full if self.drop_last or not left_over else full + 1
 
     def order(self, epoch: int) -> list[int]:
-        """Positions in the split that the epoch visits, over all processes."""
+        """Return the positions in the split that an epoch visits, over all processes."""
         if self.repeats == 1:
             order: list[int] = epoch_order(len(self.images), self.seed, epoch).tolist()
             return order
         from timm.data.distributed_sampler import RepeatAugSampler
 
         sampler = RepeatAugSampler(self.images, num_replicas=1, rank=0, num_repeats=self.repeats)
-        sampler.set_epoch(derive_seed(self.seed, REPEAT, epoch))  # timm seeds the permutation with the epoch alone
+        sampler.set_epoch(derive_seed(self.seed, REPEAT, epoch))  # timm seeds the permutation only with the epoch
         return list(sampler)
 
     def epoch(self, epoch: int) -> Iterator[TrainingBatch]:
-        """The epoch's batches, in order."""
+        """Yield the epoch's batches in order."""
         order, size, steps = self.order(epoch), self.global_batch_size, self.steps_per_epoch
         positions = [range(start, min(start + size, len(order))) for start in range(0, steps * size, size)]
         rank, world_size = get_rank(), get_world_size()
@@ -164,10 +164,10 @@ class TrainingBatches:
 
 
 class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
-    """Image, label and index of (epoch, position in the epoch, index).
+    """Image, label and index for a key (epoch, position in the epoch, index).
 
-    The image is a uint8 crop, flipped and normalised later on the device, wherever crop and flip are all there
-    is; otherwise it comes normalised from timm's transform.
+    If the augmentation is only crop and flip, the image is a uint8 crop, to be flipped and normalised on the device.
+    Otherwise timm's transform returns it normalised.
     """
 
     def __init__(self, batches: TrainingBatches) -> None:
@@ -196,9 +196,9 @@ class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
 
 
 class CentreCropBatches:
-    """Centre crops of a split in order, to be walked any number of times; small ones are decoded once.
+    """Centre crops of a split in order. Can be iterated many times; a small split is decoded only once.
 
-    Batches are (B, 3, H, W) uint8 and labels (B,), on the CPU. With several processes each walks every n-th image.
+    Batches are (B, 3, H, W) uint8 and labels (B,), on the CPU. With n processes, each iterates over every n-th image.
     """
 
     def __init__(
@@ -228,9 +228,9 @@ class CentreCropBatches:
 
 
 def _user_errors(loader: Iterable[T]) -> Iterator[T]:
-    """The loader's batches; a worker's InputError is raised with its own one sentence."""
+    """Yield the loader's batches; raise a worker's InputError with only its one-sentence message."""
     try:
         yield from loader
     except InputError as error:
-        # A worker process wraps the message in its traceback; the sentence is the last line.
+        # A worker process puts its traceback before the message; keep the last line.
         raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error

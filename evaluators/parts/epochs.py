@@ -1,4 +1,4 @@
-"""Epochs of training and judging that continue where a killed evaluation stopped."""
+"""Runs epochs of training and validation; resumes after the last finished epoch."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ def run_epochs(
     learning_rate: Callable[[], float],
     context: Context,
 ) -> dict[str, float]:
-    """Train and judge ``epochs`` times; the state on disk is replaced after each epoch.
+    """Train and validate for ``epochs`` epochs; save the state after each.
 
     Parameters
     ----------
     state
-        Everything that changes from epoch to epoch, by name.
+        All objects that change from epoch to epoch, by name.
     train_epoch
-        Trains the epoch it is given, counted from 0, and returns the mean training loss.
+        Trains one epoch, counted from 0, and returns the mean training loss.
     judge
-        ``top1`` and perhaps ``top5`` of the model as it is, in percent.
+        Returns the current model's ``top1`` and perhaps ``top5`` in percent.
     learning_rate
-        The rate in force, for the curves.
+        Returns the current learning rate, for the curves.
 
     Returns
     -------
-    The last epoch's metrics and ``train_loss``, and ``best_top1`` of any epoch.
+    The last epoch's metrics and ``train_loss``, and ``best_top1``, the best of all epochs.
 
     Raises
     ------
     StoppedEarly
-        ``context.should_stop`` said so at the end of an epoch that is not the last; within one, ``stop_within`` asks.
+        ``context.should_stop`` returned True after an epoch other than the last. (Within epochs: ``stop_within``.)
     """
     directory = context.work_directory / "checkpoints"
     saved = load_training_state(directory)
@@ -83,19 +83,20 @@ def run_epochs(
 
 
 def stop_within(epoch: int, context: Context) -> None:
-    """Ask after a step of an epoch that is long; it starts again from the state of the end of the one before.
+    """Stop after a training step if asked; the next attempt repeats the epoch from the last saved state.
 
     Raises
     ------
     StoppedEarly
-        ``context.should_stop`` said so to the first process.
+        ``context.should_stop`` returned True in the first process.
     """
     if agreed(context.should_stop(), torch.device(context.device)):
         raise StoppedEarly(f"stopped during epoch {epoch + 1}; the next attempt repeats that epoch")
 
 
 def require_finite(loss: Tensor, batch: TrainingBatch, epoch: int, images: LabelledImages) -> None:
-    """
+    """Check that the loss is finite.
+
     Raises
     ------
     NonFiniteLossError

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone."""
+"""Extracts the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def extract_features(
     normalisation: Normalisation,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """Features (N, D) float32 and labels (N,) of uint8 images, in their order, on ``device``."""
+    """Return features (N, D) float32 and labels (N,) of uint8 images, in their order, on ``device``."""
     features, labels = [], []
     for images, targets in batches:
         features.append(backbone(normalise(images.to(device), normalisation)).float())

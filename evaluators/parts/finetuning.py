@@ -1,7 +1,7 @@
-"""End-to-end training of a backbone with a linear head: what ``finetune`` and ``transfer`` have in common.
+"""End-to-end training of a backbone with a linear head, used by ``finetune`` and ``transfer``.
 
 Source: DeiT (Touvron et al. 2021) and facebookresearch/deit ``main.py`` and ``engine.py`` of 2021, which MoCo-v3
-uses for its finetuning and its transfer.
+uses for finetuning and transfer.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def finetune(checkpoint: Path, config: FinetuneConfig, context: Context) -> dict[str, float]:
-    """Train on ``train``, judge the raw weights on ``val`` after every epoch.
+    """Train on ``train``; measure the accuracy of the raw weights on ``val`` after every epoch.
 
     Returns
     -------
-    ``top1``, ``top5`` (from six classes on) and ``train_loss`` of the last epoch, ``best_top1`` of any.
+    ``top1``, ``top5`` (with at least six classes) and ``train_loss`` of the last epoch; ``best_top1`` of the best
+    epoch.
 
     Raises
     ------
     InputError
-        A checkpoint or data that can't be used, or a batch that the data or the processes can't make up.
+        The checkpoint or data can't be used, or the batch does not fit the data or the number of processes.
     NonFiniteLossError
         The loss became NaN or infinite.
     """
@@ -56,11 +57,12 @@ def finetune(checkpoint: Path, config: FinetuneConfig, context: Context) -> dict
 
 
 def require_equal_shares(config: FinetuneConfig, world_size: int) -> None:
-    """
+    """Check that all processes get equal shares of the global batch.
+
     Raises
     ------
     InputError
-        The global batch does not divide over the processes, or not into pairs where images are mixed.
+        The global batch is not divisible by the number of processes, or a share is odd although images are mixed.
     """
     share, left_over = divmod(config.global_batch_size, world_size)
     if left_over:

@@ -1,4 +1,4 @@
-"""Proof that a frozen backbone did not move."""
+"""Checks that a frozen backbone did not change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def tensor_hashes(module: nn.Module) -> dict[str, str]:
-    """SHA-256 of the bytes of every parameter and every buffer, those left out of the state dict included."""
+    """Return the SHA-256 of every parameter and buffer, including buffers that are not in the state dict."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {
         name: hashlib.sha256(
@@ -21,11 +21,12 @@ def tensor_hashes(module: nn.Module) -> dict[str, str]:
 
 
 def assert_unmoved(module: nn.Module, before: Mapping[str, str]) -> None:
-    """
+    """Check that no tensor changed since ``tensor_hashes``.
+
     Raises
     ------
     RuntimeError
-        A parameter or a buffer, such as a batch normalisation's running mean, is not what it was.
+        A parameter or a buffer, such as a batch normalisation's running mean, has changed.
     """
     for name, digest in tensor_hashes(module).items():
         if before.get(name) != digest:

@@ -1,4 +1,4 @@
-"""DeiT's optimiser and schedule, from timm's parts."""
+"""DeiT's optimiser and learning rate schedule, built from timm's parts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from evaluators.parts.config import FinetuneOptimizerConfig
 
 
 def build_optimizer(config: FinetuneOptimizerConfig, model: Classifier, global_batch_size: int) -> Optimizer:
-    """The optimiser at its peak rate, ``base_learning_rate × global_batch_size / base_batch_size``.
+    """Return the optimiser at its peak rate, ``base_learning_rate × global_batch_size / base_batch_size``.
 
-    Biases and one-dimensional parameters don't decay, nor does what the backbone exempts.
+    Biases, other one-dimensional parameters and those that the backbone exempts have no weight decay.
     """
     from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 
@@ -26,10 +26,10 @@ def build_optimizer(config: FinetuneOptimizerConfig, model: Classifier, global_b
 
 
 def learning_rate_by_epoch(optimizer: Optimizer, config: FinetuneOptimizerConfig, epochs: int) -> Callable[[int], None]:
-    """A function that sets the rate of the epoch it is given, counted from 0.
+    """Return a function that sets the learning rate of an epoch, counted from 0.
 
-    DeiT's ``main.py`` steps timm's scheduler with the number of the epoch just trained, so each epoch runs at
-    the rate the schedule gives for the one before, and the first two at the rate it starts from.
+    DeiT's ``main.py`` steps timm's scheduler with the number of the finished epoch. So each epoch has the scheduled
+    rate of the epoch before it, and the first two epochs both have the initial rate.
     """
     from timm.scheduler.cosine_lr import CosineLRScheduler
 

@@ -1,6 +1,6 @@
 """DeiT-B/16, as timm defines it: width 768, depth 12, 12 heads, a learned position embedding.
 
-It is here so that supervised DeiT checkpoints are judged as what they are: vit_base is MoCo-v3's.
+For supervised DeiT checkpoints: ``vit_base`` is MoCo-v3's ViT-B, which differs.
 """
 
 from __future__ import annotations

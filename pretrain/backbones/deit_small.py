@@ -1,6 +1,6 @@
 """DeiT-S/16, as timm defines it: width 384, depth 12, 6 heads, a learned position embedding.
 
-It is here so that supervised DeiT checkpoints are judged as what they are: vit_small is MoCo-v3's.
+For supervised DeiT checkpoints: ``vit_small`` is MoCo-v3's ViT-S, which differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every backbone looks like to the rest of the suite."""
+"""The interface of a backbone module."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """Facts known without building the model.
+    """Facts about a backbone that are known without building it.
 
     Parameters
     ----------
     width
-        Size of the feature vector a head is put on.
+        Size of the feature vector.
     num_heads
-        Attention heads; None for convolutional networks. MoCo-v3's ViT-S has 12 where DeiT's has 6: the weights'
-        shapes agree, so only this number tells them apart.
+        Attention heads; None for convolutional networks. MoCo-v3's ViT-S has 12 and DeiT's has 6, with weights of equal
+        shapes: only this number tells them apart.
     position_embedding
         How token positions are encoded; None for convolutional networks.
     patch_size
         Side of a token's patch in pixels; None for convolutional networks.
     depth
-        Transformer blocks; None for convolutional networks, and where it isn't stated.
+        Transformer blocks; None for convolutional networks, or if unknown.
     """
 
     name: str
@@ -39,7 +39,7 @@ class BackboneInfo:
 
 
 class BackboneModule(Protocol):
-    """The shape of a module in ``pretrain.backbones``."""
+    """The attributes of a module in ``pretrain.backbones``."""
 
     INFO: BackboneInfo
 

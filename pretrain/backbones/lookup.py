@@ -1,4 +1,4 @@
-"""Backbones by name."""
+"""Finds backbones by name."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def find_backbone(name: str) -> BackboneModule:
 
 
 def usable_backbones() -> Iterator[BackboneModule]:
-    """Every backbone that can be imported."""
+    """Yield every backbone that can be imported."""
     for _, module in usable_plugins(PACKAGE, KIND, OFFERS):
         yield cast(BackboneModule, module)

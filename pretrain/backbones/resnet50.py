@@ -15,6 +15,6 @@ INFO = BackboneInfo(name="resnet50", title="R50", family="resnet", width=2048)
 def build(image_size: int) -> nn.Module:
     from timm.models import resnet
 
-    # timm's annotations ask for an instance where its code asks for the class.
+    # timm annotates an instance, but its code needs the class.
     block = resnet.Bottleneck
     return resnet.ResNet(block=block, layers=(3, 4, 6, 3), num_classes=0, zero_init_last=True)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ def build(image_size: int) -> nn.Module:
     from torch import nn
 
     channels = (16, 32, 64, 128)
-    # timm's annotations ask for an instance where its code asks for the class.
+    # timm annotates an instance, but its code needs the class.
     model: Any = resnet.ResNet(
         block=resnet.BasicBlock,  # type: ignore[arg-type]
         layers=(1, 1, 1, 1),
@@ -26,7 +26,7 @@ def build(image_size: int) -> nn.Module:
         num_classes=0,
         zero_init_last=True,
     )
-    # An ImageNet stem divides the side by four, and the stages by eight: too much for 16 or 32 pixels.
+    # An ImageNet stem divides the side by 4 and the stages by 8: too much for images of 16 or 32 pixels.
     model.conv1 = nn.Conv2d(3, model.bn1.num_features, kernel_size=3, stride=2, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()

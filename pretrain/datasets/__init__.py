@@ -1,20 +1,20 @@
-"""Labelled image collections, one module each, found by name.
+"""Image datasets, one module each, found by name.
 
-A dataset module offers
+A dataset module has
 
 ``INFO: DatasetInfo``
-    name, version, class count and split sizes; reading it imports nothing heavy.
+    name, version, number of classes and split sizes; reading it imports nothing heavy.
 ``open_split(root, split) -> Split``
-    reads what is on disk (or in an installed package); never downloads. Datasets for classification give
-    ``LabelledImages``; those for segmentation and detection say where the files are, in the layout that the
+    reads the data from disk or an installed package; never downloads. Datasets for classification return
+    ``LabelledImages``. Those for segmentation and detection return the paths of files, in the layout that the
     OpenMMLab libraries read.
 ``check(root) -> list[str]``
-    what is wrong with the data, one sentence each; empty when all is well. A sentence about another size than the
-    published one is a ``NotPublished``; every other sentence keeps a run from starting.
+    returns one sentence per fault of the data; empty if there is none. A ``NotPublished`` says that the size differs
+    from the published one; any other sentence keeps a run from starting.
 ``prepare(root) -> None``
-    downloads or lays out the data, only ever on the user's explicit word.
+    downloads or lays out the data; called only if the user asks for it.
 
-Adding a dataset is adding a module here, or a module under the entry point group ``opera_bench.datasets``.
+To add a dataset, add a module here or under the entry point group ``opera_bench.datasets``.
 """
 
 from pretrain.datasets.interface import DatasetInfo, Kind, LabelledImages, NotPublished, Split

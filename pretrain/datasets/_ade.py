@@ -1,9 +1,9 @@
-"""The layout of ADEChallengeData2016: an image and a mask of the same name, in two trees.
+"""Reads the layout of ADEChallengeData2016: image and mask have one name, in two directory trees.
 
 ``images/training/*.jpg`` with ``annotations/training/*.png``, and ``validation`` likewise. A mask has one byte a
-pixel: 0 for unlabelled pixels, then the classes from 1 on. MMSegmentation subtracts 1 and ignores what was 0
-(``reduce_zero_label``). It ignores 255 on disk as well. No published mask contains 255: a mask that does had 1
-subtracted already, and reading it would shift every class by one.
+pixel: 0 for unlabelled pixels, then the classes from 1 on. MMSegmentation subtracts 1 and ignores pixels that were 0
+(``reduce_zero_label``) or 255. No published mask contains 255. A mask with 255 has already had 1 subtracted, so
+reading it would shift every class by one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ PARTS = {"train": "training", "val": "validation"}
 
 
 def open_ade_split(info: DatasetInfo, root: Path | None, split: str) -> AnnotatedFiles:
-    """
+    """Return the images and masks of a split.
+
     Raises
     ------
     InputError
@@ -43,7 +44,7 @@ def open_ade_split(info: DatasetInfo, root: Path | None, split: str) -> Annotate
 
 
 def check_ade(info: DatasetInfo, root: Path | None) -> list[str]:
-    """Faults of both splits: counts, pairs, every image's header, and every mask's header, size and values."""
+    """Return the faults of both splits: counts, pairs, image headers, and headers, sizes and values of masks."""
     try:
         directory = _directory(info, root)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Splits that fit in memory: one uint8 array of pixels, one of labels."""
+"""Splits that fit in memory: one uint8 array of pixels and one array of labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ArrayImages:
     labels
         int64, N, in ``[0, num_classes)``.
     sources
-        The files that they were read from, if a user named their directory.
+        The files that the arrays were read from, if the user named a directory.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ArrayImages:
         return f"{self.name}[{self.split}] {index}"
 
     def fingerprint(self) -> str:
-        """SHA-256 over the pixels' shape, the pixels and the labels (little-endian int64)."""
+        """Return the SHA-256 of the pixels' shape, the pixels and the labels (little-endian int64)."""
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         digest.update(self.pixels.tobytes())
         digest.update(self.labels.astype("<i8").tobytes())
@@ -63,13 +63,13 @@ class ArrayImages:
 
 
 def stratified_split(labels: NDArray[np.int64], *, val_per_class: int, seed: int) -> dict[str, NDArray[np.int64]]:
-    """Indices of a fixed split: ``val_per_class`` random images of every class for ``val``, the rest ``train``.
+    """Return the indices of a fixed split: ``val`` has ``val_per_class`` random images per class, ``train`` the rest.
 
     Both are ascending.
     """
     import numpy as np
 
-    # RandomState's stream is frozen for good; default_rng's may change between NumPy versions.
+    # RandomState's stream is frozen; default_rng's may change between NumPy versions.
     generator = np.random.RandomState(seed)
     chosen = [generator.permutation(np.flatnonzero(labels == label))[:val_per_class] for label in np.unique(labels)]
     is_val = np.zeros(len(labels), dtype=bool)
@@ -80,16 +80,16 @@ def stratified_split(labels: NDArray[np.int64], *, val_per_class: int, seed: int
 def read_packaged_images(
     name: str, package: str, file: str, *, side: int, largest: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read square grey images that an installed package carries as CSV rows of pixels and a label.
+    """Read square grey images from a CSV file of an installed package; a row has the pixels and a label.
 
-    The package is not imported, which for scikit-learn alone would take longer than everything else here.
+    The package is not imported: importing scikit-learn would take longer than reading the file.
 
     Parameters
     ----------
     file
         Path inside the package.
     largest
-        The pixel value of full white; pixels are scaled from 0…largest to 0…255.
+        The pixel value of white; pixels are scaled from 0…largest to 0…255.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Hugging Face datasets as ``save_to_disk`` leaves them: Arrow files with encoded images and class numbers.
+"""Reads Hugging Face datasets written by ``save_to_disk``: Arrow files with encoded images and class numbers.
 
 ``dataset_dict.json`` names the splits; a split's ``state.json`` lists its Arrow files and its ``dataset_info.json`` the
 classes. The files are mapped into memory, so a row is one read and processes share the pages. pyarrow alone reads them.
@@ -32,14 +32,14 @@ IMAGE_COLUMN, LABEL_COLUMN = "image", "label"
 
 @dataclass(frozen=True, eq=False)
 class ArrowImages:
-    """A split in Arrow files, in their order.
+    """A split in Arrow files, in the files' order.
 
     Parameters
     ----------
     arrow_files
-        Files of one split's folder, at least one.
+        Files of the split's folder, at least one.
     ends
-        Rows up to the end of each file.
+        Number of rows up to and including each file.
     """
 
     arrow_files: tuple[Path, ...]
@@ -69,7 +69,7 @@ class ArrowImages:
         return f"{file}, row {row}"
 
     def fingerprint(self) -> str:
-        """SHA-256 over one line per image, in index order: size in bytes, label."""
+        """Return the SHA-256 of one line per image, in index order: size in bytes, label."""
         import pyarrow.compute as pc
 
         digest = hashlib.sha256()
@@ -90,7 +90,7 @@ class ArrowImages:
 
 
 def open_saved_split(directory: Path, split: str) -> ArrowImages:
-    """A split of the dataset that was saved in ``directory``.
+    """Return a split of the dataset that was saved in ``directory``.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def open_saved_split(directory: Path, split: str) -> ArrowImages:
     for file in files:
         try:
             found = _column(file, LABEL_COLUMN)
-            # Damaged offsets would be read outside the file, which ends the process.
+            # Damaged offsets would make pyarrow read outside the file and crash the process.
             found.validate(full=True)
             _column(file, IMAGE_COLUMN).validate(full=True)
             images = _encoded_images(file)
@@ -175,7 +175,7 @@ def _column(file: Path, name: str) -> Any:
 
 @functools.cache
 def _table(file: Path) -> Any:
-    """The whole file, mapped: only what is looked at is read. Once a process; a fork inherits it."""
+    """Return a file's table, mapped into memory, so that only accessed rows are read. Cached; forks inherit it."""
     import pyarrow as pa
 
     return pa.ipc.open_stream(pa.memory_map(str(file))).read_all()

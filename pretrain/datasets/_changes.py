@@ -1,4 +1,4 @@
-"""Whether the files that a split is read from have changed: sizes and times, no content."""
+"""Detects changes of the files of a split by their sizes and times, without reading content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 _THREADS = 16
 _CHUNK = 1024
 _ROUND_TRIP_SECONDS = 5e-5
-"""A look that takes longer than this is one over a network, or at a disk that has to move."""
+"""A stat call that takes longer goes over a network or to a spinning disk."""
 
 _Chunk = TypeVar("_Chunk", list[str], range)
 
@@ -24,21 +24,21 @@ class OnDisk(Protocol):
     """A split that is read from files."""
 
     def files(self) -> Iterable[str]:
-        """Path of every file that images, labels or annotations are read from."""
+        """Return the path of every file from which images, labels or annotations are read."""
         ...
 
 
 def digest_statuses(files: Iterable[str], root: Path) -> str:
-    """SHA-256 over path, size and time of the last change of every file, and over the times of their folders.
+    """Return the SHA-256 of path, size and change time (ctime) of every file, and of the change times of their folders.
 
-    A file that is rewritten at its old size, also with its old modification time, has another time of change. A file
-    that is added, removed or renamed changes its folder. Folders count below ``root``, without ``root`` itself.
-    ImageNet's 1.28 million files take about as long as a fingerprint.
+    A file rewritten with its old size and modification time still gets another ctime. Adding, removing or renaming a
+    file changes its folder. Folders below ``root`` count, ``root`` itself does not. For ImageNet's 1.28 million files
+    this takes about as long as a fingerprint.
 
     Raises
     ------
     OSError
-        A file or folder is not there or can't be looked at.
+        A file or folder is missing or can't be accessed.
     """
     digest = hashlib.sha256()
     folders: set[str] = set()
@@ -59,9 +59,9 @@ def digest_statuses(files: Iterable[str], root: Path) -> str:
 
 
 def look_at_all(look: Callable[[_Chunk], bytes], chunks: Iterable[_Chunk]) -> Iterator[bytes]:
-    """What ``look`` returns for each chunk of files, in order; from threads if the first looks were slow.
+    """Yield ``look(chunk)`` for each chunk of files, in order; use threads if the first calls are slow.
 
-    Threads wait for many round trips at once. Where there is nothing to wait for, they only stand in line.
+    On a network file system threads wait for many round trips at once. On a fast disk they would only add overhead.
     """
     waiting = iter(chunks)
     for first in islice(waiting, 1):
@@ -75,12 +75,12 @@ def look_at_all(look: Callable[[_Chunk], bytes], chunks: Iterable[_Chunk]) -> It
 
 
 def chunked_range(count: int) -> Iterator[range]:
-    """The indices below ``count`` in ranges of as many as are looked at in one go."""
+    """Yield the indices below ``count`` in ranges of ``_CHUNK``."""
     return (range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
 
 
 def chunked(paths: Iterable[str]) -> Iterator[list[str]]:
-    """The paths in lists of as many as are looked at in one go."""
+    """Yield the paths in lists of ``_CHUNK``."""
     waiting = iter(paths)
     while chunk := list(islice(waiting, _CHUNK)):
         yield chunk

@@ -1,4 +1,4 @@
-"""What the data sets' ``open_split``, ``check`` and ``prepare`` have in common."""
+"""Code shared by the datasets' ``open_split``, ``check`` and ``prepare``."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pretrain.errors import InputError
 
 _DECODED_SAMPLE = 32
 _NARROW = 65
-"""Values of 14 bits in 16 stay below this after they are brought to 8 bits, rounded or cut off."""
+"""14-bit values stored in 16 bits stay below this after conversion to 8 bits, rounded or truncated."""
 _NARROW_ARE_FAULT = 4
-"""One narrow image in so many is a fault; few photographs are so dark."""
+"""If at least 1 in this many decoded deep images is narrow, the split has a fault; few photographs are so dark."""
 _NAMED_FILES = 3
 _INSPECTING_THREADS = 16
 
@@ -28,25 +28,25 @@ class EncodedImages(Protocol):
     def __len__(self) -> int: ...
 
     def inspect(self, index: int) -> bool:
-        """Whether the image's samples have more than 8 bits, by its header.
+        """Return whether the image's samples have more than 8 bits, according to its header.
 
         Raises
         ------
         InputError
-            Header or end of the file show that the image can't be decoded.
+            The header or the end of the file shows that the image can't be decoded.
         """
         ...
 
 
 def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Sequence[str]) -> Path:
-    """The directory that holds a dataset's ``members``: ``root/folder`` (as archives unpack) or ``root`` itself.
+    """Return the directory with a dataset's ``members``: ``root/folder`` (as archives unpack) or ``root`` itself.
 
     Members are names or patterns such as ``*.tar``.
 
     Raises
     ------
     InputError
-        No root given, or it is missing, unreadable, empty, or without any of the members.
+        ``root`` is None, missing, unreadable, empty, or has none of the members.
     """
     expected = f"expected a directory with {', '.join(members)}" + (f", or {folder}/ with them" if folder else "")
     if root is None:
@@ -63,7 +63,7 @@ def locate(info: DatasetInfo, root: Path | None, folder: str | None, members: Se
 
 
 def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], LabelledImages]) -> list[str]:
-    """Open a split; compare its size, look for its files, inspect every image, decode a sample spread evenly."""
+    """Return the faults of a split: its size, missing files, every image's header, and a decoded sample of images."""
     try:
         images = open_split(split)
     except InputError as error:
@@ -72,7 +72,7 @@ def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], Label
 
 
 def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[str]:
-    """What ``check_split`` looks at, of a split that is open."""
+    """Return the faults of an open split; see ``check_split``."""
     problems = size_problems(info, split, len(images))
     missing = _missing_files(images) if isinstance(images, FileImages) else []
     if missing:
@@ -93,7 +93,7 @@ def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[
 
 
 def size_problems(info: DatasetInfo, split: str, count: int) -> list[str]:
-    """One sentence if the split has another number of images than the published one."""
+    """Return one sentence if the number of images differs from the published one."""
     published = info.sizes[split]
     if count == published:
         return []
@@ -101,7 +101,7 @@ def size_problems(info: DatasetInfo, split: str, count: int) -> list[str]:
 
 
 def checksum_problems(path: Path, published_md5: str) -> list[str]:
-    """One sentence if the file is missing or is not the published one."""
+    """Return one sentence if the file is missing or differs from the published one."""
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -115,12 +115,12 @@ def checksum_problems(path: Path, published_md5: str) -> list[str]:
 def download(
     info: DatasetInfo, root: Path | None, fetch: Callable[[Path], object], check: Callable[[Path], list[str]]
 ) -> None:
-    """Call ``fetch(root)`` unless the data is already there, then check what came.
+    """Call ``fetch(root)`` unless the data are complete, then check the result.
 
     Raises
     ------
     InputError
-        No root given, the download failed, or what is there afterwards is not the published data.
+        ``root`` is None, the download failed, or the result is not the published data.
     """
     if root is None:
         raise InputError(f"dataset {info.name}: no directory given to download it into")
@@ -129,7 +129,7 @@ def download(
     try:
         root.mkdir(parents=True, exist_ok=True)
         fetch(root)
-    except Exception as error:  # network, archive and disk each have their own kinds
+    except Exception as error:  # network, archive and disk raise different errors
         raise InputError(
             f"dataset {info.name}: download into {root} failed ({error}); its home is {info.source}"
         ) from error
@@ -143,19 +143,19 @@ def _missing_files(images: FileImages) -> list[Path]:
 
 
 def _narrow_problems(info: DatasetInfo, split: str, images: LabelledImages, deep: Sequence[int]) -> list[str]:
-    """One sentence if images of more than 8 bits seem to use only the lower ones, and would be read as nearly black.
+    """Return one sentence if images of more than 8 bits use only the lower bits and would be read as nearly black.
 
-    No file says so: PNG's sBIT and TIFF's tags describe values that fill their samples.
+    File headers don't show this: PNG's sBIT and TIFF's tags describe values that fill their samples.
     """
     narrow, looked = [], 0
     for index in _spread(deep):
         try:
             bands = images.image(index).getextrema()
-        except InputError:  # it has its own sentence
+        except InputError:  # reported by another check
             continue
         looked += 1
         values = [value for band in bands for value in (band if isinstance(band, tuple) else (band,))]
-        # The upper end is where TIFF says that 0 is white.
+        # Check the upper end for TIFF files in which 0 is white.
         if max(values) < _NARROW or min(values) >= 256 - _NARROW:
             narrow.append(index)
     if not narrow or len(narrow) * _NARROW_ARE_FAULT < looked:
@@ -172,7 +172,7 @@ def _undecodable(images: LabelledImages) -> list[str]:
 
 
 def _spread(indices: Sequence[int]) -> Sequence[int]:
-    """A sample, spread evenly."""
+    """Return an evenly spread sample."""
     return indices[:: max(1, len(indices) // _DECODED_SAMPLE)]
 
 

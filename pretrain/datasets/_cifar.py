@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their Python form: pickled batches of 32×32 RGB images.
+"""Reads CIFAR-10 and CIFAR-100 in their Python form: pickled batches of 32×32 RGB images.
 
 A batch is a dict with ``data``, uint8 N × 3,072 (a row is 1,024 red, 1,024 green, 1,024 blue pixels, each row by
 row), and a list of N labels. Format and files: https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -26,12 +26,12 @@ _SIDE = 32
 
 @dataclass(frozen=True)
 class CifarFiles:
-    """Where a variant keeps what.
+    """File names and keys of one variant.
 
     Parameters
     ----------
     batches
-        Files of each split, in order, with the MD5 of the published ones.
+        File names and published MD5 of each split, in order.
     """
 
     folder: str
@@ -44,7 +44,7 @@ class CifarFiles:
 
 
 def open_cifar(info: DatasetInfo, files: CifarFiles, root: Path | None, split: str) -> ArrayImages:
-    """Read one split; its images are in the batches' order."""
+    """Return one split, with images in the batches' order."""
     import numpy as np
 
     directory = locate(info, root, files.folder, files.names)
@@ -70,7 +70,7 @@ def check_cifar(info: DatasetInfo, files: CifarFiles, root: Path | None) -> list
 
 
 def _read_batch(path: Path, labels_key: str, num_classes: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels (uint8, N × 32 × 32 × 3) and labels (int64, N) of one file."""
+    """Return pixels (uint8, N × 32 × 32 × 3) and labels (int64, N) of one file."""
     import numpy as np
 
     batch = read_plain_pickle(path)

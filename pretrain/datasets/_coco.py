@@ -1,4 +1,4 @@
-"""The layout of COCO 2017: ``train2017/``, ``val2017/`` and ``annotations/instances_{train,val}2017.json``."""
+"""Reads the layout of COCO 2017: ``train2017/``, ``val2017/`` and ``annotations/instances_{train,val}2017.json``."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def annotation_file(split: str) -> str:
 
 
 def open_coco_split(info: DatasetInfo, root: Path | None, split: str) -> AnnotatedFiles:
-    """Lists the images; the annotation file is not parsed, which for COCO takes gigabytes.
+    """Return the image and annotation paths of a split; does not parse the annotations, which would take gigabytes.
 
     Raises
     ------
     InputError
-        Missing directories or annotation file.
+        A directory or the annotation file is missing.
     """
     directory = _directory(info, root)
     annotations = directory / annotation_file(split)
@@ -56,12 +56,12 @@ def open_coco_split(info: DatasetInfo, root: Path | None, split: str) -> Annotat
 
 
 def check_coco(info: DatasetInfo, root: Path | None, names: Sequence[str]) -> list[str]:
-    """Faults of both splits: counts, the annotation file's tables and entries, and every image's header and size.
+    """Return the faults of both splits: counts, annotation tables and entries, and every image's header and size.
 
     Parameters
     ----------
     names
-        Of the categories, in the order in which the library numbers its labels.
+        Names of the categories, in the order in which the library numbers its labels.
     """
     try:
         directory = _directory(info, root)
@@ -98,12 +98,12 @@ def _split_problems(path: Path, folder: Path, files: set[str], names: Sequence[s
 
 
 def read_annotations(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The tables of an annotation file.
+    """Return the tables of an annotation file.
 
     Raises
     ------
     InputError
-        Not readable as JSON, a table missing, or one of them empty.
+        The file is not readable JSON, or a table is missing or empty.
     """
     tables: dict[str, list[dict[str, Any]]] = _parsed(path)
     if faults := _table_faults(path, tables):
@@ -144,7 +144,7 @@ def _entries(tables: Any, name: str) -> list[Any]:
 def _complete(
     path: Path, tables: Any, table: str, find_fault: Callable[[Any], Fault | None]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The entries of a table that have every key, ids once each; and a sentence for each that is left out."""
+    """Return a table's entries that are complete and have unique ids, and one sentence for each other entry."""
     complete: dict[int, dict[str, Any]] = {}
     problems = []
     for number, entry in enumerate(_entries(tables, table)):
@@ -158,7 +158,7 @@ def _complete(
 
 
 def _order_problems(path: Path, categories: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
-    """The library numbers labels by the file's list of categories and takes their names from its own list."""
+    """Check the order of categories: the library numbers labels in the file's order, but takes names from its own."""
     for entry, expected in zip_longest(categories, names):
         listed = None if entry is None else entry["name"]
         if listed != expected:
@@ -187,7 +187,7 @@ def _annotation_problems(
             crowds += bool(entry.get("iscrowd"))
             continue
         degenerate[fault.kind] += fault.degenerate
-        by_kind.setdefault(fault.kind, []).append(f"{path}: {_called(number, entry)} {fault.words}")
+        by_kind.setdefault(fault.kind, []).append(f"{path}: {_entry_name(number, entry)} {fault.words}")
     problems: list[str] = []
     for kind, lines in by_kind.items():
         if not degenerate[kind] or not tolerated(degenerate.total(), len(annotations)):
@@ -198,7 +198,7 @@ def _annotation_problems(
 
 
 def _file_problems(path: Path, folder: Path, files: set[str], images: Sequence[dict[str, Any]]) -> list[str]:
-    """A sentence for each image that is missing, is not listed, can't be decoded, or has another size than listed."""
+    """Return a sentence for each image that is missing, unlisted, undecodable or of another size than listed."""
     if not files or not images:
         return []
     counted = Counter(image["file_name"] for image in images)
@@ -225,7 +225,7 @@ def _file_problems(path: Path, folder: Path, files: set[str], images: Sequence[d
     ]  # fmt: skip
 
 
-def _called(number: int, entry: Any) -> str:
+def _entry_name(number: int, entry: Any) -> str:
     identifier = entry.get("id") if isinstance(entry, dict) else None
     is_printable = type(identifier) is int and 0 <= identifier < 2**63
     return f"annotation {identifier}" if is_printable else f"entry {number} of 'annotations'"

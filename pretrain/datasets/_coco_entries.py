@@ -1,4 +1,4 @@
-"""Faults of single entries of a COCO annotation file: what training or testing would read wrongly or stumble over."""
+"""Finds faults in entries of a COCO annotation file that would mislead or break training or testing."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 Size = tuple[int, int]
 _LARGEST_ID = 2**53
-"""pycocotools keeps ids as float64, which holds every integer up to here."""
+"""pycocotools stores ids as float64, which is exact for integers up to this."""
 _LARGEST_NUMBER = 1e9
 _BOX_MARGIN_PIXELS = 2
-"""How far a box may reach beyond its image: published boxes are rounded."""
+"""Pixels by which a box may exceed its image: published boxes are rounded."""
 _TOLERATED_PER = 1_000
-"""One annotation in so many may be degenerate: COCO's own train2017 contains boxes of height 0."""
+"""1 in this many annotations may be degenerate: COCO's own train2017 contains boxes of height 0."""
 _MASK_SOURCE = "a list of polygons [x, y, x, y, x, y, …] or a run-length encoding"
 
 
 class Fault(NamedTuple):
-    """``kind`` groups alike sentences. A degenerate annotation is tolerated where few are."""
+    """One fault; ``kind`` groups similar sentences. A few degenerate annotations are tolerated."""
 
     kind: str
     words: str
@@ -25,7 +25,7 @@ class Fault(NamedTuple):
 
 
 def image_fault(entry: Any) -> Fault | None:
-    """What an entry of the table ``images`` lacks."""
+    """Return what an entry of the table ``images`` lacks, or None."""
     return _lacking(
         entry,
         {
@@ -38,19 +38,19 @@ def image_fault(entry: Any) -> Fault | None:
 
 
 def category_fault(entry: Any) -> Fault | None:
-    """What an entry of the table ``categories`` lacks."""
+    """Return what an entry of the table ``categories`` lacks, or None."""
     return _lacking(entry, {"id": _is_id(_get(entry, "id")), "name": isinstance(_get(entry, "name"), str)})
 
 
 def annotation_fault(entry: Any, images: Mapping[int, Size], categories: Collection[int]) -> Fault | None:
-    """The first fault of an entry of the table ``annotations``.
+    """Return the first fault of an entry of the table ``annotations``, or None.
 
     Parameters
     ----------
     images
-        Width and height by image id; empty if the images are not known.
+        Width and height by image id; empty if unknown.
     categories
-        The known ids; empty if they are not known.
+        The known ids; empty if unknown.
     """
     if fault := _lacking(entry, {key: _is_id(_get(entry, key)) for key in ("image_id", "category_id")}):
         return fault
@@ -66,12 +66,12 @@ def annotation_fault(entry: Any, images: Mapping[int, Size], categories: Collect
     size = images.get(entry["image_id"])
     faults = (_box_fault(entry.get("bbox"), size), _area_fault(entry.get("area")), _segmentation_fault(entry, size))
     found = [fault for fault in faults if fault is not None]
-    # A fault that stops the library must not hide behind one that may be tolerated.
+    # Report a fault that stops the library before one that may be tolerated.
     return min(found, key=lambda fault: fault.degenerate, default=None)
 
 
 def tolerated(count: int, annotations: int) -> bool:
-    """Whether so few degenerate annotations may be left to the library, which trains without them."""
+    """Return whether ``count`` degenerate annotations are few enough to leave to the library, which skips them."""
     return count * _TOLERATED_PER <= annotations
 
 
@@ -127,14 +127,14 @@ def _polygon_fault(polygon: Any, size: Size | None) -> Fault | None:
     if len(polygon) < 6:
         return Fault("short polygon", f"has a polygon of {len(polygon) // 2} points; three are needed")
     reach = _LARGEST_NUMBER if size is None else 2 * max(size)
-    # NaN compares as False. Far points would keep pycocotools drawing for minutes.
+    # A comparison with NaN is False. Points far away would keep pycocotools drawing for minutes.
     if not (min(polygon) >= -reach and max(polygon) <= reach and sum(polygon) == sum(polygon)):
         return Fault("polygon", "has a polygon with points far outside its image")
     return None
 
 
 def _area(polygon: Sequence[float]) -> float:
-    """Twice the area, signed, by the shoelace formula."""
+    """Return twice the signed area, by the shoelace formula."""
     xs, ys = polygon[::2], polygon[1::2]
     return sum(
         x * after - y * before for x, y, before, after in zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
@@ -142,7 +142,7 @@ def _area(polygon: Sequence[float]) -> float:
 
 
 def _meets(polygon: Sequence[float], size: Size | None) -> bool:
-    """Whether the polygon's bounding box overlaps the image."""
+    """Return whether the polygon's bounding box overlaps the image."""
     xs, ys = polygon[::2], polygon[1::2]
     return size is None or (max(xs) > 0 and max(ys) > 0 and min(xs) < size[0] and min(ys) < size[1])
 
@@ -169,7 +169,7 @@ def _run_length_fault(shape: Mapping[str, Any], size: Size | None) -> Fault | No
 
 
 def _decoded_runs(text: str) -> Iterator[int]:
-    """Run lengths from COCO's compressed text: 5 bits a character, and from the third run on differences."""
+    """Yield run lengths from COCO's compressed text: 5 bits per character; from the third run on, differences."""
     runs: list[int] = []
     value = shift = 0
     for character in text:
@@ -209,7 +209,7 @@ def _is_id(value: Any, *, smallest: int = 0) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a finite number of a usual size; NaN compares as False."""
+    """Return whether ``value`` is a finite number of plausible size; comparisons with NaN are False."""
     return type(value) in (int, float) and -_LARGEST_NUMBER < value < _LARGEST_NUMBER
 
 

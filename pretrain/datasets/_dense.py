@@ -1,4 +1,4 @@
-"""Splits for segmentation and detection: where the files are, for a library that reads them itself."""
+"""Splits for segmentation and detection: paths of files that another library reads."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pretrain.errors import InputError
 
 IMAGE_SUFFIX = ".jpg"
 _LINES_PER_KIND = 20
-"""Sentences of one kind that are listed before the rest are counted."""
+"""Number of sentences of one kind to list; the rest are only counted."""
 
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedFiles:
-    """A split of images with a mask each, or with one annotation file for all of them.
+    """A split of images with one mask each, or with one annotation file for all.
 
     Parameters
     ----------
     directory
-        What the paths are relative to.
+        Directory that the paths are relative to.
     images
         Relative paths, ascending.
     annotations
@@ -39,7 +39,7 @@ class AnnotatedFiles:
         return len(self.images)
 
     def fingerprint(self) -> str:
-        """SHA-256 over every file's relative path and size, and over the whole of a JSON file."""
+        """Return the SHA-256 of every file's relative path and size, and of the content of a JSON file."""
         paths = PackedPaths([*self.images, *self.annotations])
         listing = FileImages(self.directory, paths, array("q", bytes(8 * len(paths))), 0).fingerprint()
         digest = hashlib.sha256(listing.encode())
@@ -55,12 +55,12 @@ class AnnotatedFiles:
 
 
 def file_names(directory: Path, suffix: str) -> list[str]:
-    """Names of the files in a directory that end in ``suffix``, ascending.
+    """Return the names of a directory's files that end in ``suffix``, ascending.
 
     Raises
     ------
     InputError
-        No such directory, or none of them in it.
+        The directory is missing or has no such files.
     """
     names = [name for name in _entries(directory) if name.endswith(suffix)]
     if not names:
@@ -69,9 +69,9 @@ def file_names(directory: Path, suffix: str) -> list[str]:
 
 
 def unread_entries(directory: Path, suffix: str) -> list[str]:
-    """One sentence if a directory, if there is one, holds files of another suffix, or folders. Neither is read.
+    """Return one sentence if a directory has folders or files of another suffix, which are not read.
 
-    Hidden entries of another suffix, such as ``.DS_Store``, are no data.
+    Hidden entries of another suffix, such as ``.DS_Store``, are ignored.
     """
     if not directory.is_dir():
         return []
@@ -83,14 +83,14 @@ def unread_entries(directory: Path, suffix: str) -> list[str]:
 
 
 def shortened(path: Path, lines: Sequence[str]) -> Iterator[str]:
-    """The first lines, and how many more there are."""
+    """Yield the first lines and the number of further ones."""
     yield from lines[:_LINES_PER_KIND]
     if len(lines) > _LINES_PER_KIND:
         yield f"{path}: {len(lines) - _LINES_PER_KIND:,} more of this kind"
 
 
 def printable(name: str) -> str:
-    """A name without control characters."""
+    """Return the name, escaped if it has control characters."""
     return name if name.isprintable() and name.strip() else ascii(name)
 
 

@@ -1,4 +1,4 @@
-"""Splits whose images are files: a packed index of relative paths, decoded one at a time."""
+"""Splits of image files: a packed index of relative paths; images are decoded one at a time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class PackedPaths:
     """An immutable list of paths in one bytes object.
 
-    ImageNet's 1.28 million paths take 50 MB this way instead of 150 MB as strings, and loader workers forked from
-    the process that indexed them share the pages: there are no reference counts to write to.
+    ImageNet's 1.28 million paths take 50 MB this way, and 150 MB as strings. Forked loader workers share the memory
+    pages, because no reference counts are written to them.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -33,7 +33,7 @@ class PackedPaths:
 
     @classmethod
     def restored(cls, content: bytes, ends: array[int]) -> PackedPaths:
-        """The paths whose ``content`` and ``ends`` these are."""
+        """Return the list with this ``content`` and these ``ends``."""
         packed = cls(())
         packed.content, packed.ends = content, ends
         return packed
@@ -57,11 +57,11 @@ class FileImages:
     Parameters
     ----------
     directory
-        What ``paths`` are relative to.
+        Directory that ``paths`` are relative to.
     labels
         One class per path, in ``[0, num_classes)``.
     sources
-        Relative paths of the files that paths and labels were read from, if folders do not tell them.
+        Relative paths of the files that list paths and labels, if the folder names don't give them.
     """
 
     directory: Path
@@ -89,7 +89,7 @@ class FileImages:
         return str(self.path(index))
 
     def fingerprint(self) -> str:
-        """SHA-256 over one line per image, in index order: relative path, size in bytes, label. Reads no content."""
+        """Return the SHA-256 of one line per image, in index order: path, size in bytes, label. Reads no content."""
         digest = hashlib.sha256()
         for lines in look_at_all(self._fingerprint_lines, chunked_range(len(self))):
             digest.update(lines)

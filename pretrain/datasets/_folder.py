@@ -1,4 +1,4 @@
-"""The ImageFolder layout: one folder per class, images in it and in folders below it."""
+"""Reads the ImageFolder layout: one folder per class, with images in it and in its subfolders."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pretrain.datasets._images import file_kind
 from pretrain.errors import InputError
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""torchvision's; its list is not imported because that takes longer than listing ImageNet."""
+"""torchvision's list, copied because importing torchvision takes longer than listing ImageNet."""
 
 _LISTING_THREADS = 16
 
 
 def has_class_folders(directory: Path) -> bool:
-    """Whether ``directory``, which can be listed, holds folders that are not hidden."""
+    """Return whether ``directory`` contains folders that are not hidden."""
     with os.scandir(directory) as entries:
         return any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
 
 
 def class_folders(directory: Path) -> tuple[str, ...]:
-    """Names of the class folders in ``directory``, sorted; hidden ones are skipped.
+    """Return the names of the class folders in ``directory``, sorted; hidden ones are skipped.
 
     Raises
     ------
@@ -46,15 +46,15 @@ def class_folders(directory: Path) -> tuple[str, ...]:
 
 
 def index_class_folders(directory: Path, classes: Sequence[str]) -> FileImages:
-    """Index the images of ``directory``, labelled by their folder's position in ``classes``.
+    """Return the images of ``directory``, labelled by their folder's position in ``classes``.
 
-    Images come class by class; within a class sorted by folder, then by name, as torchvision's ImageFolder sorts them.
-    Only names are read, so ImageNet takes seconds.
+    Images are ordered by class, then folder, then name, like torchvision's ImageFolder. Only names are read, so
+    ImageNet takes seconds.
 
     Raises
     ------
     InputError
-        A folder is not among ``classes``, holds no images, or can't be listed; or an image is no regular file.
+        A folder is not among ``classes``, has no images, or can't be listed; or an image is not a regular file.
     """
     label_of = {name: label for label, name in enumerate(classes)}
     folders = class_folders(directory)
@@ -73,9 +73,9 @@ def index_class_folders(directory: Path, classes: Sequence[str]) -> FileImages:
 
 
 def unread_files(directory: Path) -> list[str]:
-    """One sentence for each folder of ``directory`` and below with files that are not read as images.
+    """Return one sentence for each folder in ``directory`` (at any depth) with files that are not read as images.
 
-    Images outside a class folder, files without an image's extension, hidden files with one.
+    Such files are outside a class folder, have no image extension, or are hidden and have one.
     """
     with os.scandir(directory) as entries:
         loose = sorted(entry.name for entry in entries if not entry.is_dir() and not entry.name.startswith("."))
@@ -83,7 +83,7 @@ def unread_files(directory: Path) -> list[str]:
     for name in class_folders(directory):
         for folder, entries_here in _walk(directory / name):
             others = [entry.name for entry in entries_here if not entry.is_dir() and not _is_image(entry.name)]
-            # Hidden files without an image's extension, such as .DS_Store, are no data.
+            # Ignore hidden files without an image extension, such as .DS_Store.
             if others := sorted(o for o in others if not o.startswith(".") or _has_image_extension(o)):
                 problems.append(_not_read(folder, others, f"not images ({', '.join(IMAGE_EXTENSIONS)}) or hidden"))
     return problems
@@ -94,7 +94,7 @@ def _not_read(folder: Path, names: Sequence[str], reason: str) -> str:
 
 
 def _image_names(class_folder: Path) -> list[str]:
-    """Paths of the images in a class folder and below it, relative to it."""
+    """Return the paths of all images in a class folder and its subfolders, relative to the class folder."""
     listed: list[tuple[str, list[str]]] = []
     for folder, entries in _walk(class_folder):
         images = [entry for entry in entries if _is_image(entry.name)]
@@ -111,12 +111,12 @@ def _image_names(class_folder: Path) -> list[str]:
 
 
 def _walk(top: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
-    """The folder and those below it, hidden ones skipped, each with its entries; links to folders are followed.
+    """Yield the folder and its subfolders, each with its entries; skip hidden folders, follow links.
 
     Raises
     ------
     InputError
-        A folder that can't be listed, or a link to a folder that leads back to itself.
+        A folder can't be listed, or a link to a folder leads back to a folder that contains it.
     """
     waiting: list[tuple[Path, frozenset[tuple[int, int]]]] = [(top, frozenset())]
     while waiting:

@@ -1,9 +1,9 @@
-"""Decoding images as RGB of 8 bits, from files of their own and from stretches of larger ones.
+"""Decodes images as 8-bit RGB, from image files and from bytes.
 
-Pillow decodes and, as in torchvision's loader, ``convert("RGB")`` gives the colours: transparency is dropped, an
-animation is its first frame, an image is not turned by its EXIF orientation. Images of more than 8 bits differ:
-``convert`` clips their values at 255, which makes nearly every pixel white. Here unsigned samples keep their upper
-8 bits, as Pillow does for 16-bit RGB, and samples without a known range are refused.
+Pillow decodes, and ``convert("RGB")`` converts, as in torchvision's loader: transparency is dropped, an animation
+gives its first frame, EXIF orientation is ignored. Images of more than 8 bits are treated differently: ``convert``
+clips values at 255, which makes nearly every pixel white. Here unsigned samples keep their upper 8 bits, as Pillow
+does for 16-bit RGB, and samples without a known range are refused.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
-"""What may be in a file, whatever its extension. Pillow's other formats run programs (EPS) or are no photographs."""
+"""Formats allowed whatever the extension. Pillow's others run programs (EPS) or are not used for photographs."""
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
-"""TIFF tags; photometric 0 means that 0 is white."""
+"""TIFF tags. Photometric value 0 means that 0 is white."""
 _SIGNED, _SEPARATE = 2, 2
 
 _TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _TAIL_BYTES = 512
-_END_OF = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
-"""What a whole file ends with. A file without it may still be whole, if somebody appended to it."""
+_END_BYTES = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
+"""Bytes that end a complete file. If they are missing, the file may still be complete: data may be appended."""
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a directory"),
@@ -43,41 +43,42 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def decode_rgb(path: Path) -> Image:
-    """Decode one image file, whole, as RGB.
+    """Return one image file, fully decoded, as RGB.
 
     Raises
     ------
     InputError
-        No regular file, unreadable, truncated, no image, or samples of unknown range; the message names the file.
+        Not a regular file, unreadable, truncated, not an image, or samples of unknown range; the message names the
+        file.
     """
     with _open_regular(path) as file:
         return _decode(file, str(path))
 
 
 def decode_rgb_bytes(content: bytes, where: str) -> Image:
-    """Decode an image that is in memory, whole, as RGB; raises as ``decode_rgb``, with ``where`` for the path."""
+    """Return an image in memory, fully decoded, as RGB; raises like ``decode_rgb``, with ``where`` as the path."""
     return _decode(io.BytesIO(content), where)
 
 
 def inspect_file(path: Path) -> bool:
-    """Whether the samples of an image have more than 8 bits, by its header.
+    """Return whether the image's samples have more than 8 bits, according to its header.
 
     Raises
     ------
     InputError
-        As ``decode_rgb``; an image whose header and end are right is not decoded.
+        As in ``decode_rgb``; but an image whose header and end are right is not decoded.
     """
     with _open_regular(path) as file:
         return _inspect(file, str(path))
 
 
 def inspect_bytes(content: bytes, where: str) -> bool:
-    """Whether the samples of an image in memory have more than 8 bits; raises as ``inspect_file``."""
+    """Return whether the samples of an image in memory have more than 8 bits; raises like ``inspect_file``."""
     return _inspect(io.BytesIO(content), where)
 
 
 def file_kind(path: Path) -> str | None:
-    """What ``path`` is, such as ``a FIFO``, if it is no regular file or a link that leads nowhere; None if it is."""
+    """Return the kind of ``path``, such as ``a FIFO``, if it is not a readable regular file; otherwise None."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - once an image
     except FileNotFoundError:
@@ -90,7 +91,7 @@ def file_kind(path: Path) -> str | None:
 
 
 def has_more_than_8_bits(image: Image) -> bool:
-    """Whether an image's samples do, by its header: for colours, Pillow's mode is RGB, and it drops the lower bits."""
+    """Return whether the header states more than 8 bits; Pillow opens such colour images as RGB and drops low bits."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         return True
     tags: Any = getattr(image, "tag_v2", {})
@@ -103,7 +104,7 @@ def has_more_than_8_bits(image: Image) -> bool:
 
 
 def _open_regular(path: Path) -> IO[bytes]:
-    # Looked at before it is opened: opening a FIFO waits for a writer, for ever.
+    # Check before opening: opening a FIFO would wait for a writer forever.
     if kind := file_kind(path):
         raise InputError(f"{path}: is {kind}, not an image file")
     try:
@@ -122,7 +123,7 @@ def _decode(file: IO[bytes], where: str) -> Image:
             return image.convert("RGB")
     except InputError:
         raise
-    except Exception as error:  # on broken input Pillow's decoders raise whatever they run into
+    except Exception as error:  # on broken input Pillow's decoders raise many types of errors
         raise InputError(f"{where}: can't be decoded as an image ({error})") from error
 
 
@@ -130,7 +131,7 @@ def _inspect(file: IO[bytes], where: str) -> bool:
     try:
         with _open_image(file, where) as image:
             is_deep = has_more_than_8_bits(image)
-            end = _END_OF.get(image.format or "")
+            end = _END_BYTES.get(image.format or "")
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
         is_whole = end is not None and end in file.read()
@@ -145,12 +146,12 @@ def _inspect(file: IO[bytes], where: str) -> bool:
 
 
 def _open_image(file: IO[bytes], where: str) -> Image:
-    """An image whose header is read and whose samples can become 8 bits.
+    """Return an image whose header is read and whose samples can be converted to 8 bits.
 
     Raises
     ------
     InputError
-        No image, too many pixels, or samples without a known range.
+        Not an image, too many pixels, or samples without a known range.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -175,7 +176,7 @@ def _open_image(file: IO[bytes], where: str) -> Image:
     if image.mode == "L" and tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
         raise InputError(f"{where}: its samples are signed integers; convert it to unsigned 8 bits")
     if tags.get(_PLANES) == _SEPARATE and max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8:
-        # Pillow reads the bytes of such planes as samples of 8 bits.
+        # Pillow would read the bytes of such planes as 8-bit samples.
         raise InputError(f"{where}: its planes of more than 8 bits can't be read; convert it to 8 bits")
     is_unsigned_16 = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
     if image.mode in ("I", "F") and not is_unsigned_16:
@@ -188,7 +189,7 @@ def _open_image(file: IO[bytes], where: str) -> Image:
 
 
 def _keep_upper_bits(image: Image) -> Image:
-    """A grey image of 8 bits; Pillow has scaled other maxima of PGM files to 65,535."""
+    """Return an 8-bit grey image; Pillow has already scaled PGM files with other maxima to 65,535."""
     import numpy as np
     from PIL import Image
 

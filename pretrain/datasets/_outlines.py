@@ -1,4 +1,4 @@
-"""A region of pixels in the two forms that COCO's annotation files have."""
+"""Converts a region of pixels to the two forms of COCO's annotation files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def polygons(silhouette: NDArray[np.bool_]) -> list[list[int]]:
-    """A rectangle ``[x, y, …]`` around every horizontal run of pixels; together they cover the silhouette exactly."""
+    """Return a rectangle ``[x, y, …]`` per horizontal run of pixels; together they cover the silhouette exactly."""
     found = []
     for row, line in enumerate(silhouette):
         edges = _edges(line)
@@ -21,7 +21,7 @@ def polygons(silhouette: NDArray[np.bool_]) -> list[list[int]]:
 
 
 def run_lengths(silhouette: NDArray[np.bool_]) -> dict[str, Any]:
-    """COCO's uncompressed form: lengths of runs of 0, 1, 0, … down the columns."""
+    """Return COCO's uncompressed form: lengths of runs of 0, 1, 0, … down the columns."""
     flat = silhouette.ravel(order="F")
     bounds = [0, *_edges(flat)]
     if bounds[-1] != len(flat):
@@ -30,7 +30,7 @@ def run_lengths(silhouette: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _edges(line: NDArray[np.bool_]) -> list[int]:
-    """Where runs of True start and stop, alternately."""
+    """Return the positions where runs of True start and stop, alternately."""
     import numpy as np
 
     padded = np.concatenate(([False], line, [False]))

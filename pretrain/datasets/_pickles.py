@@ -1,7 +1,7 @@
-"""Reading pickles that hold nothing but plain values and uint8 arrays, without trusting them.
+"""Safely reads pickles of plain values and uint8 arrays.
 
-CIFAR is published as pickles, and an ordinary unpickler runs whatever a file tells it to. This one looks up no
-name: the five that NumPy arrays are pickled with stand for functions of its own, everything else is refused.
+CIFAR is published as pickles, and Python's unpickler runs any function that a file names. This one imports nothing: it
+maps the five names that NumPy arrays need to its own functions and refuses all others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pretrain.errors import InputError
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """The content of a pickle of dicts, lists, strings, numbers and uint8 arrays; Python 2's strings become str.
+    """Return the content of a pickle of dicts, lists, strings, numbers and uint8 arrays; Python 2's strings become str.
 
     Raises
     ------
@@ -27,12 +27,12 @@ def read_plain_pickle(path: Path) -> Any:
         return _resolve(_PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load())
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror})") from error
-    except Exception as error:  # on damaged input pickle raises whatever it runs into
+    except Exception as error:  # on damaged input pickle raises many types of errors
         raise InputError(f"{path}: not a readable batch file ({error})") from error
 
 
 class _Global:
-    """What a name in a pickle stands for. Slots, so that the pickle can't change it."""
+    """The replacement of a name in a pickle. Slots keep the pickle from changing it."""
 
     __slots__ = ("_make",)
 
@@ -53,7 +53,7 @@ class _PickledDtype:
         self.code = code
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and field layout, which one-byte items don't have."""
+        """Ignore byte order and field layout, which one-byte items don't have."""
 
 
 class _PickledArray:
@@ -75,7 +75,7 @@ class _PickledArray:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes in Python 2's protocols."""
+    """Return bytes from the text form in which Python 3 stores them in Python 2's protocols."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
     return text.encode("latin1")
@@ -99,7 +99,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _resolve(value: Any) -> Any:
-    """Finished arrays in place of those under construction, one level into a dict."""
+    """Replace arrays under construction by finished ones, one level into a dict."""
     if isinstance(value, dict):
         return {key: item.array if isinstance(item, _PickledArray) else item for key, item in value.items()}
     return value

@@ -1,4 +1,4 @@
-"""Faults of single image and mask files: headers where that is enough, pixels where only they show the fault."""
+"""Finds faults of single image and mask files; reads pixels only if the header does not show the fault."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 _THREADS = 8
 _IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-"""Formats that every OpenCV decodes, with which the libraries load images, whatever a file's suffix."""
+"""Formats that every OpenCV build decodes; the libraries load images with OpenCV, whatever the suffix."""
 _JPEG_END = b"\xff\xd9"
 _ORIENTATION = 0x0112
-"""EXIF's tag for how a camera was held."""
+"""EXIF's tag of the camera's orientation."""
 _SIDEWAYS = range(5, 9)
-"""Values of that tag for images that are stored lying on their side."""
+"""Values of that tag for images stored rotated by 90 degrees."""
 _REDUCED_UNLABELLED = 255
-"""The value of unlabelled pixels in masks whose classes count from 0."""
+"""Value of unlabelled pixels in masks whose classes count from 0."""
 _MASK_MODE = "L"
-"""Pillow's name for one channel of 8 bits."""
+"""Pillow's mode of one 8-bit channel."""
 _MODES = {
     "1": "has 1 bit per pixel",
     "P": "is a palette image, whose indices need not be classes",
@@ -40,20 +40,20 @@ _Item = TypeVar("_Item")
 def inspect_in_threads(
     inspect: Callable[[_Item], str | None], items: Iterable[_Item], *, threads: int = _THREADS
 ) -> list[str]:
-    """The sentences that ``inspect`` returns, in the items' order; threads wait for the disk and share the decoding."""
+    """Return the sentences that ``inspect`` returns, in the items' order; runs in threads."""
     with ThreadPoolExecutor(threads) as pool:
         return [problem for problem in pool.map(inspect, items) if problem]
 
 
 def image_size(path: Path) -> Size:
-    """Width and height in pixels as the libraries load the image, upright by its EXIF orientation.
+    """Return width and height in pixels as the libraries load the image, after EXIF rotation.
 
-    Reads the header alone, unless a JPEG file does not end as JPEG files do: a file that breaks off is decoded.
+    Reads only the header; a JPEG file without an end marker is decoded, because it may be truncated.
 
     Raises
     ------
     ValueError
-        Not a regular file, not decodable, or of more than 8 bits; the message is the reason.
+        Not a regular file, not decodable, or more than 8 bits; the message is the reason.
     """
     with _opened(path, _IMAGE_FORMATS) as image:
         if has_more_than_8_bits(image) or image.mode in ("I", "F"):
@@ -61,13 +61,13 @@ def image_size(path: Path) -> Size:
         if image.format in ("JPEG", "MPO") and not _has_jpeg_end(path):
             _decode(image)
         width, height = image.size
-        # Reading EXIF data parses the header again, so only files that have some pay for it.
+        # Reading EXIF data parses the header again, so do it only for files that have some.
         sideways = "exif" in image.info and image.getexif().get(_ORIENTATION) in _SIDEWAYS
     return (height, width) if sideways else (width, height)
 
 
 def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[str | None, bool]:
-    """What is wrong with a mask or its image, in a sentence that names the file; and whether a pixel has a class."""
+    """Return the fault of a mask or its image, naming the file, or None; and whether any pixel has a class."""
     try:
         expected = image_size(image_path)
     except ValueError as error:
@@ -94,7 +94,7 @@ def mask_problem(image_path: Path, mask_path: Path, num_classes: int) -> tuple[s
 
 def _mode_fault(mask: Image) -> str | None:
     if mask.mode == _MASK_MODE:
-        # Pillow stretches 2 and 4 bits over the range of 8, as if they were shades: 1 becomes 85 or 17.
+        # Pillow scales 2-bit and 4-bit values to the range of 8 bits: 1 becomes 85 or 17.
         narrow = next((layout for tile in getattr(mask, "tile", ()) if ";" in (layout := str(tile[3]))), None)
         return narrow and f"has {narrow.partition(';')[2]} bits per pixel"
     channels = len(mask.getbands())
@@ -105,14 +105,14 @@ def _mode_fault(mask: Image) -> str | None:
 
 @contextmanager
 def _opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image]:
-    """The image of a file whose header has been read; every failure to read it is a ValueError."""
+    """Yield a file's image with its header read; every failure is a ValueError."""
     from PIL import Image
 
-    if not path.is_file():  # opening a FIFO would wait for somebody to write to it
+    if not path.is_file():  # opening a FIFO would wait for a writer
         raise ValueError("not a regular file" if path.exists() else "no such file")
     try:
         image = Image.open(path, formats=formats)
-    except Exception as error:  # on a broken file Pillow's readers raise whatever they run into
+    except Exception as error:  # on a broken file Pillow's readers raise many types of errors
         reason = f"allowed: {', '.join(formats)}" if formats else ""
         raise ValueError("; ".join(filter(None, (_reason(error), reason)))) from error
     largest = Image.MAX_IMAGE_PIXELS
@@ -126,7 +126,7 @@ def _opened(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Imag
 def _decode(image: Image) -> None:
     try:
         image.load()
-    except Exception as error:  # on a broken file Pillow's decoders raise whatever they run into
+    except Exception as error:  # on a broken file Pillow's decoders raise many types of errors
         raise ValueError(_reason(error)) from error
 
 
@@ -140,7 +140,7 @@ def _has_jpeg_end(path: Path) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """The error in one line, without the path that Pillow repeats for a file of an unknown format."""
+    """Return the error in one line; for an unknown format, without the path that Pillow repeats."""
     if type(error).__name__ == "UnidentifiedImageError":
         return "not an image file"
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,9 +1,9 @@
 """Draws scenes of MNIST digits and writes them in the layouts of ADE20K and of COCO.
 
-A scene has 3 or 4 digits, one to a quarter of the image at most, at 21 or 28 pixels, on a dark background of coarse
-and fine noise. A digit's region is its stroke and the two pixels around it; the next pixel is unlabelled. Digits of
-mnist5k's training split are in training scenes, those of its validation split in validation scenes. All arithmetic
-is on integers, so the same scenes come out everywhere.
+A scene has 3 or 4 digits, at most one per quarter of the image, 21 or 28 pixels high, on a dark background of coarse
+and fine noise. A digit's region is its stroke and two pixels around it; the next pixel is unlabelled. Training scenes
+use digits of mnist5k's training split, validation scenes those of its validation split. All arithmetic is on integers,
+so every machine draws equal scenes.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 DIGIT_NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIZES = {"train": 240, "val": 80}
 SIDE = 64
-"""Of a scene, in pixels."""
+"""Side of a scene in pixels."""
 
 CONTENT_SHA256 = "e0bcd29cf86a2c01ac7ce3dcadcfaca273f4c33a6bfe4ce54d3f60334a4b1b41"
-"""Over every scene's pixels and labels, in order. A change needs a new version of both datasets and of ``_NAME``."""
+"""Hash of all scenes' pixels and labels, in order. If it changes, both datasets and ``_NAME`` need a new version."""
 
 _NAME = "digit-scenes-1"
 _MANIFEST = "manifest.json"
 _UNLABELLED, _BACKGROUND = 0, 1
 _STROKE = 128
-"""The grey value from which a pixel is of the stroke."""
+"""Smallest grey value of a digit's stroke."""
 _MARGIN, _EDGE = 2, 1
-"""Pixels around the stroke that are the digit's, and around those that are nobody's."""
+"""Widths in pixels of the margin around a stroke that belongs to the digit, and of the unlabelled edge around it."""
 _SCALES = ((3, 4), (1, 1))
-"""Of a digit, as fractions of its 28 pixels."""
+"""Scales of a digit, as fractions of its 28 pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Scene:
     mask
         ADE20K's numbering, (64, 64) uint8: 0 unlabelled, 1 background, 2…11 the digits.
     digits
-        What is in it, with a (64, 64) bool mask each.
+        Label of each digit with its mask, (64, 64) bool.
     """
 
     pixels: NDArray[np.uint8]
@@ -66,12 +66,12 @@ class Scene:
 
 
 def scenes_directory() -> Path:
-    """Where the scenes lie, drawn now if they are not there, and verified.
+    """Return the directory of the scenes; draws them if they are missing, and verifies them.
 
     Raises
     ------
     InputError
-        The cache can't be written, or a file in it is not what was written.
+        The cache can't be written, or a file in it was altered.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "opera-bench"
     final = cache / _NAME
@@ -84,7 +84,7 @@ def scenes_directory() -> Path:
                 temporary.chmod(0o755)
                 temporary.rename(final)
             finally:
-                # Where another process was faster, the rename failed and its scenes, the same ones, are used.
+                # If another process was faster, the rename failed; its scenes are equal, so use them.
                 shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
             if not final.is_dir():
@@ -96,11 +96,11 @@ def scenes_directory() -> Path:
 
 
 def draw_scenes(split: str) -> list[Scene]:
-    """The scenes of a split, always the same ones."""
+    """Return the scenes of a split, equal on every call."""
     import numpy as np
 
     images = mnist5k.open_split(None, split)
-    # RandomState's stream is frozen for good; default_rng's may change between NumPy versions.
+    # RandomState's stream is frozen; default_rng's may change between NumPy versions.
     generator = np.random.RandomState(list(SIZES).index(split))
     return [_draw(images, generator) for _ in range(SIZES[split])]
 
@@ -114,12 +114,12 @@ def content_sha256(scenes: Iterable[Scene]) -> str:
 
 
 def write_scenes(directory: Path, scenes: dict[str, list[Scene]]) -> None:
-    """Both layouts below ``directory``, and a manifest of every file's SHA-256.
+    """Write both layouts to ``directory``, and a manifest of every file's SHA-256.
 
     Raises
     ------
     InputError
-        The scenes are not the published ones.
+        The drawn scenes differ from the published ones.
     """
     found = content_sha256(scene for split in SIZES for scene in scenes[split])
     if found != CONTENT_SHA256:
@@ -169,7 +169,7 @@ def _draw(images: ArrayImages, generator: np.random.RandomState) -> Scene:
 
 
 def _grown(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """The region and every pixel at most ``pixels`` rows and columns away."""
+    """Return the region with every pixel that is at most ``pixels`` rows and columns away."""
     import numpy as np
 
     padded = np.pad(region, pixels)
@@ -180,7 +180,7 @@ def _grown(region: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 
 
 def _background(generator: np.random.RandomState) -> NDArray[np.uint8]:
-    """Noise of two scales, at most a quarter of full white."""
+    """Return noise of two scales, at most a quarter of white."""
     import numpy as np
 
     coarse = np.kron(generator.randint(0, 40, (8, 8)), np.ones((8, 8), dtype=np.int64))
@@ -189,7 +189,7 @@ def _background(generator: np.random.RandomState) -> NDArray[np.uint8]:
 
 
 def _resized(glyph: NDArray[np.uint8], numerator: int, denominator: int) -> NDArray[np.uint8]:
-    """Scaled by a fraction: each pixel repeated, then means over blocks, rounded down."""
+    """Return the glyph scaled by a fraction: repeat each pixel, then average blocks, rounding down."""
     import numpy as np
 
     large = np.kron(glyph.astype(np.int64), np.ones((numerator, numerator), dtype=np.int64))

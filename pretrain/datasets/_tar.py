@@ -1,9 +1,8 @@
-"""Tar shards as the webdataset library reads them: an image ``key.jpg`` and its class number ``key.cls``, many a file.
+"""Reads tar shards in webdataset's layout: files with many pairs of an image ``key.jpg`` and a class ``key.cls``.
 
-webdataset streams shards from their beginning. Training here visits images in an order that is drawn anew for every
-epoch and picks up in the middle of one, so an index says where in which shard each image lies, and an image is one
-read. Building the index reads the header of every member, which takes as long as walking through the files; it is
-therefore kept (``_tar_index``).
+webdataset streams a shard from its start. Training here visits images in a new random order each epoch, and can resume
+within an epoch. So an index holds each image's shard and position, and an image is one read. Building the index reads
+every member's header, as slow as walking through the files, so the index is saved (``_tar_index``).
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ LABEL_EXTENSION = ".cls"
 
 _THREADS = 16
 _LONGEST_LABEL_BYTES = 100
-"""A longer one is no class number."""
+"""Longest content of a ``.cls`` file that can be a class number."""
 
 _MEMBER = re.compile(r"((?:.*/)?[^./]+)(\.[^/]*)")
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.tar)")
 
 
 class Member(NamedTuple):
-    """An image in a shard: its name there, its class, and where its bytes are."""
+    """An image in a shard: its name, its class and the position of its bytes."""
 
     label: int
     name: str
@@ -54,7 +53,7 @@ class TarImages:
     Parameters
     ----------
     names
-        Of the images in their shards.
+        Names of the images in their shards.
     shard_of, offsets, sizes, labels
         One number per image; ``offsets`` and ``sizes`` are bytes.
     """
@@ -79,7 +78,7 @@ class TarImages:
     def _content(self, index: int) -> bytes:
         shard = self.shards[self.shard_of[index]]
         try:
-            # Opened for every image, as a file of its own would be: no descriptor is shared between processes.
+            # Open the shard for each image, so that processes share no file descriptor.
             with shard.open("rb", buffering=0) as file:
                 return os.pread(file.fileno(), self.sizes[index], self.offsets[index])
         except OSError as error:
@@ -92,7 +91,7 @@ class TarImages:
         return f"{self.shards[self.shard_of[index]]}, {self.names[index]}"
 
     def fingerprint(self) -> str:
-        """SHA-256 over one line per image, in index order: name, size in bytes, label; shards don't matter."""
+        """Return the SHA-256 of one line per image, in index order: name, size in bytes, label. Shards don't matter."""
         digest = hashlib.sha256()
         for name, size, label in zip(self.names, self.sizes, self.labels, strict=True):
             digest.update(b"%s\t%d\t%d\n" % (os.fsencode(name), size, label))
@@ -103,12 +102,12 @@ class TarImages:
 
 
 def read_members(shards: Sequence[Path], num_classes: int) -> list[Member]:
-    """All images of the shards, class by class and sorted by name within a class, so that packing does not matter.
+    """Return all images of the shards, sorted by class, then name, so that the packing does not matter.
 
     Raises
     ------
     InputError
-        A shard that can't be read to its end, or an image without its class or a class without its image.
+        A shard can't be read to its end, an image has no class, or a class has no image.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda number: _read_shard(number, shards[number], num_classes), range(len(shards)))
@@ -116,7 +115,7 @@ def read_members(shards: Sequence[Path], num_classes: int) -> list[Member]:
 
 
 def missing_shards(shards: Sequence[Path]) -> list[str]:
-    """Names that are left out where shards are numbered."""
+    """Return the names that are missing in a numbered series of shards."""
     numbered = [match for shard in shards if (match := _NUMBERED.fullmatch(shard.name))]
     missing = []
     for before, after in sorted({match.group(1, 3) for match in numbered}):
@@ -163,7 +162,7 @@ def _read_shard(number: int, shard: Path, num_classes: int) -> list[Member]:
 
 
 def _members(file: BinaryIO, shard: Path) -> Iterator[tarfile.TarInfo]:
-    """The regular files of a tar archive, up to the block of zeros that ends it."""
+    """Yield the regular files of a tar archive; check that it ends with a block of zeros."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             for member in archive:
@@ -172,7 +171,7 @@ def _members(file: BinaryIO, shard: Path) -> Iterator[tarfile.TarInfo]:
             end = archive.offset
     except (tarfile.TarError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise InputError(f"{shard}: not a whole tar archive ({error})") from error
-    # tarfile takes a damaged header for the end.
+    # tarfile treats a damaged header as the end of the archive.
     block = os.pread(file.fileno(), tarfile.BLOCKSIZE, end)
     if len(block) < tarfile.BLOCKSIZE or any(block):
         raise InputError(f"{shard}: not a whole tar archive (it is damaged or cut off at byte {end:,})")

@@ -1,8 +1,8 @@
-"""The index of tar shards, kept between runs.
+"""Saves the index of tar shards between runs.
 
-It lies under ``$XDG_CACHE_HOME/opera-bench`` (``~/.cache/opera-bench``) and not beside the shards, whose directory is
-often read-only and shared. Its name follows from the shards' paths, sizes and times of change, so a changed shard
-is indexed anew. Where it can't be written, the index is built every time.
+The index is in ``$XDG_CACHE_HOME/opera-bench`` (``~/.cache/opera-bench``), because the shards' directory is often
+read-only and shared. Its name depends on the shards' paths, sizes and change times, so a changed shard gets a new
+index. If the index can't be written, it is rebuilt every time.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _NUMBERS = ("shard_of", "offsets", "sizes", "labels")
 
 
 def open_shards(shards: Sequence[Path], num_classes: int) -> TarImages:
-    """The images of tar shards, from the kept index or from the shards themselves.
+    """Return the images of tar shards, from the saved index or from the shards.
 
     Parameters
     ----------
     num_classes
-        Labels are below it; the split has as many classes as its labels show.
+        Upper bound of labels; the split has as many classes as its largest label shows.
 
     Raises
     ------
     InputError
-        A shard that is missing, damaged, or has an image without its label.
+        A shard is missing or damaged, or has an image without a label.
     """
-    kept = _place(shards, num_classes)
+    kept = _index_path(shards, num_classes)
     if images := _load(kept, shards):
         return images
     images = _pack(shards, read_members(shards, num_classes))
@@ -47,7 +47,7 @@ def open_shards(shards: Sequence[Path], num_classes: int) -> TarImages:
     return images
 
 
-def _place(shards: Sequence[Path], num_classes: int) -> Path:
+def _index_path(shards: Sequence[Path], num_classes: int) -> Path:
     digest = hashlib.sha256(f"{_FORMAT}, {num_classes} classes\n".encode())
     for shard in shards:
         if kind := file_kind(shard):

@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009): 32×32 colour photographs of 10 kinds of things; ``val`` is the published test set.
 
 Layout: ``cifar-10-batches-py/`` with ``data_batch_1`` … ``data_batch_5`` and ``test_batch``; the root may also be
-that folder itself.
+this folder itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """CIFAR-100 (Krizhevsky 2009) with its 100 fine labels; ``val`` is the published test set.
 
-Layout: ``cifar-100-python/`` with ``train`` and ``test``; the root may also be that folder itself.
+Layout: ``cifar-100-python/`` with ``train`` and ``test``; the root may also be this folder itself.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def check(root: Path | None) -> list[str]:
 
 
 def prepare(root: Path | None) -> None:
-    """Says what to do unless the data is already right: its terms are to be agreed to by a person."""
+    """Raise an InputError that says what to do, unless the data are right: a person must accept the terms."""
     if problems := check(root):
         raise InputError(
             f"coco is not downloaded for you: read its terms at {INFO.source}, fetch the 2017 train and val images and "

@@ -1,6 +1,6 @@
-"""The scenes of ``digit_scenes`` with a box and a mask for every digit, as COCO is laid out.
+"""The scenes of ``digit_scenes`` with a box and a mask for every digit, in COCO's layout.
 
-Every second object's mask is a list of polygons, the others' run-length encoded.
+Masks are alternately lists of polygons and run-length encoded.
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ def check(root: Path | None) -> list[str]:
 
 
 def prepare(root: Path | None) -> None:
-    """Draw the scenes unless they are there; the first run that needs them would."""
+    """Draw the scenes unless they exist. Otherwise the first run that needs them draws them."""
     scenes_directory()

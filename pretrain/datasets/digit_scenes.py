@@ -1,7 +1,7 @@
-"""MNIST digits on dark textured backgrounds, 64×64 pixels, with a class for every pixel, as ADE20K is laid out.
+"""MNIST digits on dark textured backgrounds, 64×64 pixels, with a class for every pixel, in ADE20K's layout.
 
 The classes are the background and the ten digits; the pixels at a digit's rim are unlabelled (0 in the masks).
-Drawn by ``pretrain.datasets._scenes`` once per machine, into the user's cache directory.
+``pretrain.datasets._scenes`` draws them once per machine, into the user's cache directory.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def check(root: Path | None) -> list[str]:
 
 
 def prepare(root: Path | None) -> None:
-    """Draw the scenes unless they are there; the first run that needs them would."""
+    """Draw the scenes unless they exist. Otherwise the first run that needs them draws them."""
     scenes_directory()

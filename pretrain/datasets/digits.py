@@ -1,6 +1,6 @@
-"""The UCI optical digits that scikit-learn carries: 1,797 grey images of 8×8 pixels.
+"""The UCI optical digits shipped with scikit-learn: 1,797 grey images of 8×8 pixels.
 
-The split is this project's: 50 images of every digit, drawn once, are ``val``; the other 1,297 are ``train``.
+The split is this project's: 50 random images of every digit, fixed, are ``val``; the other 1,297 are ``train``.
 """
 
 from __future__ import annotations
@@ -35,4 +35,4 @@ def check(root: Path | None) -> list[str]:
 
 
 def prepare(root: Path | None) -> None:
-    """Nothing to do: scikit-learn carries the images."""
+    """Do nothing: scikit-learn contains the images."""

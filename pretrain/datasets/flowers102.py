@@ -81,7 +81,7 @@ def _locate(root: Path | None) -> Path:
 
 
 def _pairing_problems(directory: Path) -> list[str]:
-    """Labels belong to images by number alone: a surplus or an image in two splits means a mixed-up download."""
+    """Return sentences on surplus images and images in two splits; only numbers connect labels to images."""
     problems = []
     labels = len(_read_labels(directory))
     images = sum(1 for _ in directory.glob("jpg/image_*.jpg"))
@@ -115,7 +115,7 @@ def _read_mat(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = loadmat(path)
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
-    except Exception as error:  # on damaged input the parser raises whatever it runs into
+    except Exception as error:  # on damaged input the parser raises many types of errors
         raise InputError(f"{path}: not a readable MATLAB file ({error})") from error
     return content
 

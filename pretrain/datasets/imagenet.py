@@ -1,4 +1,4 @@
-"""ImageNet-1k (ILSVRC 2012), in whichever layout its directory holds.
+"""ImageNet-1k (ILSVRC 2012), in any of these layouts.
 
 ``train/<wnid>/*.JPEG`` and ``val/<wnid>/*.JPEG`` or ``validation/<wnid>/*.JPEG``
     Classes are numbered in the order of their folders' names, as torchvision, MoCo-v3 and timm number them. The
@@ -8,7 +8,7 @@
 ``dataset_dict.json``
     A Hugging Face dataset that ``save_to_disk`` wrote, with columns ``image`` and ``label``.
 
-A smaller set of the same shape works too; ``check`` says that it is smaller.
+A smaller dataset in one of these layouts works too; ``check`` reports its size.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ INFO = DatasetInfo(
 )
 
 SHARDS = {"train": ("train/*.tar", "*train*.tar"), "val": ("val/*.tar", "validation/*.tar", "*val*.tar")}
-"""Patterns by split; the first that finds a file counts."""
+"""Patterns of each split's shards; the first that matches a file is used."""
 FOLDERS = {"train": ("train",), "val": ("val", "validation")}
-"""Names of a split's folder of class folders."""
+"""Allowed names of a split's folder of class folders."""
 PARQUET = "data/*.parquet"
 
 
@@ -46,7 +46,7 @@ def open_split(root: Path | None, split: str) -> LabelledImages:
     directory = locate(INFO, root, None, (*chain(*FOLDERS.values()), *chain(*SHARDS.values()), DICTIONARY, PARQUET))
     if (directory / DICTIONARY).exists():
         return open_saved_split(directory, split)
-    # Folders before archives: those they were unpacked from may still lie beside them, or among them.
+    # Look for folders before archives: the archives that they were unpacked from may be beside them.
     if any(_is_split_of_folders(directory / name) for name in chain(*FOLDERS.values())):
         train = directory / "train"
         folder = _split_folder(directory, split)
@@ -84,7 +84,7 @@ def check(root: Path | None) -> list[str]:
 
 
 def prepare(root: Path | None) -> None:
-    """Nothing can be downloaded without an account; says what to do unless the data is already right."""
+    """Raise an InputError that says what to do, unless the data are right: the download needs an account."""
     if problems := check(root):
         raise InputError(
             f"imagenet can't be downloaded for you: register at https://image-net.org, fetch the ILSVRC 2012 training "
@@ -93,7 +93,7 @@ def prepare(root: Path | None) -> None:
 
 
 def _unequal_classes(root: Path | None, classes_of: dict[str, set[int]]) -> list[str]:
-    """One sentence for each split without images of a class that the other one has."""
+    """Return one sentence for each split that lacks images of a class that the other split has."""
     problems = []
     for split, other in (("val", "train"), ("train", "val")):
         if lacking := sorted(classes_of[other] - classes_of[split]):
@@ -107,7 +107,7 @@ def _unequal_classes(root: Path | None, classes_of: dict[str, set[int]]) -> list
 
 
 def _split_folder(directory: Path, split: str) -> Path:
-    """The folder of a split's class folders, by the first of its names if there is none."""
+    """Return the folder with a split's class folders; if none exists, the first allowed name."""
     found = [directory / name for name in FOLDERS[split] if _is_split_of_folders(directory / name)]
     if len(found) > 1 and not found[0].samefile(found[1]):
         raise InputError(f"{directory}: holds both {found[0].name}/ and {found[1].name}/ for {split}; keep one")
@@ -115,7 +115,7 @@ def _split_folder(directory: Path, split: str) -> Path:
 
 
 def _is_split_of_folders(folder: Path) -> bool:
-    """Whether a split's folder is one of classes; one that holds shards and no folders is not."""
+    """Return whether ``folder`` holds class folders; a folder with shards and no subfolders does not."""
     return folder.is_dir() and (not any(folder.glob("*.tar")) or has_class_folders(folder))
 
 

@@ -1,4 +1,4 @@
-"""What every dataset looks like to the rest of the suite."""
+"""The interface of a dataset module."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 Kind = Literal["classification", "segmentation", "detection"]
-"""What the annotations are: a label an image, a label a pixel, or boxes and masks of objects."""
+"""Kind of annotation: a label per image, a label per pixel, or boxes and masks of objects."""
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts known without the data.
+    """Facts about a dataset that are known without its data.
 
     Parameters
     ----------
     version
-        Bumped when the split or the labels change; part of every run's id.
+        Increased when the split or the labels change; part of every run's id.
     sizes
-        Images per split; every dataset has the splits ``train`` and ``val``.
+        Number of images per split; every dataset has the splits ``train`` and ``val``.
     needs_root
-        False for data that an installed package carries.
+        False for data shipped in an installed package.
     classes
-        Their names, where neither the files nor the library that reads them has them.
+        Names of the classes, if neither the files nor the library that reads them has them.
     """
 
     name: str
@@ -45,18 +45,18 @@ class DatasetInfo:
 
 
 class NotPublished(str):
-    """A sentence of ``check`` on how the data differs from the published set. A run may use such data."""
+    """A sentence of ``check`` that says how the data differ from the published set. Runs may use such data."""
 
     __slots__ = ()
 
 
 class Split(Protocol):
-    """What is known of a split of any kind."""
+    """The interface of a split of any kind."""
 
     def __len__(self) -> int: ...
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over what identifies the content: labels, and arrays' bytes or files' paths and sizes."""
+        """Return a SHA-256 (hex) of the content: labels, and bytes of arrays or paths and sizes of files."""
         ...
 
 
@@ -65,11 +65,11 @@ class LabelledImages(Split, Protocol):
 
     @property
     def num_classes(self) -> int:
-        """How many classes the labels are drawn from; a small tree may have fewer than the published data."""
+        """Number of classes of the labels; a small dataset may have fewer than the published one."""
         ...
 
     def image(self, index: int) -> Image:
-        """The decoded RGB image.
+        """Return the decoded RGB image.
 
         Raises
         ------
@@ -81,12 +81,12 @@ class LabelledImages(Split, Protocol):
     def label(self, index: int) -> int: ...
 
     def describe(self, index: int) -> str:
-        """Which image this is, for a message: its path, or ``digits[train] 17``."""
+        """Return the image's name for messages: its path, or ``digits[train] 17``."""
         ...
 
 
 class DatasetModule(Protocol):
-    """The shape of a module in ``pretrain.datasets``."""
+    """The attributes of a module in ``pretrain.datasets``."""
 
     INFO: DatasetInfo
 

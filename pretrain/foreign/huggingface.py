@@ -1,8 +1,8 @@
 """The folder that timm reads from the Hugging Face hub: ``model.safetensors`` and ``config.json``.
 
 Layout
-    The weights have timm's names. The configuration names timm's architecture and, under ``model_args``, what differs
-    from it, the number of attention heads among it; ``pretrained_cfg`` holds image size and normalisation.
+    The weights have timm's names. The configuration names timm's architecture; ``model_args`` has the differences
+    from it, such as the number of attention heads; ``pretrained_cfg`` has image size and normalisation.
 Source
     timm ``models/_hub.py``.
 """
@@ -30,11 +30,12 @@ def to_ours(state: State, facts: Facts) -> Imported:
 
 
 def from_ours(state: State, header: CheckpointHeader) -> Exported:
-    """
+    """Return a backbone as a folder that timm loads.
+
     Raises
     ------
     InputError
-        A ResNet that timm has no architecture for.
+        timm has no architecture for this ResNet.
     """
     if resnet.looks_like_resnet(state):
         if header.backbone != "resnet50":

@@ -1,4 +1,4 @@
-"""What every foreign format looks like to the rest of the suite. Imports no torch."""
+"""The interface of a foreign format. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class FormatInfo:
     Parameters
     ----------
     source
-        Where the layout is defined.
+        Where the layout is defined: files of the other project.
     written_as
-        What ``from_ours`` fills: file name endings, or the word ``folder``; empty for a format that is only read.
+        What ``from_ours`` can fill: file endings, or the word ``folder``; empty for a format that is only read.
     """
 
     name: str
@@ -36,10 +36,11 @@ class FormatInfo:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file says of its weights beyond their shapes; None where it says nothing.
+    """Facts that a file states about its weights; None if it does not.
 
-    ``architecture`` is the model's name in the ``config.json`` of a Hugging Face folder, ``sizes`` what that says by
-    timm's names of what the shapes tell as well, ``trained_tensors`` how many tensors the file's optimiser trained.
+    ``architecture`` is the model's name in the ``config.json`` of a Hugging Face folder. ``sizes`` are sizes stated
+    there, by timm's names; the shapes show them too. ``trained_tensors`` is the number of tensors that the file's
+    optimiser trained.
     """
 
     num_heads: int | None = None
@@ -54,14 +55,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class MethodParts:
-    """All parts of a pretraining method.
+    """All parts of a pretraining method found in a file.
 
     Parameters
     ----------
     options
-        Fields of the method's ``Config`` that the shapes tell.
+        Fields of the method's ``Config`` that follow from the shapes.
     state
-        Everything but the online backbone, under the names of ``HierarchicalMethod``.
+        All tensors but the online backbone, under the names of ``HierarchicalMethod``.
     """
 
     name: str
@@ -72,16 +73,16 @@ class MethodParts:
 
 @dataclass(frozen=True)
 class Imported:
-    """A foreign state dict in our names.
+    """A foreign state dict under our names.
 
     Parameters
     ----------
     backbone
-        The backbone alone, under timm's names, as every backbone here has them.
+        Only the backbone, under timm's names, which all backbones here use.
     num_heads
         Attention heads as the format or the file defines them; None for a ResNet.
     left_out
-        Keys of the file that belong to no part of ours, such as a classifier.
+        Keys of the file that are not used, such as a classifier's.
     """
 
     backbone: dict[str, Tensor]
@@ -97,9 +98,9 @@ class Exported:
     Parameters
     ----------
     usage
-        How the other side loads it; ``PATH`` stands for the file or folder, ``TENSORS`` for what reads its tensors.
+        Code that loads it; ``PATH`` stands for the file or folder, ``TENSORS`` for the function that reads tensors.
     config
-        The ``config.json`` of a folder.
+        Content of the folder's ``config.json``.
     """
 
     state: dict[str, Tensor]
@@ -108,18 +109,18 @@ class Exported:
 
 
 class ForeignFormat(Protocol):
-    """The shape of a module in ``pretrain.foreign``. ``from_ours`` is there when ``INFO.written_as`` is not empty."""
+    """The attributes of a module in ``pretrain.foreign``; ``from_ours`` exists if ``INFO.written_as`` is not empty."""
 
     INFO: FormatInfo
 
     def recognise(self, state: State, facts: Facts) -> bool:
-        """Whether the state dict has this layout, judged by its names."""
+        """Return whether the state dict's names are those of this layout."""
         ...
 
     def to_ours(self, state: State, facts: Facts) -> Imported:
-        """The state dict in our names, or an InputError that says what is missing, left over or misshapen."""
+        """Return the state dict under our names; raise an InputError that lists missing, extra and misshapen keys."""
         ...
 
     def from_ours(self, state: State, header: CheckpointHeader) -> Exported:
-        """The backbone in this layout, or an InputError when the layout can't hold it."""
+        """Return the backbone in this layout; raise an InputError if the layout can't hold it."""
         ...

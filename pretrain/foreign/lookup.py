@@ -1,4 +1,4 @@
-"""Foreign formats by name, and by what a state dict looks like. Imports no torch."""
+"""Finds foreign formats by name, or by a state dict's names. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def find_format(name: str) -> ForeignFormat:
 
 
 def writable_format_names() -> tuple[str, ...]:
-    """The formats that weights can be converted to."""
+    """Return the names of the formats that weights can be converted to."""
     return tuple(name for name, module in _usable_formats() if module.INFO.written_as)
 
 
 def find_writable_format(name: str) -> ForeignFormat:
-    """The format called ``name``, which must be one that is written here.
+    """Return the format called ``name``, which must be a writable one.
 
     Raises
     ------
     InputError
-        No such format, or one that is only read.
+        There is no such format, or it is only read.
     """
     found = find_format(name)
     if not found.INFO.written_as:
@@ -41,8 +41,7 @@ def find_writable_format(name: str) -> ForeignFormat:
 
 
 def recognise(state: State, facts: Facts) -> tuple[str, ...]:
-    """Every format whose layout the state dict has. Several are the same layout under two names: a ResNet's in timm,
-    torchvision and OpenMMLab."""
+    """Return the names of all formats whose layout fits; timm, torchvision and OpenMMLab share that of a ResNet."""
     return tuple(name for name, module in _usable_formats() if module.recognise(state, facts))
 
 

@@ -1,8 +1,8 @@
-"""The ResNet of MMSegmentation and MMDetection, ``type="ResNet"``, whose names our ResNets share.
+"""The ResNet of MMSegmentation and MMDetection, ``type="ResNet"``, whose names our ResNets use too.
 
 Layout
-    torchvision's without the classifier. ``ResNetV1c``, which many shipped configurations name, has a deep stem that
-    these weights do not fit: write ``type="ResNet"`` and no ``pretrained``, or the stem stays random.
+    torchvision's without the classifier. ``ResNetV1c``, named by many shipped configurations, has a deep stem that
+    these weights don't fit. Write ``type="ResNet"`` without ``pretrained``, or the stem stays random.
 Source
     mmseg ``models/backbones/resnet.py`` and mmdet ``models/backbones/resnet.py``, style pytorch.
 """
@@ -31,11 +31,12 @@ def to_ours(state: State, facts: Facts) -> Imported:
 
 
 def from_ours(state: State, header: CheckpointHeader) -> Exported:
-    """
+    """Return a ResNet-50 for OpenMMLab.
+
     Raises
     ------
     InputError
-        Not a ResNet-50: OpenMMLab's ResNet is built by its depth.
+        Not a ResNet-50: OpenMMLab builds its ResNet by depth.
     """
     if header.backbone != "resnet50":
         raise InputError(f"mm_resnet: OpenMMLab's ResNet takes resnet50, not {header.backbone}")

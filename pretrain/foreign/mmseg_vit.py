@@ -2,14 +2,14 @@
 
 Layout
     ``patch_embed.projection``, ``layers.N.{ln1,attn.attn.in_proj_*,attn.attn.out_proj,ln2,ffn.layers.0.0,
-    ffn.layers.1}`` and, with ``final_norm=True``, ``ln1``. Query, key and value are stacked as they are here.
+    ffn.layers.1}`` and, with ``final_norm=True``, ``ln1``. Query, key and value are stacked as in timm.
 Source
     mmseg ``models/backbones/vit.py`` and ``tools/model_converters/vit2mmseg.py``.
 Heads
-    The names do not tell; files that this suite writes do, and the configuration must say ``num_heads``.
+    The names don't show the number of heads. Files that this suite writes state it; set ``num_heads`` in mmseg.
 Traps
-    mmseg loads without strictness. By default it has no bias in the patch projection (``patch_bias=True`` keeps ours),
-    no final normalisation (``final_norm=True``), and normalises with an epsilon of 1e-5 where ours is 1e-6.
+    mmseg does not load strictly. Its defaults drop the bias of the patch projection (``patch_bias=True`` keeps it) and
+    the final normalisation (``final_norm=True``), and normalise with epsilon 1e-5 where ours is 1e-6.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INFO = FormatInfo(
     written_as=(".pth",),
 )
 
-_OF_BLOCK = {
+_BLOCK_NAMES = {
     "norm1.": "ln1.",
     "attn.qkv.": "attn.attn.in_proj_",
     "attn.proj.": "attn.attn.out_proj.",
@@ -36,7 +36,7 @@ _OF_BLOCK = {
     "mlp.fc1.": "ffn.layers.0.0.",
     "mlp.fc2.": "ffn.layers.1.",
 }
-_AROUND = {"patch_embed.proj.": "patch_embed.projection.", "norm.": "ln1."}
+_OUTER_NAMES = {"patch_embed.proj.": "patch_embed.projection.", "norm.": "ln1."}
 
 
 def recognise(state: State, facts: Facts) -> bool:
@@ -44,11 +44,12 @@ def recognise(state: State, facts: Facts) -> bool:
 
 
 def to_ours(state: State, facts: Facts) -> Imported:
-    """
+    """Return the backbone under timm's names.
+
     Raises
     ------
     InputError
-        Keys or shapes that are not exactly a ViT's, or a number of heads that the file does not tell.
+        Keys or shapes are not exactly a ViT's, or the file does not state the number of heads.
     """
     if facts.num_heads is None:
         raise InputError(
@@ -65,11 +66,12 @@ def to_ours(state: State, facts: Facts) -> Imported:
 
 
 def from_ours(state: State, header: CheckpointHeader) -> Exported:
-    """
+    """Return a ViT under mmseg's names.
+
     Raises
     ------
     InputError
-        A backbone that is no ViT.
+        The backbone is not a ViT.
     """
     if resnet.looks_like_resnet(state):
         raise InputError(f"mmseg_vit: {header.backbone} is a ResNet; convert it to mm_resnet")
@@ -83,19 +85,19 @@ def from_ours(state: State, header: CheckpointHeader) -> Exported:
 
 
 def their_name(name: str) -> str:
-    """mmseg's name of our key; a name that is ours alone stays."""
+    """Return mmseg's name of our key; a name that mmseg does not have is returned unchanged."""
     block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     if block is None:
-        return _renamed(name, _AROUND)
-    return f"layers.{block[1]}.{_renamed(block[2], _OF_BLOCK)}"
+        return _renamed(name, _OUTER_NAMES)
+    return f"layers.{block[1]}.{_renamed(block[2], _BLOCK_NAMES)}"
 
 
 def our_name(name: str) -> str:
-    """Our name of mmseg's key; a name that is theirs alone stays."""
+    """Return our name of mmseg's key; a name that we don't have is returned unchanged."""
     block = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
     if block is None:
-        return _renamed(name, {theirs: ours for ours, theirs in _AROUND.items()})
-    return f"blocks.{block[1]}.{_renamed(block[2], {theirs: ours for ours, theirs in _OF_BLOCK.items()})}"
+        return _renamed(name, {theirs: ours for ours, theirs in _OUTER_NAMES.items()})
+    return f"blocks.{block[1]}.{_renamed(block[2], {theirs: ours for ours, theirs in _BLOCK_NAMES.items()})}"
 
 
 def _renamed(name: str, prefixes: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""MoCo-v3's own training checkpoints, as released: R50 and ViT.
+"""MoCo-v3's training checkpoints, as released: R50 and ViT.
 
 Layout
     ``state_dict`` holds ``module.base_encoder.*``, ``module.momentum_encoder.*`` and ``module.predictor.*``. An encoder
@@ -7,11 +7,11 @@ Layout
 Source
     facebookresearch/moco-v3 ``moco/builder.py``, ``vits.py``, ``main_moco.py``.
 Heads
-    12, in ViT-S as in ViT-B. timm's ViT-S has 6: its shapes are the same and its features are others.
+    12, in ViT-S and ViT-B. timm's ViT-S has 6: equal shapes, but other features.
 Refused
-    What ``main_lincls.py`` saves, a classifier on frozen features, is recognised and refused: it is no pretraining
-    checkpoint, although it holds the same backbone (vpt issue 53: a published row used one by mistake). A supervised
-    network saved under DistributedDataParallel has the same keys; the optimiser's state tells which of the two it is.
+    Checkpoints of ``main_lincls.py``, a classifier on frozen features, are refused: they are not pretraining
+    checkpoints, although they hold the same backbone (vpt issue 53: a published row used one by mistake). A supervised
+    network saved under DistributedDataParallel has equal keys; the optimiser's state tells the two apart.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ INFO = FormatInfo(
     name="moco_v3", title="MoCo-v3 training checkpoint", source="facebookresearch/moco-v3 moco/builder.py and vits.py"
 )
 NUM_HEADS = 12
-_TRAINED_BY_A_PROBE = 2
-"""Weight and bias of the classifier. A supervised network has the same keys, and its optimiser trained all of them."""
+_PROBE_TENSORS = 2
+"""Number of tensors that a linear probe trains: the classifier's weight and bias. A supervised training trains all."""
 ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
 
 
 @dataclass(frozen=True)
 class MlpShape:
-    """A projector, predictor or class head: linear layers without bias, batch normalisation and ReLU between them."""
+    """Sizes of a projector, predictor or class head: linear layers without bias, normalisation and ReLU between."""
 
     layers: int
     hidden_dimension: int
@@ -57,12 +57,12 @@ def recognise(state: State, facts: Facts) -> bool:
 
 
 def to_ours(state: State, facts: Facts) -> Imported:
-    """The backbone, and the whole method where momentum encoder and predictor are there.
+    """Return the backbone; also the whole method if the file has the momentum encoder and the predictor.
 
     Raises
     ------
     InputError
-        A linear probe, or keys or shapes that are not exactly this layout's.
+        The file is a linear probe, or its keys or shapes are not exactly this layout's.
     """
     if _is_linear_probe(state, facts):
         raise InputError(
@@ -79,7 +79,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
 
 
 def contrastive_parts(state: State, projector: State, what: str) -> MethodParts:
-    """Projector, predictor and momentum encoder as parts of our method ``moco_v3``."""
+    """Return projector, predictor and momentum encoder as parts of our method ``moco_v3``."""
     target_backbone, target_projector = split_encoder(part(state, TARGET), f"{what}: module.momentum_encoder")
     is_resnet = resnet.looks_like_resnet(target_backbone)
     predictor = part(state, PREDICTOR)
@@ -92,7 +92,7 @@ def contrastive_parts(state: State, projector: State, what: str) -> MethodParts:
         "predictor_last_batch_norm": predicts.last_batch_norm,
         "mlp_dimension": projects.hidden_dimension,
         "embedding_dimension": projects.output_dimension,
-        # The temperature is no weight: the official settings have 1.0 for ResNets and 0.2 for ViTs.
+        # The file has no temperature. The official settings are 1.0 for ResNets and 0.2 for ViTs.
         "temperature": 1.0 if is_resnet else 0.2,
     }
     ours = {
@@ -101,17 +101,17 @@ def contrastive_parts(state: State, projector: State, what: str) -> MethodParts:
         **prefixed("target_backbone.", target_backbone),
         **prefixed("target_heads.projection.", target_projector),
     }
-    # MoCo-v3 has no classes; the number only completes the signature of ``build``.
+    # MoCo-v3 has no classes; the 1 only fills the argument of ``build``.
     return MethodParts("moco_v3", options, 1, ours)
 
 
 def split_encoder(encoder: State, what: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Backbone and projector of an encoder.
+    """Split an encoder into backbone and projector.
 
     Raises
     ------
     InputError
-        No projector, or a ViT with keys missing, left over or misshapen.
+        There is no projector, or a ViT's keys are missing, left over or misshapen.
     """
     classifier = "fc." if resnet.looks_like_resnet(encoder) else "head."
     backbone = {name: tensor for name, tensor in encoder.items() if not name.startswith(classifier)}
@@ -126,7 +126,7 @@ def split_encoder(encoder: State, what: str) -> tuple[dict[str, Tensor], dict[st
 
 
 def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
-    """What the shapes of an MLP tell, once its keys and shapes are exactly those of one.
+    """Return the sizes of an MLP after checking that its keys and shapes are exactly an MLP's.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
 
 
 def _mlp_shapes(shape: MlpShape, input_dimension: int) -> dict[str, tuple[int, ...]]:
-    """Every key of the ``nn.Sequential``: linear layer, batch normalisation and ReLU count one each."""
+    """Return every key of the ``nn.Sequential`` with its shape; normalisations and ReLUs count as layers."""
     shapes: dict[str, tuple[int, ...]] = {}
     width = input_dimension
     for layer in range(shape.layers):
@@ -173,7 +173,7 @@ def _mlp_shapes(shape: MlpShape, input_dimension: int) -> dict[str, tuple[int, .
 
 
 def feature_dimension(backbone: State) -> int:
-    """Width of the feature vector, which the last normalisation of a ViT or the last convolution of a ResNet has."""
+    """Return the width of the feature vector, from the last normalisation of a ViT or last convolution of a ResNet."""
     if "norm.weight" in backbone:
         return len(backbone["norm.weight"])
     convolutions = [name for name in backbone if re.fullmatch(r"layer4\.0\.conv[1-3]\.weight", name)]
@@ -181,7 +181,7 @@ def feature_dimension(backbone: State) -> int:
 
 
 def part(state: State, prefix: str) -> dict[str, Tensor]:
-    """The keys under ``prefix``, without it."""
+    """Return the tensors whose keys begin with ``prefix``, with the prefix removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
@@ -191,12 +191,12 @@ def prefixed(prefix: str, state: State) -> dict[str, Tensor]:
 
 @contextmanager
 def refusing_strangers(what: str, state: State, prefixes: tuple[str, ...]) -> Iterator[None]:
-    """Lists keys under none of the prefixes together with what the block refuses, so that one look shows all.
+    """Add keys outside the prefixes to the error of the block, so that one message lists all faults.
 
     Raises
     ------
     InputError
-        There are such keys, or the block refuses something.
+        There are such keys, or the block raises an InputError.
     """
     strange = listed(f"unexpected {name}" for name in state if not name.startswith(prefixes))
     try:
@@ -211,4 +211,4 @@ def _is_linear_probe(state: State, facts: Facts) -> bool:
     names = state.keys()
     has_classifier = not names.isdisjoint({"module.fc.weight", "module.head.weight"})
     has_backbone = not names.isdisjoint({"module.conv1.weight", "module.cls_token"})
-    return has_classifier and has_backbone and facts.trained_tensors == _TRAINED_BY_A_PROBE
+    return has_classifier and has_backbone and facts.trained_tensors == _PROBE_TENSORS

@@ -1,12 +1,12 @@
-"""The OPERA repository's training checkpoints: MoCo-v3's layout and the class head.
+"""The OPERA repository's training checkpoints: MoCo-v3's layout with the class head.
 
 Layout
     MoCo-v3's keys and ``module.fully_projector.*``, the class head on the predictor's output: linear, batch
-    normalisation, ReLU, linear to the classes, neither linear layer with a bias.
+    normalisation, ReLU, linear to the classes; the linear layers have no bias.
 Source
     wangck20/OPERA ``moco/builder.py`` and ``main_moco.py``; the repository releases code, no weights.
 Heads
-    12, as MoCo-v3's.
+    12, as in MoCo-v3.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def recognise(state: State, facts: Facts) -> bool:
 
 
 def to_ours(state: State, facts: Facts) -> Imported:
-    """The backbone and every part of our method ``opera``, arrangement C; the optimiser's state is no part of it.
+    """Return the backbone and all parts of our method ``opera``, arrangement C; the optimiser's state is left out.
 
     Raises
     ------

@@ -1,15 +1,15 @@
-"""timm's own names, which our backbones share: ViTs with a class token, and ResNets.
+"""timm's names, which our backbones use too: ViTs with a class token, and ResNets.
 
 Layout
     ViT: ``cls_token``, ``pos_embed``, ``patch_embed.proj``, ``blocks.N.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,
-    mlp.fc2}``, ``norm``, and a linear ``head``. ResNet: torchvision's, with a linear ``fc``. A file holds the state
-    dict itself or, like DeiT's releases, puts it under ``model`` or ``state_dict``.
+    mlp.fc2}``, ``norm``, and a linear ``head``. ResNet: torchvision's, with a linear ``fc``. A file is the state
+    dict itself or, like DeiT's releases, has it under ``model`` or ``state_dict``.
 Source
     timm ``models/vision_transformer.py`` and ``models/resnet.py``; DeiT's released files.
 Heads
-    A ViT of width 384 has 6 and one of width 768 has 12, one per 64 channels, unless the file says otherwise. Files
-    that this suite writes do say; MoCo-v3's ViT-S has 12. Of a width that timm has no ViT of, the one backbone here
-    that has all of the shapes says it.
+    One per 64 channels (6 for width 384, 12 for 768), unless the file states another number. Files that this suite
+    writes do: MoCo-v3's ViT-S has 12. For a width that timm has no ViT of, the number comes from the one backbone
+    here that has all of the shapes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ INFO = FormatInfo(
     source="timm models/vision_transformer.py and models/resnet.py",
     written_as=(".safetensors", ".pth"),
 )
-_TIMMS_WIDTHS = (192, 384, 768, 1024, 1280)
-"""Widths of timm's ViTs, which have one head per 64 channels. Of other widths the file says nothing on its heads."""
+_TIMM_WIDTHS = (192, 384, 768, 1024, 1280)
+"""Widths of timm's ViTs, which have one head per 64 channels. For other widths the number of heads is unknown."""
 _CLASSIFIER = ("head.weight", "head.bias")
 
 
@@ -41,13 +41,13 @@ def recognise(state: State, facts: Facts) -> bool:
 
 
 def to_ours(state: State, facts: Facts) -> Imported:
-    """The backbone; a linear classifier is left out.
+    """Return the backbone without a linear classifier.
 
     Raises
     ------
     InputError
-        Keys or shapes that are not exactly a ViT's or a ResNet's, or not of the sizes that are said of them; a ViT
-        whose number of heads can't be known.
+        Keys or shapes are not exactly a ViT's or a ResNet's, they contradict the stated sizes, or a ViT's number of
+        heads is unknown.
     """
     if resnet.looks_like_resnet(state):
         return resnet.to_ours(state)
@@ -59,7 +59,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
 
 
 def from_ours(state: State, header: CheckpointHeader) -> Exported:
-    """Our names are timm's; a ViT's heads go into the file's header and must be told to timm."""
+    """Return the state unchanged: our names are timm's. The header states a ViT's heads; timm must be told them."""
     if resnet.looks_like_resnet(state):
         known = 'timm.create_model("resnet50", num_classes=0, checkpoint_path="PATH")'
         other = 'model.load_state_dict(timm.models.load_state_dict("PATH"))'
@@ -71,18 +71,18 @@ def from_ours(state: State, header: CheckpointHeader) -> Exported:
 
 
 def architecture(geometry: vit.VitGeometry) -> str:
-    """timm's nearest model; ``model_arguments`` make it the very one."""
+    """Return the name of timm's nearest model; ``model_arguments`` has the differences."""
     size = {192: "tiny", 768: "base", 1024: "large"}.get(geometry.width, "small")
     return f"vit_{size}_patch16_224"
 
 
 def model_arguments(geometry: vit.VitGeometry, header: CheckpointHeader) -> dict[str, int | float | None]:
-    """Arguments of timm's ``VisionTransformer`` that make it this ViT."""
+    """Return the arguments that make timm's ``VisionTransformer`` this ViT."""
     return {**sizes(geometry), "num_heads": header.num_heads}
 
 
 def sizes(geometry: vit.VitGeometry) -> dict[str, int | float]:
-    """Those of the arguments that the shapes of the weights tell."""
+    """Return the arguments that follow from the shapes of the weights."""
     return {
         "img_size": geometry.image_size,
         "patch_size": geometry.patch_size,
@@ -104,7 +104,7 @@ def _refuse_other_sizes(facts: Facts, geometry: vit.VitGeometry) -> None:
 
 
 def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeometry, has_classifier: bool) -> int:
-    """The heads the file names, or timm's rule where nothing speaks against it."""
+    """Return the number of heads that the file states, or timm's rule if nothing contradicts it."""
     if facts.num_heads is not None:
         return facts.num_heads
     by_rule = max(geometry.width // vit.CHANNELS_PER_HEAD, 1)
@@ -119,6 +119,6 @@ def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeome
                 f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule} "
                 "and nothing in the file tells; convert the original checkpoint with --from moco_v3 or --from opera"
             )
-    if geometry.width not in _TIMMS_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
+    if geometry.width not in _TIMM_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
         return heads[0]
     return by_rule

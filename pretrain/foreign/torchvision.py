@@ -1,4 +1,4 @@
-"""torchvision's ResNets, whose names our ResNets share.
+"""torchvision's ResNets, whose names our ResNets use too.
 
 Layout
     ``conv1``, ``bn1``, ``layerS.B.{conv1,bn1,conv2,bn2,conv3,bn3,downsample.0,downsample.1}`` and a linear ``fc``.
@@ -30,11 +30,12 @@ def to_ours(state: State, facts: Facts) -> Imported:
 
 
 def from_ours(state: State, header: CheckpointHeader) -> Exported:
-    """
+    """Return a ResNet for torchvision.
+
     Raises
     ------
     InputError
-        A backbone that is no ResNet.
+        The backbone is not a ResNet.
     """
     if not resnet.looks_like_resnet(state):
         raise InputError(f"torchvision: its layout here is the ResNet's, {header.backbone} is none; convert it to timm")

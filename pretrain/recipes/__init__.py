@@ -5,10 +5,10 @@
     source: where the numbers come from
     applies_to: {method: [moco_v3, opera], backbone: [vit_small, vit_base], dataset: [imagenet]}
     settings: {…}          # keys of the configuration they fill
-    by_epochs:             # optional; the first entry with epochs <= up_to is laid over the settings
+    by_epochs:             # optional; the first entry with epochs <= up_to overrides the settings
       - {up_to: 100, settings: {…}}
 
-Changing a number means bumping the version, and with it the id of every run that follows the recipe.
+A changed number needs a new version, which changes the id of every run that follows the recipe.
 """
 
 from pretrain.recipes.model import Recipe, broken_recipes, load_recipes, merge, recipe_distribution, select_recipe

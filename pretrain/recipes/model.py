@@ -1,4 +1,4 @@
-"""Reading recipe files and choosing the one that applies."""
+"""Reads recipe files and selects the one that applies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pretrain.yaml_reader import parse
 
 
 class EpochSettings(Strict):
-    """Settings that hold for runs of at most ``up_to`` epochs."""
+    """Settings for runs of at most ``up_to`` epochs."""
 
     up_to: int = Field(gt=0)
     settings: dict[str, Any]
@@ -39,7 +39,7 @@ class Recipe(Strict):
         return all(facts.get(key) in allowed for key, allowed in self.applies_to.items())
 
     def settings_for(self, epochs: int | None) -> dict[str, Any]:
-        """The settings of a run of ``epochs`` epochs (None: the recipe's own number)."""
+        """Return the settings of a run of ``epochs`` epochs (None: the recipe's own number)."""
         count = self.settings.get("epochs") if epochs is None else epochs
         for entry in self.by_epochs:
             if count is not None and count <= entry.up_to:
@@ -54,8 +54,8 @@ class Recipe(Strict):
 class _Found:
     """The recipes of a package and its entry point group.
 
-    ``offered`` are the distributions of those that aren't shipped, ``refused`` a sentence by id for those whose id has
-    two owners, ``broken`` a sentence for each file or entry point that can't be read.
+    ``offered`` maps an id to the distribution that offers the recipe. ``refused`` maps an id with two owners to a
+    sentence. ``broken`` has a sentence for each file or entry point that can't be read.
     """
 
     recipes: tuple[Recipe, ...]
@@ -65,22 +65,22 @@ class _Found:
 
 
 def load_recipes(package: str) -> tuple[Recipe, ...]:
-    """All recipes of ``pretrain.recipes`` or ``evaluators.recipes`` that can be read, sorted by id.
+    """Return all readable recipes of ``pretrain.recipes`` or ``evaluators.recipes``, sorted by id.
 
-    Other distributions add theirs under the entry point group of the package's name with ``opera_bench.`` before it;
-    such an entry point names a package with YAML files.
+    Other distributions add recipes under the entry point group ``opera_bench.<package>``; an entry point names a
+    package with YAML files.
     """
     return _find_recipes(package).recipes
 
 
 def broken_recipes(package: str) -> tuple[str, ...]:
-    """A sentence for each recipe of another distribution that can't be used, naming distribution and file."""
+    """Return a sentence for each unusable recipe of another distribution, naming distribution and file."""
     found = _find_recipes(package)
     return (*found.broken, *(found.refused[recipe_id] for recipe_id in sorted(found.refused)))
 
 
 def recipe_distribution(package: str, recipe_id: str) -> Distribution | None:
-    """The distribution that offers a recipe; None for a shipped one and for an id that nothing has."""
+    """Return the distribution that offers a recipe; None for a shipped recipe or an unknown id."""
     return _find_recipes(package).offered.get(recipe_id)
 
 
@@ -114,10 +114,10 @@ def _find_recipes(package: str) -> _Found:
 
 
 def _recipes_of(package: str) -> Iterator[tuple[str, Recipe | None, str]]:
-    """Each file of somebody else's package: where it lies, and its recipe or what is wrong with it."""
+    """Yield, for each file of another distribution's package, its name and either its recipe or the fault."""
     try:
         found = _yaml_files(package)
-    except (Exception, SystemExit) as error:  # its code may raise anything when it is imported
+    except (Exception, SystemExit) as error:  # code of another distribution may raise anything when imported
         yield f"entry point {package}", None, first_line(error)
         return
     for file in found:
@@ -140,45 +140,45 @@ def _read_recipe(file: Traversable) -> Recipe:
 
 
 def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None = None) -> Recipe:
-    """The recipe called ``recipe_id``, or the only one that applies to ``facts``.
+    """Return the recipe called ``recipe_id``, or else the only one that applies to ``facts``.
 
-    A shipped recipe that applies goes before those of other distributions, which can be named.
+    A shipped recipe has precedence over those of other distributions, which can be selected by id.
 
     Raises
     ------
     InputError
-        No recipe of that name, none that applies, more than one that applies, or one whose id has two owners.
+        The id is unknown or has two owners, no recipe applies, or several apply.
     """
     recipes, found = load_recipes(package), _find_recipes(package)
     broken = "".join(f"; {sentence}" for sentence in found.broken)
     if recipe_id is not None:
         for recipe in recipes:
             if recipe.id == recipe_id:
-                return _with_one_owner(recipe, found)
+                return _require_one_owner(recipe, found)
         known = f"{suggest(recipe_id, [r.id for r in recipes])}{broken}"
         raise InputError(f"unknown recipe {recipe_id!r}; {known}", key=("recipe",))
     applying = [recipe for recipe in recipes if recipe.applies(facts)]
     applying = [recipe for recipe in applying if recipe.id not in found.offered] or applying
     if len(applying) == 1:
-        return _with_one_owner(applying[0], found)
+        return _require_one_owner(applying[0], found)
     described = ", ".join(f"{key} {value}" for key, value in facts.items())
     how = "name one with recipe: in a sweep, with --recipe on the command line"
     if not applying:
-        # Those of another evaluator or method would not do; a method of somebody else's may take any.
+        # Suggest only recipes of this evaluator or method; a method of another distribution may take any.
         kind, word = next(iter(facts.items()))
         usable = [recipe for recipe in recipes if word in recipe.applies_to.get(kind, ())] or recipes
         raise InputError(f"no recipe for {described}; {how} (there are {', '.join(r.id for r in usable)}){broken}")
     raise InputError(f"several recipes for {described}: {', '.join(r.id for r in applying)}; {how}")
 
 
-def _with_one_owner(recipe: Recipe, found: _Found) -> Recipe:
+def _require_one_owner(recipe: Recipe, found: _Found) -> Recipe:
     if sentence := found.refused.get(recipe.id):
         raise InputError(sentence)
     return recipe
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``over`` laid over ``base``; mappings merge key by key, everything else is replaced."""
+    """Return ``over`` laid over ``base``: mappings merge key by key, other values are replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)

@@ -1,1 +1,1 @@
-"""The executors, one module each; ``EXECUTOR`` is its class."""
+"""The executors, one module each; ``EXECUTOR`` is the module's executor class."""

@@ -1,4 +1,4 @@
-"""The inline executor: one job after the other, in this process. For debugging, notebooks and tests."""
+"""The inline executor runs one job after the other in this process. For debugging, notebooks and tests."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from slurm.job import Handle, Job, JobState, OnChange, Told
 
 
 class InlineExecutor:
-    """Runs jobs during ``wait``, in the order of submission as far as their parents allow.
+    """Runs jobs during ``wait``, parents first, otherwise in the order of submission.
 
-    What a job writes to ``sys.stdout`` and ``sys.stderr`` goes to the terminal and to its log. What bypasses them
-    (output of C code and of subprocesses) reaches the terminal alone; the local executor catches that too.
+    Text that a job writes to ``sys.stdout`` and ``sys.stderr`` goes to the terminal and to its log. Output of C code
+    and of subprocesses reaches only the terminal; the local executor logs it too.
 
     Parameters
     ----------
     is_one_of_several
-        This process computes a job together with others, as torchrun starts them. Else jobs don't see variables such as
-        ``RANK`` and ``MASTER_PORT``, which a shell may hold for another program.
+        True if this process is one of several that torchrun started for a job. If False, jobs don't see variables such
+        as ``RANK`` and ``MASTER_PORT``, which the shell may hold for another program.
     """
 
     def __init__(self, *, is_one_of_several: bool = False) -> None:
@@ -37,17 +37,17 @@ class InlineExecutor:
         return self._graph.add(jobs)
 
     def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
-        """Run jobs until every handle is final; jobs submitted earlier come first, asked for or not."""
+        """Run jobs until every handle is final. Jobs submitted earlier run first, even those not in ``handles``."""
         with self._graph.watched(handles, on_change):
             while not all_final(handles) and (handle := self._graph.next_ready()) is not None:
                 self._run(handle)
 
     def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        """Return the state of the jobs with these ids. See ``slurm.job.Executor``."""
         return self._graph.states(ids)
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """Drop what waits. A job that runs can't be ended from within its own process: it runs on, its end is void."""
+        """Drop waiting jobs. A running job can't be stopped from its own process; its result is ignored."""
         for handle in handles:
             if not handle.state.is_final:
                 self._graph.change(handle, JobState.CANCELLED, "cancelled")
@@ -55,7 +55,7 @@ class InlineExecutor:
 
     def _run(self, handle: Handle) -> None:
         self._graph.change(handle, JobState.RUNNING)
-        if handle.state is not JobState.RUNNING:  # cancelled by whoever watches
+        if handle.state is not JobState.RUNNING:  # cancelled by on_change
             return
         state, reason = JobState.DONE, None
         try:
@@ -72,7 +72,7 @@ class InlineExecutor:
 
 @contextlib.contextmanager
 def _logged_to(path: Path) -> Iterator[None]:
-    """Copy standard output and error to the end of a log; a traceback goes into the log alone."""
+    """Append standard output and error to a log as well; a traceback goes only to the log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
         out, err = cast(TextIO, _Tee(sys.stdout, log)), cast(TextIO, _Tee(sys.stderr, log))
@@ -85,7 +85,7 @@ def _logged_to(path: Path) -> Iterator[None]:
 
 
 class _Tee:
-    """A text stream that is its terminal in every respect but also writes a copy."""
+    """A text stream that behaves like its terminal and also writes to a copy."""
 
     def __init__(self, terminal: TextIO, copy: TextIO) -> None:
         self._terminal = terminal

@@ -1,4 +1,4 @@
-"""The local executor: jobs as processes of this machine, a fixed number at a time."""
+"""The local executor runs jobs as processes of this machine, a fixed number at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from slurm.graph import JobGraph, all_final, encode_arguments
 from slurm.job import Handle, Job, JobState, OnChange, Told
 
 GRACE_SECONDS = 5.0
-"""How long a job that is told to end (SIGTERM) may take before it is killed."""
+"""Seconds between SIGTERM and SIGKILL for a job that is told to end."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,23 @@ class _Child:
 
 
 class LocalExecutor:
-    """Runs up to ``workers`` jobs at a time, each in a process, session and process group of its own.
+    """Runs up to ``workers`` jobs at a time, each in its own process, session and process group.
 
-    Jobs start during ``wait``; as soon as one ends, the next ready one starts, in the order of submission. Whatever a
-    job started ends with it. If the submitting process dies, even by kill -9, so do its jobs. A job runs in the
-    submitting process's working directory, environment and ``sys.path`` as they are when it starts, but for variables
-    such as ``RANK`` and ``MASTER_PORT``, which would have it join a group of processes that it is no part of.
+    Jobs start during ``wait``, in the order of submission; when one ends, the next ready one starts. Processes that a
+    job started end with the job. If the submitting process dies, even by kill -9, its jobs die too. A job gets the
+    working directory, environment and ``sys.path`` that the submitting process has when the job starts, without
+    variables such as ``RANK`` and ``MASTER_PORT``, which would make it join a foreign process group.
 
     Parameters
     ----------
     workers
-        Processes at a time, at least 1.
+        Number of processes at a time, at least 1.
     preload
-        Names of modules to import once, in the server that every job is forked from, instead of once a job. A module
-        whose import fails is left to the jobs, whose logs say so. It must not start threads or open devices: what
-        it set up would be shared by all jobs.
+        Names of modules to import once, in the fork server, instead of in every job. If an import fails, the job logs
+        say so and each job imports the module itself. A module must not start threads or open devices here: all jobs
+        would share them.
     threads_per_worker
-        ``OMP_NUM_THREADS`` and ``MKL_NUM_THREADS`` of jobs, set before a numerical library is imported.
+        Value of ``OMP_NUM_THREADS`` and ``MKL_NUM_THREADS`` in jobs, set before a numerical library is imported.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class LocalExecutor:
             if count < 1:
                 raise InputError(f"local executor: {name} must be at least 1, not {count}")
         for module in preload:
-            # Only the top package is looked up: finding a submodule would import its parents here.
+            # Look up only the top package: finding a submodule would import its parents in this process.
             if importlib.util.find_spec(module.partition(".")[0]) is None:
                 raise InputError(f"local executor: no module {module!r} to preload")
         self._workers = workers
@@ -83,10 +83,10 @@ class LocalExecutor:
         return self._graph.add(jobs)
 
     def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
-        """Run jobs until every handle is final; jobs submitted earlier come first, asked for or not.
+        """Run jobs until every handle is final. Jobs submitted earlier run first, even those not in ``handles``.
 
-        Whatever interrupts the wait, Ctrl-C or an error in ``on_change``, cancels what runs and is raised again;
-        what waits stays waiting, and another ``wait`` would go on with it.
+        If Ctrl-C or an error in ``on_change`` interrupts the wait, running jobs are cancelled and the exception is
+        raised again. Waiting jobs stay waiting, and another ``wait`` continues with them.
         """
         with self._interrupts.held_back(), self._graph.watched(handles, on_change):
             try:
@@ -98,11 +98,11 @@ class LocalExecutor:
                 raise
 
     def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """What is known of the jobs with these ids. See ``slurm.job.Executor``."""
+        """Return the state of the jobs with these ids. See ``slurm.job.Executor``."""
         return self._graph.states(ids)
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """Drop what waits; end what runs: SIGTERM, a grace period, SIGKILL."""
+        """Drop waiting jobs. Stop running ones with SIGTERM, and after ``GRACE_SECONDS`` with SIGKILL."""
         for handle in handles:
             if handle.state is JobState.WAITING:
                 self._graph.change(handle, JobState.CANCELLED, "cancelled")
@@ -117,21 +117,21 @@ class LocalExecutor:
             process, connection = start_child(self._settings)
             child = _Child(handle, process, connection)
             self._children.append(child)
-            self._interrupts.let_through()  # the first start takes as long as preloading does
-            with contextlib.suppress(ConnectionError):  # killed already, as will be found in a moment
+            self._interrupts.let_through()  # the first start preloads modules, which takes long
+            with contextlib.suppress(ConnectionError):  # the child is dead already; _collect will find it
                 connection.send(Order(job.function, encode_arguments(job), job.log_path, environment))
             handle.details["pid"] = str(child.pid)
             self._graph.change(handle, JobState.RUNNING)
 
     def _collect(self) -> None:
-        """Wait until a child ends, if there is any, and settle all that have ended."""
+        """Wait until a child ends, if there is one, and set the final state of every ended child's job."""
         for child in self._wait_for_any(self._children, timeout_seconds=None):
             outcome = _outcome(child)
             self._children.remove(child)
             self._graph.change(child.handle, *outcome)
 
     def _terminate(self, children: Sequence[_Child]) -> None:
-        """Ask jobs to end and wait until they have, or the grace period is over."""
+        """Send SIGTERM to the jobs and wait until they have ended, for at most ``GRACE_SECONDS``."""
         for child in children:
             _signal_group(child, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -141,14 +141,14 @@ class LocalExecutor:
             left = [child for child in left if child not in ended]
 
     def _wait_for_any(self, children: Sequence[_Child], timeout_seconds: float | None) -> list[_Child]:
-        """Those of ``children`` that have ended, once one has or the time is over; the place for Ctrl-C."""
+        """Return the ended ones of ``children`` once one has ended or the time is over; raise a noted Ctrl-C."""
         if children:
             wait([child.process.sentinel for child in children] + self._interrupts.descriptors, timeout_seconds)
         self._interrupts.let_through()
         return _ended(children)
 
     def _end(self, children: Sequence[_Child], reason: str) -> None:
-        """End processes and settle their jobs; one that has ended by itself keeps the outcome it had."""
+        """Stop these processes and set their jobs' final states; a job that had ended already keeps its own outcome."""
         ended = _ended(children)
         running = [child for child in children if child not in ended]
         try:
@@ -168,7 +168,7 @@ def _ended(children: Sequence[_Child]) -> list[_Child]:
 
 
 def _outcome(child: _Child) -> tuple[JobState, str | None]:
-    """How an ended child fared; ends whatever it left running."""
+    """Return the state and reason of an ended child, and kill any processes it left running."""
     child.process.join()
     _signal_group(child, signal.SIGKILL)
     code = child.process.exitcode
@@ -193,7 +193,7 @@ def _describe_exit(code: int) -> str:
 
 
 def _signal_group(child: _Child, number: signal.Signals) -> None:
-    """Signal a job's process group, or the job alone while it is too young to have one."""
+    """Signal a job's process group, or its process alone if it has not created the group yet."""
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""The SLURM executor: jobs become arrays of a cluster, which goes on without the submitting process."""
+"""The SLURM executor submits jobs as arrays to a cluster; they run on after the submitting process ends."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ SECONDS_BETWEEN_LOOKS = 10.0
 
 @dataclass(frozen=True)
 class CodeToRun:
-    """What jobs import: packages copied when a job is submitted, and files that lie beside them."""
+    """The code that jobs import: packages copied at submission, and files written beside them."""
 
     packages: tuple[str, ...]
     files: Mapping[str, str]
 
 
 class SlurmExecutor:
-    """Submits through submitit and returns; ``wait`` is for those who want to.
+    """Submits jobs through submitit and returns; calling ``wait`` is optional.
 
-    Jobs that ask for the same resources and wait for the same parents go in as one array, so the number of ``sbatch``
-    calls follows the number of pretrainings and not that of evaluations. A job that the scheduler still holds is not
-    submitted again, whoever asks and from where; two submissions to one folder take turns. What the cluster's limits
-    leave no room for stays waiting, and the next submission tops up.
+    Jobs with equal resources and equal parents are submitted as one array, so the number of ``sbatch`` calls depends on
+    the number of pretrainings, not of evaluations. A job that the scheduler still holds is not submitted again, whoever
+    asks. Two submissions to one folder take turns. Jobs that exceed the cluster's limits stay waiting for a later
+    submission.
 
     Parameters
     ----------
     folder
-        Shared with the cluster's nodes. Holds the ledger of what was submitted, scripts and pickles, code snapshots.
+        Directory shared with the cluster's nodes: ledger of submissions, scripts, pickles and code snapshots.
     profile
-        The cluster.
+        The cluster's profile.
     label
-        Begins the name of every SLURM job.
+        Prefix of every SLURM job name.
     code
-        Copied at submission; jobs import this copy.
+        Code to copy at submission; jobs import the copy.
 
     Raises
     ------
     InputError
-        The folder's path has characters to which SLURM, or ``PYTHONPATH``, gives a meaning.
+        The folder's path has characters that are special to SLURM or ``PYTHONPATH``.
     """
 
     def __init__(self, folder: Path, profile: ClusterProfile, label: str, code: CodeToRun) -> None:
@@ -71,15 +71,15 @@ class SlurmExecutor:
         self._queue = Queue(folder)
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
-        """Hand jobs to the cluster, parents first; see ``slurm.job.Executor``.
+        """Submit jobs to the cluster, parents first; see ``slurm.job.Executor``.
 
-        A job whose parent is neither among ``jobs`` nor held by the scheduler waits on this side.
+        If a job's parent is neither in ``jobs`` nor held by the scheduler, the job is not submitted.
 
         Raises
         ------
         InputError
-            What ``check_jobs`` refuses, no SLURM on this machine or none that answers about these jobs, or a request
-            that ``sbatch`` refuses.
+            ``check_jobs`` rejects the jobs, this machine has no SLURM, SLURM does not answer about these jobs, or
+            ``sbatch`` refuses the request.
         """
         check_jobs(jobs)
         if shutil.which("sbatch") is None:
@@ -96,7 +96,7 @@ class SlurmExecutor:
             held = {job_id: view for job_id, view in views.items() if view.standing.is_active}
             for job_id, handle in handles.items():
                 if job_id in held:
-                    _show(handle, held[job_id])
+                    _update(handle, held[job_id])
             cancel_jobs([views[i] for i in handles if i in views and views[i].standing is Standing.NEVER])
             fit = with_parents([job for job in jobs if job.id not in held], held)
             for job_id in handles.keys() - held.keys() - {job.id for job in fit}:
@@ -105,21 +105,21 @@ class SlurmExecutor:
         return list(handles.values())
 
     def settle(self) -> None:
-        """Find out about submissions that were cut off between the intent and the answer, as by a killed command.
+        """Find out whether SLURM accepted batches whose submission was interrupted, for example by a killed command.
 
         Raises
         ------
         InputError
-            There are some, and SLURM does not answer.
+            There are such batches, and SLURM does not answer.
         """
         if self._ledger.unsettled():
             with self._ledger.locked():
                 settle_intents(self._folder)
 
     def scripts(self, jobs: Sequence[Job]) -> list[str]:
-        """The batch scripts that ``submit`` would hand to ``sbatch`` for these jobs, room for all of them supposed.
+        """Return the batch scripts that ``submit`` would pass to ``sbatch`` if the queue had room for all these jobs.
 
-        Where there is no SLURM to ask, its default limits are taken, and nothing is in the queue.
+        On a machine without SLURM, assumes SLURM's default limits and an empty queue.
         """
         check_jobs(jobs)
         array_size = read_limits(self._profile).array_size
@@ -138,13 +138,13 @@ class SlurmExecutor:
         return texts
 
     def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
-        """Return when every handle is final. Ctrl-C leaves the jobs with the cluster and is raised again."""
+        """Return when every handle is final. Ctrl-C is raised again and leaves the jobs running on the cluster."""
         while True:
             views = self._queue.views()
             for handle in handles:
                 before = handle.state
                 if not before.is_final and handle.job.id in views:
-                    _show(handle, views[handle.job.id])
+                    _update(handle, views[handle.job.id])
                     if handle.state is not before and on_change is not None:
                         on_change(handle)
             if all(handle.state.is_final or "slurm_job_id" not in handle.details for handle in handles):
@@ -152,11 +152,11 @@ class SlurmExecutor:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """What SLURM says of the jobs with these ids. See ``slurm.job.Executor``."""
+        """Return SLURM's answer about the jobs with these ids. See ``slurm.job.Executor``."""
         return {job_id: each for job_id, each in read_states(self._folder).items() if job_id in ids}
 
     def cancel(self, handles: Sequence[Handle]) -> None:
-        """``scancel`` what the scheduler holds of these; their descendants can then never start, and go too."""
+        """``scancel`` the jobs that the scheduler holds; descendants can then never start, so SLURM cancels them."""
         views = self._queue.views(fresh=True)
         cancel_jobs([view for handle in handles if (view := views.get(handle.job.id)) is not None])
         for handle in handles:
@@ -181,14 +181,15 @@ class SlurmExecutor:
         for group, parents, resources in group_jobs(jobs, self._resources, limits.array_size):
             fitting = group[:room]
             if any(parent not in known for parent in parents):
-                fitting = ()  # a parent was held back
+                fitting = ()  # a parent was not submitted
             depends_on = tuple(dict.fromkeys(known[parent] for parent in parents if parent in known))
             while fitting:
                 try:
                     known |= self._submit_batch(fitting, resources, depends_on, code)
                     break
                 except NoRoomError:
-                    # An array is taken whole or not at all, and a limit may be one that nobody could read.
+                    # sbatch takes a whole array or nothing, and some limits can't be read: halve the batch and try
+                    # again.
                     fitting = fitting[: len(fitting) // 2]
                     room = len(fitting)
                 except InputError as error:
@@ -204,7 +205,7 @@ class SlurmExecutor:
     def _submit_batch(
         self, jobs: Sequence[Job], resources: Resources, depends_on: tuple[str, ...], code: Path
     ) -> dict[str, str]:
-        """One ``sbatch`` call; the SLURM id of each job."""
+        """Submit one batch with ``sbatch``; return the SLURM id of each job."""
         name = f"{self._label}-{secrets.token_hex(4)}"
         batch = Batch(name, self._folder / name, len(jobs), resources, depends_on, code)
         requeue = self._profile.requeue
@@ -213,7 +214,7 @@ class SlurmExecutor:
         return dict(zip([job.id for job in jobs], element_numbers(number, len(jobs)), strict=True))
 
 
-def _show(handle: Handle, view: View) -> None:
+def _update(handle: Handle, view: View) -> None:
     handle.state, handle.reason = STATES[view.standing], view.detail or None
     if view.slurm_id:
         handle.details["slurm_job_id"] = view.slurm_id

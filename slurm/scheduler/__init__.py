@@ -1,2 +1,1 @@
-"""What the SLURM executor is made of: profiles of clusters, batch scripts, the ledger of what was submitted, the queue
-as the scheduler shows it, and what happens inside a job."""
+"""The parts of the SLURM executor: profiles, batch scripts, ledger, queue, and the code that runs inside a job."""

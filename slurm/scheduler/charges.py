@@ -1,4 +1,4 @@
-"""Hours that accounting charged: how long jobs held their allocations, times the GPUs, or else the processors."""
+"""Hours that accounting charged: time of each allocation × its GPUs, or × its processors if it had no GPUs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from slurm.scheduler.commands import Row
 from slurm.scheduler.ledger import Entry, job_key
 
 Hours = tuple[float, float]
-"""Of GPUs, and of processors of allocations without GPUs. The queue's file holds them as a list."""
+"""GPU hours, and processor hours of allocations without GPUs. The queue's file stores them as a list."""
 
 
 def is_hours(value: object) -> bool:
-    """Whether this is ``Hours`` as the queue's file holds them."""
+    """Return whether ``value`` is ``Hours`` as stored in the queue's file."""
     return isinstance(value, list) and len(value) == 2 and all(isinstance(part, float) for part in value)
 
 
 def charged_hours(rows: Iterable[Row]) -> Hours | None:
-    """The hours of these allocations together; None if a row does not say its own."""
+    """Return the total hours of these allocations; None if a row lacks its time or its processors."""
     of_gpus = of_processors = 0.0
     for row in rows:
         held = dict(part.split("=", 1) for part in row.allocated.split(",") if "=" in part)
-        # Where AccountingStorageTRES names types of GPUs only, there is gres/gpu:a100=4 and no gres/gpu=4.
+        # If AccountingStorageTRES lists only GPU types, a row has gres/gpu:a100=4 and no gres/gpu=4.
         of_types = [count for name, count in held.items() if name.startswith("gres/gpu:")]
         gpus = [held["gres/gpu"]] if "gres/gpu" in held else of_types
         counts = gpus or [held.get("cpu", "")]
@@ -41,12 +41,12 @@ def charged_hours(rows: Iterable[Row]) -> Hours | None:
 def without_charge(
     entries: Sequence[Entry], ended: Iterable[str], charges: Mapping[str, Sequence[float] | None]
 ) -> list[Entry]:
-    """The jobs that have ended, or were submitted again since, and whose hours the accounts were not asked for yet.
+    """Return the ended or resubmitted jobs whose hours have not been read from accounting yet.
 
     Parameters
     ----------
     ended, charges
-        By the job's key.
+        Keys are the jobs' keys (``Entry.key``).
     """
     latest = {entry.job_id: entry for entry in entries}
     over = set(ended)
@@ -58,9 +58,9 @@ def without_charge(
 
 
 def read_charges(entries: Iterable[Entry], accounts: Iterable[Row]) -> dict[str, Hours | None]:
-    """The hours of each job by its key; None where the accounts do not know them.
+    """Return the hours of each job by its key; None where accounting has no record.
 
-    A job whose end has not reached the accounts yet is left out, to be asked for again.
+    A job that accounting still lists as active is left out, so that the next query asks again.
     """
     rows: dict[str, list[Row]] = {}
     names = set()
@@ -72,16 +72,16 @@ def read_charges(entries: Iterable[Entry], accounts: Iterable[Row]) -> dict[str,
         own = rows.get(entry.key, [])
         if own and own[-1].view().standing.is_active:
             continue
-        # SLURM forgets an array's element that is cancelled before it starts; the array itself it still knows.
+        # SLURM drops the record of an array element that is cancelled before it starts, but keeps that of the array.
         is_known = bool(own) or (entry.name in names and "_" in str(entry.slurm_id))
         found[entry.key] = charged_hours(own) if is_known else None
     return found
 
 
 def total_charges(entries: Iterable[Entry], charges: Mapping[str, Sequence[float] | None]) -> dict[str, Charge]:
-    """What each piece of work was charged, over all jobs that were submitted for it, by its id.
+    """Return the total charge of each piece of work by its id, over all jobs submitted for it.
 
-    Work is left out while the hours of one of its jobs are not known, and if some jobs had GPUs and others had none.
+    Work is left out if the hours of one of its jobs are unknown, or if only some of its jobs had GPUs.
     """
     submitted: dict[str, list[Entry]] = {}
     for entry in entries:

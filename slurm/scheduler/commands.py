@@ -1,4 +1,4 @@
-"""SLURM's commands and words: what ``squeue`` and ``sacct`` say of jobs, and ``scancel``."""
+"""Calls of SLURM's commands: ``squeue`` and ``sacct`` to read the state of jobs, ``scancel`` to cancel them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from slurm.errors import InputError
 from slurm.job import Charge
 
 CLIENT_VARIABLES = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")
-"""Variables that tell SLURM's commands which cluster to talk to, and as whom."""
+"""Environment variables that select the cluster and the user for SLURM's commands."""
 TIMEOUT_SECONDS = 60
 IDS_PER_CALL = 500
 
 
 class Standing(enum.StrEnum):
-    """What the scheduler says about a job."""
+    """The state of a job according to the scheduler."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -27,29 +27,29 @@ class Standing(enum.StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     NEVER = "never"
-    """Pending, and can never start: a job it depends on failed."""
+    """The job is pending and can never start: a job it depends on failed."""
     GONE = "gone"
-    """Neither in the queue nor in the accounts, or the cluster keeps none."""
+    """Neither the queue nor accounting lists the job, or the cluster has no accounting."""
     SILENT = "silent"
-    """The scheduler did not answer, or accounting did not about a job that left the queue."""
+    """The scheduler did not answer; or the job left the queue, and accounting did not answer."""
 
     @property
     def is_active(self) -> bool:
-        """Whether the scheduler holds the job and may still run it."""
+        """Whether the job is in the queue and may still run."""
         return self in (Standing.PENDING, Standing.RUNNING)
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended and will not change any more."""
+        """Whether the job has ended for good."""
         return self in (Standing.SUCCEEDED, Standing.FAILED, Standing.CANCELLED)
 
 
 @dataclass(frozen=True)
 class View:
-    """One job as the scheduler shows it; ``detail`` is its state or the reason why it waits, in SLURM's words.
+    """The scheduler's answer about one job; ``detail`` is the job's state or its reason to wait, in SLURM's words.
 
-    ``asked_at`` is when it was asked, in seconds since the epoch; ``had_failed`` whether the job is back after an end
-    that was none of success. ``charge`` is for every job that was submitted for the same work, if all have ended.
+    ``asked_at`` is the time of the query in seconds since the epoch. ``had_failed`` is True if the job ended without
+    success before and is in the queue again. ``charge`` covers all jobs submitted for this work, once all have ended.
     """
 
     standing: Standing
@@ -66,11 +66,11 @@ class View:
 
 
 HELD_BY_ADMINISTRATOR = "JobHeldAdmin"
-"""The reason of a held job that its user may not release."""
+"""Reason of a held job that only an administrator can release."""
 _HELD_STATES = {"REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 _HELD = re.compile(r"JobHeld|JobHold|requeued[ _]held|in[ _]held[ _]state|" + "|".join(sorted(_HELD_STATES)))
-"""In every reason of a held job: JobHeldUser, JobHeldAdmin, JobHoldMaxRequeue, "launch failed requeued held", "job
-requeued in held state". A reason may also list nodes, whose names are anything."""
+"""Matches the reason of every held job: JobHeldUser, JobHeldAdmin, JobHoldMaxRequeue, "launch failed requeued held",
+"job requeued in held state". A reason may also list nodes, whose names can be anything."""
 _STANDINGS = {
     "PENDING": Standing.PENDING,
     "REQUEUED": Standing.PENDING,
@@ -89,21 +89,21 @@ _STANDINGS = {
     "COMPLETED": Standing.SUCCEEDED,
     "CANCELLED": Standing.CANCELLED,
 }
-"""SLURM's job states; those that are not here are ways to fail."""
+"""Maps SLURM's job states; a state that is not listed is a kind of failure."""
 
 
-_SAID_BY_THE_STATE = {"", "None", "NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown"}
-"""Reasons that add nothing to the state of a job that failed."""
+_REDUNDANT_REASONS = {"", "None", "NonZeroExitCode", "TimeLimit", "OutOfMemory", "NodeDown"}
+"""Reasons that repeat the state of a failed job."""
 _NUMBER = re.compile(r"\d+(\+\d+)?(_(\d+|\[.*\]))?")
-"""A job's number, of an array's element or elements, of a part of a heterogeneous job."""
+"""Matches the id of a job, an array element, several array elements, or a component of a heterogeneous job."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One job in the queue or the accounts.
+    """One job in the output of ``squeue`` or ``sacct``.
 
-    Only the accounts have the user's number, the time of submission, how long the job held its allocation, and what it
-    held: ``billing=8,cpu=8,gres/gpu=4,mem=64G,node=1``. A job that was requeued has one row for each time it started.
+    Only ``sacct`` fills the last four fields: user id, time of submission, seconds that the job held its allocation,
+    and the allocation, such as ``billing=8,cpu=8,gres/gpu=4,mem=64G,node=1``. A requeued job has one row per start.
     """
 
     slurm_id: str
@@ -125,18 +125,18 @@ class Row:
             detail = self.reason
             if word in _HELD_STATES and not _HELD.search(detail):
                 detail = f"{word} ({detail})"
-        elif standing is Standing.FAILED and self.reason not in _SAID_BY_THE_STATE:
+        elif standing is Standing.FAILED and self.reason not in _REDUNDANT_REASONS:
             detail = f"{word} ({self.reason})"
         return View(standing, detail, self.slurm_id)
 
 
 def slurm_ids_by_name(names: Iterable[str]) -> dict[str, str]:
-    """The job ids under which the queue or the accounts know these job names; others are left out.
+    """Return the job ids of these job names, from the queue or accounting; unknown names are left out.
 
     Raises
     ------
     ConnectionError
-        The scheduler did not answer, so that nothing can be said about what it holds.
+        The scheduler did not answer, so it may hold any of them.
     """
     wanted = set(names)
     queued = squeue()
@@ -152,13 +152,13 @@ def slurm_ids_by_name(names: Iterable[str]) -> dict[str, str]:
 
 
 def active_jobs() -> int | None:
-    """How many of this user's jobs the scheduler holds, array elements counted one by one; None: no answer."""
+    """Return how many jobs of this user the scheduler holds, each array element counted; None if it did not answer."""
     queued = squeue()
     return None if queued is None else sum(row.view().standing.is_active for row in queued)
 
 
 def cancel_jobs(views: Sequence[View]) -> None:
-    """``scancel`` those that the scheduler still holds.
+    """``scancel`` those of the jobs that the scheduler still holds.
 
     Raises
     ------
@@ -177,22 +177,22 @@ def cancel_jobs(views: Sequence[View]) -> None:
 
 
 def squeue() -> tuple[Row, ...] | None:
-    """This user's jobs, those that ended lately too; None when the controller does not answer."""
+    """Return this user's jobs, recently ended ones included; None if the controller does not answer."""
     text = _answer("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%r|%j")
     return None if text is None else tuple(Row(i, name, state, reason) for i, state, reason, name in _rows(text, 4))
 
 
 def sacct(numbers: Iterable[str]) -> tuple[Row, ...] | None:
-    """What the accounts say of these jobs and their array elements; None when accounting does not answer.
+    """Return the accounting rows of these jobs and their array elements; None if accounting does not answer.
 
-    Rows of one job follow each other in the order in which it was queued: the last says how it stands.
-    A cluster without accounting knows nothing of jobs that have left the queue, which is an answer.
+    Rows of one job are ordered by submission, so the last row has its current state. A cluster without accounting
+    returns an empty tuple.
     """
     return _accounts(f"--jobs={','.join(sorted(numbers))}")
 
 
 def accounts_by_name(names: Iterable[str]) -> tuple[Row, ...] | None:
-    """Whoever submitted them: several people may share a runs directory."""
+    """Return the accounting rows of these job names, of all users: several people may share a runs directory."""
     return _accounts(f"--name={','.join(sorted(names))}", "--starttime=now-7days", "--allusers")
 
 
@@ -207,7 +207,7 @@ def _accounts(*selection: str) -> tuple[Row, ...] | None:
 
 
 def _rows(text: str, width: int) -> list[list[str]]:
-    """The lines of ``width`` columns that begin with a job's number; a job's name, the last column, may hold anything.
+    """Return the lines of ``width`` columns that begin with a job id; the last column, the job name, may hold any text.
 
     Only a line feed ends a line: ``str.splitlines`` would also split at control characters within a name.
     """
@@ -216,13 +216,13 @@ def _rows(text: str, width: int) -> list[list[str]]:
 
 
 def plain_environment() -> dict[str, str]:
-    """This process's, without what would have SLURM's commands show or touch a part of the jobs, or other ones."""
+    """Return this process's environment without variables that make SLURM's commands select other jobs."""
     flags = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_")
     return {name: value for name, value in os.environ.items() if name in CLIENT_VARIABLES or not name.startswith(flags)}
 
 
 def _answer(*command: str, unless: str | None = None) -> str | None:
-    """What a command prints; nothing if it fails with the words ``unless``, None if it fails with others."""
+    """Return a command's output; '' if it fails with ``unless`` in its error text, None if it fails otherwise."""
     try:
         done = run_client(command, TIMEOUT_SECONDS)
     except (OSError, subprocess.SubprocessError):
@@ -233,7 +233,7 @@ def _answer(*command: str, unless: str | None = None) -> str | None:
 
 
 def run_client(command: Sequence[str], timeout_seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run one of SLURM's commands to its end. Bytes of its output that are no UTF-8, in job names say, are replaced."""
+    """Run one of SLURM's commands; bytes of its output that are not UTF-8, e.g. in job names, are replaced."""
     return subprocess.run(
         command,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Which jobs share an array."""
+"""Groups jobs into arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slurm.scheduler.profile import Resources
 
 
 class Group(NamedTuple):
-    """Jobs of one ``sbatch`` call, the parents that all of them wait for, and what each of them asks for."""
+    """Jobs of one ``sbatch`` call, the parents all of them wait for, and the resources of each of them."""
 
     jobs: tuple[Job, ...]
     parents: tuple[str, ...]
@@ -18,7 +18,7 @@ class Group(NamedTuple):
 
 
 def with_parents(jobs: Sequence[Job], held: Collection[str]) -> list[Job]:
-    """Those whose parents are all among them or ``held`` by the scheduler, parents first."""
+    """Return the jobs whose parents are all in the result or ``held`` by the scheduler; parents come first."""
     there = set(held)
     found = []
     for job in _parents_first(jobs):
@@ -29,7 +29,7 @@ def with_parents(jobs: Sequence[Job], held: Collection[str]) -> list[Job]:
 
 
 def group_jobs(jobs: Sequence[Job], resources_of: Callable[[Job], Resources], array_size: int) -> list[Group]:
-    """Jobs of equal resources and parents together, ``array_size`` at most; the groups of parents come first."""
+    """Group jobs with equal resources and parents, at most ``array_size`` each; groups of parents come first."""
     together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
     for job in _parents_first(jobs):
         together.setdefault((job.parents, resources_of(job)), []).append(job)
@@ -41,7 +41,7 @@ def group_jobs(jobs: Sequence[Job], resources_of: Callable[[Job], Resources], ar
 
 
 def _parents_first(jobs: Sequence[Job]) -> list[Job]:
-    """Level by level, in the order given within a level, so that jobs which can share an array stay together."""
+    """Sort by level, stable within a level, so that jobs that can share an array stay together."""
     by_id = {job.id: job for job in jobs}
     depth: dict[str, int] = {}
 

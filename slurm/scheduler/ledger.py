@@ -1,7 +1,7 @@
-"""What was submitted: one append-only file, from which every later command knows which jobs stand for which work.
+"""The ledger: one append-only file that records which SLURM jobs were submitted for which work.
 
-An intent is written before ``sbatch`` is called and its outcome after. A submission that was cut off in between is
-found again by its name.
+An intent is written before ``sbatch`` is called, and the outcome after. If a command is killed in between, the next
+one finds the batch in SLURM by its name.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import Any
 
 TIME_TO_APPEAR = timedelta(days=1)
-"""How long after its submission was given up a job may still reach the queue, through a slow ``sbatch`` or network."""
+"""After this time, a job whose submission was given up can't reach the queue any more (slow ``sbatch`` or network)."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One batch that was handed to the scheduler, or was about to be.
+    """One batch that was submitted, or was about to be.
 
     Parameters
     ----------
     name
-        The SLURM job name, unique.
+        The SLURM job name, unique among all submissions.
     job_ids
-        This suite's ids, in the order of the array's indices.
+        This suite's ids, in the order of the array indices.
     slurm_id
-        The number ``sbatch`` answered; None while that is not known.
+        The job id that ``sbatch`` printed; None while unknown.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entry:
-    """One submission of one job; ``slurm_id`` is that of its array element, or None when unknown."""
+    """One submission of one job; ``slurm_id`` is the id of its array element, or None while unknown."""
 
     job_id: str
     name: str
@@ -56,7 +56,7 @@ class Entry:
 
 
 def job_key(name: str, slurm_id: str | None) -> str:
-    """What stands for a job: its number alone may be that of an older or newer job."""
+    """Return the unique key of a SLURM job. The id alone is not unique: SLURM can use it again."""
     return f"{name} {slurm_id}"
 
 
@@ -69,7 +69,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Submit alone: another command that submits to the same folder waits here until this one has written."""
+        """Hold the lock of this folder; other commands that submit to it wait until the block ends."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -77,7 +77,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def locked_if_free(self) -> Iterator[bool]:
-        """The same without waiting: False while another command submits."""
+        """Yield True with the lock held, or False without waiting if another command holds it."""
         with (self._folder / "lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,28 +87,28 @@ class Ledger:
             yield True
 
     def unsettled(self) -> tuple[Submission, ...]:
-        """Batches of which nobody knows whether the scheduler has taken them."""
+        """Return the batches that may or may not have reached the scheduler."""
         return tuple(each for each in self.submissions() if each.slurm_id is None and not each.refused)
 
     def given_up(self) -> set[str]:
-        """Names of the batches that lately counted as not taken: the scheduler may have one all the same, later."""
+        """Return the names of batches given up within ``TIME_TO_APPEAR``: they may still reach the queue."""
         since = datetime.now(UTC) - TIME_TO_APPEAR
         return {each.name for each in self.submissions() if each.refused and each.submitted_at > since}
 
     def intend(self, name: str, job_ids: Sequence[str]) -> None:
-        """Note a batch that is about to be submitted."""
+        """Record a batch that is about to be submitted."""
         self._append({"name": name, "job_ids": list(job_ids), "at": datetime.now(UTC).isoformat()})
 
     def accepted(self, name: str, slurm_id: str) -> None:
-        """Note the number that the scheduler gave a batch."""
+        """Record the job id that the scheduler gave a batch."""
         self._append({"name": name, "slurm_id": slurm_id})
 
     def refused(self, name: str) -> None:
-        """Note that the scheduler never took a batch."""
+        """Record that the scheduler did not take a batch."""
         self._append({"name": name, "refused": True})
 
     def submissions(self) -> tuple[Submission, ...]:
-        """Every batch, in order; a half-written last line, as a kill leaves it, is skipped."""
+        """Return every batch, in order. A half-written last line, left by a kill, is skipped."""
         found: dict[str, Submission] = {}
         for row in self._rows():
             name = row["name"]
@@ -127,11 +127,11 @@ class Ledger:
         return tuple(found.values())
 
     def latest(self) -> dict[str, Entry]:
-        """The last submission of each job that was not refused."""
+        """Return the last submission of each job, refused batches excepted."""
         return {entry.job_id: entry for entry in self.entries()}
 
     def entries(self) -> Iterator[Entry]:
-        """Every submission of every job that was not refused, in order."""
+        """Yield every submission of every job in order, refused batches excepted."""
         for submission in self.submissions():
             if submission.refused:
                 continue
@@ -156,7 +156,7 @@ class Ledger:
     def _append(self, row: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._file.open("a+b") as file:
-            # After a kill in the middle of a line, the next one starts on its own.
+            # If a kill left half a line, start a new line first.
             file.seek(0, os.SEEK_END)
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -168,7 +168,7 @@ class Ledger:
 
 
 def _is_row(row: Any) -> bool:
-    """Whether a line is one that this file writes; a damaged one is skipped, so that it hides no other."""
+    """Return whether ``row`` is what ``Ledger`` writes. Damaged lines are skipped; the others stay usable."""
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         return False
     if not isinstance(row.get("slurm_id"), str | None) or not isinstance(row.get("refused", False), bool):

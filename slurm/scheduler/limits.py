@@ -1,4 +1,4 @@
-"""How much a cluster lets a user submit."""
+"""Limits of a cluster on submitted jobs."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from slurm.scheduler.commands import run_client
 from slurm.scheduler.profile import ClusterProfile
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
-"""SLURM's own default of MaxArraySize."""
+"""SLURM's default of MaxArraySize."""
 SLURMS_DEFAULT_QOS = "normal"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """``array_size`` jobs an array at most, ``submitted_jobs`` in the queue at once (None: no limit is known)."""
+    """``array_size``: most jobs per array; ``submitted_jobs``: most jobs in the queue (None if no limit is known)."""
 
     array_size: int
     submitted_jobs: int | None
 
 
 def read_limits(profile: ClusterProfile) -> Limits:
-    """What the profile sets, else what the cluster says, else SLURM's defaults."""
+    """Return the limits of the profile; for missing ones, those of the cluster, then SLURM's defaults."""
     array_size = profile.max_array_size
     configuration = _output("scontrol", "show", "config")
     if array_size is None:
-        # The largest index is one less than MaxArraySize, and indices start at 0.
+        # The largest array index is MaxArraySize - 1, and indices start at 0.
         found = re.search(r"^MaxArraySize\s*=\s*(\d+)", configuration, re.MULTILINE)
         array_size = max(int(found[1]), 1) if found else DEFAULT_MAX_ARRAY_SIZE
     submitted = profile.max_submitted_jobs
@@ -37,10 +37,10 @@ def read_limits(profile: ClusterProfile) -> Limits:
 
 
 def _submitted_jobs(profile: ClusterProfile, configuration: str) -> int | None:
-    """The strictest MaxSubmitJobs of this user's associations with the cluster and partitions that jobs go to, and for
-    each user of the QOS that they will have.
+    """Return the strictest MaxSubmitJobs of this user's associations and of the QOS in use; None if there is none.
 
-    What a partition's QOS or a group allows is not read; ``sbatch`` says so when it is reached.
+    Only associations with the profile's cluster and partitions count. The limits of a partition's QOS or of a group are
+    not read; ``sbatch`` reports them when they are reached.
     """
     which = [f"user={getpass.getuser()}", *([f"account={profile.account}"] if profile.account else [])]
     if cluster := re.search(r"^ClusterName\s*=\s*(\S+)", configuration, re.MULTILINE):

@@ -1,8 +1,8 @@
-"""Where the processes of one SLURM job meet: a port that rank 0 has bound, told to the others through a file.
+"""Connects the processes of one SLURM job: rank 0 binds a port and publishes it to the others in a file.
 
-The batch script draws ``OPERA_BENCH_ATTEMPT`` anew each time the job starts, and ``srun`` hands it to every process.
-The file is named after it, so a requeued job, another element of the array or another job never reads a file that is
-not its own.
+The batch script sets ``OPERA_BENCH_ATTEMPT`` to a new value each time the job starts, and ``srun`` passes it to every
+process. The file's name contains this value, so a requeued job, another array element or another job never reads the
+wrong file.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from slurm._group import without_group
 from slurm.scheduler.script import ATTEMPT
 
 SECONDS_TO_MEET = 600.0
-"""How long a process waits for rank 0 to say where it listens: Python may take minutes to start from a busy file
-system, and NFS may hide a new file for one minute."""
+"""How long a process waits for rank 0's file. Python may take minutes to start from a busy file system, and NFS may
+hide a new file for a minute."""
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @contextlib.contextmanager
 def join_group(job: JobEnvironment, seconds_to_meet: float = SECONDS_TO_MEET) -> Iterator[None]:
-    """Describe the job's processes in the environment, as torch reads it; remove the meeting's file afterwards.
+    """Set the environment variables from which torch finds the job's processes; remove rank 0's file afterwards.
 
-    Whatever the shell, the profile's ``setup`` or its ``export`` said about another group of processes is removed.
-    Rank 0 keeps the socket that it listens on open as ``MASTER_LISTEN_FD``: nobody can take the port in between.
+    Variables that describe another process group (from the shell, the profile's ``setup`` or ``export``) are removed.
+    Rank 0 passes its listening socket on as ``MASTER_LISTEN_FD``, so that no other program can take the port.
 
     Raises
     ------
     TimeoutError
-        Rank 0 did not say where it listens.
+        Rank 0's file did not appear in time.
     """
     rank, size = job.global_rank, job.num_tasks
     told = without_group(os.environ)
@@ -69,14 +69,14 @@ def join_group(job: JobEnvironment, seconds_to_meet: float = SECONDS_TO_MEET) ->
 
 
 def _listen() -> socket.socket:
-    """A socket that listens, for IPv6 and IPv4 where the machine has both, at a port that the kernel finds free."""
+    """Return a socket that listens on a free port, on IPv6 and IPv4 if the machine has both."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("", 0))
 
 
 def _announce(path: Path, port: int) -> None:
-    """Write this node's names and the port, at once."""
+    """Write this node's names and the port to ``path`` atomically."""
     names = [os.environ.get("SLURMD_NODENAME"), socket.gethostname()]
     temporary = path.with_suffix(".new")
     with temporary.open("w", encoding="utf-8") as file:
@@ -87,7 +87,7 @@ def _announce(path: Path, port: int) -> None:
 
 
 def _find(path: Path, seconds_to_meet: float) -> tuple[str, int]:
-    """Rank 0's host, by the first of its names that leads somewhere, and its port."""
+    """Return the first of rank 0's host names that can be resolved, and its port."""
     give_up = time.monotonic() + seconds_to_meet
     while not path.exists():
         if time.monotonic() > give_up:

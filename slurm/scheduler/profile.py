@@ -1,10 +1,9 @@
-"""A cluster as its user describes it: what each stage of work asks for, and what the site wants to be told."""
+"""Cluster profiles: the resources that each stage of work requests, and the settings of the site."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,23 +22,18 @@ from pydantic import (
 )
 
 from slurm.errors import InputError
+from slurm.scheduler.flags import NAME, check_flag, check_setup, convert_times, read_hours
 
 HOURS_OF_A_YEAR = 8784
 MOST = 1_000_000
-"""Nodes, GPUs, processes, processors or jobs: more than any cluster has."""
-_TIME = re.compile(r"((?P<days>\d{1,3})-)?(?P<hours>\d{1,4})(:(?P<minutes>[0-5]?\d))?(:(?P<seconds>[0-5]?\d))?")
-
-
-def read_hours(value: Any) -> Any:
-    """Hours of a time as people write it: 1:30 and 1:30:00 are an hour and a half, 1-12:00:00 is a day and a half."""
-    if not isinstance(value, str):
-        return value
-    found = _TIME.fullmatch(value)
-    if found is None or not (found["days"] or found["minutes"]):
-        raise ValueError("write hours as a number (1.5), as hours:minutes (1:30) or as days-hours:minutes (1-12:00)")
-    days, hours, minutes, seconds = (int(found[part] or 0) for part in ("days", "hours", "minutes", "seconds"))
-    return 24 * days + hours + minutes / 60 + seconds / 3600
-
+"""Jobs, or processes of one job: more than any cluster has room for."""
+MOST_NODES = 100_000
+MOST_GPUS_OF_A_NODE = 1_024
+MOST_PROCESSES_OF_A_NODE = 4_096
+MOST_PROCESSORS_OF_A_PROCESS = 4_096
+MOST_PROCESSORS_OF_A_NODE = 65_536
+MOST_GIBIBYTES_OF_A_NODE = 65_536
+"""More than any machine has, so that a slip of the keyboard is refused."""
 
 Integer = Annotated[int, Strict()]
 Count = Annotated[Integer, Field(gt=0, le=MOST)]
@@ -48,43 +42,7 @@ Hours = Annotated[
     Annotated[float, Strict(), Field(gt=0, le=HOURS_OF_A_YEAR, allow_inf_nan=False)], BeforeValidator(read_hours)
 ]
 OneLine = Annotated[str, Field(pattern=r"^[^\n\r]+$")]
-OURS = (
-    *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
-    *("parsable", "signal", "test-only", "wait", "wrap", "chdir", "ntasks", "gpus", "gpus-per-task"),
-)
-"""Flags of sbatch that a submission needs for itself."""
-KEYS = {
-    **{flag: flag for flag in ("partition", "account", "qos", "constraint", "nodes", "requeue")},
-    "no-requeue": "requeue",
-    "time": "hours",
-    "mem": "memory_gb_per_node",
-    "gpus-per-node": "gpus_per_node",
-    "ntasks-per-node": "processes_per_node",
-    "cpus-per-task": "cpus_per_gpu",
-}
-"""Flags of sbatch that a key of the profile stands for."""
-
-
-def _further_flag(name: str) -> str:
-    if name in OURS:
-        raise ValueError(f"{name} is set by opera-bench itself")
-    if name in KEYS:
-        raise ValueError(f"{name} has a key of its own, {KEYS[name]}")
-    return name
-
-
-Flag = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), AfterValidator(_further_flag)]
-
-
-def _with_minutes(flags: Any) -> Any:
-    """The flags of sbatch with ``time-min`` in minutes: sbatch itself takes 1:30 for 90 seconds."""
-    if not isinstance(flags, dict) or "time-min" not in flags:
-        return flags
-    value = flags["time-min"]
-    minutes = 60 * read_hours(value) if isinstance(value, str) else value
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes < 1 or minutes != round(minutes):
-        raise ValueError(f"time-min: write whole minutes (90), 1:30 or 1-12:00:00, not {value!r}")
-    return {**flags, "time-min": round(minutes)}
+Flag = Annotated[str, Field(pattern=NAME), BeforeValidator(check_flag)]
 
 
 class StageResources(BaseModel):
@@ -96,21 +54,30 @@ class StageResources(BaseModel):
     account: OneLine | None = None
     qos: OneLine | None = None
     constraint: OneLine | None = None
-    nodes: Count | None = None
+    nodes: Count | None = Field(default=None, le=MOST_NODES)
     gpus_per_node: Integer | None = Field(
-        default=None, ge=0, le=MOST, description="one process runs per GPU; with 0, processes_per_node on the processor"
+        default=None,
+        ge=0,
+        le=MOST_GPUS_OF_A_NODE,
+        description="one process runs per GPU; with 0, processes_per_node on the processor",
     )
-    processes_per_node: Count | None = Field(default=None, description="only where gpus_per_node is 0")
-    cpus_per_gpu: Count | None = Field(default=None, description="processors of each process, with or without a GPU")
+    processes_per_node: Count | None = Field(
+        default=None, le=MOST_PROCESSES_OF_A_NODE, description="only where gpus_per_node is 0"
+    )
+    cpus_per_gpu: Count | None = Field(
+        default=None, le=MOST_PROCESSORS_OF_A_PROCESS, description="processors of each process, with or without a GPU"
+    )
     memory_gb_per_node: Annotated[float, Strict()] | None = Field(
-        default=None, ge=0.01, le=MOST, allow_inf_nan=False, description="GiB"
+        default=None, ge=0.01, le=MOST_GIBIBYTES_OF_A_NODE, allow_inf_nan=False, description="GiB"
     )
     hours: Hours | None = Field(default=None, description="time limit of one attempt: 1.5, or 1:30, or 1-12:00")
     max_concurrent: Count | None = Field(default=None, description="jobs of one array that run at the same time")
     sbatch: Annotated[
-        dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None, BeforeValidator(_with_minutes)
+        dict[Flag, OneLine | Integer | Annotated[float, Strict()] | Switch] | None, BeforeValidator(convert_times)
     ] = Field(default=None, description="further sbatch flags without their dashes, e.g. {exclusive: true}")
-    setup: tuple[str, ...] | None = Field(default=None, description="shell lines before the job, e.g. module load cuda")
+    setup: tuple[Annotated[str, AfterValidator(check_setup)], ...] | None = Field(
+        default=None, description="shell lines before the job, e.g. module load cuda"
+    )
     python: OneLine | None = Field(
         default=None, description="the interpreter that runs the job; the submitting one by default"
     )
@@ -134,7 +101,7 @@ class ClusterProfile(StageResources):
     )
 
     @model_validator(mode="after")
-    def _has_time_before_the_warning(self) -> Self:
+    def _check_hours(self) -> Self:
         parts: dict[str, StageResources] = {"": self, **{f"stages.{name}: ": s for name, s in self.stages.items()}}
         for place, part in parts.items():
             if part.hours is not None and 60 * _minutes(part.hours) <= self.seconds_before_limit:
@@ -145,8 +112,26 @@ class ClusterProfile(StageResources):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _fits_a_cluster(self) -> Self:
+        for place, stage in (("", ""), *((f"stages.{name}: ", name) for name in self.stages)):
+            wanted = self.resources(stage)
+            per_node = "gpus_per_node" if wanted.gpus_per_node else "processes_per_node"
+            if wanted.processes > MOST:
+                raise ValueError(
+                    f"{place}nodes: {wanted.nodes} with {per_node}: {wanted.processes_per_node} are "
+                    f"{wanted.processes:,} processes; a job has at most {MOST:,}"
+                )
+            processors = wanted.processes_per_node * wanted.cpus_per_process
+            if processors > MOST_PROCESSORS_OF_A_NODE:
+                raise ValueError(
+                    f"{place}{per_node}: {wanted.processes_per_node} with cpus_per_gpu: {wanted.cpus_per_process} are "
+                    f"{processors:,} processors of a node; a node has at most {MOST_PROCESSORS_OF_A_NODE:,}"
+                )
+        return self
+
     def resources(self, stage: str) -> Resources:
-        """What a job of ``stage`` gets, every default filled in."""
+        """Return the resources of a job of ``stage``, with all defaults filled in."""
         own = self.stages.get(stage, StageResources())
 
         def chosen(field: str, default: Any = None) -> Any:
@@ -179,7 +164,7 @@ def _minutes(hours: float) -> int:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one job asks of the cluster; jobs that ask for the same go into one array."""
+    """Resources of one job; jobs with equal resources share an array."""
 
     partition: str | None
     account: str | None
@@ -206,20 +191,20 @@ class Resources:
 
 
 def user_clusters() -> Path:
-    """Where a user's own profiles lie: ``$XDG_CONFIG_HOME/opera-bench/clusters``, by default below ``~/.config``."""
+    """Return the directory of the user's profiles: ``$XDG_CONFIG_HOME/opera-bench/clusters``, default ``~/.config``."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "opera-bench" / "clusters"
 
 
 def cluster_names() -> tuple[str, ...]:
-    """Names of the shipped profiles and of the user's own."""
+    """Return the names of the shipped profiles and the user's."""
     shipped = {item.name for item in files("slurm").joinpath("clusters").iterdir()}
     own = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
     return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
 
 
 def find_profile(name: str) -> Path | str:
-    """Where the profile called ``name`` is: a file, the user's own before a shipped one, or a shipped profile's text.
+    """Return the path of the profile called ``name`` (the user's first), or the text of a shipped profile.
 
     Raises
     ------
@@ -243,12 +228,12 @@ def find_profile(name: str) -> Path | str:
 
 
 def parse_profile(content: Any, where: str) -> ClusterProfile:
-    """Check a profile that was read from YAML.
+    """Return the checked profile that was read from YAML.
 
     Raises
     ------
     InputError
-        The first problem, with the valid keys where one is unknown; its ``key`` leads to the setting.
+        Names the first problem, and the valid keys if a key is unknown; ``key`` is the path to the setting.
     """
     if not isinstance(content, Mapping):
         raise InputError(f"cluster {where}: write a mapping; allowed: {', '.join(ClusterProfile.model_fields)}")
@@ -256,7 +241,7 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
         return ClusterProfile.model_validate(dict(content))
     except ValidationError as error:
         first = error.errors()[0]
-        # Of a union, pydantic names the alternative as well.
+        # For a union, pydantic adds the alternative's name to ``loc``.
         path = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             model = StageResources if first["loc"][0] == "stages" else ClusterProfile
@@ -266,7 +251,9 @@ def parse_profile(content: Any, where: str) -> ClusterProfile:
             raise InputError(
                 f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}", key=first["loc"]
             ) from error
-        given = "" if isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
+        is_key = first["loc"][-1:] == ("[key]",)
+        path = path.removesuffix(".[key]")
+        given = "" if is_key or isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
         said = first["msg"].removeprefix("Value error, ")
         place = f"{path}: " if path else ""
         raise InputError(f"cluster {where}: {place}{said[0].lower()}{said[1:]}{given}", key=first["loc"]) from error

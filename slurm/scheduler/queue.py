@@ -1,8 +1,8 @@
-"""The scheduler's own word on jobs: one ``squeue`` and at most one ``sacct``, whatever the number of jobs.
+"""Reads the state of all jobs of a ledger with one ``squeue`` and at most one ``sacct``, however many jobs there are.
 
-Answers are kept for a while in a file beside the ledger, longer where the controller is slow or does not answer, so
-that no number of commands and watchers adds up to a burden. The accounts are asked once about what ended, how it ended
-and for how many hours; the queue may have it back, since an administrator can requeue what failed.
+Answers are cached in a file beside the ledger, longer if the controller is slow or does not answer, so that many
+commands don't overload it. Accounting is asked once how a job ended and for how many hours. The queue is still
+asked about failed and cancelled jobs, because an administrator can requeue them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from slurm.scheduler.ledger import Entry, Ledger, job_key
 
 SECONDS_KEPT = 10.0
 SLOW_FACTOR = 20
-"""An answer that took t seconds is kept for this many times t, if that is longer."""
+"""An answer that took t seconds is kept for SLOW_FACTOR * t seconds, if that is longer than SECONDS_KEPT."""
 LONGEST_KEPT_SECONDS = 300.0
 LONGEST_SILENCE_SECONDS = 30.0
-"""A controller that did not answer is asked again after this: it may be back."""
+"""Longest time before a controller that did not answer is asked again."""
 
 
 class Queue:
-    """The scheduler's word on the jobs of one ledger."""
+    """The scheduler's answers about the jobs of one ledger."""
 
     def __init__(self, folder: Path) -> None:
         self._ledger = Ledger(folder)
         self._file = folder / "queue.json"
 
     def views(self, *, fresh: bool = False) -> dict[str, View]:
-        """Each submitted job as the scheduler shows it.
+        """Return the scheduler's answer about each submitted job, by the suite's job id.
 
         Parameters
         ----------
         fresh
-            Ask now, however recent the last answer is.
+            Ask the scheduler, even if the cached answer is recent.
         """
         submitted = tuple(self._ledger.entries())
         entries = {entry.job_id: entry for entry in submitted}
@@ -74,13 +74,13 @@ class Queue:
         return found
 
     def forget_answers(self) -> None:
-        """Ask anew next time; what ended is asked for again as well."""
+        """Delete the cached answers, those about ended jobs too, so that the next call asks again."""
         self._file.unlink(missing_ok=True)
 
     def _ask(
         self, submitted: Sequence[Entry], entries: Sequence[Entry], before: Mapping[str, Any], given_up: set[str]
     ) -> dict[str, Any]:
-        """Ask about ``entries``, and for the hours of all of ``submitted`` that ``before`` does not hold."""
+        """Ask about ``entries``, and for the hours of those of ``submitted`` that are missing in ``before``."""
         ended, charges = before.get("ended", {}), before.get("charges", {})
         asked_at, started = self._file_system_seconds(), time.monotonic()
         names = {entry.name for entry in entries}
@@ -119,7 +119,7 @@ class Queue:
         return kept
 
     def _file_system_seconds(self) -> float:
-        """Now, by the clock that dates the files beside the ledger: another host's clock may differ from this one's."""
+        """Return the time by the clock that dates the files beside the ledger; other hosts' clocks may differ."""
         try:
             with tempfile.TemporaryFile(dir=self._file.parent) as file:
                 return os.fstat(file.fileno()).st_mtime
@@ -131,18 +131,18 @@ class Queue:
             loaded = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             return {}
-        return loaded if _is_whole(loaded) else {}
+        return loaded if _is_valid(loaded) else {}
 
     def _write(self, kept: Mapping[str, Any]) -> None:
         temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
-        # Nothing is lost when this can't be kept, but for the next question.
+        # If the answer can't be cached, the next call asks again.
         with contextlib.suppress(OSError):
             temporary.write_text(json.dumps(kept), encoding="utf-8")
             temporary.replace(self._file)
 
 
 def _cancel_late_jobs(rows: Iterable[Row], given_up: set[str]) -> None:
-    """End jobs that reached the queue after their submission was given up: their runs may be submitted again since."""
+    """Cancel jobs that reached the queue after their submission was given up: their runs may be submitted again."""
     late = [row for row in rows if row.name in given_up and row.view().standing.is_active]
     try:
         cancel_jobs([row.view() for row in late])
@@ -153,8 +153,8 @@ def _cancel_late_jobs(rows: Iterable[Row], given_up: set[str]) -> None:
         print(f"cancelled SLURM job {row.slurm_id}, {row.name}: its submission had been given up", file=sys.stderr)
 
 
-def _is_whole(kept: Any) -> bool:
-    """Whether this is what ``_ask`` keeps; a file that somebody touched is asked for anew."""
+def _is_valid(kept: Any) -> bool:
+    """Return whether ``kept`` is what ``_ask`` writes; an edited or damaged file is ignored."""
     if not isinstance(kept, dict) or not all(isinstance(kept.get(name), dict) for name in ("ended", "charges")):
         return False
     if not all(hours is None or is_hours(hours) for hours in kept["charges"].values()):
@@ -168,16 +168,17 @@ def _by_key(rows: Iterable[Row], names: set[str]) -> dict[str, Row]:
 
 
 def _ends(rows: Mapping[str, Row]) -> dict[str, list[Any]]:
-    """How the jobs ended that did, as the file holds it."""
+    """Return the ended jobs of ``rows`` in the form stored in the file."""
     views = {key: row.view() for key, row in rows.items()}
     return {key: [v.standing.value, v.detail, v.slurm_id] for key, v in views.items() if v.standing.is_over}
 
 
 def _is_credible(row: Row) -> bool:
-    """Whether to believe the accounts about a job that is not in the queue.
+    """Return whether to believe an accounting row of a job that is not in the queue.
 
-    The queue lists whatever one still has there. What the accounts alone take for pending or running has been forgotten
-    by a controller that crashed, and its number may be somebody else's by now. Others' jobs are never in one's queue.
+    The queue lists all active jobs of this user. If only accounting lists a job of this user as pending or running, the
+    controller crashed and lost the job; another job may have its id by now. Other users' jobs are never in this user's
+    queue.
     """
     return not row.view().standing.is_active or row.user_id != str(os.getuid())
 
@@ -193,9 +194,9 @@ def _has_succeeded(entry: Entry, ended: Mapping[str, list[str]]) -> bool:
 
 
 def _missing_view(entry: Entry, kept: Mapping[str, Any]) -> View:
-    """What it means that neither the queue nor the accounts list a job.
+    """Return the view of a job that neither the queue nor accounting lists.
 
-    SLURM forgets an array's element that is cancelled before it starts; the array itself it still knows.
+    SLURM drops the record of an array element that is cancelled before it starts, but keeps that of the array.
     """
     if not kept.get("answered", False):
         return View(Standing.SILENT)

@@ -1,4 +1,4 @@
-"""Batch scripts: what submitit is told, and the text it makes of that. Needs no SLURM."""
+"""Batch scripts: the parameters passed to submitit, and the text it generates. Needs no SLURM."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from slurm.scheduler.commands import CLIENT_VARIABLES
 from slurm.scheduler.profile import ClusterProfile, Resources
 
 ATTEMPT = "OPERA_BENCH_ATTEMPT"
-"""The variable that names one start of a job in all its processes."""
+"""Environment variable whose value is unique to each start of a job and equal in all its processes."""
 KILLED, TERMINATED, WARNED = 137, 143, 140
-"""Exit statuses of ``srun`` when ``SIGKILL``, ``SIGTERM`` or ``SIGUSR2`` ended its tasks."""
+"""Exit statuses of ``srun`` when SIGKILL, SIGTERM or SIGUSR2 ended its tasks."""
 SECONDS_TO_MISS_A_NODE = 330
-"""SlurmdTimeout is 300 by default."""
+"""Seconds after which slurmctld has noticed a lost node: SlurmdTimeout is 300 by default."""
 SECONDS_UNTIL_KILLED = 600
-"""How long a job that is told to stop waits to be killed. KillWait and GraceTime of clusters are shorter."""
+"""Seconds that a job told to stop waits to be killed. KillWait and GraceTime of clusters are shorter."""
 SECONDS_UNTIL_KILLED_OF_SEVERAL = 120
 """The wait when several processes run: srun reports only the signal, so a preemption can't be told from one crashed
 process that took the others down."""
 MAX_TIMEOUTS = 1_000_000
-"""submitit counts time-outs down and gives up; a run may need any number of them."""
+"""submitit counts a job's timeouts down from this value and gives up at 0; a run may need many timeouts."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Batch:
     Parameters
     ----------
     name
-        The job name, unique among all submissions: a job id can be used again by the scheduler, a name is not.
+        The job name, unique among all submissions. (SLURM can use a job id again.)
     folder
-        Of its own for this batch: script, pickles and what is said before a job has opened its log.
+        Directory of this batch alone: script, pickles and output written before a job has opened its log.
     size
-        Jobs; more than one is an array.
+        Number of jobs; more than one makes an array.
     depends_on
         SLURM ids of jobs that must succeed first.
     code
-        Directory that holds the packages to run, before anything that is installed.
+        Directory of the packages to run; it precedes installed packages on the path.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Batch:
 
 
 def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
-    """What submitit's ``SlurmExecutor.update_parameters`` is told about a batch."""
+    """Return the arguments of submitit's ``SlurmExecutor.update_parameters`` for a batch."""
     wanted = batch.resources
     additional: dict[str, Any] = {"kill-on-invalid-dep": "yes", **dict(wanted.sbatch)}
     additional |= {"requeue": True} if profile.requeue else {"no-requeue": True}
-    # A flag that is switched off is one that is not written.
+    # A flag set to false is left out.
     additional = {flag: value for flag, value in additional.items() if value is not False}
     told: dict[str, Any] = {
         "job_name": batch.name,
@@ -79,8 +79,8 @@ def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
         "signal_delay_s": profile.seconds_before_limit,
         "stderr_to_stdout": True,
         "setup": [*wanted.setup, *_environment(batch), *(_exit_trap(batch) if profile.requeue else [])],
-        # One process that ends badly must not leave the others waiting for it. Since SLURM 22.05 srun does not take the
-        # processors of a task over from sbatch, and binds each process to one.
+        # If one process fails, srun must end the others. Since SLURM 22.05 srun does not take --cpus-per-task over from
+        # sbatch: without the flag it binds each process to one processor.
         "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={wanted.cpus_per_process}"],
         "additional_parameters": additional,
     }
@@ -88,12 +88,12 @@ def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
 
 
 def interpreter(resources: Resources) -> str:
-    """The shell word that starts Python in a job."""
+    """Return the Python interpreter of a job, quoted for the shell."""
     return shlex.quote(resources.python or sys.executable)
 
 
 def script_text(batch: Batch, profile: ClusterProfile) -> str:
-    """The script that ``sbatch`` would be given, character by character."""
+    """Return the exact script that ``sbatch`` would get."""
     from submitit.slurm import slurm
 
     command = f"{interpreter(batch.resources)} -u -m submitit.core._submit {shlex.quote(str(batch.folder))}"
@@ -110,30 +110,30 @@ def _memory(gibibytes: float | None) -> str | None:
 
 def _environment(batch: Batch) -> list[str]:
     wanted = batch.resources
-    # With a GPU per process the processors belong to the loader's workers; without, to the tensor operations.
+    # With a GPU per process, the loader workers need the processors; without, the tensor operations do.
     threads = 1 if wanted.gpus_per_node else wanted.cpus_per_process
-    # Another one each time the job starts, requeued or not: see slurm.scheduler.meeting.
+    # A new value each time the job starts, requeued or not: see slurm.scheduler.meeting.
     attempt = [f"export {ATTEMPT}=$(</proc/sys/kernel/random/uuid)"] if wanted.processes > 1 else []
     return [
         *attempt,
         f"export PYTHONPATH={shlex.quote(str(batch.code))}${{PYTHONPATH:+:$PYTHONPATH}}",
-        # Else the directory that sbatch was typed in would come before the code that was submitted.
+        # Without this, the directory in which sbatch was called would precede the submitted code on sys.path.
         "export PYTHONSAFEPATH=1",
         f"export OMP_NUM_THREADS={threads}",
     ]
 
 
 def failure_mark(folder: Path, job_number: str) -> Path:
-    """What a job leaves that failed of itself."""
+    """Return the path of the file that a job creates when its function raises."""
     return folder / f"failed-{job_number}"
 
 
 def _exit_trap(batch: Batch) -> list[str]:
-    """Lines that put off the end of a job whose step was cut off, until SLURM says what becomes of it.
+    """Return shell lines that keep a job alive after its step was interrupted, until SLURM kills it.
 
-    It requeues a job that is preempted or whose node is lost, but only one that is still there; one that has ended has
-    failed. A process that does not yet catch signals ends with the first; and of several nodes ``srun`` may miss one
-    long before slurmctld does.
+    SLURM requeues a job that is preempted or loses its node, but only if the job has not ended: a job that ends counts
+    as failed. A process that has not installed its signal handlers is ended by the first signal; and with several
+    nodes, ``srun`` may notice a lost node long before slurmctld does.
     """
     seconds = SECONDS_UNTIL_KILLED if batch.resources.processes == 1 else SECONDS_UNTIL_KILLED_OF_SEVERAL
     cases = [f"    {TERMINATED} | {WARNED}) sleep {seconds} ;;"]
@@ -157,11 +157,11 @@ def _exit_trap(batch: Batch) -> list[str]:
 
 @contextlib.contextmanager
 def without_inherited_flags(wanted: Resources) -> Iterator[None]:
-    """sbatch lets ``SBATCH_…`` of the environment overrule a script, and hands ``SLURM_…`` of a job on to its ``srun``;
-    ``SUBMITIT_…`` changes the script.
+    """Hide the environment variables that would change what sbatch, srun and submitit do.
 
-    What runs is to be what was shown, wherever it is submitted from. Only whom to charge and where to queue, if the
-    profile leaves that open, is the environment's to say: sites set it for their users.
+    ``SBATCH_…`` overrides the script, ``SLURM_…`` of a surrounding job reaches the new job's ``srun``, and
+    ``SUBMITIT_…`` changes the script. The account, partition and QOS stay if the profile leaves them open: sites set
+    them for their users.
     """
     left_open = [f"SBATCH_{key.upper()}" for key in ("account", "partition", "qos") if getattr(wanted, key) is None]
     kept_there = (*CLIENT_VARIABLES, *left_open)

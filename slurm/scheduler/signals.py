@@ -1,8 +1,8 @@
-"""The scheduler's signals, in the process of a job and in those it forks to load data.
+"""Handles SLURM's signals in a job's process and in the loader workers that it forks.
 
-``SIGUSR2`` comes from ``--signal``, some time before the time limit (and before preemption, where the site sends it).
-``SIGTERM`` comes when SLURM is about to kill: at preemption, ``scontrol requeue``, the time limit and ``scancel``. Both
-may come to every process of a step.
+``SIGUSR2`` comes from ``--signal``, some time before the time limit (and before preemption, if the site sends it).
+``SIGTERM`` comes when SLURM is about to kill the job: at preemption, ``scontrol requeue``, the time limit and
+``scancel``. Every process of a step may get both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slurm import stop
 
 
 def catch_signals() -> set[signal.Signals]:
-    """Turn the scheduler's signals into a wish to stop; the set fills with those that came."""
+    """Call ``request_stop`` on SIGUSR2 and SIGTERM; return a set that fills with the signals received."""
     told: set[signal.Signals] = set()
 
     def note(number: int, _: FrameType | None) -> None:
@@ -25,12 +25,12 @@ def catch_signals() -> set[signal.Signals]:
 
     for number in (signal.SIGUSR2, signal.SIGTERM):
         signal.signal(number, note)
-    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_end_with_the_parent_only)
+    os.register_at_fork(before=_block_sigterm, after_in_parent=_restore_mask, after_in_child=_end_only_with_parent)
     return told
 
 
 def ignore_signals() -> None:
-    """Python gives signals back their defaults as it ends: a warning that comes then would kill a job that is done."""
+    """Ignore both signals. Python restores their defaults on exit, and a late warning would kill a finished job."""
     for number in (signal.SIGUSR2, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -38,24 +38,24 @@ def ignore_signals() -> None:
 _mask_of_thread = threading.local()
 
 
-def _hold() -> None:
-    """Hold ``SIGTERM`` back around a fork, so that the worker begins with that."""
+def _block_sigterm() -> None:
+    """Block ``SIGTERM`` around a fork, so that the worker starts with it blocked."""
     _mask_of_thread.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
-def _release() -> None:
+def _restore_mask() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _mask_of_thread.before)
 
 
-def _end_with_the_parent_only() -> None:
-    """In a loader's worker: it serves until its parent has saved its state, whoever else tells it to end.
+def _end_only_with_parent() -> None:
+    """Make a loader worker end only on its parent's ``SIGTERM``, so that it works until the parent has saved its state.
 
-    torch takes the death of a worker for a failure, and ends its workers with ``SIGTERM`` too.
+    torch treats a worker's death as a failure, and itself ends workers with ``SIGTERM``.
     """
-    threading.Thread(target=_wait_for_the_parents_word, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_on_parents_signal, args=(os.getppid(),), daemon=True).start()
 
 
-def _wait_for_the_parents_word(parent: int) -> None:
+def _exit_on_parents_signal(parent: int) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The code as it was when jobs were submitted, kept so that this is what runs, whatever the checkout becomes."""
+"""Copies the code at submission, so that jobs run it even if the checkout changes later."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SNAPSHOTS = "code"
-"""Folder of the copies, beside the ledger."""
-_LEFT_OUT = {"__pycache__"}
+"""Name of the folder of snapshots, beside the ledger."""
+_IGNORED_FOLDERS = {"__pycache__"}
 _COPYING = ".copying-"
-"""Begins the name of a copy that is not whole yet."""
+"""Prefix of the name of an unfinished copy."""
 
 
 def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -> Path:
-    """Copy packages to ``below/<hash of their content>``; a copy that is there already serves again.
+    """Copy packages to ``below/<hash of their content>``, unless this copy exists; return its path.
 
     Parameters
     ----------
     packages
         Names of importable top-level packages.
-    extra
+    Further files of the snapshot: name to text.
         Further files of the snapshot, text by name.
 
     Returns
@@ -37,7 +37,7 @@ def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -
         digest.update(f"{name}\0{hashlib.sha256(sources[name].read_bytes()).hexdigest()}\n".encode())
     for name in sorted(extra):
         digest.update(f"{name}\0{extra[name]}\n".encode())
-    for left in below.glob(f"{_COPYING}*"):  # of a command that was killed: the caller holds the ledger's lock
+    for left in below.glob(f"{_COPYING}*"):  # left by a killed command: the caller holds the ledger's lock
         shutil.rmtree(left, ignore_errors=True)
     final = below / digest.hexdigest()[:16]
     if final.is_dir():
@@ -50,7 +50,7 @@ def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copy2(path, target)
-            except OSError as error:  # which names the file that is copied, and not the one that is written
+            except OSError as error:  # the error names the source file; raise it with the target instead
                 raise OSError(error.errno, error.strerror, str(target)) from error
         for name, text in extra.items():
             (copying / name).write_text(text, encoding="utf-8")
@@ -58,7 +58,7 @@ def take_snapshot(packages: Sequence[str], extra: dict[str, str], below: Path) -
         try:
             copying.rename(final)
         except OSError:
-            if not final.is_dir():  # else another command was faster with the same content
+            if not final.is_dir():  # another command was faster with the same content
                 raise
     finally:
         shutil.rmtree(copying, ignore_errors=True)
@@ -78,7 +78,7 @@ def _homes(packages: Sequence[str]) -> list[tuple[str, Path]]:
 def _files(home: Path) -> list[Path]:
     found = []
     for folder, folders, names in os.walk(home):
-        folders[:] = [name for name in folders if name not in _LEFT_OUT]
-        # An editor's lock file is a link to nowhere.
+        folders[:] = [name for name in folders if name not in _IGNORED_FOLDERS]
+        # Skip dangling links, such as an editor's lock file.
         found += [path for name in names if (path := Path(folder) / name).is_file()]
     return found

@@ -1,4 +1,4 @@
-"""One ``sbatch`` call through submitit, and what its answer means."""
+"""Submits a batch with one ``sbatch`` call through submitit and interprets the answer."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from slurm.scheduler.task import Task
 
 
 class NoRoomError(Exception):
-    """A limit of submitted jobs is reached."""
+    """A limit on submitted jobs is reached."""
 
 
 def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], ledger: Ledger) -> str:
-    """Hand a batch to the scheduler; the number that it gives it.
+    """Submit a batch; return the job id that the scheduler gave it.
 
     Raises
     ------
     InputError
-        The scheduler refuses, or can't be asked whether it has taken the batch.
+        The scheduler refuses the batch, or does not say whether it took it.
     NoRoomError
-        It takes no more for now.
+        A limit on submitted jobs is reached.
     """
     from submitit.core.utils import FailedJobError
 
@@ -47,13 +47,13 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
             submitted = [submitit.submit(task) for task in tasks]
         number = str(submitted[0].job_id).partition("_")[0]
     except (FailedJobError, subprocess.SubprocessError, RuntimeError, UnicodeDecodeError) as error:
-        found = _number_in_the_queue(batch.name, error)
+        found = _find_queued_id(batch.name, error)
         if found is None:
             ledger.refused(batch.name)
             shutil.rmtree(batch.folder, ignore_errors=True)
             if re.search(r"(Max|Grp)SubmitJob", str(error)):  # of the user, an account or a QOS
                 raise NoRoomError from error
-            raise InputError(f"cluster {profile.name}: sbatch refused: {_said(error)}") from error
+            raise InputError(f"cluster {profile.name}: sbatch refused: {_error_line(error)}") from error
         give_pickles_their_numbers(batch.folder, found, job_ids)
         number = found
     ledger.accepted(batch.name, number)
@@ -61,23 +61,23 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
 
 
 def settle_intents(folder: Path, *, give_up: bool = True) -> None:
-    """Find out about batches whose submission was cut off between the intent and the answer. The ledger is locked.
+    """Find out whether SLURM took the batches whose submission was interrupted. The caller holds the ledger's lock.
 
     Parameters
     ----------
     give_up
-        What the scheduler does not know, it has not taken: said by a command that submits or cancels. A look is too
-        early for that, while a slow ``sbatch`` outlives the command that called it.
+        If True, record a batch that SLURM does not know as refused; for commands that submit or cancel. A command that
+        only reads must pass False: a slow ``sbatch`` may outlive the command that called it.
 
     Raises
     ------
     InputError
-        There are some, and the scheduler does not answer.
+        There are such batches, and the scheduler does not answer.
     """
     ledger = Ledger(folder)
     unsettled = ledger.unsettled()
     if give_up and not unsettled:
-        _remove_folders_of_no_batch(folder)
+        _remove_refused_folders(folder)
     if not unsettled:
         return
     try:
@@ -92,12 +92,12 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
         elif give_up:
             ledger.refused(name)
     if give_up:
-        _remove_folders_of_no_batch(folder)
+        _remove_refused_folders(folder)
     Queue(folder).forget_answers()
 
 
-def _remove_folders_of_no_batch(folder: Path) -> None:
-    """Remove scripts and pickles of batches that the scheduler did not take. The ledger is locked."""
+def _remove_refused_folders(folder: Path) -> None:
+    """Remove scripts and pickles of batches that the scheduler did not take. The caller holds the ledger's lock."""
     taken = {submission.name for submission in Ledger(folder).submissions() if not submission.refused}
     for path in folder.iterdir():
         if path.is_dir() and path.name not in taken | {SNAPSHOTS}:
@@ -105,12 +105,12 @@ def _remove_folders_of_no_batch(folder: Path) -> None:
 
 
 def element_numbers(number: str, size: int) -> list[str]:
-    """SLURM's numbers of the jobs of a batch: of an array's elements, or of the only one."""
+    """Return the SLURM ids of a batch's jobs: those of the array elements, or the only job's id."""
     return [number] if size == 1 else [f"{number}_{index}" for index in range(size)]
 
 
 def give_pickles_their_numbers(folder: Path, number: str, job_ids: Sequence[str]) -> None:
-    """What submitit does when it hears of a number, later. A job that has started waits a minute for its pickle."""
+    """Rename the pickles by job id, as submitit does after submission. A started job waits a minute for its pickle."""
     from submitit.core.utils import DelayedSubmission
 
     numbers = dict(zip(job_ids, element_numbers(number, len(job_ids)), strict=True))
@@ -119,16 +119,16 @@ def give_pickles_their_numbers(folder: Path, number: str, job_ids: Sequence[str]
         path.rename(folder / f"{numbers[task.job_id]}_submitted.pkl")
 
 
-def _number_in_the_queue(name: str, error: Exception) -> str | None:
-    """The job id in ``squeue`` although ``sbatch`` reported failure: its reply can be lost after it took the job."""
+def _find_queued_id(name: str, error: Exception) -> str | None:
+    """Return the job id found in ``squeue`` although ``sbatch`` failed: its reply can be lost after acceptance."""
     queued = squeue()
     if queued is None:
-        # The intent stays open, and the next submission settles it.
-        raise InputError(f"sbatch: {_said(error)}; whether SLURM has the jobs is found out by the next command")
+        # The intent stays in the ledger; the next submission settles it.
+        raise InputError(f"sbatch: {_error_line(error)}; whether SLURM has the jobs is found out by the next command")
     return next((row.slurm_id.partition("_")[0] for row in queued if row.name == name), None)
 
 
-def _said(error: Exception) -> str:
-    """What ``sbatch`` printed, on one line."""
+def _error_line(error: Exception) -> str:
+    """Return the error text that ``sbatch`` printed, on one line."""
     text = str(getattr(error, "stderr", "") or error)
     return " ".join(text.replace("sbatch: error:", "").split())[-500:]

@@ -1,8 +1,8 @@
-"""What happens in each process of a SLURM job: join the others, catch signals, call the function, or go on later.
+"""The code of each process of a SLURM job: join the group, install signal handlers, call the function, stop early.
 
 A job reacts to two signals (``slurm.scheduler.signals``). After ``SIGUSR2`` it saves its state and requeues itself. If
-the profile forbids that, or there was nothing to save, it waits until SLURM kills it, so that its state says TIMEOUT
-and not FAILED. After ``SIGTERM`` it saves its state and waits: SLURM decides whether the job comes back.
+the profile forbids requeueing or nothing was saved, the job waits until SLURM kills it, so that its state says TIMEOUT
+and not FAILED. After ``SIGTERM`` it saves its state and waits: SLURM decides whether the job is requeued.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SECONDS_BETWEEN_REQUESTS = 5
 
 @dataclass
 class Task:
-    """One job as submitit pickles it: plain values only, so that the code that runs is the snapshot's."""
+    """One job as submitit pickles it. Only plain values, so that the job runs the snapshot's code."""
 
     job_id: str
     function: str
@@ -56,10 +56,10 @@ class Task:
                 _requeue(job.job_id)
             elif near_the_limit and not stopped.progressed:
                 print("nothing was saved since it began, so it would end here again: give it more hours", flush=True)
-            _wait_for_the_kill(patient=near_the_limit and not goes_on)
+            _sleep_until_killed(patient=near_the_limit and not goes_on)
         except stop.PeerLost as lost:
-            # A peer that failed ends this process with it, and one whose node was lost has the job requeued. An end
-            # of its own would come before that, and count as the job's failure.
+            # Don't exit here: SLURM would count the job as failed. If the peer failed, SLURM kills this process too;
+            # if the peer's node was lost, SLURM requeues the job.
             print(lost, flush=True)
             time.sleep(SECONDS_UNTIL_KILLED)
             raise
@@ -69,36 +69,36 @@ class Task:
         ignore_signals()
 
     def checkpoint(self) -> Any:
-        """Return this task, for submitit to submit again if the signal comes before it has begun."""
+        """Return this task, so that submitit requeues it if the signal arrives before the task has started."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def _requeue(job_id: str) -> None:
-    """Ask until slurmctld has heard it: as long as it is away, nobody ends this job either.
+    """Call ``scontrol requeue`` until slurmctld answers: while slurmctld is down, nobody ends this job.
 
     Raises
     ------
     CalledProcessError
-        It refuses.
+        slurmctld refuses.
     """
     command = ["scontrol", "requeue", job_id]
     print(f"back into the queue: {' '.join(command)}", flush=True)
     while subprocess.run(command, check=False).returncode:
         if subprocess.run(["scontrol", "ping"], stdout=subprocess.DEVNULL, check=False).returncode == 0:
-            subprocess.run(command, check=True)  # it may have come back in between
+            subprocess.run(command, check=True)  # slurmctld may have come back between the two calls
             return
         time.sleep(SECONDS_BETWEEN_REQUESTS)
 
 
-def _wait_for_the_kill(*, patient: bool) -> None:
+def _sleep_until_killed(*, patient: bool) -> None:
     """Sleep until SLURM kills the job: any exit code would be taken for the result.
 
     Parameters
     ----------
     patient
-        SLURM kills the job at its time limit, so wait as long as that takes.
+        SLURM will kill the job at its time limit, so wait as long as it takes.
     """
     time.sleep(SECONDS_UNTIL_KILLED)
     while patient:

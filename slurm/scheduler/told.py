@@ -1,4 +1,4 @@
-"""The scheduler's answers in the vocabulary that all executors share."""
+"""Converts the scheduler's answers to the types shared by all executors."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ STATES = {
 
 
 def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
-    """Each job that was submitted from ``folder`` as the scheduler shows it; empty when none was.
+    """Return the scheduler's answer about each job submitted from ``folder``; empty if there is none.
 
     Parameters
     ----------
     fresh
-        Ask now, however recent the last answer is.
+        Ask the scheduler, even if the cached answer is recent.
     """
     if not folder.is_dir():
         return {}
     ledger = Ledger(folder)
     if ledger.unsettled():
-        # Of a command that was cut off; one that submits at this moment keeps the lock.
+        # Settle batches of an interrupted command. A command that is submitting holds the lock.
         with contextlib.suppress(InputError, OSError), ledger.locked_if_free() as free:
             if free:
                 settle_intents(folder, give_up=False)
@@ -44,7 +44,7 @@ def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
 
 
 def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
-    """What the scheduler says of each job that was submitted from ``folder``; ``fresh`` as of ``read_views``."""
+    """Return the state of each job submitted from ``folder``, by the suite's job id; ``fresh`` as in ``read_views``."""
     views = read_views(folder, fresh=fresh)
     if not views:
         return {}
@@ -53,7 +53,7 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
     return {
         job_id: Told(
             STATES[view.standing],
-            _reason(view),
+            _reason(view, latest[job_id].slurm_id if job_id in latest else None),
             view.slurm_id,
             view.asked_at,
             order[latest[job_id].name] if job_id in latest else 0,
@@ -66,7 +66,7 @@ def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
     }
 
 
-def _reason(view: View) -> str:
+def _reason(view: View, submitted_as: str | None) -> str:
     job = f"SLURM job {view.slurm_id}"
     match view.standing:
         case Standing.PENDING if view.is_held:
@@ -81,7 +81,8 @@ def _reason(view: View) -> str:
         case Standing.FAILED:
             return f"{job}: {view.detail}"
         case Standing.GONE:
-            return "submitted, and SLURM knows nothing of it any more"
+            which = f"job {submitted_as}" if submitted_as else "this job"
+            return f"SLURM has no record of {which}; if it did not finish: opera-bench retry"
         case Standing.SILENT:
             return "SLURM does not answer, so nobody can say where this run stands"
         case _:

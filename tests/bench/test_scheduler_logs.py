@@ -87,7 +87,10 @@ def scheduler_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         ("7_2|CANCELLED|None|first", "cancelled: SLURM job 7_2 was cancelled"),
         ("7_2|FAILED|NonZeroExitCode|first", "failed: SLURM job 7_2: FAILED"),
         ("7_2|PENDING|DependencyNeverSatisfied|first", "failed: SLURM job 7_2 can never start"),
-        ("7_2|RUNNING|None|somebody-else", "unknown: submitted, and SLURM knows nothing of it any more"),
+        (
+            "7_2|RUNNING|None|somebody-else",
+            "unknown: SLURM has no record of job 7_2; if it did not finish: opera-bench retry",
+        ),
     ],
 )
 def test_following_a_run_that_will_not_begin_ends(

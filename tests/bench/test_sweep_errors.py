@@ -17,6 +17,7 @@ from tests.conftest import Ended
 
 HEAD = "name: bad\n"
 ENTRY = "pretrain:\n  - method: opera\n    backbone: tiny_vit\n    dataset: digits\n"
+EMPTY = r"an empty list asks for nothing; give at least one value$"
 
 BAD_SWEEPS = {
     "misspelt option": (
@@ -63,7 +64,30 @@ BAD_SWEEPS = {
         HEAD + ENTRY.replace("opera", "moco_v3") + "    arrangement: A\n",
         r"bad\.yaml:6: unknown key 'arrangement' for method moco_v3",
     ),
-    "empty axis": (HEAD + ENTRY + "    epochs: []\n", r"bad\.yaml:6: epochs: an empty list"),
+    "empty axis": (HEAD + ENTRY + "    epochs: []\n", rf"bad\.yaml:6: epochs: {EMPTY}"),
+    "no seed": (HEAD + ENTRY + "    seed: []\n", rf"bad\.yaml:6: pretrain\.0\.seed: {EMPTY}"),
+    "no method": (
+        HEAD + ENTRY.replace("opera", "[]"),
+        rf"bad\.yaml:3: pretrain\.0\.method: {EMPTY}",
+    ),
+    "no seed of an imported checkpoint": (
+        HEAD
+        + "pretrain:\n  - checkpoint: a.pth\n    format: opera\n"
+        + "    as: {method: opera, backbone: tiny_vit, epochs: 1, batch_size: 8, seed: []}\n",
+        rf"bad\.yaml:5: pretrain\.0\.as\.seed: {EMPTY}",
+    ),
+    "empty axis of an evaluator": (
+        HEAD + ENTRY + "evaluate:\n  - probe:\n      epochs: []\n",
+        rf"bad\.yaml:8: epochs: {EMPTY}",
+    ),
+    "empty filter": (
+        HEAD + ENTRY + "evaluate:\n  - probe:\n      only: {backbone: []}\n",
+        rf"bad\.yaml:8: only\.backbone: {EMPTY}",
+    ),
+    "merge key": (
+        HEAD + ENTRY.replace("- method", "- &first\n    method") + "  - <<: *first\n    seed: 1\n",
+        r"bad\.yaml:7: merge keys \(<<\) are not part of YAML 1\.2; write the keys out here",
+    ),
     "evaluator option": (
         HEAD + ENTRY + "evaluate:\n  - probe:\n      epoch: 1\n",
         r"bad\.yaml:8: unknown key 'epoch' for evaluator probe; did you mean 'epochs'",

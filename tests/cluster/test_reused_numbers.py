@@ -29,7 +29,8 @@ def test_somebody_elses_job_with_the_number_of_one_of_ours_is_left_alone(tmp_pat
         assert theirs == number
         (sweep.runs / ".slurm" / "queue.json").unlink(missing_ok=True)
         assert sweep.states() == {"unknown": 2}
-        assert "SLURM knows nothing of it any more" in sweep("logs", "--follow", of=sweep.directory("pretrain").run_id)
+        told = sweep("logs", "--follow", of=sweep.directory("pretrain").run_id)
+        assert f"SLURM has no record of job {number}; if it did not finish: opera-bench retry" in told
         assert "nothing is running or queued" in sweep("cancel", "--yes")
         assert state(theirs) == "PENDING"
 

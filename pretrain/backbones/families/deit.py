@@ -12,7 +12,7 @@ from torch import nn
 
 
 def build_deit(*, image_size: int, patch_size: int, width: int, depth: int) -> VisionTransformer:
-    """A headless ViT whose forward gives the normalised class token, shape (B, width)."""
+    """Return a ViT without a head whose forward returns the normalised class token, shape (B, width)."""
     return VisionTransformer(
         img_size=image_size,
         patch_size=patch_size,

@@ -13,16 +13,16 @@ from pretrain.randomness import derive_seed
 
 
 class DropPathByRow(DropPath):
-    """timm's drop path, whose draw for an image depends on the image's row in the batch and not on those beside it.
+    """timm's drop path, with a draw that depends on an image's row in the global batch, not on the other images.
 
-    Each forward pass takes one number from torch's CPU generator, whatever the rows, and draws from that for the row.
-    So gradient checkpointing, which gives the generator its state back, repeats the draw.
+    Each forward pass takes one number from torch's CPU generator, whatever the rows, and seeds the rows' draws with it.
+    So gradient checkpointing, which restores the generator's state, repeats the draw.
     """
 
     first_row = 0
     """Row, in the global batch, of the first image of the next forward passes."""
     row_stride = 1
-    """Rows from one image of a forward pass to the next: n where a process holds every n-th row."""
+    """Distance in rows between two images of a forward pass: n if this process holds every n-th row."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.drop_prob == 0 or not self.training:
@@ -33,21 +33,21 @@ class DropPathByRow(DropPath):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _draw(self, rows: int) -> Tensor:
-        """1 for images that keep the branch, 0 for others, (rows,)."""
+        """Return a float per image, (rows,): 1 keeps the branch, 0 drops it."""
         generator = np.random.PCG64(int(torch.randint(2**62, ())))
-        # Every number takes one step of the generator, so that the rows before need not be drawn.
+        # Each number takes one step of the generator, so skip the numbers of the rows before.
         generator.advance(self.first_row)
         drawn = np.random.Generator(generator).random(rows * self.row_stride)[:: self.row_stride]
         return torch.from_numpy(drawn >= self.drop_prob)
 
 
 def set_drop_path(backbone: nn.Module, rate: float) -> None:
-    """Drop residual branches (stochastic depth), at rates rising linearly from 0 to ``rate`` over the blocks.
+    """Drop residual branches (stochastic depth) at rates that rise linearly from 0 to ``rate`` over the blocks.
 
     Raises
     ------
     InputError
-        A rate above 0 on a backbone without transformer blocks.
+        ``rate`` is above 0 and the backbone has no transformer blocks.
     """
     if rate == 0:
         return
@@ -60,13 +60,13 @@ def set_drop_path(backbone: nn.Module, rate: float) -> None:
 
 
 def draw_paths_at(backbone: nn.Module, place: Place) -> None:
-    """Make the next forward pass, which is of the images at ``place``, draw its paths from that alone."""
+    """Make the drop paths of the next forward pass depend only on ``place``, the position of its images."""
     if set_rows(backbone, place.first_row):
         torch.manual_seed(derive_seed(place.draw_seed, place.view))
 
 
 def set_rows(backbone: nn.Module, first_row: int, row_stride: int = 1) -> bool:
-    """Tell every drop path which rows of the global batch this process holds; False if the backbone has none."""
+    """Set the rows of the global batch that this process holds in every drop path; return False if there is none."""
     paths = [module for module in backbone.modules() if isinstance(module, DropPathByRow)]
     for path in paths:
         path.first_row, path.row_stride = first_row, row_stride

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 
 def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> VisionTransformer:
-    """A headless ViT whose forward gives the normalised class token, shape (B, width).
+    """Return a ViT without a head whose forward returns the normalised class token, shape (B, width).
 
-    Of images of another size than ``image_size`` the position embedding is interpolated, bicubically.
+    For images of another size than ``image_size``, the position embedding is interpolated bicubically.
     """
     model = VisionTransformer(
         img_size=image_size,
@@ -47,14 +47,14 @@ def freeze_patch_projection(model: nn.Module) -> None:
 
 
 def patch_size(model: nn.Module) -> int:
-    """Side of a token's patch in pixels."""
+    """Return the side of a token's patch in pixels."""
     return int(cast(VisionTransformer, model).patch_embed.patch_size[0])
 
 
 def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: Tensor) -> Tensor:
-    """The normalised patch tokens (B, patches, width) of images of which patches are hidden (SimMIM, section 3.2).
+    """Return the normalised patch tokens (B, patches, width) of images with hidden patches (SimMIM, section 3.2).
 
-    A hidden patch's embedding is replaced by ``token`` before positions are added.
+    The embedding of a hidden patch is replaced by ``token`` before positions are added.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: T
         return torch.where(mask.unsqueeze(-1), token.to(flat.dtype), flat).view_as(embedded)
 
     vit = cast(VisionTransformer, model)
-    # A hook leaves everything after the patch embedding to the model, such as checkpointed blocks.
+    # A hook leaves the rest of the forward pass to the model, including checkpointed blocks.
     with vit.patch_embed.register_forward_hook(hide):
         tokens = vit.forward_features(images)
     return tokens[:, vit.num_prefix_tokens :]
@@ -79,7 +79,7 @@ def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: T
 def _initialise(model: VisionTransformer, *, width: int, patch_size: int) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
-            # The fused weight stacks query, key and value: its fan-out is that of one of them.
+            # The fused weight stacks query, key and value; initialise each with its own fan-out.
             fan_out = module.out_features // 3 if name.endswith("qkv") else module.out_features
             bound = math.sqrt(6 / (fan_out + module.in_features))
             nn.init.uniform_(module.weight, -bound, bound)
@@ -93,7 +93,7 @@ def _initialise(model: VisionTransformer, *, width: int, patch_size: int) -> Non
 
 
 def sincos_position_embedding(rows: int, columns: int, width: int, temperature: float = 10_000.0) -> Tensor:
-    """Fixed position embedding, shape (1, 1 + rows·columns, width); the class token's row is zero.
+    """Return the fixed position embedding, shape (1, 1 + rows·columns, width); the class token's row is zero.
 
     The first half of the channels encodes the row (sines, then cosines), the second half the column, at width/4
     frequencies from 1 down to 1/temperature.

@@ -1,1 +1,1 @@
-"""What the formats share: the layout of a ViT, files, and the way from a file to a checkpoint and back."""
+"""Code shared by the formats: layouts of ViTs and ResNets, reading and writing files, conversion."""

@@ -1,4 +1,4 @@
-"""From a file of any format to a checkpoint of ours in memory, and from there to a file of any format."""
+"""Converts a file of any format to one of our checkpoints in memory, and writes it as any format."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 OURS = "opera_bench"
-"""The name of our own format on the command line: safetensors with a JSON header beside it."""
+"""The command line's name of our format: safetensors with a JSON header beside it."""
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-"""What every format here is trained with unless its file says otherwise."""
+"""Normalisation assumed unless the file states another."""
 UNKNOWN_METHOD = "unknown"
-"""Stands in the header where neither the file nor its layout tells."""
+"""Method in the header if neither the file nor its layout shows it."""
 _TRANSFORMERS_KEYS = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
 DEFAULT_IMAGE_SIZE = 224
-"""Pixels a ResNet was trained at; its shapes do not tell."""
+"""Side in pixels assumed for a ResNet, whose shapes don't show it."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Checkpoint:
     Parameters
     ----------
     header
-        Of the backbone. For a foreign file, ``sha256`` is that file's and ``run_id`` tells format and file.
+        The backbone's header. For a foreign file, ``sha256`` is the file's, and ``run_id`` names format and file.
     method
-        All parts of the method, where the file has them.
+        All parts of the method, if the file has them.
     left_out
-        Keys of the file that are in neither.
+        Keys of the file that are neither in the backbone nor in the method.
     notes
-        What was read and what was assumed, one sentence each: the set of weights, the prefix, the counters.
+        One sentence per choice or assumption: the set of weights, the prefix, the counters.
     """
 
     header: CheckpointHeader
@@ -68,12 +68,12 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = None) -> Checkpoint:
-    """Read a checkpoint of ours or of any format, whole and checked; ``weights`` is as of ``read_foreign``.
+    """Read and check a checkpoint of ours or of any format; for ``weights`` see ``read_foreign``.
 
     Raises
     ------
     InputError
-        Unknown format or a file that is not of it; truncated, altered, incomplete, another role, another model.
+        The format is unknown or does not fit; the file is truncated, altered, incomplete, or has another role or model.
     """
     if format_name not in (AUTO, OURS):
         find_format(format_name)
@@ -88,7 +88,7 @@ def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = N
 
 
 def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
-    """A foreign file in our names, its backbone identified and every key accounted for."""
+    """Return a foreign file under our names, with its backbone identified and every key accounted for."""
     try:
         return _import_file(file, format_name)
     except InputError as error:
@@ -99,7 +99,7 @@ def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:
     name = choose_format(file, format_name)
     counters = _missing_counters(file.state)
     try:
-        refuse_caffe_style(file.state)  # before counters are added: folded normalisations have none
+        refuse_caffe_style(file.state)  # check before counters are added: folded normalisations have none
         imported = find_format(name).to_ours({**file.state, **counters}, file.facts)
         backbone = {key: _plain(tensor) for key, tensor in imported.backbone.items()}
         info = identify_backbone(backbone, imported.num_heads, f"{name} backbone")
@@ -126,12 +126,12 @@ def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:
 
 
 def choose_format(file: ForeignFile, format_name: str = AUTO) -> str:
-    """The format named, if the file is of it, or the first that recognises it.
+    """Return the format ``format_name`` if it fits the file; for ``auto`` the first format that does.
 
     Raises
     ------
     InputError
-        Not recognised; the message tells what the file's keys look like.
+        No format fits; the message shows some of the file's keys.
     """
     found = recognise(file.state, file.facts)
     if format_name == AUTO:
@@ -148,12 +148,12 @@ def choose_format(file: ForeignFile, format_name: str = AUTO) -> str:
 
 
 def write_checkpoint(checkpoint: Checkpoint, format_name: str, out: Path) -> str:
-    """Write ``out`` whole or not at all; how the other side loads it.
+    """Write ``out`` completely or not at all; return the code that loads it.
 
     Raises
     ------
     InputError
-        Unknown format, ``out`` exists or has the wrong ending, or the format can't hold this backbone.
+        The format is unknown, ``out`` exists or has the wrong ending, or the format can't hold this backbone.
     """
     if format_name == OURS:
         with new_path(out) as folder:
@@ -173,9 +173,9 @@ def write_checkpoint(checkpoint: Checkpoint, format_name: str, out: Path) -> str
 
 
 def write_ours(checkpoint: Checkpoint, folder: Path, run_id: str, **facts: object) -> dict[str, CheckpointHeader]:
-    """``backbone.safetensors`` and, where all parts are there, ``method.safetensors``; their headers by role.
+    """Write ``backbone.safetensors`` and, if all parts are there, ``method.safetensors``; return their headers by role.
 
-    ``facts`` are laid over the header: what a user declares of method and epochs.
+    ``facts`` override the header's fields: the method and epochs that a user declares.
     """
     common = {**checkpoint.header.model_dump(exclude={"role", "sha256"}), "run_id": run_id, **facts}
     headers = {}
@@ -188,9 +188,9 @@ def write_ours(checkpoint: Checkpoint, folder: Path, run_id: str, **facts: objec
 
 
 def _missing_counters(state: State) -> dict[str, Tensor]:
-    """Zeros for the counters of batch normalisation, where a file has none at all.
+    """Return zeros for batch normalisation's counters if a file has none at all.
 
-    torch's own strict load does the same for networks from before torch 0.4.1. Nothing here reads the counters.
+    torch's strict load also accepts such networks, saved before torch 0.4.1. Nothing here reads the counters.
     """
     import torch
 
@@ -229,14 +229,14 @@ def _notes(file: ForeignFile, imported: Imported, counters: Mapping[str, Tensor]
 
 
 def _image_size(backbone: State, facts: Facts) -> int:
-    """Pixels: a ViT's by its position embedding, a ResNet's as the file says, or ImageNet's."""
+    """Return the side in pixels: from a ViT's position embedding; for a ResNet from the file, else ImageNet's 224."""
     if looks_like_vit(backbone):
         return checked_geometry(backbone, "backbone").image_size
     return facts.image_size or DEFAULT_IMAGE_SIZE
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """A copy that shares no memory with other tensors of the file, in the single precision that is computed in here."""
+    """Return a copy in single precision, which computations here use, that shares no memory with other tensors."""
     import torch
 
     return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()

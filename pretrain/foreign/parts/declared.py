@@ -1,4 +1,4 @@
-"""What a user says of a foreign file, held against what the file says of itself."""
+"""Compares a user's statements about a foreign file with the file's own."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pretrain.foreign.parts.conversion import UNKNOWN_METHOD, Checkpoint
 from pretrain.methods.lookup import method_names
 
 _COUNTED_FROM_ONE = ("moco_v3", "opera")
-"""Formats whose ``epoch`` is the number of epochs done. Other projects' loops save the index of the last one."""
+"""Formats whose ``epoch`` is the number of finished epochs. Other projects save the index of the last epoch."""
 
 
 def refuse_contradictions(checkpoint: Checkpoint, declared: Mapping[str, Any]) -> None:
-    """Compare ``backbone``, ``epochs`` and ``method``; what the file leaves open, the user may say.
+    """Compare ``backbone``, ``epochs`` and ``method``; a user may state what the file does not.
 
-    A method's name that is none of this suite's is the user's own word for the file and contradicts nothing.
+    A method's name that this suite does not have is the user's own name for the file and contradicts nothing.
 
     Raises
     ------
     InputError
-        The file says otherwise; the message names both.
+        The file states another value; the message names both.
     """
     header = checkpoint.header
     if header.backbone != declared["backbone"]:

@@ -1,4 +1,4 @@
-"""How a state dict differs from the one that was expected, in a few words."""
+"""Describes briefly how a state dict differs from the expected one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pretrain.foreign.parts.printable import printable_name
 def refuse_differences(
     found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], what: str
 ) -> None:
-    """
+    """Check keys and shapes.
+
     Raises
     ------
     InputError
-        Keys missing, left over or of another shape; the message lists the first of them.
+        Keys are missing, left over or of another shape; the message lists the first of them.
     """
     problems = differences(found, expected)
     if problems:
@@ -23,7 +24,7 @@ def refuse_differences(
 
 
 def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """``missing norm.bias``, ``unexpected gamma``, ``cls_token is (1, 1, 8), not (1, 1, 16)``."""
+    """Return ``missing norm.bias``, ``unexpected gamma``, ``cls_token is (1, 1, 8), not (1, 1, 16)`` and the like."""
     return [
         *(f"missing {key}" for key in expected if key not in found),
         *(f"unexpected {key}" for key in found if key not in expected),
@@ -32,7 +33,7 @@ def differences(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tup
 
 
 def listed(words: Iterable[str], at_most: int = 5) -> str:
-    """The first few, escaped, and how many more there are."""
+    """Return the first few words, escaped, and the number of further ones."""
     words = list(words)
     more = f"; and {len(words) - at_most} more" if len(words) > at_most else ""
     return "; ".join(map(printable_name, words[:at_most])) + more

@@ -1,7 +1,7 @@
-"""The ``config.json`` of a Hugging Face folder, read as what it makes of the weights.
+"""Reads the ``config.json`` of a Hugging Face folder and checks that it describes one of our networks.
 
-Weights of other networks have the very names and shapes of ours: blurred pooling has no weights, nor has another
-activation. So what is not known to leave the network ours is refused, and timm's defaults are known by architecture.
+Other networks can have weights with our names and shapes: blurred pooling and other activations have no weights. So
+every setting that is not known to be harmless is refused; timm's defaults are known by architecture.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ VITS = (
     "deit_base_patch16_224",
     "deit_base_patch16_384",
 )
-"""timm's models with a class token, GELU, epsilon 1e-6 and 64 channels a head, which shapes and heads tell apart."""
+"""timm's models with a class token, GELU, epsilon 1e-6 and 64 channels per head; shapes and heads tell them apart."""
 _HARMLESS = {"num_classes", "drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate", "pos_drop_rate"}
-"""The classifier is left out, and nothing is dropped outside training."""
+"""Settings without effect on features: the classifier is left out, and dropout acts only in training."""
 _TOLD_BY_SHAPES = {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"}
 
 
 def folder_weights(folder: Path) -> Path:
-    """The weights of a Hugging Face folder.
+    """Return the path of the weights in a Hugging Face folder.
 
     Raises
     ------
     InputError
-        There are none, or they lie there in a form that is not read; the message says how to get one that is.
+        There are no weights, or in another form; the message says how to get a readable form.
     """
     if (folder / WEIGHTS).is_file():
         return folder / WEIGHTS
@@ -74,13 +74,13 @@ def folder_weights(folder: Path) -> Path:
 
 
 def folder_facts(path: Path, of_weights: Facts) -> Facts:
-    """What the configuration says, over what the weights' file says of itself.
+    """Return the configuration's facts combined with those of the weights' file.
 
     Raises
     ------
     InputError
-        No configuration of timm's, one of a network that no backbone here is, or other heads than the weights' file
-        says.
+        The configuration is not timm's, is of a network that no backbone here is, or contradicts the number of heads in
+        the weights' file.
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -139,7 +139,7 @@ def _refuse_other_networks(architecture: object, arguments: Mapping[str, Any], g
 
 
 def _square(size: Any) -> int | None:
-    """Pixels of a side, from a number, (rows, columns) or (channels, rows, columns)."""
+    """Return the side in pixels of a size given as a number, (rows, columns) or (channels, rows, columns)."""
     if size is None or type(size) is int:
         return size
     rows, columns = size[-2:]

@@ -1,4 +1,4 @@
-"""Which of our backbones and methods a state dict is of, found by building them without memory and comparing."""
+"""Identifies the backbone and method of a state dict: builds ours on torch's meta device and compares shapes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def identify_backbone(state: State, num_heads: int | None, what: str) -> BackboneInfo:
-    """The backbone whose every key and shape, heads and kind of position embedding these are.
+    """Return the backbone whose keys, shapes, heads and kind of position embedding all fit.
 
     Raises
     ------
     InputError
-        None is; the message says what the weights are of, or what is missing from the nearest.
+        None fits; the message describes the weights, or their differences from the nearest backbone.
     """
     if resnet.looks_like_resnet(state):
         return _identify_resnet(state, what)
     geometry = vit.checked_geometry(state, what)
     fitting = _fitting(state, geometry)
     position = "sincos-2d" if vit.is_sincos(state) else "learned"
-    # Finetuning moves a sin-cos embedding; heads decide, the embedding only chooses between two that agree in them.
+    # Match by number of heads; use the position embedding only to break ties: finetuning changes a sin-cos embedding.
     found = sorted(
         (info for info in fitting if info.num_heads == num_heads), key=lambda info: info.position_embedding != position
     )
@@ -43,7 +43,7 @@ def identify_backbone(state: State, num_heads: int | None, what: str) -> Backbon
 
 
 def fitting_heads(state: State, geometry: vit.VitGeometry) -> list[int]:
-    """The numbers of attention heads of the ViTs here that have exactly these keys and shapes."""
+    """Return the numbers of attention heads of our ViTs with exactly these keys and shapes."""
     return sorted({info.num_heads for info in _fitting(state, geometry) if info.num_heads is not None})
 
 
@@ -58,12 +58,12 @@ def _fitting(state: State, geometry: vit.VitGeometry) -> list[BackboneInfo]:
 
 @functools.cache
 def backbone_shapes(name: str, image_size: int) -> Shapes:
-    """Every key of a backbone and its shape; built on torch's meta device, which holds no numbers."""
+    """Return every key of a backbone with its shape; built on torch's meta device, without memory for numbers."""
     return _shapes(_on_meta(name, image_size))
 
 
 def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
-    """Every key of the method that ``parts`` belong to, on this backbone, and its shape."""
+    """Return every key, with its shape, of the method that ``parts`` belong to, on this backbone."""
     import torch
 
     from pretrain.methods.interface import RunFacts
@@ -78,7 +78,7 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
 
 def _identify_resnet(state: State, what: str) -> BackboneInfo:
     found = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    # A ResNet's shapes do not depend on the size of its images.
+    # A ResNet's shapes don't depend on its image size.
     problems = {info: differences(found, backbone_shapes(info.name, 32)) for info in _infos("resnet")}
     nearest = min(problems, key=lambda info: len(problems[info]))
     if problems[nearest]:

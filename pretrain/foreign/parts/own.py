@@ -1,4 +1,4 @@
-"""Our own weights files, checked as strictly as foreign ones: the header is believed only where the weights agree."""
+"""Reads our own weights files; checks the header against the weights, as strictly as for foreign files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PART_OF_METHOD = "backbone."
 
 
 def own_weights(path: Path) -> Path:
-    """The backbone in a folder that ``convert`` wrote, in a run or in its ``checkpoints``; anything else as it is."""
+    """Return the backbone in a run, its ``checkpoints`` or a folder that ``convert`` wrote; else ``path``."""
     for folder in (path, path / "checkpoints"):
         if (folder / BACKBONE_FILE).is_file():
             return folder / BACKBONE_FILE
@@ -28,18 +28,18 @@ def own_weights(path: Path) -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether ``path`` is a weights file of this suite, or holds one: it has its header beside it."""
+    """Return whether ``path`` is, or contains, a weights file of this suite, which has a header beside it."""
     weights = own_weights(path)
     return weights.suffix == ".safetensors" and header_path(weights).is_file()
 
 
 def read_own(path: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
-    """The tensors and the header of a backbone or a whole method.
+    """Return the tensors and the header of a backbone or a whole method.
 
     Raises
     ------
     InputError
-        Truncated or altered; weights that can be none; a backbone that does not exist here, or weights of another.
+        The file is truncated or altered, its values can't be weights, or the backbone is unknown or another one.
     """
     weights = own_weights(path)
     state, header = load_state(weights)
@@ -53,7 +53,7 @@ def read_own(path: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
         prefix = "" if header.role == "backbone" else _PART_OF_METHOD
         backbone = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         if info.family == "vit":
-            # Before a network is built at a size that only the header vouches for.
+            # Check before building a network of a size that only the header states.
             size = checked_geometry(backbone, f"not {header.backbone}").image_size
             if size != header.image_size:
                 raise InputError(f"the header says image_size {header.image_size}, the weights are of {size}")

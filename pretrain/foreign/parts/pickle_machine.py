@@ -1,9 +1,9 @@
-"""The values of a pickle that ``torch.save`` wrote, without executing or allocating anything that it asks for.
+"""Reads a pickle written by ``torch.save`` without executing or allocating anything that it asks for.
 
-``torch.load(weights_only=True)`` runs no code of the file either, but builds every tensor at the size that the file
-states, calls constructors with the file's arguments, and knows no limit: a pickle of some kilobytes can take the
-memory and the hours that it likes. Here a tensor becomes a ``TensorReference``, all other objects become ``Opaque``,
-and the number of opcodes is limited. Imports no torch.
+``torch.load(weights_only=True)`` runs no code of the file either. But it allocates every tensor at the size that the
+file states, calls constructors with the file's arguments, and has no limit: a pickle of a few kilobytes can take all
+memory or run for hours. Here a tensor becomes a ``TensorReference``, other objects become ``Opaque``, and the number of
+opcodes is limited. Imports no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pretrain.errors import InputError
 from pretrain.foreign.parts.references import ITEM_BYTES, Opaque, Storage, TensorReference, Unnamed
 
 OPCODES = 1_000_000
-"""A training checkpoint of ViT-L with AdamW has 40,000."""
+"""Most opcodes of a pickle; a training checkpoint of ViT-L with AdamW has 40,000."""
 
 _INERT = re.compile(
     r"torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.Parameter|"
@@ -26,7 +26,7 @@ _INERT = re.compile(
     r"torch\.(u?int\d+|b?float\d+\w*|complex\d+|bool|q\w*int\d+\w*|bits\w+|per_\w+|strided|sparse_\w+)|"
     r"collections\.(OrderedDict|Counter)|_codecs\.encode|(builtins|__builtin__)\.(bytearray|set|complex)"
 )
-"""What torch by itself takes for data; a file that needs another class or function is refused by its name."""
+"""Classes and functions that torch accepts as data; a file that needs another is refused, and the message names it."""
 _STORAGE_TYPES = {
     "Float": "float32",
     "Double": "float64",
@@ -57,7 +57,7 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 
 
 class DamagedPickleError(Exception):
-    """The bytes are no pickle, or one that no ``torch.save`` writes."""
+    """The bytes are not a pickle, or not one that ``torch.save`` writes."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ class Global:
 
 @dataclass
 class Machine:
-    """One pickle's stack and memo; ``needed`` collects the classes and functions that are no data of torch's.
+    """Stack and memo of one pickle. ``needed`` collects the classes and functions that torch does not accept as data.
 
-    ``storages`` has each storage once, as the file mentions it first.
+    ``storages`` has each storage once, in the order of first mention.
     """
 
     stack: list[Any] = field(default_factory=list)
@@ -81,14 +81,14 @@ class Machine:
     storages: dict[str, Storage] = field(default_factory=dict)
 
     def run(self, file: IO[bytes]) -> Any:
-        """The value of the pickle that begins at the file's position; afterwards the position is behind it.
+        """Return the value of the pickle that begins at the file's position; leave the position behind it.
 
         Raises
         ------
         InputError
-            More opcodes than ``OPCODES``.
+            The pickle has more opcodes than ``OPCODES``.
         DamagedPickleError
-            Anything that ``torch.save`` does not write.
+            The pickle has something that ``torch.save`` does not write.
         """
         try:
             for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
@@ -99,7 +99,7 @@ class Machine:
                 self._step(opcode.name, argument)
         except InputError:
             raise
-        except Exception as error:  # on damaged bytes pickletools raises whatever it runs into
+        except Exception as error:  # on damaged bytes pickletools raises many types of errors
             raise DamagedPickleError(f"{type(error).__name__}: {error}") from error
         raise DamagedPickleError("no end")
 
@@ -130,7 +130,7 @@ class Machine:
             self._combine(name, argument)
 
     def _combine(self, name: str, argument: Any) -> None:
-        """Opcodes that make one value of several."""
+        """Apply an opcode that makes one value of several."""
         stack = self.stack
         if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             stack.append(tuple(self._last(int(name[-1]))))
@@ -154,7 +154,7 @@ class Machine:
             function, arguments = self._last(2)
             stack.append(_call(function, arguments))
         elif name == "BUILD":
-            self._last(1)  # attributes of an object, which no weights are read from
+            self._last(1)  # attributes of an object, which contain no weights
         else:
             raise DamagedPickleError(f"opcode {name}")
 
@@ -197,7 +197,7 @@ _COLLECTED: dict[str, Callable[[list[Any]], Any]] = {
 
 
 def _call(function: Any, arguments: Any) -> Any:
-    """What torch's rebuilding functions return, as references; anything else is opaque."""
+    """Return a reference for a call of torch's rebuilding functions; an ``Opaque`` for other calls."""
     name = function.name if isinstance(function, Global) else ""
     if name == "collections.OrderedDict":
         return _paired([item for pair in arguments[0] for item in pair]) if arguments else {}
@@ -229,7 +229,7 @@ def _dtype(value: Any) -> str:
 
 
 def _storage(identifier: Any) -> Storage:
-    """``("storage", type, key, device, numbers)``, which the old format ends with a view's place in it."""
+    """Return the storage of ``("storage", type, key, device, numbers)``; the old format appends a view's position."""
     kind, made_by, key, _, numbers, *view = identifier
     if kind != "storage" or not isinstance(made_by, Global) or type(numbers) is not int or numbers < 0:
         raise DamagedPickleError("no storage")

@@ -1,4 +1,4 @@
-"""Foreign files as tensors. Nothing in a file is ever executed, and nothing allocated that the file does not hold."""
+"""Reads foreign files as tensors; executes nothing, and allocates no more than the file holds."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG", "HEADER_KEY", "WEIGHTS", "ForeignFile", "read_foreign"]
 
 HEADER_KEY = "opera_bench_header"
-"""Under this name the files written here carry our header as JSON: in safetensors' metadata or under ``meta``."""
+"""Key of our header (JSON) in files written here: in safetensors' metadata, or under ``meta`` in a pickle."""
 HEADER_BYTES = 1 << 22
-"""4 MiB of a safetensors file's names and shapes; a ViT-L's 300 tensors take 30 KB."""
+"""Largest safetensors header, 4 MiB; that of a ViT-L's 300 tensors has 30 KB."""
 MAX_EPOCHS = 10**6
-"""An ``epoch`` above it is no number of epochs."""
+"""A larger ``epoch`` is not a number of epochs."""
 
 
 @dataclass(frozen=True)
 class ForeignFile:
-    """A file's tensors as they are named in it, what it says of them, and its SHA-256 (a folder's: of its weights).
+    """A file's tensors under its own names, its facts, and its SHA-256 (for a folder: of the weights).
 
-    ``choice`` says which of its sets of weights the tensors are.
+    ``choice`` names the set of weights that the tensors are.
     """
 
     path: Path
@@ -49,13 +49,13 @@ class ForeignFile:
 def read_foreign(path: Path, weights: str | None = None) -> ForeignFile:
     """Read a pickled or safetensors file, or a Hugging Face folder.
 
-    ``weights`` chooses among the file's sets of weights: ``ema``, ``raw``, or a set's own name.
+    ``weights`` selects among the file's sets of weights: ``ema``, ``raw``, or a set's own name.
 
     Raises
     ------
     InputError
-        No such file; truncated, altered, empty or no checkpoint; anything in it beyond tensors and plain values; a
-        tensor that is no finite floating-point number, or larger than what the file holds; no such set of weights.
+        The file is missing, truncated, altered, empty or no checkpoint; it contains more than tensors and plain values;
+        a tensor is not of finite floating-point numbers or exceeds the file; or there is no such set of weights.
     """
     try:
         return _read(path, weights)
@@ -85,7 +85,7 @@ def _read(path: Path, wanted: str | None) -> ForeignFile:
 
 
 Opened = tuple[Mapping[Any, Any], Facts, Callable[[WeightSet], "dict[str, Tensor]"]]
-"""A file's values with references for tensors, what they say of the weights, and what loads one set of them."""
+"""A file's values with references for tensors, its facts, and a function that loads one set of weights."""
 
 
 def _open_safetensors(path: Path) -> Opened:
@@ -98,7 +98,7 @@ def _open_safetensors(path: Path) -> Opened:
             f"{path}: refused, its header has {length:,} bytes; names and shapes need no more than {HEADER_BYTES:,}"
         )
     try:
-        with safe_open(path, framework="np") as file:  # whose header alone is read, without importing torch
+        with safe_open(path, framework="np") as file:  # reads only the header, without importing torch
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             references = {name: _reference(name, part) for name, part in slices.items()}
             metadata = file.metadata() or {}
@@ -143,7 +143,7 @@ def _open_pickle(path: Path) -> Opened:
 def _tensor(
     reference: TensorReference, numbers: dict[tuple[str, str], Tensor], read: Callable[[Storage], bytearray]
 ) -> Tensor:
-    """A view of its storage, which is read once for all of its tensors."""
+    """Return a view of the tensor's storage, which is read once for all its tensors."""
     import torch
 
     storage = reference.storage
@@ -156,7 +156,7 @@ def _tensor(
 
 
 def _count_trained(optimizer: Any) -> int | None:
-    """How many tensors an optimiser's state says it trained; None where it does not say."""
+    """Return how many tensors an optimiser's state says it trained; None if it does not say."""
     groups = optimizer.get("param_groups") if isinstance(optimizer, dict) else None
     if not isinstance(groups, list) or not groups:
         return None
@@ -165,7 +165,7 @@ def _count_trained(optimizer: Any) -> int | None:
 
 
 def _header_facts(path: Path, text: Any) -> Facts:
-    """What a file written here says of itself."""
+    """Return the facts in the header of a file written here."""
     if text is None:
         return Facts()
     try:
@@ -193,4 +193,4 @@ _SAFETENSORS_TYPES = {
     "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2",
 }
-"""torch's names of safetensors' types."""
+"""Maps safetensors' type names to torch's."""

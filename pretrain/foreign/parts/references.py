@@ -1,4 +1,4 @@
-"""Tensors of a file before their numbers are read: names, shapes, and where the numbers lie. Imports no torch."""
+"""Tensors of a file before their numbers are read: names, shapes and positions. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ ITEM_BYTES = {
     **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
     "complex128": 16,
 }
-"""Bytes of one number, by torch's name of its type."""
+"""Bytes per number, by torch's type name."""
 _DIMENSIONS = 64
-"""torch's limit."""
+"""Most dimensions of a tensor in torch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """Numbers that lie together in a file; several tensors may be views of them."""
+    """A contiguous block of numbers in a file; several tensors may be views of it."""
 
     key: str
     dtype: str
@@ -32,7 +32,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class TensorReference:
-    """One tensor of a file. ``oddity`` says in a word or two why it can't be read, such as ``sparse``."""
+    """One tensor of a file. ``oddity`` says in one or two words why it can't be read, e.g. ``sparse``; else None."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -50,7 +50,7 @@ class TensorReference:
         return self.numbers * ITEM_BYTES.get(self.dtype, 1)
 
     def fault(self) -> str | None:
-        """Why the tensor can't be what a network saved: larger than its storage, or outside it."""
+        """Return why the tensor can't come from a network, e.g. it is larger than its storage; None if it can."""
         if self.storage is None:
             return None
         places = (*self.shape, *self.stride, self.offset)
@@ -70,9 +70,9 @@ class TensorReference:
 
 @dataclass(frozen=True)
 class Opaque:
-    """A value of a pickle that no weights are read from: a random state, a layout, bytes."""
+    """A value of a pickle that contains no weights: a random state, a layout, bytes."""
 
 
 @dataclass(frozen=True)
 class Unnamed:
-    """What stands for a dictionary key that is neither text nor a number."""
+    """Replaces a dictionary key that is neither text nor a number."""

@@ -1,4 +1,4 @@
-"""The layout of a ResNet, which timm, torchvision and OpenMMLab share with our backbones. Pure; imports no torch."""
+"""The layout of a ResNet; timm, torchvision, OpenMMLab and our backbones share it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pretrain.foreign.parts.differences import listed
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
 _INPUT_VARIANCE = 4.0
-"""Of normalised pixels it is 1 on average; of a single image hardly above 4."""
+"""Upper bound of the input's variance: 1 on average for normalised pixels, rarely above 4 for one image."""
 _DEAD = 1e-3
-"""A channel whose weights are smaller than this share of the largest has died; its statistics are rounding errors."""
+"""A channel with weights below this share of the largest is dead: its statistics are rounding errors."""
 _NORM = "(weight|bias|running_mean|running_var|num_batches_tracked)"
 _KEY = re.compile(
     rf"conv1\.weight|bn1\.{_NORM}|layer[1-4]\.\d+\.(conv[1-3]\.weight|bn[1-3]\.{_NORM}|"
@@ -21,17 +21,17 @@ _KEY = re.compile(
 
 
 def looks_like_resnet(state: State) -> bool:
-    """Whether the names are those of a ResNet with a plain stem."""
+    """Return whether the names are those of a ResNet with a plain stem."""
     return {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"} <= state.keys()
 
 
 def to_ours(state: State) -> Imported:
-    """The backbone; a linear classifier is left out. What is missing shows when the backbone is identified.
+    """Return the backbone without a linear classifier. Missing keys are reported when the backbone is identified.
 
     Raises
     ------
     InputError
-        A key that no ResNet has.
+        The state has a key that no ResNet has.
     """
     backbone = {name: tensor for name, tensor in state.items() if name not in _CLASSIFIER}
     strange = [name for name in backbone if not _KEY.fullmatch(name)]
@@ -41,11 +41,12 @@ def to_ours(state: State) -> Imported:
 
 
 def refuse_caffe_style(state: State) -> None:
-    """
+    """Check that a ResNet is not in Caffe's style.
+
     Raises
     ------
     InputError
-        A ResNet in Caffe's style, as far as its numbers show it.
+        The numbers show a ResNet in Caffe's style.
     """
     if looks_like_resnet(state) and (why := _caffe_trait(state)):
         raise InputError(
@@ -56,10 +57,10 @@ def refuse_caffe_style(state: State) -> None:
 
 
 def _caffe_trait(state: State) -> str | None:
-    """What shows that a ResNet was made for Caffe's pixels; its names and shapes are those of torchvision.
+    """Return the evidence that a ResNet was trained on Caffe's pixels, or None; names and shapes are torchvision's.
 
-    The first convolution of an input of variance 1 can't give a larger variance than the square of the sum of its
-    absolute weights. On pixels from 0 to 255 the variance is some 3,000 times as large.
+    For inputs of variance 1, the output variance of the first convolution is at most the squared sum of its absolute
+    weights. For pixels from 0 to 255 it is some 3,000 times as large.
     """
     if "conv1.bias" in state:
         return "conv1 has a bias"

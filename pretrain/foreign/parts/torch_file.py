@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, zip archives and the form before torch 1.6, read without ``torch.load``."""
+"""Reads files of ``torch.save``, zip archives and the form before torch 1.6, without ``torch.load``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pretrain.foreign.parts.printable import printable_name
 from pretrain.foreign.parts.references import Storage
 
 PICKLE_BYTES = 1 << 24
-"""16 MiB. The pickle holds names, shapes and the plain values; that of a ViT-L with AdamW has 300 KB."""
+"""Largest pickle, 16 MiB. It holds names, shapes and plain values; that of a ViT-L with AdamW has 300 KB."""
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 _OLD_PROTOCOL = 1001
 _ITEM = struct.Struct("<q")
@@ -26,19 +26,19 @@ _ITEM = struct.Struct("<q")
 
 @dataclass(frozen=True)
 class TorchFile:
-    """The values of a file, with ``TensorReference`` for each tensor, and a function that reads a storage's bytes."""
+    """A file's values, with a ``TensorReference`` for each tensor, and a function that reads a storage's bytes."""
 
     content: Any
     read_storage: Callable[[Storage], bytearray]
 
 
 def open_torch_file(path: Path) -> TorchFile:
-    """The file's values; its numbers are read later, storage by storage.
+    """Return the file's values; the numbers are read later, storage by storage.
 
     Raises
     ------
     InputError
-        Truncated or altered, no file of ``torch.save``, or one that needs more than data to be loaded.
+        The file is truncated, altered, not of ``torch.save``, or needs more than data to be loaded.
     """
     if fault := archive_fault(path):
         raise InputError(f"{path}: {fault}")
@@ -48,7 +48,7 @@ def open_torch_file(path: Path) -> TorchFile:
         raise InputError(f"{path}: {error}") from error
     except DamagedPickleError as error:
         raise InputError(f"{path}: truncated or no checkpoint that torch reads ({printable_name(error)})") from error
-    except Exception as error:  # a damaged length can be any number, and seek, struct and zipfile raise what they like
+    except Exception as error:  # after a damaged length, seek, struct and zipfile raise many types
         raise InputError(f"{path}: truncated or altered, it can't be read ({type(error).__name__})") from error
 
 
@@ -87,7 +87,7 @@ def _small(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
 
 
 def _open_old(path: Path) -> TorchFile:
-    """Five pickles (magic number, protocol, machine, values, storage keys), then each storage after its length."""
+    """Read five pickles (magic number, protocol, machine, values, storage keys), then each storage after its length."""
     with path.open("rb") as file:
         head = io.BytesIO(file.read(PICKLE_BYTES))
     if _run(head) != _OLD_MAGIC or _run(head) != _OLD_PROTOCOL:

@@ -1,4 +1,4 @@
-"""Whether what was read can be weights at all: named tensors of finite floating-point numbers."""
+"""Checks that the content of a file can be weights: named tensors of finite floating-point numbers."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TENSORS = 20_000
-"""A ViT-L has 300 tensors, a whole MoCo-v3 on it 700."""
+"""Most tensors of a file; a ViT-L has 300, a whole MoCo-v3 on it 700."""
 KEY_CHARACTERS = 1_000
 _COUNTERS = "num_batches_tracked"
-"""The last part of the only integer keys a network here has: batch normalisation's counters."""
+"""Last part of the only integer keys of our networks: batch normalisation's counters."""
 _READ = ("float16", "bfloat16", "float32", "float64")
 _SHARED = 4
-"""Weights that a network uses in several places are stored once; more than this many times is no network's."""
+"""Largest ratio of all tensors' bytes to the file's; above 1 if weights used in several places are stored once."""
 
 
 def refuse_unusable_references(path: Path, weights: WeightSet, file_bytes: int) -> None:
-    """Refuse what can't be weights before any number of it is read.
+    """Refuse a file that can't be weights, before reading any number.
 
     Raises
     ------
     InputError
-        No tensors; one that is not plain floating-point numbers; one that is larger than what the file holds.
+        There are no tensors, one is not of plain floating-point numbers, or one exceeds the file.
     """
     tensors: Mapping[Any, TensorReference] = weights.tensors
     if weights.strange:
@@ -63,11 +63,12 @@ def _unusable_reference(key: str, tensor: TensorReference) -> str | None:
 
 
 def refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:
-    """
+    """Check the values of tensors.
+
     Raises
     ------
     InputError
-        No tensors, or one that is not plain floating-point numbers, or NaN, or too large for single precision.
+        There are no tensors, or one is not of plain floating-point numbers, has NaN, or exceeds single precision.
     """
     import torch
 
@@ -79,14 +80,14 @@ def refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:
     odd = [f"{key} is {kind}" for key, value in state.items() if (kind := _unusable_kind(key, value))]
     if odd:
         raise InputError(f"{path}: weights are read as plain float16, bfloat16, float32 or float64, and {listed(odd)}")
-    # Here single precision is computed in: what is finite only in double precision is infinite there.
+    # Computations here use single precision, in which some finite doubles are infinite.
     broken = [key for key, value in state.items() if not torch.isfinite(value.to(torch.float32)).all()]
     if broken:
         raise InputError(f"{path}: NaN or infinite weights in {listed(broken)}")
 
 
 def _unusable_kind(key: str, tensor: Tensor) -> str | None:
-    """What keeps a tensor from being read, in a word or two."""
+    """Return in one or two words why a tensor can't be read; None if it can."""
     import torch
 
     kind = str(tensor.dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""The layout of a vision transformer in timm's names, read off its shapes. Pure; imports torch only to compare."""
+"""The layout of a vision transformer in timm's names, derived from shapes. Imports torch only to compare."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHANNELS_PER_HEAD = 64
-"""timm's and DeiT's rule for the number of heads; MoCo-v3 has 12 whatever the width."""
+"""Channels per head in timm and DeiT; MoCo-v3 has 12 heads whatever the width."""
 _SINCOS_COSINE = 0.8
 _SINCOS_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class VitGeometry:
-    """What the shapes of a ViT tell; the number of heads is not among it."""
+    """Sizes of a ViT that follow from its shapes; the number of heads does not."""
 
     width: int
     depth: int
@@ -32,7 +32,7 @@ class VitGeometry:
 
     @property
     def image_size(self) -> int:
-        """Pixels, square."""
+        """Side of the images in pixels."""
         return self.grid * self.patch_size
 
     def __str__(self) -> str:
@@ -40,12 +40,12 @@ class VitGeometry:
 
 
 def looks_like_vit(state: State) -> bool:
-    """Whether the names are those of a ViT with a class token."""
+    """Return whether the names are those of a ViT with a class token."""
     return {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"} <= state.keys()
 
 
 def checked_geometry(state: State, what: str) -> VitGeometry:
-    """The geometry of a ViT in timm's names whose keys and shapes are exactly those of one.
+    """Return the geometry of a ViT in timm's names after checking that keys and shapes are exactly a ViT's.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def checked_geometry(state: State, what: str) -> VitGeometry:
 
 
 def vit_shapes(geometry: VitGeometry) -> dict[str, tuple[int, ...]]:
-    """Every key of a headless ViT and its shape."""
+    """Return every key of a ViT without a head, with its shape."""
     width, mlp_width = geometry.width, geometry.mlp_width
     block = {
         "norm1.weight": (width,),
@@ -87,7 +87,7 @@ def vit_shapes(geometry: VitGeometry) -> dict[str, tuple[int, ...]]:
 
 
 def resembles_sincos(state: State) -> bool:
-    """Whether the position embedding is, or was before some finetuning, MoCo-v3's 2-D sin-cos."""
+    """Return whether the position embedding is close to MoCo-v3's 2-D sin-cos, as it is after some finetuning."""
     from torch.nn import functional as F
 
     patches, formula = (tensor.flatten() for tensor in _patch_positions(state))
@@ -95,13 +95,13 @@ def resembles_sincos(state: State) -> bool:
 
 
 def is_sincos(state: State) -> bool:
-    """Whether the position embedding still is the fixed 2-D sin-cos, up to half precision."""
+    """Return whether the position embedding equals the fixed 2-D sin-cos, up to half precision."""
     patches, formula = _patch_positions(state)
     return bool((patches - formula).abs().max() < _SINCOS_TOLERANCE)
 
 
 def _patch_positions(state: State) -> tuple[Tensor, Tensor]:
-    """The position embedding without the class token's row, and what the formula gives; both (tokens, width)."""
+    """Return the position embedding without the class token's row, and the formula's values; both (tokens, width)."""
     from pretrain.backbones.families.vit import sincos_position_embedding
 
     embedding = state["pos_embed"].float()[0, 1:]

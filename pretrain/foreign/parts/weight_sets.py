@@ -1,7 +1,7 @@
-"""The sets of weights in a file: raw and averaged, student and teacher. Imports no torch.
+"""Finds the sets of weights in a file: raw and averaged, student and teacher. Imports no torch.
 
-A set is a mapping that some format recognises, or one of about its size. Names say which of them is an average of the
-other, and which one is read if nobody says. An average of a part of the network is a set by its name alone.
+A set is a mapping that some format recognises, or one of similar size. Names show which set is an average of another
+and which is the default. An average of a part of the network counts as a set by its name alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pretrain.foreign.parts.wrappers import unwrapped
 
 RAW, EMA = "raw", "ema"
 _DEPTH = 8
-"""Mappings inside mappings that are looked into; Lightning's callbacks keep an average three deep."""
+"""Levels of nested mappings to search; Lightning's callbacks have an average at the third."""
 _AVERAGED = re.compile(
     r"(?<![a-z])ema(?![a-z])|(model|net|dict|weights)_?ema|ema_?(model|net|state|dict|weights)|averag|"
     r"(?<![a-z])(avg|swa|polyak|shadow|teacher)",
@@ -41,15 +41,15 @@ class WeightSet:
     Parameters
     ----------
     name
-        Where it stands: the keys from the outermost in, with dots between; empty for a file that is the set.
+        Its position: the keys from the outermost in, joined by dots; empty if the file is the set.
     tensors
-        Without the prefix ``stripped``; empty where the file has no names for them.
+        Tensors by name, without the prefix ``stripped``; empty if the file has no names for them.
     size
-        Tensors of the set.
+        Number of tensors.
     strange
-        Other entries beside them, which no state dict has.
+        Other entries in the mapping, which no state dict has.
     whole_size
-        Of an average with less than half as many tensors as the file's largest set: the size of that one.
+        For an average with less than half as many tensors as the file's largest set: the size of the largest set.
     """
 
     name: str
@@ -67,7 +67,7 @@ class WeightSet:
 
     @property
     def described(self) -> str:
-        """The word and the place in the file: ``ema: state_dict_ema``."""
+        """Word and position in the file: ``ema: state_dict_ema``."""
         return f"{self.word}: {printable_name(self.name) or 'the whole file'}"
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Choice:
 
     @property
     def alternatives(self) -> str:
-        """The end of a message on the set that is read: how to read another set of the file; or ''."""
+        """End of an error message: how to read another set of the file, or ''."""
         others = [each for each in self.sets if each is not self.read and each.whole_size is None]
         if not others:
             return ""
@@ -94,15 +94,16 @@ class Choice:
 
 
 def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None) -> Choice:
-    """The set that ``wanted`` names: ``ema``, ``raw``, or a set's own name. By default the averaged set of a file.
+    """Return the set that ``wanted`` names (``ema``, ``raw``, or a set's name); by default the averaged set.
 
-    timm's loader reads ``state_dict_ema`` and ``model_ema`` before the raw weights, and DINO's evaluation the teacher.
-    A momentum encoder or target network is not the default: MoCo's and BYOL's evaluations read the online network.
+    timm's loader prefers ``state_dict_ema`` and ``model_ema`` to the raw weights, and DINO's evaluation uses the
+    teacher. A momentum encoder or target network is not the default: MoCo's and BYOL's evaluations use the online
+    network.
 
     Raises
     ------
     InputError
-        No such set, several that the word fits, or a part of a network that no format recognises.
+        There is no such set, several fit, or a set is part of a network that no format recognises.
     """
     sets = find_sets(content, facts)
     if not sets:
@@ -132,7 +133,7 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
 
 
 def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]:
-    """Every set of weights in the file, in its order; none where no format recognises anything."""
+    """Return every set of weights in the file, in its order; empty if no format recognises anything."""
     candidates = list(_candidates(content, facts, "", _DEPTH, set()))
     largest = max((found.size for found in candidates if found.recognised), default=0)
     sets = []
@@ -145,14 +146,14 @@ def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]
 
 
 def whole(content: Mapping[Any, Any], name: str = "") -> WeightSet:
-    """A mapping as a set of weights, whether or not some format recognises it."""
+    """Return a mapping as a set of weights, whether or not some format recognises it."""
     tensors = {key: value for key, value in content.items() if _is_weight(key, value)}
     strange = tuple(str(key) for key, value in content.items() if not _is_weight(key, value))
     return WeightSet(name, tensors, recognised=False, size=len(tensors), strange=strange)
 
 
 def _candidates(content: Any, facts: Facts, name: str, depth: int, seen: set[int]) -> Iterator[WeightSet]:
-    """``seen`` has the ids of what was looked into: a pickle may refer to one mapping a million times."""
+    """Yield possible sets; ``seen`` has the ids of visited mappings: a pickle may repeat one a million times."""
     if id(content) in seen:
         return
     seen.add(id(content))
@@ -172,7 +173,7 @@ def _candidates(content: Any, facts: Facts, name: str, depth: int, seen: set[int
 
 
 def _recognised(plain: WeightSet, facts: Facts) -> list[WeightSet]:
-    """The set as a format recognises it, without the wrappers' prefixes; of MoCo-v3's file both encoders."""
+    """Return the set without wrappers' prefixes, as a format recognises it; both encoders of MoCo-v3's file."""
     for state, stripped in unwrapped(plain.tensors):
         if recognise(state, facts):
             found = replace(plain, tensors=state, stripped=plain.stripped + stripped, recognised=True, size=len(state))
@@ -181,7 +182,7 @@ def _recognised(plain: WeightSet, facts: Facts) -> list[WeightSet]:
 
 
 def _encoders(found: WeightSet) -> list[WeightSet]:
-    """MoCo-v3's and OPERA's file as it is, which reads the base encoder, and the momentum encoder in its place."""
+    """Return MoCo-v3's or OPERA's file as it is (base encoder), and with the momentum encoder in its place."""
     momentum = {name.replace(_MOMENTUM, _ONLINE): t for name, t in found.tensors.items() if name.startswith(_MOMENTUM)}
     if not momentum or not any(name.startswith(_ONLINE) for name in found.tensors):
         return [found]
@@ -193,7 +194,7 @@ def _encoders(found: WeightSet) -> list[WeightSet]:
 
 
 def _side_by_side(plain: WeightSet, facts: Facts) -> list[WeightSet]:
-    """Two or more sets in one mapping, ``student.*`` and ``teacher.*``, behind what all its keys share."""
+    """Return two or more sets in one mapping, such as ``student.*`` and ``teacher.*``, below any common prefix."""
     state, stripped = unwrapped(plain.tensors)[-1]
     groups: dict[str, dict[str, Any]] = {}
     for key, value in state.items():

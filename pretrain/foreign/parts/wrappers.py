@@ -19,25 +19,25 @@ PREFIXES = (
     "network.",
 )
 _NESTED = 5
-"""Wrappers around wrappers; a long key of nothing but prefixes would take hours otherwise."""
-_OF_AVERAGES = "n_averaged"
-"""The counter that torch's AveragedModel keeps beside ``module.*``."""
+"""Most nested wrappers; a long key of nothing but prefixes would take hours otherwise."""
+_AVERAGE_COUNTER = "n_averaged"
+"""Counter that torch's AveragedModel saves beside ``module.*``."""
 _MOCO_V3 = "base_encoder."
-"""MoCo-v3's layout is defined with ``module.`` before it."""
+"""MoCo-v3's layout includes the prefix ``module.`` before this."""
 
 
 def unwrapped(state: Mapping[str, Value]) -> list[tuple[dict[str, Value], str]]:
-    """The state as it is, and after each prefix that all its keys share, with what was stripped to get there.
+    """Return the state as it is, and again after each prefix that all its keys share, each with the removed prefixes.
 
-    A compiled network in DistributedDataParallel has ``module._orig_mod.`` before each key: three states.
+    For example, keys ``module._orig_mod.*`` of a compiled network in DistributedDataParallel give three states.
     """
-    current = {name: value for name, value in state.items() if name != _OF_AVERAGES}
+    current = {name: value for name, value in state.items() if name != _AVERAGE_COUNTER}
     if len(current) < 2:
         current = dict(state)
     stripped = ""
     found = [(current, stripped)]
     for _ in range(_NESTED):
-        prefix = next((prefix for prefix in PREFIXES if current and all(map(_begins(prefix), current))), None)
+        prefix = next((prefix for prefix in PREFIXES if current and all(map(_has_prefix(prefix), current))), None)
         if prefix is None:
             break
         current = {name.removeprefix(prefix): value for name, value in current.items()}
@@ -48,5 +48,5 @@ def unwrapped(state: Mapping[str, Value]) -> list[tuple[dict[str, Value], str]]:
     return found
 
 
-def _begins(prefix: str) -> Callable[[str], bool]:
+def _has_prefix(prefix: str) -> Callable[[str], bool]:
     return lambda name: name.startswith(prefix) and len(name) > len(prefix)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Writes files and folders completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from pretrain.foreign.parts.reading import CONFIG, HEADER_KEY, WEIGHTS, read_for
 
 
 def refuse_existing(out: Path) -> None:
-    """
+    """Check that ``out`` can be created.
+
     Raises
     ------
     InputError
-        ``out`` exists, or no file can have its name.
+        ``out`` exists, or is not a possible file name.
     """
     try:
         exists = out.exists() or out.is_symlink()
@@ -33,14 +34,14 @@ def refuse_existing(out: Path) -> None:
 
 @contextmanager
 def new_path(out: Path) -> Iterator[Path]:
-    """A place beside ``out`` to write to; it becomes ``out`` when the block ends well and vanishes when it does not.
+    """Yield a temporary path beside ``out``, renamed to ``out`` after the block, or removed if the block raises.
 
     Raises
     ------
     InputError
-        ``out`` exists, or its directory can't be written to.
+        ``out`` exists, or its directory is not writable.
     """
-    # The ending stays: it tells how to write, and how to read back.
+    # Keep the ending: it selects the format for writing and reading.
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
     refuse_existing(out)
     try:
@@ -62,7 +63,7 @@ def _remove(path: Path) -> None:
 
 
 def write_file(path: Path, exported: Exported, header: CheckpointHeader) -> None:
-    """Weights as safetensors or pickled, by the path's ending, with our header inside; then read back and compared."""
+    """Write weights as safetensors or pickle, by the path's ending, with our header; read them back and compare."""
     import torch
     from safetensors.torch import save
 
@@ -74,14 +75,14 @@ def write_file(path: Path, exported: Exported, header: CheckpointHeader) -> None
         buffer = io.BytesIO()
         torch.save({"state_dict": state, "meta": carried}, buffer)
         content = buffer.getvalue()
-    # Neither library writes the file itself: on a full disk their own errors do not say so.
+    # Write the bytes here: the errors of both libraries don't mention a full disk.
     path.write_bytes(content)
     _flush(path)
     _assert_same(read_foreign(path).state, state, path)
 
 
 def write_folder(path: Path, exported: Exported, header: CheckpointHeader) -> None:
-    """A Hugging Face folder: ``config.json`` and the weights."""
+    """Write a Hugging Face folder: ``config.json`` and the weights."""
     path.mkdir()
     (path / CONFIG).write_text(json.dumps(exported.config, indent=2) + "\n", encoding="utf-8")
     _flush(path / CONFIG)
