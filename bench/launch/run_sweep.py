@@ -149,7 +149,7 @@ def run_sweep(
     for state, word in _STATE_WORDS.items():
         if counts[state]:
             say(f"{counts[state]} of {len(plan.runs)} runs {word}: opera-bench status {command}")
-    interrupted = [s for s in after if s.own_state is RunState.PLANNED and s.run in chosen and s.reason]
+    interrupted = [s for s in after if s.state is RunState.PLANNED and s.run in chosen and s.reason]
     if interrupted:
         say(f"{len(interrupted)} runs were {interrupted[0].reason}: opera-bench run {start_again}")
     held_back = [s for s in after if s.own_state is RunState.PLANNED and s.run not in chosen]

@@ -30,7 +30,7 @@ from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 class Config(Strict):
     width: int = 32
 
-def build(config, *, backbone, feature_dimension, num_classes):
+def build(config, *, backbone, feature_dimension, num_classes, run):
     from pretrain.hierarchy.module import HierarchicalMethod
 
     head = Head(2, config.width, num_classes)

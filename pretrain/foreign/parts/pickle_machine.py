@@ -17,7 +17,7 @@ from typing import IO, Any
 from pretrain.errors import InputError
 from pretrain.foreign.parts.references import ITEM_BYTES, Opaque, Storage, TensorReference, Unnamed
 
-OPCODES = 1_000_000
+OPCODES = 500_000
 """Most opcodes of a pickle; a training checkpoint of ViT-L with AdamW has 40,000."""
 
 _INERT = re.compile(
