@@ -67,7 +67,7 @@ def test_names_of_other_jobs_that_are_no_utf_8_disturb_no_command(tmp_path: Path
     sweep = Sweep(tmp_path, one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}"))
     try:
         sweep.submit()
-        assert "2 pending in SLURM: JobHeldUser" in sweep("status")
+        assert sweep("status").count("(JobHeldUser); release it with: scontrol release ") == 2
         assert "starting 0 jobs" in sweep.submit()
         assert "2 runs cancelled" in sweep("cancel", "--yes")
         assert set(ask("squeue", "--noheader", "--format=%T", f"--jobs={','.join(theirs)}").split()) == {"PENDING"}
