@@ -65,6 +65,17 @@ def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) 
     raise InputError(f"unknown {kind} {name!r}; {hint}allowed: {', '.join(known)}")
 
 
+def find_refusals(find_one: Callable[[str], object], offers: Iterable[Offer]) -> list[str]:
+    """One sentence for each offer that ``find_one`` refuses by its name."""
+    sentences = []
+    for name in sorted({offer.name for offer in offers}):
+        try:
+            find_one(name)
+        except InputError as error:
+            sentences.append(str(error))
+    return sentences
+
+
 def load(kind: str, offer: Offer) -> object:
     """Import and return the table or figure of an offer.
 

@@ -29,7 +29,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationEr
 from results import safe_yaml
 from results.errors import InputError
 from results.frame import COLUMNS
-from results.plugins import Offer, entry_points_of, find, load, owner_of
+from results.plugins import Offer, entry_points_of, find, find_refusals, load, owner_of
 
 ENTRY_POINTS = "opera_bench.tables"
 
@@ -209,12 +209,7 @@ def refused_tables() -> list[str]:
             sentences.append(
                 f"tables of {owner_of(point)} ({point.value}) can't be used: {type(error).__name__}: {error}"
             )
-    for name in sorted({offer.name for offer in _offers()}):
-        try:
-            _find_named(name)
-        except InputError as error:
-            sentences.append(str(error))
-    return sentences
+    return [*sentences, *find_refusals(_find_named, _offers())]
 
 
 def _yaml_files(package: str) -> list[Traversable]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from results.errors import InputError
 from results.figures._style import style
-from results.plugins import Offer, entry_points_of, find, load, owner_of
+from results.plugins import Offer, entry_points_of, find, find_refusals, load, owner_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,13 +68,7 @@ def find_figure(name: str) -> FigureModule:
 
 def refused_figures() -> list[str]:
     """One sentence for each figure of another distribution that can't be used."""
-    sentences = []
-    for name in sorted({offer.name for offer in _offers()}):
-        try:
-            find_figure(name)
-        except InputError as error:
-            sentences.append(str(error))
-    return sentences
+    return find_refusals(find_figure, _offers())
 
 
 @functools.cache

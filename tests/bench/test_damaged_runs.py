@@ -101,23 +101,18 @@ def flip_record(runs: Path) -> Path:
     return path.parent
 
 
-def pretrain_again(runs: Path) -> Path:
-    """The parent of a finished evaluation leaves another checkpoint."""
-    path = find(runs, "pretrain-opera", "-s0-") / "record.json"
-    record = read_record(path)
-    (checkpoint,) = record.checkpoints
-    other = checkpoint.model_copy(update={"sha256": "0" * 64})
-    path.write_text(record_text(record.model_copy(update={"checkpoints": (other,)})))
-    return done(runs)
+def replace_checkpoint(part: str) -> Callable[[Path], Path]:
+    """The parent of a finished evaluation leaves another checkpoint, or another header of it."""
 
+    def replace(runs: Path) -> Path:
+        path = find(runs, "pretrain-opera", "-s0-") / "record.json"
+        record = read_record(path)
+        (checkpoint,) = record.checkpoints
+        other = checkpoint.model_copy(update={part: "0" * 64})
+        path.write_text(record_text(record.model_copy(update={"checkpoints": (other,)})))
+        return done(runs)
 
-def replace_header(runs: Path) -> Path:
-    path = find(runs, "pretrain-opera", "-s0-") / "record.json"
-    record = read_record(path)
-    (checkpoint,) = record.checkpoints
-    other = checkpoint.model_copy(update={"header_sha256": "0" * 64})
-    path.write_text(record_text(record.model_copy(update={"checkpoints": (other,)})))
-    return done(runs)
+    return replace
 
 
 KINDS: dict[str, Callable[[Path], Path]] = {
@@ -134,8 +129,8 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "directory is a link to nowhere": replace_by_link("nowhere"),
     "directory is a link to itself": replace_by_link("{name}"),
     "directory is a FIFO": replace_by_fifo,
-    "evaluation of another checkpoint": pretrain_again,
-    "evaluation of another header": replace_header,
+    "evaluation of another checkpoint": replace_checkpoint("sha256"),
+    "evaluation of another header": replace_checkpoint("header_sha256"),
 }
 
 
