@@ -15,9 +15,8 @@ pytestmark = [pytest.mark.usefixtures("slurm_cluster"), pytest.mark.slow]
 
 def test_a_checkout_that_changes_after_submission_changes_nothing(tmp_path: Path) -> None:
     checkout = copy_of_the_code(tmp_path / "checkout")
-    worker = checkout / "bench" / "worker.py"
-    with worker.open("a") as code:
-        code.write('print("the code that was submitted", flush=True)\n')
+    worker = checkout / "bench" / "worker" / "run_job.py"
+    worker.write_text(worker.read_text() + 'print("the code that was submitted", flush=True)\n')
     text = one_pretraining(1, cluster="{name: h, memory_gb_per_node: 2, sbatch: {hold: true}}")
     sweep = Sweep(tmp_path, text, checkout=checkout)
     sweep.submit()
