@@ -31,7 +31,7 @@ from pretrain.config import PretrainConfig
 from pretrain.distributed import get_rank, get_world_size, mean_over_processes, synchronise_batch_norm
 from pretrain.engine.learner import Learner
 from pretrain.engine.loader import RawBatch
-from pretrain.engine.microbatch import normalises_over_the_batch
+from pretrain.engine.microbatch import has_batch_norm
 from pretrain.engine.prepare import prepare_backbone
 from pretrain.engine.step import Precision
 from pretrain.method import FeatureMethod, Method
@@ -167,7 +167,7 @@ def _compute(rank: int, reference: Any, configs: Sequence[PretrainConfig], direc
             plain = torch.load(kept / "plain", weights_only=True)
             torch.save(_follow(_learner(module, config), plain), kept / f"rank{rank}")
             learner = _learner(module, config, MICRO_BATCH_SIZE)
-            if isinstance(learner.method, FeatureMethod) and not normalises_over_the_batch(learner.method.backbone):
+            if isinstance(learner.method, FeatureMethod) and not has_batch_norm(learner.method.backbone):
                 torch.save(_follow(learner, plain), kept / f"micro{rank}")
     finally:
         dist.destroy_process_group()

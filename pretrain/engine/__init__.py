@@ -1,4 +1,4 @@
-"""The pretraining loop: knows no method by name, survives being killed, and always gives the same weights."""
+"""The pretraining loop. It knows no method by name, and a run resumed after a kill ends with the same weights."""
 
 from pretrain.engine.outcome import NonFiniteLossError, PretrainOutcome
 from pretrain.engine.state import discard_training_state

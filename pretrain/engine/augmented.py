@@ -1,4 +1,4 @@
-"""The per-batch stage of the views, for any rows of a process's share: float images exist only while they are used."""
+"""Augments a batch on the device, on demand: float images exist only while they are used."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from pretrain.views.mixing import draw_mixing, mix_images, mix_labels
 
 
 class AugmentedBatch:
-    """A process's share of one global batch, augmented on demand; the same rows are the same images every time.
+    """This process's share of one global batch. The same rows always give the same augmented images.
 
-    Parameters are drawn for the whole global batch, of which this process has its rows, and a micro-batch its own.
+    Random parameters are drawn for the whole global batch, and each process uses those of its rows. So neither the
+    number of processes nor micro-batches change an image.
     """
 
     def __init__(
@@ -45,17 +46,17 @@ class AugmentedBatch:
         return len(self.labels)
 
     def view(self, number: int, rows: range | None = None) -> Tensor:
-        """Images ``rows`` (all without it) of one view, float32, (len(rows), 3, H, W)."""
+        """Return rows of one augmented view, by default all: float32, (len(rows), 3, H, W)."""
         rows = rows or range(len(self))
         if self.mixing is None:
             return self._augmented(number, rows)
-        # Neighbours mix, so a micro-batch that begins or ends between two needs the one beside it for a moment.
+        # Mixing pairs rows 2i and 2i+1. If `rows` cuts a pair, augment the partner too and drop it afterwards.
         pairs = range(rows.start - rows.start % 2, rows.stop + rows.stop % 2)
         mixed = mix_images(self._augmented(number, pairs), self.mixing)
         return mixed[rows.start - pairs.start : rows.stop - pairs.start]
 
     def place(self, number: int, rows: range) -> Place:
-        """Where images ``rows`` of one view are in the global batch."""
+        """Return the position of ``rows`` of one view in the global batch."""
         return Place(self.draw_seed, number, self.first_row + rows.start)
 
     def _augmented(self, number: int, rows: range) -> Tensor:
@@ -66,6 +67,7 @@ class AugmentedBatch:
             self.config.normalisation,
         )
 
-    def whole(self) -> Batch:
+    def full_batch(self) -> Batch:
+        """Return all rows of all views, augmented."""
         views = tuple(self.view(number) for number in range(len(self.views)))
         return Batch(views, self.labels, self.indices, self.first_row, self.draw_seed)

@@ -1,4 +1,4 @@
-"""What a person sees of a training: a bar on a terminal, plain lines in a log."""
+"""Shows the progress of a training: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class TrainingDisplay:
             self.progress.stop()
 
     def images_per_second(self, steps_done: int) -> float:
-        """Over all processes, since this attempt started."""
+        """Return images per second over all processes since this attempt started, without paused time."""
         seconds = max(time.monotonic() - self.started, 1e-9)
         return (steps_done - self.first_step) * self.images_per_step / seconds
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The time of the block is no part of the training's speed."""
+        """Exclude the block's time from ``images_per_second``."""
         before = time.monotonic()
         yield
         self.started += time.monotonic() - before

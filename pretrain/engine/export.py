@@ -1,6 +1,6 @@
-"""Checkpoints of a training: the final ones, and backbones on the way to it.
+"""Writes checkpoints: the final ones, and the backbone after single epochs.
 
-Those lie beside the final one as ``checkpoints/backbone-epoch0050.safetensors``.
+The latter lie beside the final ones, e.g. ``checkpoints/backbone-epoch0050.safetensors``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EPOCH_FILE = re.compile(r"backbone-epoch(\d+)\.safetensors")
 
 
 def export(method: nn.Module, config: PretrainConfig, directory: Path) -> dict[str, CheckpointHeader]:
-    """Write the final backbone and the whole method; their headers by role."""
+    """Write the final backbone and the whole method; return their headers by role."""
     return {
         "method": _write(directory / METHOD_FILE, "method", method, config, config.epochs),
         "backbone": _write(directory / BACKBONE_FILE, "backbone", method, config, config.epochs),
@@ -33,7 +33,7 @@ def epoch_file(epoch: int) -> str:
 
 
 def kept_epochs(directory: Path) -> list[int]:
-    """Epochs after which a backbone was kept, in order."""
+    """Return the epochs whose backbones are in ``directory``, in order."""
     matches = (_EPOCH_FILE.fullmatch(path.name) for path in directory.glob("*.safetensors"))
     return sorted(int(match[1]) for match in matches if match)
 
@@ -41,17 +41,17 @@ def kept_epochs(directory: Path) -> list[int]:
 def keep_backbone(
     method: nn.Module, config: PretrainConfig, directory: Path, epoch: int, options: ComputeOptions
 ) -> None:
-    """Write the backbone after ``epoch`` epochs if it is wanted, and only then delete those that no longer are."""
+    """Write the backbone after ``epoch`` epochs if the options ask for it, then delete those that they drop."""
 
-    def stays(number: int) -> bool:
+    def is_permanent(number: int) -> bool:
         return options.keep_every_epochs > 0 and number % options.keep_every_epochs == 0
 
-    if not stays(epoch) and not options.keep_last:
+    if not is_permanent(epoch) and not options.keep_last:
         return
     _write(directory / epoch_file(epoch), "backbone", method, config, epoch)
     for old in kept_epochs(directory):
-        if not stays(old) and old <= epoch - options.keep_last:
-            # The header first: weights without one are no checkpoint.
+        if not is_permanent(old) and old <= epoch - options.keep_last:
+            # Delete the header first: weights without a header don't count as a checkpoint.
             header_path(directory / epoch_file(old)).unlink(missing_ok=True)
             (directory / epoch_file(old)).unlink()
 

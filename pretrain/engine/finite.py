@@ -1,4 +1,4 @@
-"""NaN and infinity end a training before they reach a checkpoint."""
+"""Stops a training whose loss or weights are NaN or infinite, before they reach a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pretrain.engine.state import load_training_state
 def require_finite_loss(
     loss: Tensor, raw: RawBatch, images: LabelledImages, steps_per_epoch: int, rank: int, checkpoints: Path
 ) -> None:
-    """Name the step and the first of its images where the loss is no finite number.
+    """Raise if the loss is NaN or infinite.
 
     Raises
     ------
     NonFiniteLossError
-        It is not.
+        The message names the step, the first images of the batch and the last saved state.
     """
     if torch.isfinite(loss):
         return
@@ -30,23 +30,24 @@ def require_finite_loss(
     names = ", ".join(images.describe(int(index)) for index in raw.indices[:4])
     raise NonFiniteLossError(
         f"loss is {loss.item()} at step {raw.step} (epoch {epoch}, batch {batch}, images {names}, …) on rank {rank}; "
-        f"{_last_state(checkpoints)}"
+        f"{_describe_last_state(checkpoints)}"
     )
 
 
 def require_finite_weights(weights: Mapping[str, Tensor], step: int, checkpoints: Path) -> None:
-    """The same of a method's whole state, after ``step`` steps.
+    """Raise if a method's state after ``step`` steps has NaN or infinity.
 
     Raises
     ------
     NonFiniteLossError
-        The message names the first tensor that is not finite.
+        The message names the first such tensor and the last saved state.
     """
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
-            raise NonFiniteLossError(f"weights {name} are not finite after step {step}; {_last_state(checkpoints)}")
+            state = _describe_last_state(checkpoints)
+            raise NonFiniteLossError(f"weights {name} are not finite after step {step}; {state}")
 
 
-def _last_state(checkpoints: Path) -> str:
+def _describe_last_state(checkpoints: Path) -> str:
     state = load_training_state(checkpoints)
     return f"the last good training state is step {state['step']}" if state else "no training state was saved yet"

@@ -1,4 +1,4 @@
-"""What changes during a training: a method, its optimiser and the loss scale. One call is one step."""
+"""Runs training steps, and saves and restores the state between them: method, optimiser, loss scale."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pretrain.randomness import STEP, derive_seed
 
 @dataclass
 class Learner:
-    """Trains ``method``, which is on ``device``, step by step.
+    """Trains ``method``, which must be on ``device``; one call is one step.
 
     Parameters
     ----------
     micro_batch_size
-        Images in the backbone at a time, on each process.
+        Images in the backbone at a time, per process.
     """
 
     method: Method
@@ -44,7 +44,7 @@ class Learner:
         self.gradients = build_step(self.method, self.precision, self.device, self.micro_batch_size, share)
 
     def __call__(self, raw: RawBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """One optimiser step, with every hook of the method in the order in which it is called: loss and logs."""
+        """Run one optimiser step with the method's hooks; return this process's loss and logged scalars."""
         config, method, scaler = self.config, self.method, self.precision.scaler
         step = Step(raw.step, self.run.total_steps, raw.step / self.run.steps_per_epoch, config.epochs)
         method.before_step(step)
@@ -61,7 +61,7 @@ class Learner:
         return loss, logs
 
     def state(self) -> dict[str, Any]:
-        """What a restart needs, as tensors and plain values that later steps change."""
+        """Return the state that a restart needs. Its tensors are not copied; later steps change them."""
         return {
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -69,7 +69,7 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what ``state`` returned."""
+        """Restore what ``state`` returned."""
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.precision.scaler.load_state_dict(state["scaler"])

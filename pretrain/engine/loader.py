@@ -1,4 +1,4 @@
-"""Batches of cropped uint8 views: the per-image stage, in the loader's workers."""
+"""Loads batches of cropped uint8 views: the per-image stage, in the loader's workers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ class RawBatch:
 
     Parameters
     ----------
+    step
+        Steps before this one.
     views
-        uint8, each of shape (B, 3, H, W).
+        uint8, each (B, 3, H, W).
+    labels
+        Class indices, (B,).
+    indices
+        Positions in the training split, (B,).
     """
 
     step: int
@@ -36,7 +42,10 @@ class RawBatch:
 
 
 class CroppedViews(Dataset[tuple[tuple[Tensor, ...], int, int]]):
-    """Image ``index`` in epoch ``epoch``, its copy ``copy``, cropped and resized once per view."""
+    """Maps (epoch, index, copy) to an image's uint8 crops, one per view, its label and its index.
+
+    ``copy`` numbers the repetitions of an image (repeated augmentation).
+    """
 
     def __init__(self, images: LabelledImages, config: PretrainConfig) -> None:
         self.images = images
@@ -52,8 +61,8 @@ class CroppedViews(Dataset[tuple[tuple[Tensor, ...], int, int]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, where: tuple[int, int, int]) -> tuple[tuple[Tensor, ...], int, int]:
-        epoch, index, copy = where
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[tuple[Tensor, ...], int, int]:
+        epoch, index, copy = key
         image = self.images.image(index)
         crops = []
         for number, (view, policy) in enumerate(zip(self.views, self.policies, strict=True)):
@@ -68,10 +77,11 @@ class CroppedViews(Dataset[tuple[tuple[Tensor, ...], int, int]]):
 
 
 def epoch_visits(num_images: int, config: PretrainConfig, epoch: int) -> npt.NDArray[np.int64]:
-    """Rows (index, copy) in the order of an epoch, as many as there are images.
+    """Return the order of an epoch: rows (index, copy), (num_images, 2).
 
-    Copies of an image lie in one batch or at the border of two, in random places of it, so that they seldom mix with
-    each other. With them an epoch shows fewer different images (Hoffer et al. 2020, as DeiT samples it).
+    With repeated augmentation, an epoch has the same length and fewer different images (Hoffer et al. 2020, sampled as
+    in DeiT). Copies of an image are in one batch or in two consecutive ones, at random positions, so that mixup seldom
+    pairs them.
     """
     copies, size = config.repeated_augmentations, config.global_batch_size
     shown = epoch_order(num_images, config.seed, epoch)[: -(-num_images // copies)]
@@ -82,12 +92,18 @@ def epoch_visits(num_images: int, config: PretrainConfig, epoch: int) -> npt.NDA
         return visits
     rng = np.random.default_rng((config.seed, REPEAT, epoch))
     starts = range(0, num_images, size)
-    places = np.concatenate([start + rng.permutation(min(size, num_images - start)) for start in starts])
-    return np.take(visits, places, axis=0)
+    positions = np.concatenate([start + rng.permutation(min(size, num_images - start)) for start in starts])
+    return np.take(visits, positions, axis=0)
 
 
 def steps_per_epoch(num_images: int, global_batch_size: int) -> int:
-    """Full batches in an epoch; the images left over are dropped, others each epoch."""
+    """Return the number of full batches in an epoch. The images left over are dropped, others in each epoch.
+
+    Raises
+    ------
+    InputError
+        The batch is larger than the training split.
+    """
     if num_images < global_batch_size:
         raise InputError(f"global_batch_size: {global_batch_size} is more than the {num_images} training images")
     return num_images // global_batch_size
@@ -110,9 +126,10 @@ def batches(
     num_workers: int,
     pin_memory: bool,
 ) -> Iterator[RawBatch]:
-    """This process's share of every global batch from ``first_step`` to the end of training.
+    """Yield this process's share of every global batch from ``first_step`` to the end of training.
 
-    The global batch of a step does not depend on ``first_step`` or ``world_size``; a process takes consecutive rows.
+    A process takes consecutive rows. The global batch of a step depends neither on ``first_step`` nor on
+    ``world_size``.
     """
     per_epoch = steps_per_epoch(len(images), config.global_batch_size)
     share = config.global_batch_size // world_size
@@ -121,12 +138,12 @@ def batches(
         visits = epoch_visits(len(images), config, epoch)
         first = max(first_step - epoch * per_epoch, 0)
         starts = [batch * config.global_batch_size + rank * share for batch in range(first, per_epoch)]
-        # One batch at a time: a million tuples would cost every epoch its first seconds.
+        # A generator: a list of a million tuples would delay the first batch of an epoch by seconds.
         rows = _rows(visits, epoch, starts, share)
         loader = DataLoader(dataset, batch_sampler=rows, num_workers=num_workers, pin_memory=pin_memory)
         try:
             for offset, (views, labels, indices) in enumerate(loader):
                 yield RawBatch(epoch * per_epoch + first + offset, tuple(views), labels, indices)
         except InputError as error:
-            # A loader's worker wraps the message in its traceback; the sentence is the last line.
+            # A loader worker puts its traceback before the message, which is the last line.
             raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error

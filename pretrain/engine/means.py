@@ -1,4 +1,4 @@
-"""Scalars between two rows of a run's curves."""
+"""Averages logged scalars between two rows of a run's curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pretrain.distributed import mean_over_processes
 
 @dataclass
 class RunningMean:
-    """Means of logged scalars since the last row."""
+    """The mean of each logged scalar since the last row."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     count: int = 0
@@ -25,15 +25,16 @@ class RunningMean:
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
 
     def take(self) -> dict[str, float]:
+        """Return the means over steps and processes, and start anew. Every process must call this."""
         means = mean_over_processes({name: total / self.count for name, total in self.sums.items()})
         self.sums, self.count = {}, 0
         return means
 
     def state(self) -> dict[str, Any]:
-        """The sums so far, averaged over the processes; every process has to ask."""
+        """Return the sums so far, averaged over the processes. Every process must call this."""
         return {"sums": mean_over_processes(self.sums), "count": self.count}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Restore what ``state`` returned."""
         self.sums = {name: torch.tensor(total) for name, total in state["sums"].items()}
         self.count = state["count"]

@@ -1,4 +1,4 @@
-"""``micro_batch_size: auto``: the most images whose forward and backward pass fit into this process's memory."""
+"""Finds ``micro_batch_size: auto``: the most images whose forward and backward pass fit into a process's memory."""
 
 from __future__ import annotations
 
@@ -19,32 +19,30 @@ from pretrain.errors import InputError
 from pretrain.method import FeatureMethod
 
 USABLE_SHARE = 0.5
-"""Of the free memory. The rest is for images, heads and what a backward pass holds briefly."""
+"""Share of the free memory that a pass may use. The rest is for images, heads and temporaries of a backward pass."""
 STATES_PER_PARAMETER = 2
-"""What an optimiser keeps of a parameter's size: AdamW's two moments; the others keep less."""
+"""Optimiser state as a multiple of the parameters' bytes: AdamW keeps two moments, the other optimisers less."""
 _PROBED_IMAGES = 2
 
 
 @dataclass(frozen=True)
-class ImagesOfAStep:
-    """``share`` images of the global batch on each process, in so many views of at most so many pixels a side."""
+class StepImages:
+    """Images of a step: ``share`` per process, in ``num_views`` views of at most ``image_size`` pixels a side."""
 
     share: int
     num_views: int
     image_size: int
 
 
-def fitting_micro_batch_size(
-    method: nn.Module, precision: Precision, images: ImagesOfAStep, device: torch.device
-) -> int:
-    """The whole share if a plain step fits, else the first of its half, its quarter, … whose micro-batch fits.
+def find_micro_batch_size(method: nn.Module, precision: Precision, images: StepImages, device: torch.device) -> int:
+    """Return the whole share if a plain step fits, else the first of its half, quarter, … that fits.
 
-    A plain step keeps the graph of all views, a micro-batch that of one. The processes agree on the smallest.
+    A plain step keeps the graphs of all views, a micro-batch that of one. All processes use the smallest size found.
 
     Raises
     ------
     InputError
-        Not even one image fits.
+        One image does not fit.
     """
     learner = cast(FeatureMethod, method)
     reserved = STATES_PER_PARAMETER * sum(p.numel() * p.element_size() for p in method.parameters() if p.requires_grad)
@@ -52,32 +50,29 @@ def fitting_micro_batch_size(
     def blank(count: int) -> Tensor:
         return torch.zeros(count, 3, images.image_size, images.image_size, device=device)
 
-    by_device = _by_trying if device.type == "cuda" else _by_counting
-    fits = by_device(learner, precision, blank, reserved)
+    build_test = _measure_on_gpu if device.type == "cuda" else _estimate_on_cpu
+    fits = build_test(learner, precision, blank, reserved)
     whole = fits(images.share * images.num_views)
-    size = images.share if whole else largest_fitting((images.share + 1) // 2, fits)
+    size = images.share if whole else find_largest((images.share + 1) // 2, fits)
     size = least_over_processes(size, device)
     if size == 0:
-        raise InputError(
-            "micro_batch_size: auto: not even one image at a time fits into memory; use a smaller backbone"
-        )
+        raise InputError("micro_batch_size: auto: one image at a time does not fit into memory; use a smaller backbone")
     return size
 
 
-def largest_fitting(count: int, fits: Callable[[int], bool]) -> int:
-    """The first of count, count/2, count/4, … down to 1 that fits; 0 if none does."""
+def find_largest(count: int, fits: Callable[[int], bool]) -> int:
+    """Return the first of count, count/2, count/4, … 1 that fits; 0 if none does."""
     while count > 1 and not fits(count):
         count = (count + 1) // 2
     return count if count > 1 or fits(1) else 0
 
 
-def _by_trying(
+def _measure_on_gpu(
     method: FeatureMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
 ) -> Callable[[int], bool]:
-    """On a GPU: a forward and a backward pass beside what the optimiser will keep, in half of what is free.
+    """Return a test that runs the backbone on so many images and reads the GPU's peak memory.
 
-    Only the backbone is tried: it holds all but a little of the memory, and has no collective calls, in which a process
-    that ran out of memory would leave the others waiting.
+    Heads are left out. They need little memory, and their collective calls would hang if one process ran out of it.
     """
 
     def fits(count: int) -> bool:
@@ -98,17 +93,17 @@ def _by_trying(
     return fits
 
 
-def _by_counting(
+def _estimate_on_cpu(
     method: FeatureMethod, precision: Precision, images: Callable[[int], Tensor], reserved: int
 ) -> Callable[[int], bool]:
-    """On the CPU, where running out of memory ends the process: what few images keep, times their number."""
-    per_image = graph_bytes(method, precision, images(_PROBED_IMAGES)) / _PROBED_IMAGES
+    """Return a test that multiplies the memory of a few images, because an out-of-memory process is killed."""
+    per_image = count_graph_bytes(method, precision, images(_PROBED_IMAGES)) / _PROBED_IMAGES
     usable = USABLE_SHARE * (available_bytes() / int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - reserved)
     return lambda count: count * per_image <= usable
 
 
-def graph_bytes(method: FeatureMethod, precision: Precision, images: Tensor) -> int:
-    """Bytes that autograd keeps for the backward pass through the backbone, parameters apart."""
+def count_graph_bytes(method: FeatureMethod, precision: Precision, images: Tensor) -> int:
+    """Return the bytes that autograd keeps for the backward pass through the backbone, without parameters."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in method.backbone.parameters()}
     kept: dict[int, int] = {}
     held: list[Tensor] = []
@@ -117,7 +112,7 @@ def graph_bytes(method: FeatureMethod, precision: Precision, images: Tensor) -> 
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in parameters:
             kept[storage.data_ptr()] = storage.nbytes()
-            held.append(tensor)  # so that no storage is freed and its address used again
+            held.append(tensor)  # a freed storage's address could be reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), precision.autocast():
@@ -126,7 +121,7 @@ def graph_bytes(method: FeatureMethod, precision: Precision, images: Tensor) -> 
 
 
 def available_bytes() -> int:
-    """Memory this process may still take: what the machine has, or what its control group leaves, if that is less."""
+    """Return the bytes this process may still allocate: the machine's available memory, or its cgroup's if less."""
     available = _machine_bytes()
     for limit, usage in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),

@@ -1,10 +1,10 @@
-"""The gradients of a whole batch in the memory of a micro-batch: gradient caching (Gao et al., arXiv 2101.06983).
+"""Gradient caching (Gao et al., arXiv 2101.06983): the gradients of a whole batch in the memory of a micro-batch.
 
-The loss couples the images of a batch (keys, the heads' batch normalisation), a backbone without batch normalisation
-does not. So the backbone runs in micro-batches without graph, heads and loss on the features of all images, and the
-loss's gradient with respect to the features goes back through the backbone micro-batch by micro-batch, in a second
-forward pass that keeps its graph. Nothing is approximated; sums are only ordered differently. The cost is one more
-forward pass of the online backbone: with a backward pass twice as dear as a forward pass, 5/4 of the plain step.
+The loss couples the images of a batch (keys, batch normalisation in the heads). A backbone without batch normalisation
+does not. So the backbone runs in micro-batches without a graph, then heads and loss run on the features of all images.
+The loss's gradient with respect to the features goes back through the backbone micro-batch by micro-batch, in a second
+forward pass with a graph. Only the order of sums differs from the plain step. The cost is one more forward pass of the
+online backbone: 5/4 of the plain step, if a backward pass costs two forward passes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _MicroBatch:
 
 
 class MicroBatchedStep:
-    """As ``PlainStep``, with at most ``size`` images in the backbone at a time."""
+    """Computes what ``PlainStep`` computes, with at most ``size`` images in the backbone at a time."""
 
     def __init__(self, method: nn.Module, precision: Precision, size: int) -> None:
         self.module = method
@@ -47,9 +47,9 @@ class MicroBatchedStep:
         online, target = self._features(batch, seed)
         loss, logs, gradients = self._heads(online, target, batch.labels, seed)
         del online, target
-        with statistics_held(self.method.backbone):
+        with freeze_running_statistics(self.method.backbone):
             for micro_batch in self._micro_batches(batch):
-                self._push_back(batch, micro_batch, gradients[micro_batch.view], seed)
+                self._propagate_back(batch, micro_batch, gradients[micro_batch.view], seed)
         average_gradients(self.module)
         return loss, logs
 
@@ -60,22 +60,22 @@ class MicroBatchedStep:
 
     @torch.no_grad()
     def _features(self, batch: AugmentedBatch, seed: int) -> tuple[list[Features], list[Features]]:
-        """Per view, the online and the target network's features of all rows."""
+        """Return, per view, the online and the target network's features of all rows."""
         parts: list[tuple[list[Features], list[Features]]] = [([], []) for _ in batch.views]
         for micro_batch in self._micro_batches(batch):
             online, target = parts[micro_batch.view]
             images = batch.view(micro_batch.view, micro_batch.rows)
             place = batch.place(micro_batch.view, micro_batch.rows)
-            # A context each time: autocast remembers cast weights until it ends, and those cast here have no graph.
+            # Enter autocast per micro-batch: it caches cast weights until it exits, and those cast here have no graph.
             with self.precision.autocast():
                 online.append(self._online(images, place, micro_batch, seed))
                 target.append(self.method.target_features(images, place))
-        return [_joined(online) for online, _ in parts], [_joined(target) for _, target in parts]
+        return [_concatenate(online) for online, _ in parts], [_concatenate(target) for _, target in parts]
 
     def _heads(
         self, online: Sequence[Features], target: Sequence[Features], labels: Tensor, seed: int
     ) -> tuple[Tensor, dict[str, Tensor], list[Features]]:
-        """Loss, logs, and per view the loss's gradient with respect to the features."""
+        """Return loss, logs, and per view the loss's gradient with respect to the features."""
         leaves = [{name: tensor.requires_grad_() for name, tensor in view.items()} for view in online]
         torch.manual_seed(seed)
         with self.precision.autocast():
@@ -86,7 +86,7 @@ class MicroBatchedStep:
         ]
         return loss.detach(), logs, gradients
 
-    def _push_back(self, batch: AugmentedBatch, micro_batch: _MicroBatch, gradients: Features, seed: int) -> None:
+    def _propagate_back(self, batch: AugmentedBatch, micro_batch: _MicroBatch, gradients: Features, seed: int) -> None:
         images = batch.view(micro_batch.view, micro_batch.rows)
         place = batch.place(micro_batch.view, micro_batch.rows)
         with self.precision.autocast():
@@ -97,19 +97,19 @@ class MicroBatchedStep:
             torch.autograd.backward([features[name] for name in names], [gradients[name][rows] for name in names])
 
     def _online(self, images: Tensor, place: Place, micro_batch: _MicroBatch, seed: int) -> Features:
-        """The same function in both passes, whatever it draws."""
+        """Return the online features. Both passes seed torch alike, so that draws in the backbone agree."""
         torch.manual_seed(derive_seed(seed, micro_batch.view, micro_batch.rows.start))
         return self.method.features(images, place)
 
 
-def normalises_over_the_batch(backbone: nn.Module) -> bool:
-    """Whether an image's features depend on the images beside it."""
+def has_batch_norm(backbone: nn.Module) -> bool:
+    """Return whether the backbone has batch normalisation, which makes features depend on the whole batch."""
     return any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
 @contextmanager
-def statistics_held(backbone: nn.Module) -> Iterator[None]:
-    """Batch normalisations go on using the statistics of what they see, and leave their running ones alone."""
+def freeze_running_statistics(backbone: nn.Module) -> Iterator[None]:
+    """Keep batch normalisations from updating their running statistics; they still use those of the batch."""
     tracking: list[Any] = [m for m in backbone.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for module in tracking:
         module.track_running_stats = False
@@ -120,5 +120,5 @@ def statistics_held(backbone: nn.Module) -> Iterator[None]:
             module.track_running_stats = True
 
 
-def _joined(parts: Sequence[Features]) -> Features:
+def _concatenate(parts: Sequence[Features]) -> Features:
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

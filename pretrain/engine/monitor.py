@@ -1,4 +1,4 @@
-"""How well neighbours tell classes while the backbone is being trained: a look that leaves no trace in the training."""
+"""Measures k-NN accuracy and recall@1 of the backbone during training, without changing the training."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pretrain.views.evaluation import CentreCrops, normalise
 
 BATCH_SIZE = 256
 NEIGHBOURS, TEMPERATURE = 20, 0.07
-"""The protocol of the evaluator ``knn``, with which images are resized bicubically."""
+"""Settings of the evaluator ``knn``. Images are resized bicubically, as there."""
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """Looks at the backbone after every so many epochs.
+    """Evaluates the backbone after every ``every_epochs`` epochs.
 
-    Nothing is drawn from torch's generators and nothing in the backbone changes, so that a training that is looked at
-    ends with the same bits as one that is not.
+    It draws nothing from torch's global generators and changes nothing in the backbone. So a monitored training ends
+    with the same bits as one that is not monitored.
     """
 
     every_epochs: int
@@ -37,12 +37,12 @@ class Monitor:
     num_workers: int
     should_stop: Callable[[], bool]
 
-    def look(self, backbone: nn.Module) -> dict[str, float]:
-        """``knn_top1`` and ``recall_at_1`` in percent, on the first process.
+    def measure(self, backbone: nn.Module) -> dict[str, float]:
+        """Return ``knn_top1`` and ``recall_at_1`` in percent on the first process, {} on the others.
 
-        Processes share the images; the others return nothing, and so do all of them once they are asked to stop.
+        Every process must call this; they share the images. If ``should_stop`` is true, all return {}.
         """
-        with _evaluating(backbone):
+        with _evaluation_mode(backbone):
             bank = self._features(backbone, self.train)
             queries = None if bank is None else self._features(backbone, self.val)
         if bank is None or queries is None or get_rank() != 0:
@@ -59,38 +59,41 @@ class Monitor:
         return {"knn_top1": top1, "recall_at_1": recall_at_1(*queries)}
 
     def _features(self, backbone: nn.Module, images: LabelledImages) -> tuple[Tensor, Tensor] | None:
-        """Features (N, D) and labels (N,) of a split in its order, on the first process; none on the others."""
+        """Return features (N, D) and labels (N,) of a split in its order; None if asked to stop.
+
+        Processes other than the first get empty tensors.
+        """
         rank, processes = get_rank(), get_world_size()
-        # Shares of equal length, or processes would wait for each other: the last image fills them up.
+        # Repeat the last image until all processes have equally many: collective calls would hang otherwise.
         mine = [min(row, len(images) - 1) for row in range(rank, len(images) + -len(images) % processes, processes)]
         rows = [mine[start : start + BATCH_SIZE] for start in range(0, len(mine), BATCH_SIZE)]
         crops = CentreCrops(images, self.config.image_size, "bicubic")
-        # With a generator of its own: without one a loader draws from torch's.
+        # Without a generator of its own, the loader draws from torch's global one.
         loader = DataLoader(crops, batch_sampler=rows, num_workers=self.num_workers, generator=torch.Generator())
         features, labels = [], []
         for pixels, classes in loader:
             if agreed(self.should_stop(), self.device):
                 return None
-            # Not by way of torch.compile, whose graphs for training stay as they are.
+            # Calling forward bypasses torch.compile, so that its graphs for training are not recompiled.
             found = backbone.forward(normalise(pixels.to(self.device), self.config.normalisation)).float()
-            together = _interleaved(gather(found)), _interleaved(gather(classes.to(self.device)))
+            all_features, all_classes = gather(found), gather(classes.to(self.device))
             if rank == 0:
-                features.append(together[0])
-                labels.append(together[1])
+                features.append(_interleave(all_features))
+                labels.append(_interleave(all_classes))
         if rank != 0:
             return torch.empty(0), torch.empty(0)
         return torch.cat(features)[: len(images)], torch.cat(labels)[: len(images)]
 
 
-def _interleaved(gathered: Tensor) -> Tensor:
-    """Rows of all processes in the order of the images, of which each process had every n-th."""
+def _interleave(gathered: Tensor) -> Tensor:
+    """Return gathered rows in the order of the images; each of n processes had every n-th image."""
     by_process = gathered.view(get_world_size(), -1, *gathered.shape[1:])
     return by_process.transpose(0, 1).flatten(0, 1)
 
 
 @contextmanager
-def _evaluating(backbone: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every module has the mode it had."""
+def _evaluation_mode(backbone: nn.Module) -> Iterator[None]:
+    """Evaluate without gradients, and restore the mode of every module afterwards."""
     modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:

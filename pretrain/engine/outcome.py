@@ -1,4 +1,4 @@
-"""What a pretraining says on its way and at its end."""
+"""Types in which a pretraining reports progress, its outcome, and a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ from pretrain.checkpoint import CheckpointHeader
 
 
 class NonFiniteLossError(RuntimeError):
-    """Training met NaN or infinity; the last training state on disk is from before."""
+    """The loss or the weights became NaN or infinite. The last training state on disk is older than that."""
 
 
 class ReportProgress(Protocol):
-    """Adds one row to the run's curves; ``epoch`` may be fractional."""
+    """Adds one row to a run's curves; ``epoch`` may be fractional."""
 
     def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)
 class PretrainOutcome:
-    """What a run leaves: means over the last stretch of training, speed, and checkpoints by role.
+    """The outcome of a run.
 
-    ``micro_batch_size`` is how many images of a process were in the backbone at a time; None where nothing was trained.
+    Parameters
+    ----------
+    metrics
+        Means since the last row of the curves, and the validation accuracy of a method with a classifier.
+    images_per_second
+        Over all processes; None if this attempt trained nothing.
+    checkpoints
+        Headers by role; empty on all processes but the first.
+    micro_batch_size
+        Images in the backbone at a time, per process; None if the run has no training steps.
     """
 
     metrics: dict[str, float]

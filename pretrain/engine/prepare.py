@@ -1,4 +1,4 @@
-"""What is decided before the first step: how gradients are computed, and what the backbone and torch are told."""
+"""Chooses how gradients are computed, and sets up the backbone and torch, before the first step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 from pretrain.compute import ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.distributed import get_world_size
-from pretrain.engine.memory import ImagesOfAStep, fitting_micro_batch_size
-from pretrain.engine.microbatch import MicroBatchedStep, normalises_over_the_batch
+from pretrain.engine.memory import StepImages, find_micro_batch_size
+from pretrain.engine.microbatch import MicroBatchedStep, has_batch_norm
 from pretrain.engine.step import ComputeGradients, PlainStep, Precision
 from pretrain.errors import InputError
 from pretrain.method import FeatureMethod, Method
@@ -23,7 +23,7 @@ from pretrain.method import FeatureMethod, Method
 def build_step(
     method: nn.Module, precision: Precision, device: torch.device, micro_batch_size: int, share: int
 ) -> ComputeGradients:
-    """The step in micro-batches of so many of the ``share`` images a process has, or the plain one for all of them."""
+    """Return the plain step if ``micro_batch_size`` covers a process's ``share``, else one in micro-batches."""
     if micro_batch_size >= share:
         return PlainStep(method, precision, device)
     return MicroBatchedStep(method, precision, micro_batch_size)
@@ -36,30 +36,31 @@ def choose_micro_batch_size(
     precision: Precision,
     device: torch.device,
 ) -> int:
-    """Images in the backbone at a time, on each process; all of its share means the plain step.
+    """Return the number of images in the backbone at a time, per process; its whole share means the plain step.
 
     Raises
     ------
     InputError
-        Micro-batches would change the result and the configuration does not say so, or can't be had at all.
+        Micro-batches would change the result without ``batch_norm`` in the configuration, or the method has no features
+        per image.
     """
     backbone = cast(Method, method).backbone
     share = config.global_batch_size // get_world_size()
     if config.batch_norm is not None:
-        return _size_of_approximation(backbone, config, options, method)
+        return _batch_norm_size(backbone, config, options, method)
     if options.micro_batch_size is None:
         return share
-    if options.micro_batch_size == "auto" and normalises_over_the_batch(backbone):
-        return share  # nothing else is exact
+    if options.micro_batch_size == "auto" and has_batch_norm(backbone):
+        return share  # micro-batches would not be exact
     if options.micro_batch_size == "auto":
         _require_features(method, config)
         sizes = [view.size or config.image_size for view in config.each_view]
-        images = ImagesOfAStep(share, len(sizes), max(sizes))
-        return fitting_micro_batch_size(method, precision, images, device)
+        images = StepImages(share, len(sizes), max(sizes))
+        return find_micro_batch_size(method, precision, images, device)
     size = min(options.micro_batch_size, share)
     if size < share:
         _require_features(method, config)
-        if normalises_over_the_batch(backbone):
+        if has_batch_norm(backbone):
             raise InputError(
                 f"micro_batch_size: {size} of {share} images would change the batch statistics of {config.backbone}, "
                 "and with them the result; use more processes, or name the approximation: batch_norm.per_micro_batch=N"
@@ -67,14 +68,13 @@ def choose_micro_batch_size(
     return size
 
 
-def _size_of_approximation(
-    backbone: nn.Module, config: PretrainConfig, options: ComputeOptions, method: nn.Module
-) -> int:
+def _batch_norm_size(backbone: nn.Module, config: PretrainConfig, options: ComputeOptions, method: nn.Module) -> int:
+    """Return the images per process that ``batch_norm.per_micro_batch`` asks for."""
     assert config.batch_norm is not None
     images, processes = config.batch_norm.per_micro_batch, get_world_size()
-    if not normalises_over_the_batch(backbone):
+    if not has_batch_norm(backbone):
         raise InputError(
-            f"batch_norm: {config.backbone} has no batch normalisation, so micro-batches are exact; leave this out"
+            f"batch_norm: {config.backbone} has no batch normalisation, so micro-batches are exact; leave it out"
         )
     _require_features(method, config)
     if config.global_batch_size % images or images % processes:
@@ -94,26 +94,26 @@ def _size_of_approximation(
 def _require_features(method: nn.Module, config: PretrainConfig) -> None:
     if not isinstance(method, FeatureMethod):
         raise InputError(
-            f"micro_batch_size: method {config.method} can't be trained in micro-batches, because it does not say what "
-            "the features of an image are (FeatureMethod in pretrain/method.py); leave it out"
+            f"micro_batch_size: method {config.method} can't be trained in micro-batches, because it is not a "
+            "FeatureMethod (pretrain/method.py); leave micro_batch_size out"
         )
 
 
 def prepare_backbone(method: nn.Module, config: PretrainConfig, options: ComputeOptions) -> None:
-    """Apply the options that concern the online backbone, in place; names and values of its weights stay.
+    """Apply gradient checkpointing and compilation to the online backbone, in place; its weights stay.
 
     Raises
     ------
     InputError
-        Gradient checkpointing that the backbone does not offer, or whose second forward pass would count batch
-        statistics twice.
+        The backbone does not support gradient checkpointing, or has batch normalisation, whose statistics a second
+        forward pass would update again.
     """
     backbone = cast(Method, method).backbone
     if options.gradient_checkpointing:
         switch = getattr(backbone, "set_grad_checkpointing", None)
-        if switch is None or normalises_over_the_batch(backbone):
+        if switch is None or has_batch_norm(backbone):
             raise InputError(
-                f"gradient_checkpointing: is for vision transformers, {config.backbone} is none; leave it out"
+                f"gradient_checkpointing: works only for vision transformers, not for {config.backbone}; leave it out"
             )
         switch(True)
     if options.compile:
@@ -122,13 +122,13 @@ def prepare_backbone(method: nn.Module, config: PretrainConfig, options: Compute
 
 @contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Deterministic kernels, or an error where torch has none, while the block runs."""
+    """Use deterministic kernels during the block, if ``wanted``; torch raises an error where it has none."""
     if not wanted:
         yield
         return
     cudnn = torch.backends.cudnn
     before = (torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark)
-    # cuBLAS reads it when it starts: with several streams its workspace decides the order of sums.
+    # cuBLAS reads this variable when it starts. With several streams, its workspace determines the order of sums.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     cudnn.deterministic, cudnn.benchmark = True, False

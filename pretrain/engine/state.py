@@ -1,4 +1,4 @@
-"""The training state a killed run continues from."""
+"""Saves and loads the training state from which a killed run continues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PREVIOUS = f"previous_{TRAINING_STATE_FILE}"
 
 
 def save_training_state(directory: Path, state: dict[str, Any]) -> None:
-    """Put the state on disk; the one before stays beside it, for a file that a failing disk damages."""
+    """Write the state atomically. The previous one stays beside it, in case the disk damages the last."""
     directory.mkdir(parents=True, exist_ok=True)
     final = directory / TRAINING_STATE_FILE
     temporary = final.with_name(f".{final.name}.tmp")
@@ -30,26 +30,26 @@ def save_training_state(directory: Path, state: dict[str, Any]) -> None:
             final.replace(directory / _PREVIOUS)
         temporary.replace(final)
     except RuntimeError as error:
-        # torch's writer speaks of positions in the file, and means a disk that takes no more.
+        # torch's writer reports a full disk as a RuntimeError about positions in the file.
         raise OSError(f"{final}: can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def load_training_state(directory: Path) -> dict[str, Any] | None:
-    """The state to continue from, on the CPU; None for a fresh start.
+    """Return the state to continue from, on the CPU; None for a fresh start.
 
     Raises
     ------
     InputError
-        There is a state, and neither the last one nor the one before can be read as tensors and plain values.
+        A state exists, but neither the last nor the previous one can be read as tensors and plain values.
     """
     found = [path for name in (TRAINING_STATE_FILE, _PREVIOUS) if (path := directory / name).exists()]
     for path in found:
         fault = archive_fault(path)
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises whatever it runs into
+        except Exception as error:  # on a damaged file, torch raises many types of errors
             fault = fault or type(error).__name__
         if fault is None:
             return state
@@ -60,6 +60,6 @@ def load_training_state(directory: Path) -> dict[str, Any] | None:
 
 
 def discard_training_state(run_directory: Path) -> None:
-    """Free the space once the run's record is written."""
+    """Delete a run's training state; call this once its record is written."""
     for name in (TRAINING_STATE_FILE, _PREVIOUS):
         (run_directory / "checkpoints" / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From a batch to gradients, all at once. The same in micro-batches is ``microbatch``."""
+"""Computes gradients from a whole batch at once; ``microbatch`` does so in micro-batches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOW_PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Precision:
-    """How numbers are rounded: autocast for the forward passes, loss scaling for the backward ones."""
+    """Autocast for forward passes (``dtype`` None: fp32) and loss scaling for backward passes."""
 
     device_type: str
     dtype: torch.dtype | None
@@ -29,7 +29,7 @@ class Precision:
 
     @classmethod
     def of(cls, config: PretrainConfig, device: torch.device) -> Precision:
-        # Only fp16 on a GPU underflows enough to need loss scaling.
+        # Only fp16 gradients on a GPU underflow enough to need loss scaling.
         scaled = config.precision == "fp16" and device.type == "cuda"
         dtype = _LOW_PRECISION.get(config.precision)
         return cls(device.type, dtype, torch.amp.GradScaler(device.type, enabled=scaled))
@@ -39,15 +39,15 @@ class Precision:
 
 
 class ComputeGradients(Protocol):
-    """Adds to ``.grad`` of the method's parameters the gradient of the global batch's loss, times the loss scale."""
+    """Adds the gradient of the global batch's loss, times the loss scale, to the parameters' ``.grad``."""
 
     def __call__(self, batch: AugmentedBatch, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """This process's loss and scalars worth logging, all detached; ``seed`` is that of the method's own draws."""
+        """Return this process's loss and scalars to log, all detached; ``seed`` seeds the method's torch draws."""
         ...
 
 
 class PlainStep:
-    """One forward and one backward pass over this process's share; gradients are averaged over the processes."""
+    """Runs one forward and one backward pass over this process's share, and averages gradients over processes."""
 
     def __init__(self, method: nn.Module, precision: Precision, device: torch.device) -> None:
         self.precision = precision
@@ -57,15 +57,15 @@ class PlainStep:
 
     def __call__(self, batch: AugmentedBatch, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
         torch.manual_seed(seed)
-        images = batch.whole()
+        full_batch = batch.full_batch()
         with self.precision.autocast():
-            loss, logs = self.model(images)
+            loss, logs = self.model(full_batch)
         self.precision.scaler.scale(loss).backward()
         return loss.detach(), logs
 
 
 class _LossAsForward(nn.Module):
-    """DistributedDataParallel hooks into forward."""
+    """Computes the loss in ``forward``, because DistributedDataParallel hooks into it."""
 
     def __init__(self, method: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One pretraining run, from configuration to checkpoints."""
+"""Runs one pretraining, from configuration to checkpoints."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from pretrain.methods.lookup import build_method, find_method
 
 MINUTES_BETWEEN_STATES = 10
 ROWS_PER_RUN = 200
+"""Least number of rows in a run's curves, if it has as many steps; every epoch ends with a row too."""
 
 
 def pretrain(
@@ -47,23 +48,27 @@ def pretrain(
 ) -> PretrainOutcome:
     """Train, or continue training, and write ``checkpoints/backbone.safetensors`` and ``method.safetensors``.
 
-    The weights are a function of the configuration alone: a run that was killed and called again ends with the same
-    bits, on the same machine with the same number of threads and the same ``compute``.
+    A run that was killed and called again ends with the same bits, on the same machine with the same number of threads
+    and the same ``compute``.
 
     Parameters
     ----------
+    data_root
+        Directory of the dataset; None if a package contains it.
+    device
+        For example ``cpu`` or ``cuda:0``.
     should_stop
-        Asked after every step, of the first process.
+        Called after every step; the first process's answer counts.
 
     Raises
     ------
     InputError
-        Data that is missing or damaged, a batch that the data or the processes can't make up, or compute options that
-        the method or the backbone does not allow.
+        The data is missing or damaged, the batch does not fit the data or the number of processes, or method or
+        backbone do not support the compute options.
     NonFiniteLossError
-        The loss or the weights became NaN or infinite; the message names step and images.
+        The loss or the weights became NaN or infinite.
     StoppedEarly
-        ``should_stop`` said so; the training state is saved.
+        ``should_stop`` returned true; the training state is saved.
     """
     target = torch.device(device)
     with process_group(target), deterministic_kernels(compute.deterministic):
@@ -144,10 +149,10 @@ class _Training:
         return PretrainOutcome(metrics, images_per_second, headers, self.world_size, size)
 
     def _micro_batch_size(self, state: dict[str, Any]) -> int:
-        """What was found to fit before holds on: another size would round sums differently."""
-        found_before: int | None = state.get("micro_batch_size")
-        if self.compute.micro_batch_size == "auto" and found_before and state["world_size"] == self.world_size:
-            return found_before
+        """Return the size that a previous attempt found, if any: another size would round sums differently."""
+        previous: int | None = state.get("micro_batch_size")
+        if self.compute.micro_batch_size == "auto" and previous and state["world_size"] == self.world_size:
+            return previous
         return choose_micro_batch_size(self.method, self.config, self.compute, self.precision, self.device)
 
     def _learner(self) -> Learner:
@@ -209,13 +214,13 @@ class _Training:
         return Monitor(every, self.images, val, self.config, self.device, self.num_workers, self.should_stop)
 
     def _monitor(self, monitor: Monitor, epoch: int) -> None:
-        if epoch % monitor.every_epochs == 0 and (seen := monitor.look(self.method.backbone)):
-            self.report(epoch=epoch, total_epochs=self.config.epochs, values=seen)
+        if epoch % monitor.every_epochs == 0 and (values := monitor.measure(self.method.backbone)):
+            self.report(epoch=epoch, total_epochs=self.config.epochs, values=values)
 
     def _save(self, learner: Learner, step: int, metrics: dict[str, float]) -> None:
-        """Keep the backbone of an epoch, if it is wanted, and then the state: whoever continues has written both."""
+        """Save the epoch's backbone, if wanted, before the state, so that a resumed run has both."""
         kept = learner.state()
-        # On every process: they hold the same weights, and all must stop together.
+        # Check on every process: all hold the same weights and must stop together.
         require_finite_weights(kept["method"], step, self.checkpoints)
         means = self.means.state()
         if self.rank != 0:

@@ -1,4 +1,4 @@
-"""How well the classifier that a method trains along judges the validation split, on centre crops."""
+"""Measures the accuracy of a method's own classifier on centre crops of the validation split."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BATCH_SIZE = 256
 def validate(
     method: nn.Module, images: LabelledImages, config: PretrainConfig, device: torch.device, num_workers: int
 ) -> dict[str, float]:
-    """``top1`` and, from six classes on, ``top5`` in percent; empty for a method that trains no classifier.
+    """Return ``top1`` and, with more than five classes, ``top5`` in percent; {} if the method has no classifier.
 
-    Processes share the images. The method is left in training mode.
+    Every process must call this; they share the images. The method is in training mode afterwards.
     """
     if not hasattr(method, "class_logits"):
         return {}

@@ -1,8 +1,8 @@
-"""From decoded images to the tensors a model sees.
+"""Turns decoded images into a model's input tensors.
 
-Pretraining works in two stages. In the loader's workers, per image: crop and resize to uint8 (``crop``). On
-the device, per batch: colour, blur, flip, normalisation (``augment``). Supervised training and finetuning use
-timm's per-image transform instead (``timm_train``); evaluation uses a centre crop (``evaluation``).
+Pretraining works in two stages. In the loader's workers, per image: crop and resize to uint8 (``crop``). On the
+device, per batch: colour, blur, flip, normalisation (``augment``). Supervised training and finetuning use timm's
+per-image transform instead (``timm_train``). Evaluation uses a centre crop (``evaluation``).
 
-``config`` is all there is to read at plan time; the other modules import torch.
+Plans read only ``config``; the other modules import torch.
 """

@@ -1,7 +1,7 @@
-"""The second stage of a view, per batch on the device: colour, blur, solarize, flip, normalisation, random erasing.
+"""Augments a batch on the device, a view's second stage: colour, blur, solarize, flip, normalisation, random erasing.
 
-Parameters are drawn on the CPU for the whole global batch from one generator; a process takes its rows. So
-the numbers depend neither on the device nor on how many processes share the batch.
+Parameters are drawn on the CPU for the whole global batch from one generator, and a process uses those of its rows. So
+they depend neither on the device nor on the number of processes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pretrain.views import color
 from pretrain.views.crop import random_resized_crop_box, sample_rng
 
 _RADIUS_IN_SIGMAS = 3
-# timm's defaults, and DeiT's: the erased share of the image's area, and height over width.
+# Defaults of timm and DeiT: erased share of the image's area, and aspect of the erased box.
 _ERASED_AREA = (0.02, 1 / 3)
 _ERASED_RATIO = (0.3, 1 / 0.3)
 
 
 @dataclass(frozen=True)
 class AugmentParameters:
-    """What happens to each sample of a batch of B; masks are bool, factors float32, all of shape (B,).
+    """Parameters of each of B samples. Masks are bool, factors float32, all of shape (B,).
 
-    Best left on the CPU: ``augment`` chooses rows by the masks, which on a GPU means waiting for it.
+    Keep them on the CPU: ``augment`` selects rows by the masks, which on a GPU would wait for it.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class AugmentParameters:
     blur_sigma
         Pixels.
     erase_seed
-        (B,) int64, of the box and of the noise in it.
+        (B,) int64, seed of the erased box and of its noise.
     """
 
     jitter: Tensor
@@ -55,7 +55,7 @@ class AugmentParameters:
     erase_seed: Tensor
 
     def rows(self, start: int, stop: int) -> Self:
-        """The parameters of samples ``start`` to ``stop`` (exclusive)."""
+        """Return the parameters of samples ``start`` to ``stop`` (exclusive)."""
         return type(self)(**{field.name: getattr(self, field.name)[start:stop] for field in fields(self)})
 
     def to(self, device: torch.device | str) -> Self:
@@ -63,9 +63,9 @@ class AugmentParameters:
 
 
 def draw_parameters(view: ViewConfig, batch_size: int, generator: torch.Generator) -> AugmentParameters:
-    """Draw for ``batch_size`` samples, distributed as torchvision's transforms draw for one.
+    """Draw the parameters of ``batch_size`` samples, distributed as in torchvision's transforms.
 
-    Everything is always drawn, so that turning one operation off changes no other.
+    All are always drawn, so that turning one operation off changes no other.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def draw_parameters(view: ViewConfig, batch_size: int, generator: torch.Generato
         On the CPU.
     """
 
-    def chance(probability: float) -> Tensor:
+    def mask(probability: float) -> Tensor:
         return torch.rand(batch_size, generator=generator) < probability
 
     def uniform(low: float, high: float) -> Tensor:
@@ -82,41 +82,40 @@ def draw_parameters(view: ViewConfig, batch_size: int, generator: torch.Generato
     strengths = view.color_jitter or (0.0, 0.0, 0.0, 0.0)
     around_one = [(max(0.0, 1 - strength), 1 + strength) for strength in strengths[:3]]
     return AugmentParameters(
-        jitter=chance(view.color_jitter_probability if any(strengths) else 0.0),
+        jitter=mask(view.color_jitter_probability if any(strengths) else 0.0),
         jitter_order=torch.rand(batch_size, 4, generator=generator).argsort(dim=1),
         brightness=uniform(*around_one[0]),
         contrast=uniform(*around_one[1]),
         saturation=uniform(*around_one[2]),
         hue=uniform(-strengths[3], strengths[3]),
-        grayscale=chance(view.grayscale_probability),
-        blur=chance(view.blur_probability),
+        grayscale=mask(view.grayscale_probability),
+        blur=mask(view.blur_probability),
         blur_sigma=uniform(*view.blur_sigma),
-        solarize=chance(view.solarize_probability),
-        flip=chance(view.flip_probability),
-        erase=chance(view.random_erasing_probability),
+        solarize=mask(view.solarize_probability),
+        flip=mask(view.flip_probability),
+        erase=mask(view.random_erasing_probability),
         erase_seed=torch.randint(2**62, (batch_size,), generator=generator),
     )
 
 
 def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, normalisation: Normalisation) -> Tensor:
-    """Colour jitter, grayscale, blur, solarize, flip, normalise, erase: the order of MoCo-v3's main_moco.py and DeiT's.
+    """Return augmented, normalised images, (B, 3, H, W) float32.
+
+    The order is that of MoCo-v3's main_moco.py and of DeiT: colour jitter, grayscale, blur, solarize, flip, normalise,
+    erase.
 
     Parameters
     ----------
     images
         (B, 3, H, W) uint8, on any device and in any memory format; left unchanged.
     parameters
-        Of the same B samples.
+        Those of the same B samples.
     view
-        The view the parameters were drawn for; it bounds the blur's kernel.
-
-    Returns
-    -------
-    (B, 3, H, W) float32, normalised.
+        The view of the parameters; its largest ``blur_sigma`` gives the blur's radius.
     """
     radius = math.ceil(_RADIUS_IN_SIGMAS * view.blur_sigma[1])
     floats = images.to(torch.float32).div_(255)
-    _on_rows(
+    _apply_to_rows(
         floats,
         parameters.jitter,
         lambda chosen, rows: color.color_jitter(
@@ -128,21 +127,21 @@ def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, nor
             hue=parameters.hue[rows],
         ),
     )
-    _on_rows(floats, parameters.grayscale, lambda chosen, _: color.grayscale(chosen))
-    _on_rows(
+    _apply_to_rows(floats, parameters.grayscale, lambda chosen, _: color.grayscale(chosen))
+    _apply_to_rows(
         floats,
         parameters.blur,
         lambda chosen, rows: color.gaussian_blur(chosen, parameters.blur_sigma[rows], radius),
     )
-    _on_rows(floats, parameters.solarize, lambda chosen, _: color.solarize(chosen))
-    _on_rows(floats, parameters.flip, lambda chosen, _: chosen.flip(-1))
+    _apply_to_rows(floats, parameters.solarize, lambda chosen, _: color.solarize(chosen))
+    _apply_to_rows(floats, parameters.flip, lambda chosen, _: chosen.flip(-1))
     color.standardise(floats, normalisation)
     _erase(floats, parameters)
     return floats
 
 
 def _erase(images: Tensor, parameters: AugmentParameters) -> None:
-    """Put a box of N(0, 1) noise, pixel by pixel, into the normalised samples in ``erase``, in place."""
+    """Replace a box of each normalised sample in ``erase`` by N(0, 1) noise per pixel, in place."""
     height, width = images.shape[2:]
     for row in parameters.erase.nonzero().squeeze(1).tolist():
         rng = sample_rng(int(parameters.erase_seed[row]))
@@ -151,8 +150,8 @@ def _erase(images: Tensor, parameters: AugmentParameters) -> None:
         images[row, :, box.top : box.top + box.height, box.left : box.left + box.width] = noise.to(images.device)
 
 
-def _on_rows(images: Tensor, mask: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Replace, in place, the samples in ``mask`` by ``operation(those samples, their row numbers)``."""
+def _apply_to_rows(images: Tensor, mask: Tensor, operation: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Replace the samples in ``mask`` by ``operation(samples, row numbers)``, in place."""
     rows = mask.nonzero().squeeze(1)
     if len(rows) > 0:
         chosen = rows.to(images.device)

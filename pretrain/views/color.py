@@ -1,7 +1,6 @@
-"""Colour and blur of a batch with parameters per sample: pure functions on floats in [0, 1].
+"""Changes colour and sharpness of a batch, with parameters per sample: pure functions on floats in [0, 1].
 
-Images are (N, 3, H, W), parameters (N,). The arithmetic is that of torchvision's tensor operations, so a
-batch equals its images treated one by one.
+Images are (N, 3, H, W), parameters (N,). The arithmetic is that of torchvision's tensor operations on single images.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from pretrain.config import Normalisation
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """Positions in a jitter order, numbered as torchvision's ColorJitter numbers them."""
 
-# 128 on the scale of uint8 is the first value inverted; halfway below it, no rounding of a division decides.
+# uint8 values from 128 up are inverted. The threshold is halfway between 127 and 128, so that rounding decides nothing.
 SOLARIZE_THRESHOLD = 127.5 / 255
 
 
 def color_jitter(
     images: Tensor, order: Tensor, *, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor
 ) -> Tensor:
-    """Apply the four operations to each sample in its own order, clipping after each.
+    """Apply the four operations to each sample in the sample's order, and clip after each.
 
     Parameters
     ----------
     order
-        (N, 4) int64, each row a permutation of 0…3; on the CPU, choosing rows by it costs no synchronisation.
+        (N, 4) int64, each row a permutation of 0…3. Keep it on the CPU: selecting rows by it would wait for a GPU.
     brightness, contrast, saturation
         (N,) factors, at least 0; 1 changes nothing.
     hue
@@ -46,10 +45,10 @@ def color_jitter(
 
 
 def _blend_in_place(images: Tensor, factor: Tensor, operation: Tensor) -> None:
-    """``factor × image + (1 − factor) × target``, clipped; the target is what tells three operations apart.
+    """Replace images by ``factor × image + (1 − factor) × target``, clipped; the operation determines the target.
 
-    Brightness blends with black, contrast with the mean of the luma, saturation with the luma itself; where the
-    operation is hue, the factor of 1 changes nothing.
+    Brightness blends with black, contrast with the mean of the luma, saturation with the luma. For hue, the factor is 1
+    and changes nothing.
     """
     gray = luma(images)
     mean = gray.mean(dim=(2, 3), keepdim=True)
@@ -59,9 +58,9 @@ def _blend_in_place(images: Tensor, factor: Tensor, operation: Tensor) -> None:
 
 
 def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the hue of HSV, keeping saturation and value.
+    """Return images with their hue (of HSV) shifted by ``turns`` (N,); saturation and value stay.
 
-    Back from HSV by ``V − C·max(0, min(k, 4 − k, 1))`` with ``k = (n + 6H) mod 6``, n = 5, 3, 1 for R, G, B.
+    A channel is ``V − C·max(0, min(k, 4 − k, 1))`` with ``k = (n + 6H) mod 6``, n = 5, 3, 1 for R, G, B.
     """
     red, green, blue = images.unbind(dim=1)
     value = images.amax(dim=1)
@@ -79,7 +78,7 @@ def shift_hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 def luma(images: Tensor) -> Tensor:
-    """(N, 1, H, W), with the rounded weights of ITU-R BT.601 that torchvision uses."""
+    """Return the luma, (N, 1, H, W), with ITU-R BT.601's weights rounded as in torchvision."""
     red, green, blue = images.split(1, dim=1)
     gray: Tensor = red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
     return gray
@@ -90,15 +89,15 @@ def grayscale(images: Tensor) -> Tensor:
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
-    """Separable Gaussian of ``sigma`` (N,) pixels, cut off at ``radius`` pixels, borders reflected.
+    """Blur with a separable Gaussian of ``sigma`` (N,) pixels, cut off at ``radius`` pixels, with reflected borders.
 
-    The radius is limited by the image: a reflection reaches one pixel less than its side.
+    The radius is at most the image's side minus 1, because a reflection reaches no farther.
     """
     return _blur_axis(_blur_axis(images, sigma, radius, axis=3), sigma, radius, axis=2)
 
 
 def _blur_axis(images: Tensor, sigma: Tensor, radius: int, axis: int) -> Tensor:
-    # A sum of shifted images: as fast as a grouped convolution, and no backend picks precision or algorithm.
+    # A sum of shifted images is as fast as a grouped convolution, and no backend chooses its precision or algorithm.
     length = images.shape[axis]
     radius = min(radius, length - 1)
     distances = torch.arange(radius + 1, device=sigma.device)
@@ -115,17 +114,17 @@ def _blur_axis(images: Tensor, sigma: Tensor, radius: int, axis: int) -> Tensor:
 
 
 def solarize(images: Tensor) -> Tensor:
-    """Invert what is 128 or more on the scale of uint8."""
+    """Invert values of 128 or more on uint8's scale."""
     return torch.where(images >= SOLARIZE_THRESHOLD, 1 - images, images)
 
 
 def standardise(images: Tensor, normalisation: Normalisation) -> Tensor:
-    """``(image − mean) / std`` per channel, in place."""
+    """Compute ``(image − mean) / std`` per channel, in place, and return the images."""
     mean = torch.tensor(normalisation.mean, device=images.device)[:, None, None]
     std = torch.tensor(normalisation.std, device=images.device)[:, None, None]
     return images.sub_(mean).div_(std)
 
 
 def _broadcast(values: Tensor, images: Tensor) -> Tensor:
-    """(…, N) beside (N, 3, H, W), on the images' device."""
+    """Return values (…, N) in a shape that broadcasts with images (N, 3, H, W), on their device."""
     return values.to(images.device)[..., None, None, None]

@@ -12,8 +12,8 @@ from pretrain.config import CropRatio, CropScale, Interpolation, MixingConfig, P
 class TrainAugmentationConfig(Strict):
     """The per-image training transform of DeiT (Touvron et al. 2021, table 9), as timm builds it.
 
-    ``color_jitter`` is the strength of brightness, contrast and saturation. As in DeiT it only acts when
-    ``auto_augment`` is None: RandAugment brings its own colour operations.
+    ``color_jitter`` is the strength of brightness, contrast and saturation. As in DeiT, it applies only if
+    ``auto_augment`` is None, because RandAugment contains colour operations.
     """
 
     auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
@@ -27,7 +27,7 @@ class TrainAugmentationConfig(Strict):
 
 
 class MixupConfig(MixingConfig):
-    """Mixup and CutMix of a batch, and the label smoothing that goes with them; an alpha of 0 turns that one off."""
+    """Mixup, CutMix and label smoothing of a batch; an alpha of 0 disables its operation."""
 
     mixup_alpha: float = Field(default=0.0, ge=0)
     cutmix_alpha: float = Field(default=0.0, ge=0)

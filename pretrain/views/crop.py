@@ -1,4 +1,4 @@
-"""The first stage of a view, per image in a loader's worker: a random crop, resized to a uint8 tensor."""
+"""Crops an image at random and resizes it to a uint8 tensor: a view's first stage, in the loader's workers."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class Box(NamedTuple):
     width: int
 
 
-def sample_rng(seed: int, *where: int) -> np.random.Generator:
-    """A generator that depends on its arguments alone, whatever was drawn before and in whichever process.
+def sample_rng(seed: int, *key: int) -> np.random.Generator:
+    """Return a generator that depends only on the arguments, not on earlier draws or on the process.
 
     Parameters
     ----------
-    where
-        Non-negative integers naming the use, e.g. epoch, index and view.
+    key
+        Non-negative integers that identify the use, e.g. epoch, index and view.
     """
-    # As a spawn key, so that (1,) and (1, 0) differ: plain entropy is padded with zeros.
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=where)))
+    # A spawn key distinguishes (1,) from (1, 0); entropy would be padded with zeros.
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def random_resized_crop_box(height: int, width: int, scale: Range, ratio: Range, rng: np.random.Generator) -> Box:
-    """A box of random area and aspect, uniform over its positions: Inception's crop (Szegedy et al. 2015).
+    """Return a box of random area, aspect and position: Inception's crop (Szegedy et al. 2015).
 
-    Distributed as torchvision's ``RandomResizedCrop.get_params``: area uniform in ``scale`` (a share of the
-    image's area), logarithm of width over height uniform in that of ``ratio``; when ten drawn boxes don't
-    fit, the largest centred one whose aspect is within ``ratio``.
+    Distributed as in torchvision's ``RandomResizedCrop.get_params``: the area is uniform in ``scale`` (a share of the
+    image's area), the logarithm of width over height is uniform between those of ``ratio``. If ten boxes don't fit, the
+    largest centred box with an aspect in ``ratio`` is returned.
     """
     log_ratio = (math.log(ratio[0]), math.log(ratio[1]))
     for _ in range(_ATTEMPTS):
@@ -68,10 +68,10 @@ def crop_and_resize(
     interpolation: Interpolation = "bilinear",
     change: Callable[[Image.Image], Image.Image] | None = None,
 ) -> torch.Tensor:
-    """Cut ``box`` out of an RGB image and resize it, antialiased, to a (3, size, size) uint8 tensor.
+    """Crop ``box`` from an RGB image and resize it, antialiased, to a (3, size, size) uint8 tensor.
 
-    Cropping comes first, as in torchvision's ``resized_crop``, so that no pixel outside the box leaks in. ``change`` is
-    applied to the resized image.
+    As in torchvision's ``resized_crop``, cropping comes first, so that no pixel outside the box contributes. If given,
+    ``change`` is applied to the resized image.
     """
     cropped = image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
     resized = cropped.resize((size, size), _RESAMPLING[interpolation])

@@ -1,4 +1,4 @@
-"""Images for evaluation: the centre of the resized image, normalised."""
+"""Prepares images for evaluation: resize, centre crop, normalise."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RESIZE_OVER_CROP = 256 / 224
 
 
 def centre_crop_transform(image_size: int, interpolation: Interpolation = "bilinear") -> Callable[[Image], Tensor]:
-    """Resize the shorter side to 256/224 of ``image_size``, crop the centre.
+    """Return a transform that resizes the shorter side to 256/224 of ``image_size`` and crops the centre.
 
-    The transform takes an RGB image to a (3, image_size, image_size) uint8 tensor, and can be pickled. At 224
-    pixels this is ImageNet's usual Resize(256), CenterCrop(224).
+    It maps an RGB image to a (3, image_size, image_size) uint8 tensor, and can be pickled. At 224 pixels it is
+    ImageNet's usual Resize(256), CenterCrop(224).
     """
     from torchvision.transforms import CenterCrop, Compose, InterpolationMode, PILToTensor, Resize
 
@@ -38,12 +38,12 @@ def centre_crop_transform(image_size: int, interpolation: Interpolation = "bilin
 
 
 def normalise(images: Tensor, normalisation: Normalisation) -> Tensor:
-    """(B, 3, H, W) uint8 → float32, ``(image / 255 − mean) / std`` per channel, on the images' device."""
+    """Return uint8 images (B, 3, H, W) as float32, ``(image / 255 − mean) / std`` per channel, on their device."""
     return standardise(images.to(torch.float32).div_(255), normalisation)
 
 
 class CentreCrops(Dataset[tuple[Tensor, int]]):
-    """The centre crop (3, size, size) uint8 and the label of each image."""
+    """Maps an index to the image's centre crop, (3, size, size) uint8, and its label."""
 
     def __init__(self, images: LabelledImages, image_size: int, interpolation: Interpolation) -> None:
         self.images = images

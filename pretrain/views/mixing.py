@@ -1,7 +1,7 @@
-"""Mixup and CutMix of a batch, on the device, after its views were augmented: one definition for every training.
+"""Mixup and CutMix of a batch, on the device, after augmentation; pretraining and finetuning share them.
 
-One draw serves the whole global batch. Each sample mixes with one partner of the same process, so a process that holds
-a part of the batch mixes its rows as one process would mix them all.
+One draw serves the whole global batch. Each sample is mixed with a partner on the same process, so several processes
+mix the batch as one process would.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pretrain.views.crop import Box
 
 @dataclass(frozen=True)
 class Mixing:
-    """One step's draw: each sample keeps the share ``kept`` of its own, and ``box`` comes from its partner.
+    """One step's draw: the share ``kept`` of each sample, and the box that is taken from the partner.
 
-    Without a box the whole images are blended.
+    Without a box (mixup), whole images are blended.
     """
 
     kept: float
@@ -33,9 +33,9 @@ class Mixing:
 def draw_mixing(config: MixingConfig, size: int, rng: np.random.Generator) -> Mixing:
     """Draw mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019) for square images of ``size`` pixels.
 
-    CutMix's box is the one of DeiT's time (timm up to 1.0.29): ``cut // 2`` pixels on either side of its centre, where
-    ``cut = int(size * sqrt(1 - kept))``; timm 1.0.31 takes ``(cut + 1) // 2`` on one side. The box may reach over
-    the border: what lies inside decides the share that is kept.
+    CutMix's box is that of timm up to 1.0.29, which DeiT used: ``cut // 2`` pixels on either side of its centre, where
+    ``cut = int(size * sqrt(1 - kept))``. (timm 1.0.31 takes ``(cut + 1) // 2`` on one side.) The box is clipped to the
+    image, and its area after clipping determines the share that is kept.
     """
     both = config.mixup_alpha > 0 and config.cutmix_alpha > 0
     cuts = rng.random() < config.switch_probability if both else config.cutmix_alpha > 0
@@ -52,24 +52,24 @@ def draw_mixing(config: MixingConfig, size: int, rng: np.random.Generator) -> Mi
 
 
 Swap = Callable[[Tensor], Tensor]
-"""Puts each sample's partner in its row; the batch has an even number of rows."""
+"""Replaces each sample of a batch by its partner; the batch must have an even number of rows."""
 
 
 def swap_neighbours(rows: Tensor) -> Tensor:
-    """Rows 0, 1, 2, 3, … as 1, 0, 3, 2, …: partners for processes that hold consecutive rows of the global batch."""
+    """Return rows 0, 1, 2, 3, … as 1, 0, 3, 2, …, for processes that hold consecutive rows of the global batch."""
     return rows.reshape(-1, 2, *rows.shape[1:]).flip(1).reshape(rows.shape)
 
 
 def swap_halves(rows: Tensor) -> Tensor:
-    """Row i as row i + B/2, modulo B: partners for processes that hold every n-th row of the global batch.
+    """Return row (i + B/2) mod B in the place of row i, for processes that hold every n-th row of the global batch.
 
-    Copies of an image that lie next to each other (repeated augmentation) never mix with each other.
+    Copies of an image in neighbouring rows (repeated augmentation) are then never partners.
     """
     return rows.roll(len(rows) // 2, 0)
 
 
 def mix_images(images: Tensor, mixing: Mixing, swap: Swap = swap_neighbours) -> Tensor:
-    """Blend, or cut and paste, images (B, 3, size, size) with their partners; B is even."""
+    """Return images (B, 3, size, size), B even, blended with their partners or with the partners' box pasted in."""
     partners = swap(images)
     if mixing.box is None:
         return torch.lerp(partners, images, mixing.kept)
@@ -81,6 +81,6 @@ def mix_images(images: Tensor, mixing: Mixing, swap: Swap = swap_neighbours) -> 
 
 
 def mix_labels(labels: Tensor, num_classes: int, mixing: Mixing, swap: Swap = swap_neighbours) -> Tensor:
-    """Class indices (B,) to class probabilities (B, num_classes), float32."""
+    """Return the class probabilities (B, num_classes), float32, of mixed images with class indices (B,)."""
     own = F.one_hot(labels, num_classes).to(torch.float32)
     return torch.lerp(swap(own), own, mixing.kept)

@@ -1,9 +1,9 @@
-"""The training transform of supervised training and finetuning: DeiT's, from timm's parts.
+"""Builds DeiT's training transform, for supervised training and finetuning, from timm's parts.
 
-timm draws from Python's, numpy's and torch's global generators. To make a draw depend only on where it is
-used, the loader's workers call ``seed_everything_for_sample`` before each image, and the training loop calls
-``seed_everything_for_step`` before each forward pass. The second also undoes what the first leaves behind when
-images are loaded in the training process itself: the number of workers changes nothing.
+timm draws from the global generators of Python, numpy and torch. Loader workers call ``seed_everything_for_sample``
+before each image, and the training loop calls ``seed_everything_for_step`` before each forward pass, so that a draw
+depends only on its image or step. If images are loaded in the training process itself, the second call undoes the
+first, so the number of workers changes nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _SAMPLE, _STEP = range(2)
 def build_train_transform(
     config: TrainAugmentationConfig, image_size: int, normalisation: Normalisation
 ) -> Callable[[Image], torch.Tensor]:
-    """RGB image → normalised float32 (3, image_size, image_size).
+    """Return a transform from an RGB image to a normalised float32 tensor, (3, image_size, image_size).
 
-    Random resized crop → flip → RandAugment, or else colour jitter → normalise → random erasing. DeiT's own
-    script replaces the crop by a padded one for images of at most 32 pixels; here the crop stays.
+    Random resized crop → flip → RandAugment, or else colour jitter → normalise → random erasing. For images of at most
+    32 pixels, DeiT's script uses a padded crop instead; this transform does not.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def build_train_transform(
             scale=config.crop_scale,
             ratio=config.crop_ratio,
             hflip=config.flip_probability,
-            color_jitter=cast(float, config.color_jitter),  # None is allowed, timm's annotation forgets it
+            color_jitter=cast(float, config.color_jitter),  # timm accepts None, but its annotation doesn't
             auto_augment=config.auto_augment,
             interpolation=config.interpolation,
             mean=normalisation.mean,
@@ -69,7 +69,7 @@ def build_train_transform(
 def auto_augment(
     policy: str, image_size: int, normalisation: Normalisation, interpolation: Interpolation
 ) -> Callable[[Image], Image]:
-    """The RandAugment stage of ``build_train_transform`` alone: RGB image → RGB image of the same size.
+    """Return the RandAugment stage of ``build_train_transform``: RGB image → RGB image of the same size.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def auto_augment(
 
 
 def _posterize(image: Image, bits_to_keep: int, **ignored: object) -> Image:
-    """timm's operation, also for the 0 bits that strong magnitudes draw: Pillow 13 refuses them, black is meant."""
+    """Posterize as timm does, and return black for 0 bits, which strong magnitudes draw and Pillow 13 refuses."""
     from PIL import ImageOps
 
     if bits_to_keep < 1:
@@ -91,21 +91,21 @@ def _posterize(image: Image, bits_to_keep: int, **ignored: object) -> Image:
 
 
 def seed_everything_for_sample(seed: int, epoch: int, index: int) -> None:
-    """Seed Python's, numpy's and torch's global CPU generators as a function of the arguments alone.
+    """Seed the global CPU generators of Python, numpy and torch from the arguments alone.
 
-    ``index`` counts positions in the epoch, not images, where images repeat (repeated augmentation).
+    With repeated augmentation, ``index`` must tell the copies of an image apart.
     """
     _seed_everything(seed, _SAMPLE, epoch, index)
 
 
 def seed_everything_for_step(seed: int, step: int) -> None:
-    """Seed the same generators, and the GPUs', for what a training step draws, on every process alike."""
+    """Seed the same generators and those of the GPUs for a training step, equally on every process."""
     torch.cuda.manual_seed_all(_seed_everything(seed, _STEP, step))
 
 
-def _seed_everything(seed: int, *where: int) -> int:
-    words = np.random.SeedSequence(seed, spawn_key=where).generate_state(3, np.uint64)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[1] % 2**32))
-    torch.default_generator.manual_seed(int(words[2]))
-    return int(words[2])
+def _seed_everything(seed: int, *key: int) -> int:
+    seeds = np.random.SeedSequence(seed, spawn_key=key).generate_state(3, np.uint64)
+    random.seed(int(seeds[0]))
+    np.random.seed(int(seeds[1] % 2**32))
+    torch.default_generator.manual_seed(int(seeds[2]))
+    return int(seeds[2])

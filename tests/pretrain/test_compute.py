@@ -63,7 +63,9 @@ def test_gradient_checkpointing_keeps_less_and_computes_the_same_bits() -> None:
 
 
 def test_gradient_checkpointing_of_a_resnet_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gradient_checkpointing: is for vision transformers, tiny_resnet is none"):
+    with pytest.raises(
+        InputError, match="gradient_checkpointing: works only for vision transformers, not for tiny_resnet"
+    ):
         train(tiny_config(), tmp_path, gradient_checkpointing=True)
 
 

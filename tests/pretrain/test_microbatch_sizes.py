@@ -76,7 +76,7 @@ def test_a_method_without_features_is_refused() -> None:
         backbone = nn.Flatten()
 
     with pytest.raises(
-        InputError, match="method opera can't be trained in micro-batches, because it does not say what the features"
+        InputError, match="method opera can't be trained in micro-batches, because it is not a FeatureMethod"
     ):
         choose_micro_batch_size(Other(), config, ComputeOptions(16), Precision.of(config, CPU), CPU)
 
@@ -84,13 +84,13 @@ def test_a_method_without_features_is_refused() -> None:
 class TestAuto:
     @pytest.mark.parametrize(("limit", "found"), [(64, 50), (50, 50), (49, 25), (24, 13), (1, 1), (0, 0)])
     def test_halves_until_it_fits(self, limit: int, found: int) -> None:
-        assert memory.largest_fitting(50, lambda count: count <= limit) == found
+        assert memory.find_largest(50, lambda count: count <= limit) == found
 
     def test_the_graph_is_counted_as_profiled(self) -> None:
         """Against the allocations torch itself reports between the start and the end of the forward pass."""
         config = vit_config()
         method, images = built(config), torch.zeros(8, 3, 16, 16)
-        counted = memory.graph_bytes(method, Precision.of(config, CPU), images)
+        counted = memory.count_graph_bytes(method, Precision.of(config, CPU), images)
         with torch.profiler.profile(profile_memory=True) as profile:
             features = method.features(images, Place())
         allocated = sum(event.self_cpu_memory_usage for event in profile.key_averages())
@@ -108,7 +108,7 @@ class TestAuto:
         assert size(100_000_000_000) == 512
         assert size(200_000_000) < 512
         assert size(100_000_000) < size(200_000_000)
-        with pytest.raises(InputError, match="not even one image"):
+        with pytest.raises(InputError, match="one image at a time does not fit"):
             size(1_000_000)
 
     def test_the_machines_memory_is_read(self) -> None:

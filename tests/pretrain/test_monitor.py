@@ -101,7 +101,7 @@ def test_a_look_draws_nothing_and_gives_every_module_its_mode_back() -> None:
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     torch.manual_seed(5), random.seed(5), np.random.seed(5)
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]
-    assert monitor.look(backbone).keys() == SEEN
+    assert monitor.measure(backbone).keys() == SEEN
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
     assert np.array_equal(np.random.get_state()[1], states[2])
@@ -158,7 +158,7 @@ def look() -> dict[str, float]:
     torch.set_num_threads(1)
     train, val = (First(open_split("digits", None, split), count) for split, count in (("train", 601), ("val", 77)))
     monitor: Any = Monitor(1, train, val, tiny_config(), torch.device("cpu"), 0, lambda: False)  # type: ignore[arg-type]
-    return monitor.look(load_tiny_backbone())
+    return monitor.measure(load_tiny_backbone())
 
 
 def worker(rank: int, directory: Path) -> None:

@@ -35,7 +35,7 @@ def test_each_view_has_its_size_and_is_drawn_anew() -> None:
     assert [tuple(view.shape[1:]) for view in raw.views] == [(3, 8, 8)] * 2 + [(3, 4, 4)] * 3
     assert not torch.equal(raw.views[0], raw.views[1])
     assert not torch.equal(raw.views[2], raw.views[3])
-    batch = AugmentedBatch(raw, config, 10, 0, CPU).whole()
+    batch = AugmentedBatch(raw, config, 10, 0, CPU).full_batch()
     assert [view.shape[-1] for view in batch.views] == [8, 8, 4, 4, 4]
 
 
@@ -49,7 +49,7 @@ def test_a_view_that_repeats_another_shows_the_same_crop_at_its_own_size() -> No
     again = {**LARGE, "repeats": 0}
     config = tiny_config(views=[LARGE, again, {**again, "size": 4, "interpolation": "lanczos"}, LARGE])
     raw = first_batch(config)
-    batch = AugmentedBatch(raw, config, 10, 0, CPU).whole()
+    batch = AugmentedBatch(raw, config, 10, 0, CPU).full_batch()
     first, same, small, other = (view.double() for view in batch.views)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
