@@ -14,7 +14,7 @@ from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
 from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
-from pretrain.resolve import refusal
+from pretrain.resolve import to_input_error
 
 RECIPES = "evaluators.recipes"
 PACKAGE, KIND = "evaluators", "evaluator"
@@ -81,7 +81,7 @@ def resolve_evaluation(
     try:
         config, recipe_alone = resolved(asked), resolved({})
     except ValidationError as error:
-        raise refusal(error, config_class, f"{name}: ") from error
+        raise to_input_error(error, config_class, f"{name}: ") from error
     config.require_fits(backbone)
     changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
     return config.model_copy(update={"recipe": chosen.reference(changed)})

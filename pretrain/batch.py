@@ -1,4 +1,4 @@
-"""What a method is handed at each step."""
+"""The data that a method gets at each step."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Place:
-    """Where some images of one view are: what a method's own draws for each of them derive from.
+    """The position of some images of one view in the global batch.
 
-    Drawn so, they depend neither on the number of processes nor on micro-batches nor on a restart.
+    A method derives its random draws from this position. So they depend neither on the number of processes, nor on
+    micro-batches, nor on a restart.
 
     Parameters
     ----------
     draw_seed
-        The step's, the same on every process.
+        Seed of the step, equal on every process.
     view
         Number of the view.
     first_row
-        Row of the first image in the global batch; the others follow.
+        Row of the first image; the others follow.
     """
 
     draw_seed: int = 0
@@ -43,7 +44,7 @@ class Batch:
     first_row
         Row of this share's first image in the global batch.
     draw_seed
-        What a method's own draws of this step derive from.
+        Seed of the step for the method's random draws, equal on every process.
     """
 
     views: tuple[Tensor, ...]
@@ -53,5 +54,5 @@ class Batch:
     draw_seed: int = 0
 
     def place(self, view: int) -> Place:
-        """Where this share's images of a view are."""
+        """Return the position of this share's images of a view."""
         return Place(self.draw_seed, view, self.first_row)

@@ -1,4 +1,4 @@
-"""How a run is computed and what it keeps on the way: nothing here is part of its identity. Imports no torch."""
+"""Options of how a pretraining is computed, none of which is part of its run's id. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pretrain.errors import InputError
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """Where-it-runs options of a pretraining; plain values, so that a job can carry them as JSON.
+    """Options of how a pretraining is computed; plain values, so that a job can carry them as JSON.
 
     Parameters
     ----------
     micro_batch_size
-        Images a process pushes through its backbone at once; the step stays that of the whole batch. ``auto`` finds
-        what fits into memory; None, or as many as the process has, is the plain step.
+        Images in the backbone at a time, per process; a step is still that of the whole batch. ``auto`` finds what fits
+        into memory; None is the plain step.
     gradient_checkpointing
-        Keep only the inputs of a ViT's blocks and compute the rest again in the backward pass: the same numbers,
-        about a third more time, a fraction of the memory.
+        Keep only the inputs of a ViT's blocks and recompute the rest in the backward pass. The numbers stay equal; a
+        step takes about a third more time and a fraction of the memory.
     compile
-        Hand the backbone to ``torch.compile``. Fused kernels round differently, so the last bits change.
+        Pass the backbone to ``torch.compile``. Fused kernels round differently, so the last bits change.
     deterministic
-        Ask torch for deterministic kernels, and for an error where there is none. The CPU needs no asking.
+        Use torch's deterministic kernels, and fail where there is none. CPUs are deterministic without it.
     keep_last, keep_every_epochs
-        Backbones kept beside the final one, as ``checkpoints/backbone-epoch0050.safetensors``: those of the last so
-        many epochs, and those of every so many epochs. 0 keeps none.
+        Which backbones to keep beside the final one, e.g. ``checkpoints/backbone-epoch0050.safetensors``: those of the
+        last ``keep_last`` epochs, and those of every ``keep_every_epochs``-th epoch. 0 keeps none.
     monitor_every_epochs
-        How often the curves get ``knn_top1`` and ``recall_at_1`` of the backbone; 0 is never. Costs a forward pass over
-        both splits each time, and changes nothing else.
+        Add ``knn_top1`` and ``recall_at_1`` of the backbone to the curves after every so many epochs; 0 is never. Each
+        time costs a forward pass over both splits.
 
     Raises
     ------
     InputError
-        A number out of range.
+        A number is out of range.
     """
 
     micro_batch_size: int | Literal["auto"] | None = None
@@ -54,7 +54,7 @@ class ComputeOptions:
                 raise InputError(f"{name}: must be 0 (none) or more, not {getattr(self, name)}")
 
     def chosen(self) -> dict[str, Any]:
-        """What differs from the plain way, as plain values."""
+        """Return the options that differ from their defaults, as plain values."""
         return {name: value for name, value in asdict(self).items() if value != getattr(PLAIN, name)}
 
 

@@ -22,25 +22,25 @@ Range = tuple[float, float]
 Jitter = tuple[float, float, float, float]
 
 
-def _crop_scale(scale: Range) -> Range:
+def _check_crop_scale(scale: Range) -> Range:
     if not 0 < scale[0] <= scale[1] <= 1:
         raise ValueError("must be [low, high] with 0 < low <= high <= 1, a share of the image's area")
     return scale
 
 
-def _positive_range(values: Range) -> Range:
+def _check_positive_range(values: Range) -> Range:
     if not 0 < values[0] <= values[1]:
         raise ValueError("must be [low, high] with 0 < low <= high")
     return values
 
 
-def _decays(values: Range) -> Range:
+def _check_betas(values: Range) -> Range:
     if not (0 <= values[0] < 1 and 0 <= values[1] < 1):
-        raise ValueError("must be two numbers of [0, 1)")
+        raise ValueError("must be two numbers in [0, 1)")
     return values
 
 
-def _color_jitter(strengths: Jitter) -> Jitter:
+def _check_color_jitter(strengths: Jitter) -> Jitter:
     if min(strengths) < 0 or strengths[3] > 0.5:
         raise ValueError("must be [brightness, contrast, saturation, hue], none negative and hue at most 0.5")
     return strengths
@@ -48,27 +48,25 @@ def _color_jitter(strengths: Jitter) -> Jitter:
 
 Integer = Annotated[int, StrictMarker()]
 """An integer that was written as one: 3, but not 3.0, "3" or true."""
+# Limits far above every published setting; larger values fit no machine.
 LARGEST_BATCH = 2**20
 MOST_EPOCHS = 100_000
 LARGEST_IMAGE = 8192
 """Pixels per side."""
 MOST_VIEWS = 100
 WIDEST = 2**16
+"""Units per layer."""
 DEEPEST = 64
-"""Units per layer, and layers per head.
-
-These limits are far above every published setting; larger values fit no machine.
-"""
+"""Layers per head."""
 Probability = Annotated[float, Field(ge=0, le=1)]
-Betas = Annotated[Range, AfterValidator(_decays)]
+Betas = Annotated[Range, AfterValidator(_check_betas)]
 PositiveNumber = Annotated[float, Field(gt=0)]
-CropScale = Annotated[Range, AfterValidator(_crop_scale)]
-CropRatio = Annotated[Range, AfterValidator(_positive_range)]
-BlurSigma = Annotated[Range, AfterValidator(_positive_range)]
-ColorJitter = Annotated[Jitter, AfterValidator(_color_jitter)]
+CropScale = Annotated[Range, AfterValidator(_check_crop_scale)]
+CropRatio = Annotated[Range, AfterValidator(_check_positive_range)]
+BlurSigma = Annotated[Range, AfterValidator(_check_positive_range)]
+ColorJitter = Annotated[Jitter, AfterValidator(_check_color_jitter)]
 
-
-_WRITTEN_AS_MEANT = ("int", "float", "bool", "str")
+_STRICT_TYPES = ("int", "float", "bool", "str")
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:
@@ -93,7 +91,7 @@ class Strict(BaseModel):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
         for part in _parts(schema):
-            if part.get("type") in _WRITTEN_AS_MEANT:
+            if part.get("type") in _STRICT_TYPES:
                 part["strict"] = True
         return schema
 
@@ -155,7 +153,7 @@ class OptimizerConfig(Strict):
         return self
 
     def peak_learning_rate(self, global_batch_size: int) -> float:
-        """The rate at the end of the warm-up."""
+        """Return the learning rate at the end of the warm-up."""
         ratio = global_batch_size / self.base_batch_size
         scales: dict[str, float] = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}
         return self.base_learning_rate * scales[self.learning_rate_scaling]
@@ -243,14 +241,14 @@ class PretrainConfig(Strict):
             raise ValueError(f"views: at most {MOST_VIEWS} with their counts, not {len(views)}")
         for number, view in enumerate(views):
             if view.repeats is not None and view.repeats >= number:
-                raise ValueError(f"views: view {number} repeats view {view.repeats}, which is no earlier one")
+                raise ValueError(f"views: view {number} repeats view {view.repeats}, which is not an earlier one")
             if self.mixing and view.size != self.image_size:
-                raise ValueError(f"mixing: view {number} has {view.size} pixels, and mixing takes image_size alone")
+                raise ValueError(f"mixing: view {number} has {view.size} pixels; with mixing, it must have image_size")
         return self
 
     @property
     def each_view(self) -> tuple[ViewConfig, ...]:
-        """The views of an image one by one: a count spelt out, the size filled in."""
+        """Return the views of an image one by one: ``count`` copies of each, with ``size`` filled in."""
         return tuple(
             view.model_copy(update={"count": 1, "size": view.size or self.image_size})
             for view in self.views

@@ -1,14 +1,14 @@
-"""What can be wrong with the data, recipes and checkpoints a user named."""
+"""Exceptions whose messages are for the user."""
 
 
 class InputError(ValueError):
-    """One sentence a user can act on: what is wrong, where, what is allowed.
+    """A mistake in what the user typed or named. The message says what is wrong, where, and what is allowed.
 
     Parameters
     ----------
     key
-        The keys that lead to the setting that is wrong, such as ``("optimizer", "momentum")``. Who knows the file puts
-        its line before the message.
+        Keys that lead to the wrong setting, such as ``("optimizer", "momentum")``. Code that knows the file puts file
+        and line before the message.
     """
 
     def __init__(self, message: str, *, key: tuple[str | int, ...] = ()) -> None:
@@ -17,15 +17,15 @@ class InputError(ValueError):
 
 
 def shorten(text: str, length: int = 80) -> str:
-    """``text`` as one line of at most ``length`` characters, without control characters."""
+    """Return ``text`` as one line of at most ``length`` characters, without control characters."""
     line = "".join(character if character.isprintable() else " " for character in text[: length + 1])
     return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 class StoppedEarly(Exception):  # noqa: N818
-    """Work ended before its time because it was asked to; the same call goes on from the state that is saved.
+    """A run stopped before its end on request. The same call continues from the saved state.
 
-    ``progressed`` is whether that state is further than the one this call began with.
+    ``progressed`` is true if this call saved a later state than the one it started from.
     """
 
     def __init__(self, message: str, *, progressed: bool = True) -> None:

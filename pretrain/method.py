@@ -13,14 +13,14 @@ from pretrain.batch import Batch, Place
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step.
+    """One optimiser step of ``total`` in ``epochs``.
 
     Parameters
     ----------
     index
-        Steps done before this one, in [0, total).
+        Steps before this one, in [0, total).
     epoch
-        Epochs done before this step, fractional: 1.5 is the middle of the second epoch.
+        Epochs before this step, fractional: 1.5 is the middle of the second epoch.
     """
 
     index: int
@@ -30,22 +30,22 @@ class Step:
 
     @property
     def progress(self) -> float:
-        """The share of the training that is done, in [0, 1)."""
+        """Return the share of the training that is done, in [0, 1)."""
         return self.index / self.total
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that the optimiser treats otherwise than the configuration says.
+    """Parameters with a learning rate or weight decay of their own.
 
     Parameters
     ----------
     learning_rate_factor
-        Multiplies the scheduled rate, as layer decay does.
+        Multiplies the scheduled rate, e.g. for layer decay.
     constant_learning_rate
-        Keep the peak rate during the whole training, as SimSiam's predictor does.
+        Keep the peak rate during the whole training, as for SimSiam's predictor.
     weight_decay
-        Instead of the configuration's; None keeps that.
+        Replaces the configured decay; None keeps it.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -55,45 +55,44 @@ class ParameterGroup:
 
 
 class Method(nn.Module):
-    """A torch module that knows its loss. ``backbone``'s weights are what a pretraining leaves.
+    """A torch module with a loss. The weights of its ``backbone`` are the result of a pretraining.
 
-    One rule holds for every method: loss, gradients and logged numbers do not depend on the number of processes, on
-    micro-batches or on a restart. ``pretrain.testing.check_method`` checks it.
+    Loss, gradients and logged numbers must not depend on the number of processes, on micro-batches or on a restart.
+    ``pretrain.testing.check_method`` checks this rule. State that a restart needs must be in parameters and buffers.
 
-    State that a restart needs is held in parameters and buffers. A step calls, in this order: ``before_step``, the
-    forward and backward passes, ``after_backward``, the optimiser, ``after_step``.
+    A step calls, in this order: ``before_step``, the forward and backward passes, ``after_backward``, the optimiser,
+    ``after_step``.
     """
 
     backbone: nn.Module
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The scalar to minimise and detached scalars worth logging, each a mean over this process's share.
+        """Return the scalar to minimise and detached scalars to log, each a mean over this process's share.
 
         The engine averages loss and gradients over the processes. A loss that couples images (negatives, batch
-        statistics) gathers those of all processes (``pretrain.methods.parts.gather``).
+        statistics) must gather those of all processes with ``pretrain.methods.parts.gather``.
         """
         raise NotImplementedError
 
     def before_step(self, step: Step) -> None:
-        """Move a momentum target, set temperatures."""
+        """Update a momentum target, a temperature and the like."""
 
     def after_backward(self, step: Step) -> None:
-        """Look at or change gradients, which are averaged over the processes and unscaled, before they are clipped."""
+        """Read or change gradients. They are averaged over the processes, unscaled, and not clipped yet."""
 
     def after_step(self, step: Step) -> None:
-        """Fill a queue, move a centre."""
+        """Update a queue, a centre and the like."""
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Groups with their own rates or decays; all other parameters that train follow the configuration."""
+        """Return groups with rates or decays of their own; all other trainable parameters use the configured ones."""
         return []
 
 
 class FeatureMethod(Method):
-    """A method whose loss is a function of features that each image has by itself.
+    """A method whose loss is a function of per-image features.
 
-    On a backbone without batch normalisation it trains in micro-batches (``pretrain.engine.microbatch``) with the
-    gradients of the whole batch. Features are tensors by name whose first dimension is the images': a feature vector,
-    or a loss of the image's own.
+    On a backbone without batch normalisation, micro-batches (``pretrain.engine.microbatch``) then give the gradients of
+    the whole batch. Features are tensors by name with one row per image, such as feature vectors or per-image losses.
     """
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -102,20 +101,21 @@ class FeatureMethod(Method):
         return self.loss_from_features(online, target, batch.labels)
 
     def features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
-        """The online network's, with gradient, of images (B, 3, H, W); called twice for the same ones, seeded alike.
+        """Return the online network's features of images (B, 3, H, W), with gradient.
 
-        What it draws from torch's own generator changes with the size of a micro-batch; what it derives from ``place``
-        (``pretrain.randomness.uniform_rows``) does not.
+        With micro-batches, this is called twice for the same images, with torch seeded alike. Draws from torch's
+        generator depend on the size of the micro-batches; draws derived from ``place`` do not
+        (``pretrain.randomness.uniform_rows``).
         """
         return {"backbone": self.backbone(images)}
 
     @torch.no_grad()
     def target_features(self, images: Tensor, place: Place) -> Mapping[str, Tensor]:
-        """What else the loss needs of the images, without gradient; empty if nothing, as for views it does not use."""
+        """Return what else the loss needs of the images, without gradient; {} for views without such features."""
         return {}
 
     def loss_from_features(
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """As ``loss``, from the features per view of all of this process's images."""
+        """Return what ``loss`` returns, from the features of all of this process's images, per view."""
         raise NotImplementedError

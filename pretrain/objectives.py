@@ -1,7 +1,7 @@
-"""The losses, as pure functions on tensors.
+"""Losses as pure functions on tensors.
 
-Every one is an instance of the paper's general pair-weighting objective (eq. 1): it differs from the others only in
-which pairs are positive and in the weights ``w_p`` and ``w_n`` of positive and negative pairs.
+Those on embeddings are instances of the paper's general pair-weighting objective (eq. 1). They differ only in which
+pairs are positive, and in the weights ``w_p`` and ``w_n`` of positive and negative pairs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 
 def info_nce(queries: Tensor, keys: Tensor, temperature: float, first_key: int = 0) -> Tensor:
-    """InfoNCE over cosine similarities, averaged over the queries (paper eq. 13, second term; MoCo-v3).
+    """Return InfoNCE over cosine similarities, averaged over the queries (paper eq. 13, second term; MoCo-v3).
+
+    The softmax's denominator has the positive key and the K - 1 others.
 
     Parameters
     ----------
@@ -23,11 +25,7 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float, first_key: int =
     keys
         Shape (K, D) with K >= B: the keys of all processes. No gradient flows into them.
     first_key
-        Row of the key that is query 0's positive; query i's is ``first_key + i``.
-
-    Returns
-    -------
-    Scalar. The softmax's denominator holds the positive and all K - 1 others.
+        Row of query 0's positive key; that of query i is ``first_key + i``.
     """
     queries = F.normalize(queries, dim=1)
     keys = F.normalize(keys.detach(), dim=1)
@@ -37,45 +35,43 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float, first_key: int =
 
 
 def class_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Softmax cross-entropy, averaged over the batch (paper eq. 13, first term).
+    """Return the softmax cross-entropy, averaged over the batch (paper eq. 13, first term).
+
+    Eq. 13 as printed leaves the true class out of the denominator. Like the released code, this function does not.
 
     Parameters
     ----------
     logits
         Shape (B, classes).
     labels
-        Class indices (B,), or class probabilities (B, classes) as mixup makes them.
-
-    Notes
-    -----
-    Eq. 13 as printed leaves the true class out of the denominator; the released code, and this, use the ordinary one.
+        Class indices (B,), or class probabilities (B, classes), e.g. of mixup.
     """
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
 def masked_absolute_errors(predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-    """Each image's mean absolute error over the pixels of its hidden patches, (B,).
+    """Return each image's mean absolute error over the pixels of its hidden patches, (B,).
 
     Source: SimMIM, arXiv 2111.09886, section 3.4.
 
     Parameters
     ----------
     predicted
-        Shape (B, rows·columns, 3·p²): the pixels of every patch, channel by channel, each row by row.
+        Shape (B, rows·columns, 3·p²): the pixels of every patch, channel by channel, and row by row in each.
     images
         Shape (B, 3, rows·p, columns·p).
     mask
-        True where a patch was hidden, at least one in each image, shape (B, rows·columns). The others give neither
-        loss nor gradient.
+        True for hidden patches, at least one in each image, shape (B, rows·columns). The others give neither loss nor
+        gradient.
     """
     side = math.isqrt(predicted.shape[2] // 3)
     truth = F.unfold(images.float(), kernel_size=side, stride=side).transpose(1, 2)
-    of_patches = (predicted - truth).abs().mean(dim=2)
-    return (of_patches * mask).sum(dim=1) / mask.sum(dim=1)
+    patch_errors = (predicted - truth).abs().mean(dim=2)
+    return (patch_errors * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def pair_weighting(similarities: Tensor, positive: Tensor, w_p: Tensor, w_n: Tensor) -> Tensor:
-    """The general objective J of eq. 1, summed over all pairs.
+    """Return the general objective J of eq. 1, summed over all pairs.
 
     Parameters
     ----------
@@ -84,21 +80,21 @@ def pair_weighting(similarities: Tensor, positive: Tensor, w_p: Tensor, w_n: Ten
     positive
         I(l_y, l_p), boolean, shape (B, P).
     w_p, w_n
-        Non-negative weights, shape (B, P). They are constants of the objective: no gradient flows into them, so that
-        dJ/ds is -w_p on positive and w_n on negative pairs (eq. 16).
+        Non-negative weights, shape (B, P). No gradient flows into them, so dJ/ds is -w_p for positive and w_n for
+        negative pairs (eq. 16).
     """
     weight = torch.where(positive, -w_p, w_n).detach()
     return (weight * similarities).sum()
 
 
 def softmax_pair_weights(similarities: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """(w_p, w_n) that make eq. 1 the softmax loss of eq. 14 (eq. 2): only negatives stand in the denominator."""
+    """Return (w_p, w_n) that make eq. 1 the softmax loss of eq. 14 (eq. 2): the denominator has only negatives."""
     negatives = similarities.masked_fill(positive, -torch.inf)
     return torch.ones_like(similarities), negatives.softmax(dim=1)
 
 
 def info_nce_pair_weights(similarities: Tensor, positive: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(w_p, w_n) that make eq. 1 InfoNCE (eq. 3). Each row has exactly one positive."""
+    """Return (w_p, w_n) that make eq. 1 InfoNCE (eq. 3). Each row must have exactly one positive."""
     probabilities = (similarities / temperature).softmax(dim=1)
-    of_negatives = probabilities.masked_fill(positive, 0.0).sum(dim=1, keepdim=True)
-    return of_negatives.expand_as(similarities) / temperature, probabilities / temperature
+    negative_mass = probabilities.masked_fill(positive, 0.0).sum(dim=1, keepdim=True)
+    return negative_mass.expand_as(similarities) / temperature, probabilities / temperature

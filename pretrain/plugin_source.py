@@ -16,7 +16,7 @@ from pathlib import Path
 from pretrain.errors import InputError
 from pretrain.plugins import distribution_version, title_of
 
-OURS = {"bench", "pretrain", "evaluators", "results", "slurm"}
+_OWN_PACKAGES = {"bench", "pretrain", "evaluators", "results", "slurm"}
 _CODE = ".py"
 _COMPILED = {".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".o", ".obj", ".a", ".lib"}
 """Suffixes of compiled files, which differ between machines; their sources are counted instead."""
@@ -140,7 +140,7 @@ def _imports(content: bytes) -> set[str]:
         if isinstance(node, ast.ImportFrom) and node.module and not node.level
         for alias in node.names
     }
-    return {name for name in names if name.partition(".")[0] not in {*OURS, *sys.stdlib_module_names}}
+    return {name for name in names if name.partition(".")[0] not in {*_OWN_PACKAGES, *sys.stdlib_module_names}}
 
 
 def _is_source(name: str) -> bool:

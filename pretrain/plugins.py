@@ -193,9 +193,9 @@ def _load(point: EntryPoint, offers: tuple[tuple[str, type | None], ...]) -> Mod
             raise InputError(f"{where}: has no class Config that derives from {expected and expected.__qualname__}")
         if expected is not None and attribute != "Config" and not isinstance(value, expected):
             raise InputError(f"{where}: has no {attribute} of type {expected.__qualname__}")
-    told = getattr(getattr(module, "INFO", None), "name", point.name)
-    if told != point.name:
-        raise InputError(f"{where}: its INFO.name is {told!r}, its entry point is {point.name!r}; they must agree")
+    name = getattr(getattr(module, "INFO", None), "name", point.name)
+    if name != point.name:
+        raise InputError(f"{where}: its INFO.name is {name!r}, its entry point is {point.name!r}; they must agree")
     return module
 
 

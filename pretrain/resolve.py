@@ -1,4 +1,4 @@
-"""From what a user asks for to a complete pretraining configuration. Imports no torch."""
+"""Resolves a user's options to a complete pretraining configuration. Imports no torch."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _RUN_KEYS = (
 def resolve_pretraining(
     *, method: str, backbone: str, dataset: str, seed: int, options: Mapping[str, Any], recipe: str | None = None
 ) -> PretrainConfig:
-    """Fill a configuration from its recipe, then lay the user's options over it.
+    """Return the configuration of a recipe, changed by the user's options.
 
     Parameters
     ----------
     options
-        Keys of ``PretrainConfig`` that a user may set, and the fields of the method's own ``Config``, side by side.
+        Keys of ``PretrainConfig`` that a user may set, and fields of the method's ``Config``, in one mapping.
 
     Raises
     ------
     InputError
-        Unknown method, backbone, dataset, recipe or option; a value of the wrong type or out of range.
+        Method, backbone, dataset, recipe or option is unknown, or a value has the wrong type or is out of range.
     """
     find_backbone(backbone)
     info = find_dataset(dataset).INFO
@@ -65,19 +65,19 @@ def resolve_pretraining(
         raise InputError(
             f"option epochs: method {method} trains nothing, so its epochs are 0, not {epochs}", key=("epochs",)
         )
-    # A recipe serves several methods; MoCo-v3's temperature means nothing to a method without one.
+    # A recipe may serve several methods: take only the options that this method has.
     recipe_options = base.pop("method_options", {})
     base_method_options = {key: value for key, value in recipe_options.items() if key in method_keys}
     run_options = {key: value for key, value in options.items() if key in _RUN_KEYS}
     method_options = {key: value for key, value in options.items() if key in method_keys}
 
-    def resolved(run: Mapping[str, Any], of_method: Mapping[str, Any], changed: tuple[str, ...]) -> PretrainConfig:
+    def resolve(run: Mapping[str, Any], own: Mapping[str, Any], changed: tuple[str, ...]) -> PretrainConfig:
         return PretrainConfig.model_validate(
             {
                 "normalisation": {"mean": info.mean, "std": info.std},
                 **merge(base, run),
                 "method": method,
-                "method_options": checked(method_config, merge(base_method_options, of_method)).model_dump(mode="json"),
+                "method_options": validate(method_config, merge(base_method_options, own)).model_dump(mode="json"),
                 "backbone": backbone,
                 "dataset": dataset,
                 "dataset_version": info.version,
@@ -87,9 +87,9 @@ def resolve_pretraining(
         )
 
     try:
-        config, recipe_alone = resolved(run_options, method_options, ()), resolved({}, {}, ())
+        config, recipe_alone = resolve(run_options, method_options, ()), resolve({}, {}, ())
     except ValidationError as error:
-        raise refusal(error, PretrainConfig) from error
+        raise to_input_error(error, PretrainConfig) from error
     _require_fits(config, find_backbone(backbone).INFO)
     if hasattr(module, "check"):
         module.check(config)
@@ -99,22 +99,20 @@ def resolve_pretraining(
 
 
 def _require_fits(config: PretrainConfig, backbone: BackboneInfo) -> None:
-    """Refuse what this backbone can't do, before anything is built.
+    """Refuse settings that don't fit the backbone.
 
     Raises
     ------
     InputError
-        Always with the setting to change.
+        The message begins with the setting to change.
     """
     patch = backbone.patch_size
     sizes = [("image_size", config.image_size), *(("views", view.size) for view in config.views)]
     for key, size in sizes:
         if patch is not None and size is not None and size % patch:
-            raise InputError(f"{key}: {size} is no multiple of {backbone.name}'s {patch}-pixel patches", key=(key,))
+            raise InputError(f"{key}: {size} must be a multiple of {backbone.name}'s {patch}-pixel patches", key=(key,))
     if backbone.family == "resnet" and config.method_options.get("drop_path_rate"):
-        raise InputError(
-            f"drop_path_rate: {backbone.name} has no paths to drop; only ViTs have", key=("drop_path_rate",)
-        )
+        raise InputError(f"drop_path_rate: only ViTs have drop path, {backbone.name} takes 0", key=("drop_path_rate",))
     if config.batch_norm and config.global_batch_size % (images := config.batch_norm.per_micro_batch):
         raise InputError(
             f"batch_norm.per_micro_batch: {images} must divide the global batch of {config.global_batch_size}",
@@ -122,24 +120,24 @@ def _require_fits(config: PretrainConfig, backbone: BackboneInfo) -> None:
         )
 
 
-def checked(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
-    """``values`` as an instance of ``model``, or an InputError."""
+def validate(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    """Return ``values`` as an instance of ``model``, or raise an InputError."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise refusal(error, model) from error
+        raise to_input_error(error, model) from error
 
 
-def refusal(error: ValidationError, model: type[BaseModel], whose: str = "") -> InputError:
-    """The first problem of a pydantic error as an InputError; ``whose`` goes before its message."""
+def to_input_error(error: ValidationError, model: type[BaseModel], prefix: str = "") -> InputError:
+    """Return the first problem of a pydantic error as an InputError, with ``prefix`` before its message."""
     loc, message = error.errors()[0]["loc"], describe_validation_error(error, model)
-    # A rule about several settings has no place of its own; its message begins with the setting it speaks of.
+    # The error of a rule about several settings has no location, but its message begins with one of the settings.
     named = tuple(word for word in re.findall(r"\w+", message.partition(";")[0]) if word in model.model_fields)[:1]
-    return InputError(f"{whose}{message}", key=loc or named)
+    return InputError(f"{prefix}{message}", key=loc or named)
 
 
 def describe_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a pydantic error as one sentence: where, what, what was given or is allowed."""
+    """Return the first problem of a pydantic error in one sentence: where, what, what was given or is allowed."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -148,14 +146,14 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel]) ->
         return f"{'.'.join(map(str, path)) or model.__name__}: unknown key {word!r}; {suggest(str(word), allowed)}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    place = f"{where}: " if where else ""  # a rule about several settings has no place of its own and names them
+    prefix = f"{where}: " if where else ""  # a rule about several settings has no location
     if isinstance(first["input"], BaseModel | dict | list | tuple):
-        return f"{place}{message}"
-    return f"{place}{message}, not {shorten(repr(first['input']))}"
+        return f"{prefix}{message}"
+    return f"{prefix}{message}, not {shorten(repr(first['input']))}"
 
 
 def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel]:
-    """The model that ``path`` leads to, through fields, optional values and lists of models."""
+    """Return the model at ``path``, through fields, optional values and lists of models."""
     for part in path:
         if isinstance(part, str) and part in model.model_fields:
             model = _inner_model(model.model_fields[part].annotation) or model

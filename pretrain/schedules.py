@@ -1,4 +1,4 @@
-"""Learning rate, weight decay and target momentum as functions of training progress. Imports no torch."""
+"""Schedules of learning rate, weight decay and target momentum over the training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Literal
 def warmup_cosine(
     epoch: float, *, total_epochs: float, warmup_epochs: float, peak: float, floor: float = 0.0, start: float = 0.0
 ) -> float:
-    """Linear from ``start`` to ``peak`` over the warm-up, then half a cosine down to ``floor`` at ``total_epochs``.
+    """Return a rate: linear from ``start`` to ``peak`` over the warm-up, then half a cosine down to ``floor``.
 
-    ``epoch`` is fractional: at iteration i of epoch e it is e + i / iterations_per_epoch. Source: MoCo-v3's official
-    pretraining loop, which sets the rate at every iteration.
+    The cosine ends at ``total_epochs``. ``epoch`` is fractional: at step i of epoch e it is e + i / steps_per_epoch.
+    Source: MoCo-v3's official pretraining loop, which sets the rate at every step.
     """
     if epoch < warmup_epochs:
         return start + (peak - start) * epoch / warmup_epochs
@@ -30,9 +30,9 @@ def warmup_steps(
     decay_factor: float,
     start: float = 0.0,
 ) -> float:
-    """Linear from ``start`` to ``peak`` over the warm-up, then times ``decay_factor`` from each of ``decay_epochs`` on.
+    """Return a rate: linear from ``start`` to ``peak``, then times ``decay_factor`` at each of ``decay_epochs``.
 
-    With no ``decay_epochs`` the rate stays at ``peak``. Source: MoCo's official ``main_moco.py``.
+    Without ``decay_epochs`` the rate stays at ``peak``. Source: MoCo's official ``main_moco.py``.
     """
     if epoch < warmup_epochs:
         return start + (peak - start) * epoch / warmup_epochs
@@ -40,7 +40,7 @@ def warmup_steps(
 
 
 def cosine(progress: float, first: float, last: float) -> float:
-    """Half a cosine from ``first`` at progress 0 to ``last`` at progress 1: momenta, temperatures, weight decay."""
+    """Return half a cosine from ``first`` at progress 0 to ``last`` at progress 1."""
     return last + (first - last) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
@@ -48,7 +48,7 @@ MomentumSchedule = Literal["cosine", "linear", "constant"]
 
 
 def target_momentum(progress: float, base: float, schedule: MomentumSchedule = "cosine") -> float:
-    """A target's momentum: ``base`` at progress 0, rising to 1 at progress 1 unless the schedule is constant."""
+    """Return a target's momentum: ``base`` at progress 0, rising to 1 at progress 1 unless the schedule is constant."""
     if schedule == "constant":
         return base
     return cosine(progress, base, 1.0) if schedule == "cosine" else base + (1 - base) * progress

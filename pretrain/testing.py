@@ -1,6 +1,6 @@
-"""Checks the one rule of every method: its numbers do not depend on how a run is computed.
+"""Checks the rule for every method: its numbers must not depend on how a run is computed.
 
-For a method of your own, a test is one line::
+A test of your own method is one line::
 
     from pretrain.testing import check_method
 
@@ -37,36 +37,39 @@ from pretrain.engine.step import Precision
 from pretrain.method import FeatureMethod, Method
 from pretrain.methods.interface import MethodModule, RunFacts
 from pretrain.methods.lookup import build_method, find_method
-from pretrain.resolve import checked
+from pretrain.resolve import validate
 
 BACKBONES = ("tiny_vit", "tiny_resnet")
 BATCH_SIZE, NUM_CLASSES = 16, 4
 STEPS_PER_EPOCH, EPOCHS = 2, 2
 STEPS = STEPS_PER_EPOCH * EPOCHS
 MICRO_BATCH_SIZE = 5
-"""Leaves a rest of one image in a batch of 16."""
+"""Does not divide the batch: the last micro-batch has one image."""
 STEPS_BEFORE_RESTART = 3
-"""In the middle of the second epoch, so that what is set at an epoch's start is gone after the restart."""
+"""The restart is in the middle of the second epoch, so that values set only at an epoch's start are lost."""
 TOLERANCE = 1e-4
-"""Relative, of losses, metrics and states. Sums in another order change float32 by 1e-5 in a step."""
+"""Relative, for losses, metrics and states. Another order of sums changes float32 by 1e-5 in a step."""
 GRADIENT_TOLERANCE = 5e-3
-"""Relative. A ReLU whose input is zero but for rounding lets its gradient pass or not."""
+"""Relative. If a ReLU's input is zero but for rounding, its gradient may pass or not."""
 SMALLEST_VALUE, SMALLEST_GRADIENT = 1e-2, 1e-2
-"""What is smaller is compared as if it had this size: a value, and a gradient as a share of all gradients' norm."""
+"""Smaller values are compared relative to this; smaller gradients relative to this share of all gradients' norm."""
 
 _PROCESSES, _MICRO_BATCHES, _RESTART = "the number of processes", "micro-batches", "a restart"
 _REMEDIES = {
     (_PROCESSES, "loss"): "negatives must be gathered from all of them, use pretrain.methods.parts.gather "
     "(gather_with_gradient); the loss is the mean over this process's rows, and random draws derive from batch.place()",
-    (_PROCESSES, "gradient"): "rows of other processes must be gathered with their gradient, use "
+    (_PROCESSES, "gradient"): "rows of other processes must be gathered with gradient, use "
     "pretrain.methods.parts.gather.gather_with_gradient (gather is for targets and keys)",
     (_PROCESSES, "metric"): "log a mean over this process's rows, or compute the metric from gathered rows "
     "(pretrain.methods.parts.gather)",
-    (_PROCESSES, "method"): "queues, centres and the like must be filled from the rows of all processes, use "
+    (_PROCESSES, "method"): "queues, centres and the like must be computed from the rows of all processes, use "
     "pretrain.methods.parts.gather",
-    (_MICRO_BATCHES, ""): "features() and target_features() must give each image what depends on that image and on "
-    "place alone, and loss_from_features() what loss() gives",
-    (_RESTART, ""): "what a step leaves for the next must be a parameter or a persistent buffer, and random draws must "
+    (_MICRO_BATCHES, ""): "features() and target_features() of an image may depend only on it and on its place, and "
+    "loss_from_features() must return what loss() returns",
+    (
+        _RESTART,
+        "",
+    ): "state that a later step needs must be in a parameter or a persistent buffer, and random draws must "
     "derive from batch.place()",
 }
 
@@ -77,7 +80,7 @@ class MethodFaultError(AssertionError):
 
 _KINDS = {"loss": "the loss", "metric": "the metric", "gradient": "the gradient of", "method": "the state"}
 _Record = dict[str, Any]
-"""One step: by kind, numbers by name. With what ``Learner.restore`` takes to go on after it."""
+"""Numbers of one step by kind and name, with the state after it, which ``Learner.restore`` takes."""
 
 
 def check_method(
@@ -87,24 +90,23 @@ def check_method(
     backbones: Sequence[str] = BACKBONES,
     **settings: Any,
 ) -> None:
-    """Train a few steps in one process and in two, in micro-batches, and with a restart: the numbers must agree.
+    """Train a few steps in one process, in two, in micro-batches and with a restart, and compare the numbers.
 
-    Micro-batches are left out where the engine refuses them: a method that is no ``FeatureMethod``, a backbone with
-    batch normalisation.
+    Micro-batches are skipped if the method is not a ``FeatureMethod`` or the backbone has batch normalisation.
 
     Parameters
     ----------
     method
         A method's name, or a module or class with ``Config`` and ``build`` that another process can import.
     options
-        The method's own; small widths make the check fast.
+        Options of the method; small widths make the check fast.
     settings
-        Anything else of ``PretrainConfig``, such as ``views``.
+        Other fields of ``PretrainConfig``, such as ``views``.
 
     Raises
     ------
     MethodFaultError
-        Loss, gradients, metrics or state differ; the message names the rule that was broken.
+        Loss, gradients, metrics or state differ. The message says what they depend on and how to mend it.
     InputError
         The method refuses the configuration.
     """
@@ -114,7 +116,7 @@ def check_method(
     # A module can't be pickled; its name can.
     reference = module.__name__ if isinstance(module, ModuleType) else module
     with tempfile.TemporaryDirectory() as directory:
-        # torch's optimisers import torch._dynamo at their first step, which takes most of a check's time.
+        # Preload torch._dynamo: optimisers import it at their first step, which would take most of the check's time.
         multiprocessing.set_forkserver_preload([__name__, "torch._dynamo"])
         start_processes(_compute, (reference, configs, Path(directory)), nprocs=2, start_method="forkserver")
         for config in configs:
@@ -135,7 +137,7 @@ def _config(
             "normalisation": {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)},
             **settings,
             "method": name,
-            "method_options": checked(module.Config, options).model_dump(mode="json"),
+            "method_options": validate(module.Config, options).model_dump(mode="json"),
             "backbone": backbone,
             "dataset": "random pixels",
             "dataset_version": "1",
@@ -150,7 +152,7 @@ def _config(
 
 
 def _compute(rank: int, reference: Any, configs: Sequence[PretrainConfig], directory: Path) -> None:
-    """The work of one of two processes: one trains plainly, the other with a restart, then both together."""
+    """Run one of two processes: rank 0 trains plainly and rank 1 with a restart, then both train together."""
     torch.set_num_threads(1)
     module: Any = importlib.import_module(reference) if isinstance(reference, str) else reference
     for config in configs:
@@ -165,16 +167,16 @@ def _compute(rank: int, reference: Any, configs: Sequence[PretrainConfig], direc
         for config in configs:
             kept = directory / config.backbone
             plain = torch.load(kept / "plain", weights_only=True)
-            torch.save(_follow(_learner(module, config), plain), kept / f"rank{rank}")
+            torch.save(_repeat_steps(_learner(module, config), plain), kept / f"rank{rank}")
             learner = _learner(module, config, MICRO_BATCH_SIZE)
             if isinstance(learner.method, FeatureMethod) and not has_batch_norm(learner.method.backbone):
-                torch.save(_follow(learner, plain), kept / f"micro{rank}")
+                torch.save(_repeat_steps(learner, plain), kept / f"micro{rank}")
     finally:
         dist.destroy_process_group()
 
 
 def _learner(module: MethodModule, config: PretrainConfig, micro_batch_size: int = BATCH_SIZE) -> Learner:
-    """A fresh method, as ``engine.train`` prepares it on the CPU."""
+    """Return a learner with a fresh method, prepared on the CPU as in ``engine.train``."""
     torch.manual_seed(config.seed)
     run, device = RunFacts.of(config, STEPS_PER_EPOCH * config.global_batch_size), torch.device("cpu")
     built = build_method(
@@ -204,19 +206,19 @@ def _train_with_restart(before: Learner, module: MethodModule) -> list[_Record]:
     return records + [_step(after, number) for number in range(STEPS_BEFORE_RESTART, STEPS)]
 
 
-def _follow(learner: Learner, plain: list[_Record]) -> list[_Record]:
-    """The same steps, each from the state that the plain run was in, so that rounding does not add up."""
+def _repeat_steps(learner: Learner, plain: list[_Record]) -> list[_Record]:
+    """Repeat the plain run's steps, each from the plain run's state, so that rounding errors don't add up."""
     records = []
     for number in range(STEPS):
         if number:
-            # A copy, because the optimiser goes on in the tensors that it is given.
+            # A copy, because the optimiser updates the tensors it gets.
             learner.restore(copy.deepcopy(plain[number - 1]))
         records.append(_step(learner, number))
     return records
 
 
 def _step(learner: Learner, number: int) -> _Record:
-    """A step on this process's rows of a batch of random pixels, the same batch whatever the number of processes."""
+    """Run a step on this process's rows of random pixels; the batch does not depend on the number of processes."""
     config, generator = learner.config, torch.Generator().manual_seed(number)
     size = config.global_batch_size
     share = size // get_world_size()
@@ -239,7 +241,7 @@ def _step(learner: Learner, number: int) -> _Record:
 
 
 def _compare(what: str, kept: Path) -> None:
-    """Raise for the first number that differs from the plain run's."""
+    """Raise MethodFaultError for the first number that differs from the plain run's."""
 
     def read(file: str) -> list[_Record]:
         return cast("list[_Record]", torch.load(kept / file, weights_only=True)) if (kept / file).exists() else []
@@ -256,12 +258,12 @@ def _compare(what: str, kept: Path) -> None:
             if not torch.equal(tensor, second["method"][name]):
                 raise MethodFaultError(
                     f"{what}: the state {name} depends on {_PROCESSES}: {_REMEDIES[_PROCESSES, 'method']}. "
-                    f"Step {number}: each process has another one"
+                    f"Step {number}: the processes' values differ"
                 )
 
 
 def _differences(expected: _Record, found: _Record, tolerance: float) -> Iterator[tuple[str, str, str]]:
-    """Kind, name and description of each number that differs; causes come before what follows from them."""
+    """Yield kind, name and description of each number that differs, causes before consequences."""
     whole = math.hypot(*(float(gradient.norm()) for gradient in expected["gradient"].values()))
     for kind in _KINDS:
         for name in sorted(expected[kind].keys() | found[kind].keys()):
@@ -269,7 +271,7 @@ def _differences(expected: _Record, found: _Record, tolerance: float) -> Iterato
             if one is None or other is None:
                 yield kind, name, "missing in one of the two"
                 continue
-            # A shift before a batch normalisation changes nothing: its gradient is rounding, and so are tiny weights.
+            # The gradient of a shift before a batch normalisation is only rounding, and so may be tiny weights.
             floor = SMALLEST_GRADIENT * whole if kind == "gradient" else SMALLEST_VALUE * math.sqrt(one.numel())
             error, size = float((one.double() - other.double()).norm()), max(float(one.double().norm()), floor)
             allowed = GRADIENT_TOLERANCE if kind == "gradient" and tolerance else tolerance

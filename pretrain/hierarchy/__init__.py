@@ -1,4 +1,4 @@
-"""The paper's structure: an ordered list of spaces, each with a head, labels and an objective (section 3.2)."""
+"""The paper's hierarchy: an ordered list of spaces, each with a head, labels and an objective (section 3.2)."""
 
 from pretrain.hierarchy.spaces import (
     BACKBONE,

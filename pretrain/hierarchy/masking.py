@@ -1,4 +1,4 @@
-"""Hiding parts of images, as SimMIM does (Xie et al., arXiv 2111.09886, section 3.2)."""
+"""Hides patches of images, as in SimMIM (Xie et al., arXiv 2111.09886, section 3.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN_STD = 0.02
 
 
 class MaskedPatches(nn.Module):
-    """A ViT's patch tokens of partly hidden images. Owns the learned token that stands for a hidden patch."""
+    """Computes a ViT's patch tokens of partly hidden images; owns the learned token that replaces hidden patches."""
 
     def __init__(self, width: int, masking: Masking) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class MaskedPatches(nn.Module):
         self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=TOKEN_STD))
 
     def draw(self, backbone: nn.Module, images: Tensor, place: Place) -> Tensor:
-        """What to hide of images (B, 3, H, W), boolean on their device, (B, patches)."""
+        """Draw which patches of images (B, 3, H, W) to hide: boolean, (B, patches), on the images' device."""
         masks = draw_masks(
             self.masking,
             image_size=images.shape[-1],
@@ -35,15 +35,14 @@ class MaskedPatches(nn.Module):
         return masks.to(images.device, non_blocking=True)
 
     def forward(self, backbone: nn.Module, images: Tensor, mask: Tensor) -> Tensor:
-        """Tokens (B, patches, width) of images (B, 3, H, W) without what ``mask`` (B, patches) hides."""
+        """Return tokens (B, patches, width) of images (B, 3, H, W) with the patches in ``mask`` (B, patches) hidden."""
         return masked_patch_tokens(backbone, images, mask, self.token)
 
 
 def draw_masks(masking: Masking, *, image_size: int, patch_size: int, rows: range, seed: tuple[int, ...]) -> Tensor:
-    """Which patches of some images of a global batch are hidden, (len(rows), patches) boolean, row-major patches.
+    """Return which patches are hidden in rows of a global batch: boolean, (len(rows), patches), patches row by row.
 
-    In every image the same number of squares, chosen uniformly. A row's mask is the same whichever rows are asked
-    for beside it.
+    Every image hides the same number of squares, chosen uniformly. A row's mask does not depend on the other rows.
     """
     side = image_size // masking.square
     hidden = math.ceil(masking.ratio * side**2)

@@ -1,4 +1,4 @@
-"""Building and training a hierarchy of spaces."""
+"""Builds the modules of a hierarchy of spaces and computes its loss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pretrain.schedules import target_momentum
 
 
 def build_head(head: Head, input_dimension: int) -> nn.Sequential:
-    """The MLP ``head`` describes. Source: MoCo-v3's official ``builder.py`` for projectors and predictors."""
+    """Return the MLP that ``head`` describes, built like the projectors in MoCo-v3's official ``builder.py``."""
     layers: list[nn.Module] = []
     width = input_dimension
     for index in range(head.layers):
@@ -45,10 +45,10 @@ def build_head(head: Head, input_dimension: int) -> nn.Sequential:
 
 
 class HierarchicalMethod(FeatureMethod):
-    """A backbone, the heads of a hierarchy and, if an objective asks for keys, a momentum target of both.
+    """A backbone, the heads of a hierarchy and, if an objective needs keys, a momentum target of both.
 
-    The target follows the online network's parameters before they are used in a step; its batch-normalisation
-    statistics are its own.
+    The target's parameters are updated at the start of each step. Its batch normalisations have statistics of their
+    own.
     """
 
     def __init__(self, backbone: nn.Module, feature_dimension: int, hierarchy: Hierarchy) -> None:
@@ -76,7 +76,7 @@ class HierarchicalMethod(FeatureMethod):
             ).requires_grad_(False)
 
     def before_step(self, step: Step) -> None:
-        """Move the target towards the online network."""
+        """Update the target's parameters."""
         if self.target_backbone is None:
             return
         assert self.hierarchy.target_momentum is not None
@@ -85,15 +85,15 @@ class HierarchicalMethod(FeatureMethod):
         follow([self.target_backbone, *self.target_heads.values()], [self.backbone, *heads], momentum)
 
     def after_step(self, step: Step) -> None:
-        """Tell the objectives that keep state."""
+        """Call ``after_step`` of the objectives that have it."""
         for objective in self.objectives.values():
             if callable(after_step := getattr(objective, "after_step", None)):
                 after_step(step)
 
     def features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
-        """In the backbone's space, of the online network: {"backbone": (B, width)}.
+        """Return the online backbone's features, {"backbone": (B, width)}.
 
-        And under the name of each space on masked patches, every image's error in it, (B,).
+        For each space on masked patches, also return the error of every image, (B,), under the space's name.
         """
         draw_paths_at(self.backbone, place)
         found: dict[str, Tensor] = {BACKBONE: self.backbone(images)}
@@ -107,7 +107,7 @@ class HierarchicalMethod(FeatureMethod):
 
     @torch.no_grad()
     def target_features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
-        """The same of the target network; empty without one, and for views that it does not see."""
+        """Return the target backbone's features; {} without a target, or for views that it does not see."""
         seen = self.hierarchy.target_views
         if self.target_backbone is None or (seen is not None and place.view not in seen):
             return {}
@@ -116,9 +116,9 @@ class HierarchicalMethod(FeatureMethod):
     def loss_from_features(
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
+        """Return the weighted sum of all objectives (paper eq. 9), and scalars to log."""
         represented = [{**view, **self.represent(view[BACKBONE])} for view in online]
-        keys = [self._gathered_keys(view[BACKBONE]) if view else {} for view in target] if self.target_backbone else []
+        keys = [self._gather_keys(view[BACKBONE]) if view else {} for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
         for space in self.hierarchy.spaces:
@@ -137,15 +137,16 @@ class HierarchicalMethod(FeatureMethod):
         return total, logs
 
     def represent(self, features: Tensor) -> dict[str, Tensor]:
-        """The backbone's features (B, width) in every space of the online network above it: {space name: (B, D)}."""
+        """Map features (B, width) into the backbone's space and those above it, online: {space name: (B, D)}."""
         return represent(features, self.hierarchy.spaces, dict(self.heads.items()))
 
     def class_logits(self, images: Tensor) -> Tensor | None:
-        """Images (B, 3, H, W) in the online network's class space, (B, classes); None without one."""
+        """Return the logits (B, classes) of images (B, 3, H, W); None without a class space."""
         return self.represent(self.backbone(images))[CLASS] if CLASS in self.heads else None
 
     @torch.no_grad()
-    def _gathered_keys(self, features: Tensor) -> dict[str, Tensor]:
+    def _gather_keys(self, features: Tensor) -> dict[str, Tensor]:
+        """Return all processes' target features (B, width) in the target's spaces: {space name: (world·B, D)}."""
         heads = dict(self.target_heads.items())
         local = represent(features, self.hierarchy.target_spaces, heads)
         return {name: gather(keys.float()) for name, keys in local.items() if name in heads}

@@ -1,4 +1,4 @@
-"""Hierarchies as data. A method says which spaces it has; ``module`` builds and trains them. Imports no torch."""
+"""Describes hierarchies as data: a method lists its spaces, and ``module`` builds them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BACKBONE = "backbone"
-"""The space below all others: the representation the downstream tasks use (Y in the paper)."""
+"""The space below all others: the representation that downstream tasks use (Y in the paper)."""
 
 CLASS = "class"
 """The space of class labels: its representations are logits."""
@@ -23,14 +23,14 @@ MASKED_PATCHES = "masked patches"
 
 @dataclass(frozen=True)
 class Head:
-    """An MLP: ``layers`` linear layers, batch normalisation and ReLU between them.
+    """An MLP: ``layers`` linear layers with batch normalisation and ReLU between them.
 
     Parameters
     ----------
     last_batch_norm
-        Ends with a batch normalisation without affine parameters, as MoCo-v3's projectors do.
+        End with a batch normalisation without affine parameters, as in MoCo-v3's projectors.
     bias
-        Whether the linear layers have one; MoCo-v3's and OPERA's have none.
+        Give the linear layers a bias; those of MoCo-v3 and OPERA have none.
     """
 
     layers: int
@@ -42,14 +42,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Masking:
-    """How much of an image is hidden, in which units (SimMIM, arXiv 2111.09886, section 3.2).
+    """Which share of an image is hidden, in squares of which size (SimMIM, arXiv 2111.09886, section 3.2).
 
     Parameters
     ----------
     ratio
-        Share of the squares that are hidden, the count rounded up.
+        Share of the squares that are hidden; their number is rounded up.
     square
-        Side of a square in pixels: a multiple of the backbone's patch that divides the image.
+        Side of a square in pixels. It must be a multiple of the patch size and divide the image size.
     """
 
     ratio: float
@@ -58,13 +58,13 @@ class Masking:
 
 @dataclass(frozen=True)
 class SpaceViews:
-    """What an objective sees of its space in one step.
+    """Inputs of one space's objective in one step.
 
     Parameters
     ----------
     online
-        Per view, this process's representations in the space, shape (B, D); its images' errors, (B,), if it lies
-        on masked patches.
+        Per view, this process's representations in the space, shape (B, D); for a space on masked patches, the errors
+        of its images, (B,).
     spaces
         Per view and space name, this process's representations in every online space, shape (B, D).
     target
@@ -83,10 +83,10 @@ class SpaceViews:
 
 
 class Objective(Protocol):
-    """A supervision on one space. ``weight`` multiplies the sum over the views.
+    """A training objective on one space. ``weight`` multiplies its loss summed over the views.
 
-    One that is a torch module may hold state, such as a queue: it is registered with the method, saved and resumed. If
-    it has ``after_step(step)``, that is called after each optimiser step.
+    An objective that is a torch module may have state, such as a queue: it is registered with the method, saved and
+    restored. Its ``after_step(step)``, if it has one, is called after each optimiser step.
     """
 
     @property
@@ -96,20 +96,20 @@ class Objective(Protocol):
     def target_space(self) -> str | None: ...
 
     def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
-        """The unweighted loss summed over the views, and scalars worth logging."""
+        """Return the unweighted loss summed over the views, and scalars to log."""
         ...
 
 
 @dataclass(frozen=True)
 class InstanceContrast:
-    """Positive pairs are two views of one image: InfoNCE between each view and the other view's keys.
+    """InfoNCE between each of two views and the keys of the other; two views of one image are a positive pair.
 
     Parameters
     ----------
     target_space
-        The target network's space that gives the keys.
+        The space of the target network that the keys come from.
     scale
-        Multiplies each InfoNCE; MoCo-v3's official loss has 2·temperature.
+        Multiplies each InfoNCE; MoCo-v3's official loss uses 2·temperature.
     """
 
     weight: float
@@ -121,7 +121,7 @@ class InstanceContrast:
         from pretrain.objectives import info_nce
 
         if len(views.online) != 2:
-            raise ValueError(f"contrasting views needs two of them, not {len(views.online)}")
+            raise ValueError(f"the contrastive loss needs 2 views, not {len(views.online)}")
         first, second = views.online
         first_keys, second_keys = (target[self.target_space] for target in views.target)
         total = self.scale * (
@@ -133,7 +133,7 @@ class InstanceContrast:
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """Positive pairs are an image and its class's prototype: softmax cross-entropy, one per view."""
+    """Softmax cross-entropy of each view; an image and the prototype of its class are a positive pair."""
 
     weight: float
     label_smoothing: float = 0.0
@@ -153,16 +153,16 @@ class ClassLabels:
 
 @dataclass(frozen=True)
 class MaskedPixels:
-    """Labels are the hidden pixels themselves: their mean absolute error, one per view (J^mask of eq. 36).
+    """Mean absolute error of the hidden pixels of each view (J^mask of eq. 36).
 
-    The same number is hidden in every image, so the mean over all pixels is that of the images' means.
+    All images hide equally many pixels, so the mean of the images' errors is the mean over all hidden pixels.
     """
 
     weight: float
     target_space: str | None = None
 
     def errors(self, predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-        """Each image's own, (B,), of predictions (B, patches, D) for images (B, 3, H, W) with a mask (B, patches)."""
+        """Return each image's error, (B,), of predictions (B, patches, D) with ``mask`` (B, patches)."""
         from pretrain.objectives import masked_absolute_errors
 
         return masked_absolute_errors(predicted, images, mask)
@@ -177,7 +177,7 @@ class MaskedPixels:
 
 @dataclass(frozen=True)
 class Space:
-    """One level: ``head`` maps into it from the space called ``below``; ``objective`` None means no supervision."""
+    """One level: ``head`` maps into it from the space named ``below``; without an objective it has no loss."""
 
     name: str
     below: str
@@ -187,20 +187,25 @@ class Space:
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """Spaces in order, each above the backbone or above an earlier space.
+    """Spaces in order, each on the backbone or on an earlier space.
 
     Parameters
     ----------
     target_momentum
-        Base momentum of the target network; None when no objective needs one.
+        Momentum of the target network at the start; None if no objective needs a target.
     momentum_schedule
-        How that momentum rises to 1 over the training.
+        How the momentum rises to 1 during the training.
     target_views
         Numbers of the views that the target network sees; None for all.
     freeze_patch_projection
-        Keep the patch projection of a ViT at its random initialisation (MoCo-v3, section 4.4).
+        Keep a ViT's patch projection at its random initialisation (MoCo-v3, section 4.4).
     masking
-        What is hidden from the spaces above ``MASKED_PATCHES``; None when there are none.
+        What is hidden from spaces on ``MASKED_PATCHES``; None if there are none.
+
+    Raises
+    ------
+    ValueError
+        The spaces do not fit together.
     """
 
     spaces: tuple[Space, ...]
@@ -214,30 +219,31 @@ class Hierarchy:
         known = {BACKBONE} | ({MASKED_PATCHES} if self.masking else set())
         for space in self.spaces:
             if space.below not in known:
-                raise ValueError(f"space {space.name!r} lies on {space.below!r}, which is not below it")
+                raise ValueError(f"space {space.name!r}: below is {space.below!r}, which is no earlier space")
             if space.name in known:
-                raise ValueError(f"two spaces are called {space.name!r}")
+                raise ValueError(f"space {space.name!r}: the name is used twice")
             known.add(space.name)
         needs_target = any(space.objective and space.objective.target_space for space in self.spaces)
         if needs_target != (self.target_momentum is not None):
-            raise ValueError("a target momentum and an objective with a target space go together")
+            raise ValueError("target_momentum must be set if, and only if, an objective has a target_space")
         if self.masking and all(space.below != MASKED_PATCHES for space in self.spaces):
-            raise ValueError("images are masked, but no space lies on their patches")
+            raise ValueError(f"masking is set, but no space has below={MASKED_PATCHES!r}")
         for space in self.masked_spaces:
             if space.head.layers > 1 or space.head.last_batch_norm:
                 raise ValueError(
-                    f"space {space.name!r} normalises over the batch, but its images are judged one by one"
+                    f"space {space.name!r}: its head has batch normalisation, but a space on masked patches must treat "
+                    "images one by one; use one linear layer without last_batch_norm"
                 )
             if not isinstance(space.objective, MaskedPixels) or any(other.below == space.name for other in self.spaces):
-                raise ValueError(f"space {space.name!r} on masked patches must be one of hidden pixels, below no other")
+                raise ValueError(f"space {space.name!r} on masked patches needs MaskedPixels, and no space above it")
 
     @property
     def masked_spaces(self) -> tuple[Space, ...]:
-        """Those on ``MASKED_PATCHES``."""
+        """Return the spaces on ``MASKED_PATCHES``."""
         return tuple(space for space in self.spaces if space.below == MASKED_PATCHES)
 
     def path_to(self, name: str) -> tuple[Space, ...]:
-        """The spaces from the backbone up to ``name``."""
+        """Return the spaces from the backbone up to ``name``, which is included."""
         by_name = {space.name: space for space in self.spaces}
         path: list[Space] = []
         while name != BACKBONE:
@@ -247,7 +253,7 @@ class Hierarchy:
 
     @property
     def target_spaces(self) -> tuple[Space, ...]:
-        """The spaces the target network needs, in order."""
+        """Return the spaces that the target network needs, in order."""
         names = {s.objective.target_space for s in self.spaces if s.objective and s.objective.target_space}
         needed = {space.name for name in names for space in self.path_to(name)}
         return tuple(space for space in self.spaces if space.name in needed)
@@ -256,7 +262,7 @@ class Hierarchy:
 def represent(
     features: Tensor, spaces: Sequence[Space], heads: Mapping[str, Callable[[Tensor], Tensor]]
 ) -> dict[str, Tensor]:
-    """Features (B, width) mapped into every space above the backbone's: {space name: (B, D)}, its own included."""
+    """Map features (B, width) into the backbone's space and every space above it: {space name: (B, D)}."""
     represented = {BACKBONE: features}
     for space in spaces:
         if space.below in represented:

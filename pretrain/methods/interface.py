@@ -1,4 +1,4 @@
-"""The shape of a method's module, and what its method may offer beyond ``pretrain.method.Method``. Imports no torch."""
+"""The interface of a method module, and an optional one of its method. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a method may know of the run it is built for. It may depend on nothing else of where and how it runs.
+    """Facts of the run that a method is built for. A method must not depend on anything else about how it runs.
 
     Parameters
     ----------
+    steps_per_epoch
+        Full batches in an epoch.
     global_batch_size
         Images of a step over all processes.
     image_size
@@ -37,25 +39,25 @@ class RunFacts:
 
     @classmethod
     def of(cls, config: PretrainConfig, num_images: int) -> RunFacts:
-        """The facts of a run over ``num_images`` training images."""
+        """Return the facts of a run over ``num_images`` training images."""
         sizes = tuple(view.size or config.image_size for view in config.each_view)
         steps = num_images // config.global_batch_size
         return cls(config.epochs, steps, config.global_batch_size, config.image_size, sizes)
 
 
 class ClassifyingMethod(Protocol):
-    """Optional: a method that also trains a classifier, whose accuracy on ``val`` belongs to the run's record."""
+    """A method that also trains a classifier. The classifier's accuracy on ``val`` goes into the run's record."""
 
     def class_logits(self, images: Tensor) -> Tensor | None:
-        """(B, 3, H, W) → (B, classes); None where this configuration trains no classifier."""
+        """Return logits (B, classes) of images (B, 3, H, W); None if this configuration has no classifier."""
         ...
 
 
 class MethodModule(Protocol):
-    """The shape of a module in ``pretrain.methods``.
+    """The attributes of a module in ``pretrain.methods``.
 
-    It may also have ``check(config: PretrainConfig) -> None``, which raises InputError for a run that the method can't
-    do. Plans call it, so it imports no torch.
+    It may also have ``check(config: PretrainConfig) -> None``, which raises InputError for a configuration that the
+    method can't run. Plans call it, so it must not import torch.
     """
 
     Config: type[Strict]
@@ -63,5 +65,5 @@ class MethodModule(Protocol):
     def build(
         self, config: Any, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts
     ) -> nn.Module:
-        """The method, a ``pretrain.method.Method``, around a freshly initialised backbone."""
+        """Return the method, a ``pretrain.method.Method``, with the given freshly initialised backbone."""
         ...

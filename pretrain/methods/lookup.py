@@ -1,4 +1,4 @@
-"""Methods by name."""
+"""Finds methods by name, and builds them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def find_method(name: str) -> MethodModule:
 def build_method(
     name: str, module: MethodModule, options: Any, *, backbone: str, run: RunFacts, num_classes: int
 ) -> Method:
-    """The method of ``module`` around a fresh backbone, both drawn from torch's generator as it stands.
+    """Return the method with a fresh backbone, both initialised from torch's global generator.
 
     Raises
     ------
     InputError
-        ``build`` takes other arguments than these, or returns no ``Method``.
+        ``build`` has another signature, or does not return a ``Method``.
     """
     from pretrain.method import Method
 
@@ -43,7 +43,7 @@ def build_method(
         inspect.signature(module.build).bind(None, backbone=0, feature_dimension=0, num_classes=0, run=0)
     except TypeError as error:
         raise InputError(
-            f"method {name}: build must take (config, *, backbone, feature_dimension, num_classes, run), and {error}"
+            f"method {name}: build must take (config, *, backbone, feature_dimension, num_classes, run): {error}"
         ) from error
     family = find_backbone(backbone)
     built = module.build(

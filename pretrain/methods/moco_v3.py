@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Config(Strict):
-    """Heads, temperature and target of MoCo-v3; the defaults are its ViT recipe."""
+    """Heads, temperature and target of MoCo-v3; the defaults are those of its ViT recipe."""
 
     temperature: float = Field(default=0.2, gt=0)
     target_momentum: float = Field(default=0.99, ge=0, le=1)
@@ -33,7 +33,7 @@ class Config(Strict):
 
 
 def instance_spaces(config: Config, *, weight: float, scale: float) -> tuple[Space, Space]:
-    """The projection and, on it, the instance space."""
+    """Return the projection space and the instance space on it; see ``InstanceContrast`` for ``scale``."""
     projector = Head(config.projector_layers, config.mlp_dimension, config.embedding_dimension, last_batch_norm=True)
     predictor = Head(
         config.predictor_layers,
@@ -51,15 +51,15 @@ def hierarchy(config: Config) -> Hierarchy:
 
 
 def check(config: PretrainConfig) -> None:
-    """Refuse a number of views of which there are no pairs to contrast.
+    """Refuse any number of views but two.
 
     Raises
     ------
     InputError
-        Not two.
+        The message gives the number of views.
     """
     if (count := len(config.each_view)) != 2:
-        raise InputError(f"views: contrasting needs two of them, not {count}", key=("views",))
+        raise InputError(f"views: the contrastive loss needs 2 views, not {count}", key=("views",))
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:

@@ -6,8 +6,8 @@ put the class space on the backbone and on the projection instead.
 Presets of the loss:
 
 ``official``
-    The released code: 0.5·(L12 + L21) + 0.5·(CE1 + CE2), where each L carries MoCo-v3's factor 2·temperature. The
-    ratio of the two terms therefore moves with the temperature: 1 : 0.5 at 1.0, 0.2 : 0.5 at 0.2.
+    The released code: 0.5·(L12 + L21) + 0.5·(CE1 + CE2), where each L has MoCo-v3's factor 2·temperature. So the ratio
+    of the two terms depends on the temperature: 1 : 0.5 at 1.0, 0.2 : 0.5 at 0.2.
 ``paper``
     Eq. 13: InfoNCE plus cross-entropy with unit weights, averaged over the two views.
 """
@@ -33,10 +33,7 @@ CLASS_SPACE_LIES_ON = {"A": BACKBONE, "B": "projection", "C": "instance"}
 
 
 class Config(moco_v3.Config):
-    """MoCo-v3's options and those of the class space.
-
-    The weights multiply the sum over the two views of each term.
-    """
+    """Options of MoCo-v3 and of the class space. A weight multiplies its term's sum over the two views."""
 
     preset: Literal["official", "paper"] = "official"
     arrangement: Literal["A", "B", "C"] = "C"

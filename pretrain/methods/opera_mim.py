@@ -1,15 +1,16 @@
 """OPERA over masked images (paper appendix C, eqs. 35 and 36): a masked-image space under the instance space.
 
-backbone → **masked pixels**, backbone → projection → **instance** → **class**. The appendix gives the structure and
-leaves the experiments to future work; what it leaves open is this project's choice:
+backbone → **masked pixels**, backbone → projection → **instance** → **class**. The appendix gives this structure, but
+no settings and no experiments. These are the choices of this project:
 
-* Masked images and their reconstruction are SimMIM's (Xie et al., arXiv 2111.09886): a learned token replaces random
-  squares after the patch embedding, and a linear decoder predicts the hidden pixels from the patch tokens, judged by
-  their mean absolute error. SimMIM hides 60 % in squares of 32 of 224 pixels.
-* The instance and class spaces see the whole image, as in OPERA: the backbone runs a second time on the masked one.
-* Both views are masked, each on its own. Pixels are those of the augmented, normalised view, as the backbone sees it.
-* The patch projection stays at its random initialisation, as MoCo-v3 and OPERA keep it.
-* The weight multiplies the sum over the two views, as OPERA's do: 0.5 is eq. 36's unit weight on their mean.
+* Masking and reconstruction are SimMIM's (Xie et al., arXiv 2111.09886): a learned token replaces random squares after
+  the patch embedding, and a linear decoder predicts the hidden pixels from the patch tokens. The loss is their mean
+  absolute error. SimMIM hides 60 % of an image of 224 pixels, in squares of 32 pixels.
+* The instance and class spaces see the whole image, as in OPERA. So the backbone runs twice per image, once on the
+  masked one.
+* Both views are masked, independently. The pixels to predict are those of the augmented, normalised view.
+* The patch projection stays at its random initialisation, as in MoCo-v3 and OPERA.
+* The weight multiplies the sum over the two views, as in OPERA: 0.5 is eq. 36's unit weight on their mean.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Config(opera.Config):
-    """OPERA's options and those of the masked-image space."""
+    """Options of OPERA and of the masked-image space."""
 
     masked_weight: float = Field(default=0.5, ge=0)
     mask_ratio: float = Field(default=0.6, gt=0, lt=1, description="share of the squares that are hidden")
@@ -40,17 +41,17 @@ class Config(opera.Config):
 
 
 def check(config: PretrainConfig) -> None:
-    """Refuse what OPERA refuses, a backbone without patches, and squares that are not made of them.
+    """Refuse what OPERA refuses, a backbone without patches, and squares that don't consist of whole patches.
 
     Raises
     ------
     InputError
-        Always with the setting to change.
+        The message begins with the setting to change.
     """
     opera.check(config)
     backbone = find_backbone(config.backbone).INFO
     if backbone.patch_size is None:
-        raise InputError(f"backbone: opera_mim masks the patches of a ViT, and {backbone.name} has none")
+        raise InputError(f"backbone: opera_mim masks patches of a ViT, and {backbone.name} has no patches; use a ViT")
     square = config.method_options["mask_square"]
     for size in sorted({view.size or config.image_size for view in config.views}):
         if square % backbone.patch_size or size % square:

@@ -1,4 +1,4 @@
-"""No pretraining: the backbone as initialised (paper's "Rand. Init." rows). Its epochs are 0."""
+"""No pretraining: the backbone at its random initialisation (paper's "Rand. Init." rows). Its epochs are 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Config(Strict):
-    """There is nothing to set."""
+    """This method has no options."""
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:

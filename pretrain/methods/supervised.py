@@ -1,7 +1,7 @@
 """Fully supervised pretraining: one space, the class space, on the backbone (paper's "Supervised" rows).
 
-The head is a linear classifier with bias, and the whole backbone trains: freezing the patch projection is a remedy
-for contrastive training that the DeiT recipe does not use.
+The head is a linear classifier with bias. The whole backbone trains: MoCo-v3 freezes the patch projection to stabilise
+contrastive training, DeiT's recipe does not.
 """
 
 from __future__ import annotations

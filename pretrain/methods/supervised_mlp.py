@@ -1,8 +1,8 @@
 """Supervised pretraining with an MLP between backbone and classifier (paper Table 7, "Supervised (MLP)").
 
-backbone → projection (two-layer MLP, discarded downstream) → **class**. Source of the idea: Wang et al., "Revisiting
-the transferability of supervised pretraining: an MLP perspective", CVPR 2022. The paper gives no widths; they are
-those of the OPERA projector.
+backbone → projection (two-layer MLP, discarded downstream) → **class**. Source: Wang et al., "Revisiting the
+transferability of supervised pretraining: an MLP perspective", CVPR 2022. OPERA's paper gives no widths; those of
+OPERA's projector are used.
 """
 
 from __future__ import annotations

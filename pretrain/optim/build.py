@@ -1,4 +1,4 @@
-"""From an optimiser's configuration to the optimiser, and its rates and decays at each step."""
+"""Builds an optimiser from its configuration, and sets its learning rates and weight decays at each step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pretrain.optim.lars import LARS
 from pretrain.schedules import cosine, warmup_cosine, warmup_steps
 
 FACTOR, CONSTANT, DECAYS = "learning_rate_factor", "constant_learning_rate", "decays_as_configured"
-"""Keys of the optimiser's groups: ``ParameterGroup``'s, and whether the configured weight decay applies."""
+"""Keys in the optimiser's groups: two fields of ``ParameterGroup``, and whether the configured decay applies."""
 
 
 def build_optimizer(config: OptimizerConfig, method: Method, device: torch.device) -> Optimizer:
-    """The optimiser over the method's trainable parameters; its rates are set anew before every step."""
+    """Return the optimiser of the method's trainable parameters, with rate 0; ``set_rates`` sets it at each step."""
     groups = _groups(config, method)
     if config.name == "lars":
         return LARS(
@@ -47,7 +47,7 @@ def set_rates(optimizer: Optimizer, config: PretrainConfig, step: Step) -> None:
 
 
 def learning_rate(config: OptimizerConfig, step: Step, peak: float) -> float:
-    """The scheduled rate of the step, before a group's factor."""
+    """Return the scheduled rate of the step, without a group's factor."""
     epoch = float(int(step.epoch)) if config.rate_changes == "epoch" else step.epoch
     warmup = config.warmup_steps * step.epochs / step.total if config.warmup_steps else config.warmup_epochs
     if config.schedule == "cosine":
@@ -70,7 +70,7 @@ def learning_rate(config: OptimizerConfig, step: Step, peak: float) -> float:
 
 
 def clip_gradients(config: OptimizerConfig, method: Method) -> None:
-    """Shorten the gradients to ``clip_norm``, all together or each parameter's (DINO's official ``utils.py``)."""
+    """Clip the norm of all gradients together, or of each parameter's (DINO's official ``utils.py``)."""
     if config.clip_norm is None:
         return
     parameters = [parameter for parameter in method.parameters() if parameter.grad is not None]
@@ -79,14 +79,14 @@ def clip_gradients(config: OptimizerConfig, method: Method) -> None:
 
 
 def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
-    """torch's parameter groups, the method's own last; each is split into what decays and what is exempt."""
+    """Return torch's parameter groups, the method's own last; each is split into decaying and exempt parameters."""
     exempt = set() if config.decay_one_dimensional or config.name == "lars" else _exempt_from_decay(method)
     groups: list[dict[str, Any]] = []
     taken: set[int] = set()
     for group in method.parameter_groups():
         parameters = [parameter for parameter in group.parameters if parameter.requires_grad]
         if taken & {id(parameter) for parameter in parameters}:
-            raise ValueError(f"{type(method).__name__}.parameter_groups: a parameter is in two groups")
+            raise ValueError(f"{type(method).__name__}.parameter_groups: two groups share a parameter")
         taken |= {id(parameter) for parameter in parameters}
         kind = {FACTOR: group.learning_rate_factor, CONSTANT: group.constant_learning_rate}
         if group.weight_decay is not None:
@@ -100,7 +100,7 @@ def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
 def _split(
     parameters: list[torch.nn.Parameter], exempt: set[int], weight_decay: float, kind: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A group of the parameters that decay and one of those that are exempt; no empty ones."""
+    """Return one group of decaying and one of exempt parameters, without empty groups."""
     decayed = [p for p in parameters if id(p) not in exempt]
     undecayed = [p for p in parameters if id(p) in exempt]
     split = [
@@ -111,7 +111,7 @@ def _split(
 
 
 def _exempt_from_decay(method: Method) -> set[int]:
-    """Identities of biases, normalisations, and what the backbone names: a ViT's class token and position embedding."""
+    """Return the ``id`` of biases, normalisation weights and parameters in the backbone's ``no_weight_decay()``."""
     names: set[str] = getattr(method.backbone, "no_weight_decay", set)()
     return {
         id(parameter)

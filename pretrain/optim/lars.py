@@ -11,10 +11,10 @@ from torch.optim import Optimizer
 
 
 class LARS(Optimizer):
-    """SGD with momentum whose step per layer is scaled by ``trust · ‖w‖ / ‖g + decay · w‖``.
+    """SGD with momentum that scales the step of each layer by ``trust · ‖w‖ / ‖g + decay · w‖``.
 
-    Parameters with at most one dimension (biases, normalisation) get neither decay nor scaling. The scale is 1 where
-    either norm is zero. Source: MoCo-v3's official ``optimizer.py``.
+    Parameters with at most one dimension (biases, normalisation) get neither decay nor scaling. The scale is 1 if
+    either norm is 0. Source: MoCo-v3's official ``optimizer.py``.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class LARS(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update; ``closure`` exists for the base class's signature and is not used."""
+        """Update the parameters; ``closure`` only matches the base class's signature and is ignored."""
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
@@ -53,7 +53,7 @@ class LARS(Optimizer):
             torch._foreach_add_(ordered, buffers, alpha=-group["lr"])
 
     def _scaled(self, matrices: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
-        """Gradients with decay, each times its layer's ratio; one kernel for many layers on a GPU."""
+        """Return gradients with decay, each scaled by its layer's ratio; a GPU kernel handles many layers at once."""
         if not matrices:
             return []
         gradients = [p.grad for p in matrices if p.grad is not None]

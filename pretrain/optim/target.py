@@ -1,4 +1,4 @@
-"""Momentum targets: networks that follow others as an exponential moving average of their weights."""
+"""Updates momentum targets: networks whose weights are an exponential moving average of another network's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 def follow(target: Iterable[nn.Module], online: Iterable[nn.Module], momentum: float) -> None:
-    """Move each target's parameters towards the online network's: momentum·target + (1 - momentum)·online.
+    """Set each target's parameters to momentum·target + (1 - momentum)·online.
 
-    Buffers stay: a target's batch normalisations have statistics of their own.
+    Buffers stay, so that a target's batch normalisations keep statistics of their own.
     """
     followers: list[Tensor] = [parameter for module in target for parameter in module.parameters()]
     leaders: list[Tensor] = [parameter.detach() for module in online for parameter in module.parameters()]

@@ -167,9 +167,9 @@ def test_supervised_trains_the_patch_projection_and_opera_does_not() -> None:
 @pytest.mark.parametrize(
     ("spaces", "momentum", "message"),
     [
-        ((Space("class", "instance", Head(1, 4, 4), ClassLabels(1.0)),), None, "not below it"),
-        ((Space("a", BACKBONE, Head(1, 4, 4)), Space("a", BACKBONE, Head(1, 4, 4))), None, "two spaces"),
-        ((Space("a", BACKBONE, Head(1, 4, 4), InstanceContrast(1.0, 0.2, "a")),), None, "target momentum"),
+        ((Space("class", "instance", Head(1, 4, 4), ClassLabels(1.0)),), None, "no earlier space"),
+        ((Space("a", BACKBONE, Head(1, 4, 4)), Space("a", BACKBONE, Head(1, 4, 4))), None, "the name is used twice"),
+        ((Space("a", BACKBONE, Head(1, 4, 4), InstanceContrast(1.0, 0.2, "a")),), None, "target_momentum must be set"),
     ],
 )
 def test_impossible_hierarchies_are_refused(spaces: tuple[Space, ...], momentum: float | None, message: str) -> None:

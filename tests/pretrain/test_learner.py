@@ -96,7 +96,7 @@ class NotAMethod:
 @pytest.mark.parametrize(
     ("module", "sentence"),
     [
-        (OfAnEarlierEdition, r"method mine: build must take \(config, .* run\), and got an unexpected .* 'run'"),
+        (OfAnEarlierEdition, r"method mine: build must take \(config, .* run\): got an unexpected .* 'run'"),
         (NotAMethod, "method mine: build returns a ResNet; subclass pretrain.method.Method"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_queue_replaces_its_oldest_rows() -> None:
     for start in (0, 2, 4, 6):
         queue.put(torch.tensor([[start], [start + 1]]))
     assert queue.rows.flatten().tolist() == [6, 7, 2, 3, 4, 5]
-    with pytest.raises(InputError, match="its size 6 must be a multiple of the 4 images"):
+    with pytest.raises(InputError, match="its size 6 must be a multiple of the 4 rows"):
         queue.put(torch.zeros(4, 1))
 
 

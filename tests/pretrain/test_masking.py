@@ -183,20 +183,20 @@ def test_the_target_network_knows_nothing_of_masks() -> None:
 
 def test_a_hierarchy_masks_if_and_only_if_a_space_needs_it() -> None:
     decoder = Head(1, 48, 48, bias=True)
-    with pytest.raises(ValueError, match="not below it"):
+    with pytest.raises(ValueError, match="which is no earlier space"):
         Hierarchy((Space("masked", MASKED_PATCHES, decoder, MaskedPixels(1.0)),))
-    with pytest.raises(ValueError, match="no space lies on their patches"):
+    with pytest.raises(ValueError, match="no space has below='masked patches'"):
         Hierarchy((Space("class", BACKBONE, Head(1, 9, 9), ClassLabels(1.0)),), masking=Masking(0.6, 4))
 
 
 def test_a_space_on_masked_patches_judges_each_image_alone() -> None:
     masking = Masking(0.6, 4)
-    with pytest.raises(ValueError, match="normalises over the batch"):
+    with pytest.raises(ValueError, match="its head has batch normalisation"):
         Hierarchy((Space("masked", MASKED_PATCHES, Head(2, 48, 48), MaskedPixels(1.0)),), masking=masking)
-    with pytest.raises(ValueError, match="must be one of hidden pixels"):
+    with pytest.raises(ValueError, match="needs MaskedPixels"):
         Hierarchy((Space("masked", MASKED_PATCHES, Head(1, 48, 48), ClassLabels(1.0)),), masking=masking)
     masked = Space("masked", MASKED_PATCHES, Head(1, 48, 48), MaskedPixels(1.0))
-    with pytest.raises(ValueError, match="below no other"):
+    with pytest.raises(ValueError, match="no space above it"):
         Hierarchy((masked, Space("class", "masked", Head(1, 9, 9), ClassLabels(1.0))), masking=masking)
 
 
@@ -219,7 +219,7 @@ def test_other_representations_are_as_without_the_masked_space() -> None:
 @pytest.mark.parametrize(
     ("backbone", "options", "message"),
     [
-        ("tiny_resnet", {}, "masks the patches of a ViT, and tiny_resnet has none"),
+        ("tiny_resnet", {}, "masks patches of a ViT, and tiny_resnet has no patches"),
         ("tiny_vit", {"mask_square": 6}, "mask_square: 6 must be a multiple of the 4-pixel patches of tiny_vit"),
         ("tiny_vit", {"image_size": 20, "mask_square": 8}, "divide the image size 20"),
     ],

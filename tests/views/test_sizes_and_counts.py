@@ -61,7 +61,7 @@ def test_a_view_that_repeats_another_shows_the_same_crop_at_its_own_size() -> No
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"views": [{**LARGE, "repeats": 0}]}, "view 0 repeats view 0, which is no earlier one"),
+        ({"views": [{**LARGE, "repeats": 0}]}, "view 0 repeats view 0, which is not an earlier one"),
         ({"views": [LARGE, {**LARGE, "repeats": 2}]}, "view 1 repeats view 2"),
         ({"views": [LARGE, SMALL], "mixing": {"mixup_alpha": 0.2, "cutmix_alpha": 0}}, "view 1 has 4 pixels"),
         ({"views": [{**LARGE, "count": 60}, {**LARGE, "count": 60}]}, "at most 100 with their counts, not 120"),
@@ -74,7 +74,7 @@ def test_views_that_do_not_fit_together_are_refused(settings: dict[str, Any], se
 
 def test_a_view_that_is_no_multiple_of_the_patches_is_refused() -> None:
     options = {"views": [LARGE, {**LARGE, "size": 6}], "epochs": 1}
-    with pytest.raises(InputError, match="views: 6 is no multiple of tiny_vit's 4-pixel patches"):
+    with pytest.raises(InputError, match="views: 6 must be a multiple of tiny_vit's 4-pixel patches"):
         resolve_pretraining(method="opera", backbone="tiny_vit", dataset="digits", seed=0, options=options)
 
 

@@ -11,7 +11,7 @@ from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
 from pretrain.foreign.parts import resnet, vit
 from pretrain.foreign.parts.differences import differences, listed
-from pretrain.resolve import checked
+from pretrain.resolve import validate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +70,7 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
     from pretrain.methods.lookup import build_method, find_method
 
     module, run = find_method(parts.name), RunFacts(1, 1, 2, image_size, (image_size, image_size))
-    options = checked(module.Config, parts.options).model_dump()
+    options = validate(module.Config, parts.options).model_dump()
     with torch.device("meta"):
         method = build_method(parts.name, module, options, backbone=backbone, run=run, num_classes=parts.num_classes)
     return _shapes(method)

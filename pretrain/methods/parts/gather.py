@@ -1,4 +1,4 @@
-"""Rows of all processes, for losses that couple the images of a global batch."""
+"""Gathers rows of all processes, for losses that couple the images of a global batch."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["gather", "gather_with_gradient", "mean_of_rows", "rows_of_this_proce
 
 
 def gather_with_gradient(local: Tensor) -> Tensor:
-    """Rows of all processes in rank order: (B, …) on each becomes (world·B, …), with gradient to each process's rows.
+    """Return the rows of all processes in rank order, with gradient: (B, …) on each becomes (world·B, …).
 
-    Every process's loss depends on every row, so a row's gradient is the sum of what all processes send back.
+    Every process's loss depends on every row, so a row's gradient is summed over all processes.
     """
     return local if get_world_size() == 1 else cast(Tensor, _Gather.apply(local))
 
 
 def rows_of_this_process(count: int) -> slice:
-    """Where this process's ``count`` rows lie among the gathered ones."""
+    """Return the slice of this process's ``count`` rows among the gathered rows."""
     return slice(get_rank() * count, (get_rank() + 1) * count)
 
 
 def mean_of_rows(local: Tensor) -> Tensor:
-    """The mean over the rows of all processes, with gradient: (B, …) on each becomes (…)."""
+    """Return the mean over the rows of all processes, with gradient: (B, …) on each becomes (…)."""
     mean = local.mean(dim=0)
     return mean if get_world_size() == 1 else sum_over_processes(mean.contiguous()) / get_world_size()
 
 
 class _Gather(torch.autograd.Function):
-    """torch's own differentiable gather is deprecated since 2.14, and what replaces it is a private module."""
+    """Gather with gradient. torch's own is deprecated since 2.14, and its replacement is in a private module."""
 
     @staticmethod
     def forward(context: Any, local: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A first-in first-out memory of rows, as MoCo's queue of keys."""
+"""A first-in, first-out queue of rows, such as MoCo's queue of keys."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pretrain.errors import InputError
 
 
 class Queue(nn.Module):
-    """The last ``size`` rows that were put in, (size, dimension); unit vectors in random directions at first.
+    """Holds the last ``size`` rows, (size, dimension); at first, random unit vectors.
 
-    Its rows and its position are buffers, so that a restart goes on with the same ones. Put in the gathered rows of
-    all processes: each process then has the same queue.
+    Rows and position are buffers, so a restart continues with them. Put in the gathered rows of all processes, so that
+    every process has the same queue.
     """
 
     rows: Tensor
@@ -24,21 +24,21 @@ class Queue(nn.Module):
         self.register_buffer("position", torch.zeros((), dtype=torch.long))
 
     def forward(self) -> Tensor:
-        """A copy of the rows. A backward pass may need them after ``put`` has replaced some."""
+        """Return a copy of the rows: a backward pass may need them after ``put`` has replaced some."""
         return self.rows.clone()
 
     @torch.no_grad()
     def put(self, rows: Tensor) -> None:
-        """Replace the oldest rows.
+        """Replace the oldest rows by ``rows``, (count, dimension).
 
         Raises
         ------
         InputError
-            The queue's size is no multiple of the number of rows.
+            ``size`` is not a multiple of ``count``.
         """
         size, count = len(self.rows), len(rows)
         if size % count:
-            raise InputError(f"queue: its size {size} must be a multiple of the {count} images of a step")
+            raise InputError(f"queue: its size {size} must be a multiple of the {count} rows of a step")
         start = int(self.position)
         self.rows[start : start + count] = rows.to(self.rows.dtype)
         self.position.fill_((start + count) % size)
