@@ -32,7 +32,9 @@ BAD_INPUT = 2
 def build_app() -> typer.Typer:
     """Build the application with all commands, in the order in which ``--help`` lists them."""
     app = typer.Typer(
-        help="From a sweep file to checkpoints, metrics, and the OPERA paper's tables and figures.",
+        help="Pretrain image backbones with OPERA and its baselines, evaluate them, and make the paper's tables and "
+        "figures.\n\nTo begin, `opera-bench doctor` checks this machine, and `opera-bench run digits` runs a sweep "
+        "that needs no data and no GPU.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

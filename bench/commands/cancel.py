@@ -10,15 +10,16 @@ from bench.commands.options import RUNS, RunsOption, SetOption, TinyOption
 
 
 def cancel(
-    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN_ID", help="A sweep, or one run by its id.")],
+    what: Annotated[str, typer.Argument(metavar="SWEEP|RUN_ID", help="A sweep, or the id of one run.")],
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     tiny: TinyOption = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Cancel without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before cancelling.")] = False,
 ) -> None:
-    """Stop unfinished runs, after naming them.
+    """Stop the unfinished runs of a sweep, or one run.
 
-    Runs that another sweep asked for as well are left alone; `opera-bench retry SWEEP` starts cancelled ones again.
+    Lists the runs and asks first. A run that another sweep needs too goes on. `opera-bench retry SWEEP` starts
+    cancelled runs again.
     """
     from bench.launch.cancel import cancel_runs, choose
 

@@ -1,4 +1,4 @@
-"""``opera-bench checkpoint``: inspect weights files and convert them between formats of other projects and ours."""
+"""``opera-bench checkpoint``: inspect checkpoints and convert them between formats."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-app = typer.Typer(no_args_is_help=True, help="Look into checkpoints and convert them.")
+app = typer.Typer(no_args_is_help=True, help="Inspect checkpoints and convert them between formats.")
 
 PathArgument = Annotated[
-    Path, typer.Argument(metavar="PATH", help="A file that a run left or another project released, or a folder.")
+    Path, typer.Argument(metavar="PATH", help="A checkpoint of a run or of another project: a file or a folder.")
 ]
 FromOption = Annotated[
-    str, typer.Option("--from", metavar="FORMAT", help="auto, opera_bench, moco_v3, opera, timm, torchvision, …")
+    str,
+    typer.Option(
+        "--from", metavar="FORMAT", help="The checkpoint's format: opera_bench, moco_v3, opera, timm, torchvision, …"
+    ),
 ]
 WeightsOption = Annotated[
     str | None,
-    typer.Option(metavar="SET", help="ema, raw, or a set's name, of a file that has several sets of weights."),
+    typer.Option(
+        metavar="SET", help="If the file has several sets of weights: ema, raw, or a name that `inspect` prints."
+    ),
 ]
 
 
 @app.callback()
 def checkpoint() -> None:
-    """Look into checkpoints and convert them."""
+    """Inspect checkpoints and convert them between formats."""
 
 
 @app.command()
@@ -36,11 +41,11 @@ def inspect(
     path: PathArgument,
     from_: FromOption = "auto",
     weights: WeightsOption = None,
-    keys: Annotated[bool, typer.Option("--keys", help="Also every tensor: name, shape, type.")] = False,
+    keys: Annotated[bool, typer.Option("--keys", help="Also print every tensor: name, shape, type.")] = False,
 ) -> None:
-    """Print what a checkpoint is: backbone, attention heads, role, hash, sizes.
+    """Print the backbone, heads, role, hash and sizes of a checkpoint.
 
-    A file that can't be trusted or is not recognised is refused.
+    A file that is unsafe, damaged or in no known format is refused.
     """
     from bench.sweep.errors import InputError
     from pretrain.foreign.parts.own import is_ours
@@ -48,7 +53,7 @@ def inspect(
 
     ours = from_ == "opera_bench" or (from_ == "auto" and is_ours(path))
     if ours and weights is not None:
-        raise InputError(f"--weights {weights}: a checkpoint of ours has one set of weights; leave the option out")
+        raise InputError(f"--weights {weights}: an opera_bench checkpoint has one set of weights; leave the option out")
     facts, state = _our_facts(path) if ours else _facts(path, from_, weights)
     for name, value in (facts | _sizes(state)).items():
         for line in value if isinstance(value, tuple) else (value,):
@@ -64,26 +69,27 @@ def convert(
     to: Annotated[
         str,
         typer.Option(
-            "--to", metavar="FORMAT", help="opera_bench, timm, torchvision, mmseg_vit, mm_resnet, huggingface."
+            "--to", metavar="FORMAT", help="opera_bench, timm, torchvision, mmseg_vit, mm_resnet or huggingface."
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="A file or folder that does not exist yet.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file or folder to write; it must not exist.")],
     from_: FromOption = "auto",
     weights: WeightsOption = None,
 ) -> None:
-    """Write a checkpoint in another format, whole or not at all.
+    """Convert a checkpoint to another format.
 
-    To opera_bench: a folder with backbone.safetensors and, if the file holds all parts of a method, method.safetensors.
+    Nothing is written if the conversion fails. Format opera_bench is a folder with backbone.safetensors and, if the
+    file has all parts of a method, method.safetensors.
     """
     from bench.sweep.errors import InputError
     from pretrain.foreign.lookup import writable_format_names
-    from pretrain.foreign.parts.conversion import OURS, read_checkpoint, write_checkpoint
+    from pretrain.foreign.parts.conversion import OWN_FORMAT, read_checkpoint, write_checkpoint
     from pretrain.foreign.parts.printable import printable
     from pretrain.foreign.parts.writing import refuse_existing
     from pretrain.plugins import suggest
 
-    if to not in (known := (OURS, *writable_format_names())):
-        raise InputError(f"--to {to}: no format that is written here; {suggest(to, known)}")
+    if to not in (known := (OWN_FORMAT, *writable_format_names())):
+        raise InputError(f"--to {to}: can't write this format; {suggest(to, known)}")
     refuse_existing(out)
     found = read_checkpoint(path, from_, weights)
     usage = write_checkpoint(found, to, out)
@@ -96,17 +102,17 @@ def convert(
 
 
 def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """The header and file size of a checkpoint of ours, verified against its weights, and the weights."""
-    from pretrain.foreign.parts.conversion import OURS
+    """Return facts about an opera_bench checkpoint, verified against its weights, and the weights."""
+    from pretrain.foreign.parts.conversion import OWN_FORMAT
     from pretrain.foreign.parts.own import own_weights, read_own
 
     state, header = read_own(path)
     size = own_weights(path).stat().st_size
-    return {"format": OURS, **header.model_dump(mode="json"), "bytes": f"{size:,}"}, state
+    return {"format": OWN_FORMAT, **header.model_dump(mode="json"), "bytes": f"{size:,}"}, state
 
 
 def _facts(path: Path, format_name: str, weights: str | None) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
-    """Facts about a foreign checkpoint, read from its content and its tensors' shapes, and its tensors."""
+    """Return facts about a foreign checkpoint, read from its content and its tensors' shapes, and the tensors."""
     from pretrain.foreign.lookup import recognise
     from pretrain.foreign.parts.conversion import import_file
     from pretrain.foreign.parts.reading import read_foreign
@@ -114,11 +120,11 @@ def _facts(path: Path, format_name: str, weights: str | None) -> tuple[dict[str,
     file = read_foreign(path, weights)
     found = import_file(file, format_name)
     header, method = found.header.model_dump(mode="json"), found.method
-    told = ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs")
+    shown = ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs")
     facts: dict[str, Any] = {
         "format": ", ".join(recognise(file.state, file.facts)),
         "role": "backbone" if method is None else "method",
-        **{name: header[name] for name in told},
+        **{name: header[name] for name in shown},
     }
     if method is not None:
         facts["method_options"] = ", ".join(f"{key} {value}" for key, value in method.options.items())

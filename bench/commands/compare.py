@@ -11,16 +11,18 @@ from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, T
 
 def compare(
     sweep: OptionalSweep = None,
-    baseline: Annotated[str, typer.Option(help="The method that the others are held against.")] = "moco_v3",
-    method: Annotated[str | None, typer.Option(help="Only this method; default: every other one.")] = None,
+    baseline: Annotated[str, typer.Option(help="The method that the others are compared with.")] = "moco_v3",
+    method: Annotated[str | None, typer.Option(help="Compare only this method. Default: all others.")] = None,
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     tiny: TinyOption = False,
-    format_: Annotated[str | None, typer.Option("--format", help="md, csv or json; without it, for the eye.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="md, csv or json. Default: text on a terminal, else md.")
+    ] = None,
 ) -> None:
     """Compare methods with a baseline, run by run.
 
-    Pairs agree in seed, protocol and everything else but the method.
+    Two runs are a pair if they differ only in the method. Prints the mean difference, its 95 % interval and a p value.
     """
     import sys
 

@@ -10,17 +10,19 @@ import typer
 if TYPE_CHECKING:
     from pretrain.datasets.interface import DatasetModule
 
-app = typer.Typer(no_args_is_help=True, help="List, download and verify datasets.")
+app = typer.Typer(no_args_is_help=True, help="List, download and check datasets.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="DATASET")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A dataset's name; `opera-bench data list` prints all.")
+]
 RootArgument = Annotated[
-    Path | None, typer.Argument(metavar="DIR", help="Its directory; none for data that a package carries.")
+    Path | None, typer.Argument(metavar="DIR", help="The dataset's directory; leave it out for data in a package.")
 ]
 
 
 @app.command("list")
 def list_() -> None:
-    """List the datasets there are."""
+    """List all datasets."""
     from rich.table import Table
 
     from bench.show.status import wide_console
@@ -41,14 +43,18 @@ def list_() -> None:
 
 @app.command()
 def prepare(name: NameArgument, root: RootArgument = None) -> None:
-    """Download a dataset into a directory, in the layout that is read here."""
+    """Download a dataset into a directory (CIFAR, Flowers, Pets)."""
     _dataset(name, root).prepare(root)
-    print(f"{name} is prepared{f' in {root}' if root else ''}; verify it with: opera-bench data check {name}")
+    where = f" {root}" if root else ""
+    print(f"{name} is ready{where and f' in{where}'}; check it with: opera-bench data check {name}{where}")
 
 
 @app.command()
 def check(name: NameArgument, root: RootArgument = None) -> None:
-    """Verify a dataset; every problem is a line, and exit status 1."""
+    """Check a dataset and print one line per problem.
+
+    Exits with status 1 if there is a problem.
+    """
     from bench.launch.preflight import check_data
 
     _dataset(name, root)
@@ -57,7 +63,7 @@ def check(name: NameArgument, root: RootArgument = None) -> None:
         print(problem)
     if problems:
         raise typer.Exit(1)
-    print(f"{name}: all well")
+    print(f"{name}: no problem found")
 
 
 def _dataset(name: str, root: Path | None) -> DatasetModule:
@@ -66,5 +72,5 @@ def _dataset(name: str, root: Path | None) -> DatasetModule:
 
     module = find_dataset(name)
     if module.INFO.needs_root and root is None:
-        raise InputError(f"dataset {name} needs its directory: opera-bench data … {name} DIR")
+        raise InputError(f"dataset {name} needs its directory; type: opera-bench data … {name} DIR")
     return module

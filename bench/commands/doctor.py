@@ -11,11 +11,11 @@ from bench.commands.options import RUNS, RunsOption
 
 def doctor(
     runs: RunsOption = RUNS,
-    sweep: Annotated[str | None, typer.Option(metavar="SWEEP", help="Also look for the data this sweep names.")] = None,
+    sweep: Annotated[str | None, typer.Option(metavar="SWEEP", help="Also check this sweep's data.")] = None,
 ) -> None:
     """Check versions, devices, packages, write access and data.
 
-    Exit status 1 if something is wrong.
+    Exits with status 1 if something is wrong.
     """
     from rich.console import Console
     from rich.text import Text

@@ -11,21 +11,21 @@ from bench.commands.options import RUNS, DeviceOption, RunsOption
 
 
 def evaluate(
-    evaluator: Annotated[str, typer.Argument(metavar="NAME", help="linear, finetune, knn, transfer, …")],
-    checkpoint: Annotated[str, typer.Option(metavar="RUN_ID", help="The pretraining or import to judge.")],
-    dataset: Annotated[str | None, typer.Option(help="Default: the one pretrained on.")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Default: the one that applies.")] = None,
+    evaluator: Annotated[str, typer.Argument(metavar="EVALUATOR", help="linear, finetune, knn, transfer, …")],
+    checkpoint: Annotated[str, typer.Option(metavar="RUN_ID", help="The pretraining or import to evaluate.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to evaluate on. Default: the pretraining's.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory, if it needs one.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's id. Default: the recipe that applies.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting: epochs=5. May be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any other setting: epochs=5. May be repeated."),
     ] = None,
     runs: RunsOption = RUNS,
     device: DeviceOption = "auto",
 ) -> None:
-    """Judge one checkpoint, without a sweep.
+    """Evaluate one checkpoint, without a sweep.
 
-    It happens in this process; the run is the one a sweep would have made.
+    Runs in this process. A sweep with the same settings reuses the result.
     """
     from bench.launch.run_one import run_single
     from bench.plan.expand import Evaluation
@@ -45,15 +45,15 @@ def evaluate(
     if found.stage not in (PRETRAIN, IMPORT):
         raise InputError(f"--checkpoint {checkpoint}: {run.run_id} left no checkpoint; name a pretraining")
     if found.state is not RunState.DONE:
-        raise InputError(f"--checkpoint {checkpoint}: {run.run_id} is not done: opera-bench status")
+        raise InputError(f"--checkpoint {checkpoint}: {run.run_id} is not done; see: opera-bench status")
     try:
         subject = subject_of(found.config)
     except InputError as error:
-        raise InputError(f"{run.config}: {error}; pretrain again to judge it") from error
+        raise InputError(f"{run.config}: {error}; pretrain again to evaluate it") from error
     if plan_subject(subject).run_id != run.run_id:
         raise InputError(
             f"--checkpoint {checkpoint}: {run.run_id} was planned by another version of opera-bench or of a plugin; "
-            "pretrain again to judge it"
+            "pretrain again to evaluate it"
         )
     options = split_assignments(set_ or ())
     if dataset is not None:

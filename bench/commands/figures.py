@@ -12,14 +12,14 @@ from bench.commands.options import RUNS, OnlySweep, RunsOption, SetOption, TinyO
 
 def figures(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="FIGURE", help="All figures, or all of the sweep's, without it.")
+        list[str] | None, typer.Argument(metavar="FIGURE", help="Default: the figures of --sweep, else all figures.")
     ] = None,
     runs: RunsOption = RUNS,
     sweep: OnlySweep = None,
     set_: SetOption = None,
     tiny: TinyOption = False,
     format_: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("figures"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory to write to.")] = Path("figures"),
 ) -> None:
     """Write figures, each with its numbers as CSV."""
     from bench.runs.outputs import select_runs, status_of_damage, warn, write_figures

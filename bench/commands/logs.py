@@ -17,13 +17,14 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 
 def logs(
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The whole id, or how it starts or ends.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="A run's id, or its beginning or end.")],
     runs: RunsOption = RUNS,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the run ends.")] = False,
 ) -> None:
-    """Print a run's output and, if it failed, its traceback; or what SLURM kept of a job that never got to that.
+    """Print a run's output and, if it failed, its traceback.
 
-    How the run stands is said on standard error, as `opera-bench status` says it.
+    If a job on SLURM ended before it opened the log, prints the output that SLURM kept. The run's state goes to
+    standard error.
     """
     import sys
     import time

@@ -14,10 +14,10 @@ def plan(
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     tiny: TinyOption = False,
-    format_: Annotated[str, typer.Option("--format", help="table, json or sbatch.")] = "table",
+    format_: Annotated[str, typer.Option("--format", help="table, json, or sbatch (the batch scripts).")] = "table",
     cluster: ClusterOption = None,
 ) -> None:
-    """Show a sweep's runs: what is done, what would start, and the GPU-hours that would take.
+    """Show a sweep's runs, their states and the hours they need.
 
     Needs no data and writes nothing.
     """

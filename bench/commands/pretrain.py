@@ -13,15 +13,15 @@ from bench.commands.options import RUNS, ComputeOption, DeviceOption, RunsOption
 def pretrain(
     method: Annotated[str, typer.Option(help="opera, moco_v3, supervised, …")],
     backbone: Annotated[str, typer.Option(help="vit_small, resnet50, tiny_vit, …")],
-    dataset: Annotated[str, typer.Option(help="What to pretrain on.")] = "imagenet",
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Global batch size; default: the recipe's.")] = None,
-    seed: Annotated[int, typer.Option()] = 0,
-    recipe: Annotated[str | None, typer.Option(help="Default: the one that applies.")] = None,
+    dataset: Annotated[str, typer.Option(help="Dataset to pretrain on.")] = "imagenet",
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory, if it needs one.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs. Default: the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images of a step in all. Default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's id. Default: the recipe that applies.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting: arrangement=A. May be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change any other setting: arrangement=A. May be repeated."),
     ] = None,
     runs: RunsOption = RUNS,
     device: DeviceOption = "auto",
@@ -29,7 +29,7 @@ def pretrain(
 ) -> None:
     """Pretrain one backbone, without a sweep.
 
-    It happens in this process; the run is the one a sweep would have made.
+    Runs in this process. A sweep with the same settings reuses the result.
     """
     from bench.launch.options import parse_compute
     from bench.launch.run_one import run_single

@@ -15,7 +15,7 @@ def report(
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     tiny: TinyOption = False,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")] = Path("report.html"),
 ) -> None:
     """Write one HTML page: progress, tables, figures, provenance."""
     from bench.plan.graph import plan_sweep

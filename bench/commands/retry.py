@@ -26,7 +26,7 @@ def retry(
     sweep: SweepArgument,
     failed: Annotated[
         bool,
-        typer.Option("--failed", help="Only failed and damaged runs, not cancelled ones or ones lost on another host."),
+        typer.Option("--failed", help="Leave cancelled and lost runs alone."),
     ] = False,
     executor: ExecutorOption = "local",
     cluster: ClusterOption = None,
@@ -38,9 +38,9 @@ def retry(
     compute: ComputeOption = None,
     yes: YesOption = False,
 ) -> None:
-    """Start a sweep's failed and damaged runs again.
+    """Start failed, damaged, cancelled and lost runs again.
 
-    Cancelled runs and runs lost on another host start again too, and whatever else the sweep still needs.
+    Runs that have not started yet start too. A run is lost if it ended without a trace, e.g. because its machine died.
     """
     from bench.launch.options import parse_compute, plan_launch
     from bench.launch.run_sweep import run_sweep

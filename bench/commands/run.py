@@ -34,7 +34,11 @@ def run(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Run what a sweep still needs and show its results."""
+    """Run the unfinished runs of a sweep and show its results.
+
+    The same command continues after Ctrl-C, a crash or a kill. Finished runs are never repeated; failed ones only by
+    `opera-bench retry`. With --executor slurm, it submits jobs and returns at once.
+    """
     from bench.launch.options import parse_compute, plan_launch
     from bench.launch.run_sweep import run_sweep
     from bench.sweep.load import load_sweep

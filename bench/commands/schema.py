@@ -8,11 +8,11 @@ import typer
 
 
 def schema(
-    of: Annotated[str, typer.Argument(metavar="sweep|cluster", help="Which file: sweep or cluster.")],
+    of: Annotated[str, typer.Argument(metavar="sweep|cluster", help="The kind of file.")],
 ) -> None:
     """Print the JSON Schema of sweep files or cluster profiles.
 
-    An editor with a YAML language server completes and checks a file that names one in its first line:
+    Save it to PATH. An editor with a YAML language server then completes and checks files whose first line is:
     # yaml-language-server: $schema=PATH
     """
     from bench.sweep.schema import schema_text

@@ -17,12 +17,13 @@ def status(
     runs: RunsOption = RUNS,
     set_: SetOption = None,
     tiny: TinyOption = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again every two seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every two seconds, until Ctrl-C.")] = False,
     format_: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
 ) -> None:
-    """Say where runs stand, what they took and will take, why some failed and what to do next.
+    """Show the states of runs, their hours and what to do next.
 
-    GPU-hours left come from finished runs of the same kind, else from the cluster that the sweep names.
+    Also shows why runs failed or wait. The hours left are estimated from finished runs of the same kind, else from the
+    time limits of the sweep's cluster.
     """
     import sys
     import time

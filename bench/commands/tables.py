@@ -12,19 +12,19 @@ from bench.commands.options import RUNS, OnlySweep, RunsOption, SetOption, TinyO
 
 def tables(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="TABLE", help="All tables, or all of the sweep's, without it.")
+        list[str] | None, typer.Argument(metavar="TABLE", help="Default: the tables of --sweep, else all tables.")
     ] = None,
     runs: RunsOption = RUNS,
     sweep: OnlySweep = None,
     set_: SetOption = None,
     tiny: TinyOption = False,
     format_: Annotated[
-        str | None, typer.Option("--format", help="md, tex, csv, html or json; without it, for the eye.")
+        str | None, typer.Option("--format", help="md, tex, csv, html or json. Default: text, or md with --out.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write files here.")] = None,
-    paper: Annotated[bool, typer.Option("--paper", help="The published numbers alone.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write files here instead of printing.")] = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Show the published numbers alone.")] = False,
 ) -> None:
-    """Print tables: our numbers beside the published ones."""
+    """Print tables with our numbers beside the published ones."""
     from bench.runs.outputs import print_table, select_runs, status_of_damage, warn, write_tables
     from results.declarations import published_table_names, table_names
     from results.render import render_table

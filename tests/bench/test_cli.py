@@ -252,7 +252,7 @@ def test_tables_and_figures_take_a_sweep(command, finished, runs, write_sweep, e
 
 def test_data_and_doctor(command, runs) -> None:
     assert "mnist5k" in command("data", "list").out
-    assert command("data", "check", "digits").out == "digits: all well\n"
+    assert command("data", "check", "digits").out == "digits: no problem found\n"
     seen = command("doctor", "--runs", runs)
     assert (seen.status, "package bench: " in seen.out) == (0, True), seen.out
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 AUTO = "auto"
-OURS = "opera_bench"
+OWN_FORMAT = "opera_bench"
 """The command line's name of our format: safetensors with a JSON header beside it."""
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """Normalisation assumed unless the file states another."""
@@ -63,7 +63,7 @@ class Checkpoint:
     backbone: dict[str, Tensor]
     method: MethodParts | None = None
     left_out: tuple[str, ...] = ()
-    format: str = OURS
+    format: str = OWN_FORMAT
     notes: tuple[str, ...] = ()
 
 
@@ -75,9 +75,9 @@ def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = N
     InputError
         The format is unknown or does not fit; the file is truncated, altered, incomplete, or has another role or model.
     """
-    if format_name not in (AUTO, OURS):
+    if format_name not in (AUTO, OWN_FORMAT):
         find_format(format_name)
-    if format_name == OURS or (format_name == AUTO and is_ours(path)):
+    if format_name == OWN_FORMAT or (format_name == AUTO and is_ours(path)):
         if (role := read_header(own_weights(path)).role) != "backbone":
             raise InputError(f"{path}: holds a {role}; take the {BACKBONE_FILE} beside it")
         if weights is not None:
@@ -155,7 +155,7 @@ def write_checkpoint(checkpoint: Checkpoint, format_name: str, out: Path) -> str
     InputError
         The format is unknown, ``out`` exists or has the wrong ending, or the format can't hold this backbone.
     """
-    if format_name == OURS:
+    if format_name == OWN_FORMAT:
         with new_path(out) as folder:
             write_ours(checkpoint, folder, checkpoint.header.run_id)
         return f'pretrain.checkpoint.load_backbone(Path("{out / BACKBONE_FILE}"))'
