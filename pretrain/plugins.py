@@ -128,7 +128,7 @@ def distribution_name(distribution: Distribution) -> str:
     if name := _metadata(distribution, "Name"):
         return name
     raise InputError(
-        f"{title_of(distribution)}, offers plugins, and its METADATA has no Name, by which a record could name it; "
+        f"{title_of(distribution)} offers plugins, but its METADATA has no Name to record; "
         "give its project a name and install it again"
     )
 

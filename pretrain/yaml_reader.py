@@ -212,7 +212,7 @@ class _Builder:
             inner = (*path, key)
             if key in pairs:
                 first = self.places[inner]
-                raise InputError(f"{self._at(event)}: key {shorten(repr(key))} stands twice, first at {first}")
+                raise InputError(f"{self._at(event)}: key {shorten(repr(key))} appears twice, first at {first}")
             self.places[inner] = self._at(event)
             pairs[key] = self._build(next(events), events, inner)
         return pairs

@@ -69,7 +69,7 @@ def require_own_id(found: str, stage: object, config: object, parents: object, *
         raise InputError(f"{where}: not the content of a run (stage, config and parents are expected)") from error
     if expected != found:
         raise InputError(
-            f"{where}: its content is not that of run {found}, whose id it lies under, but of {expected}; it was edited"
+            f"{where}: its content is that of run {expected}, but its directory is that of {found}; it was edited"
         )
 
 

@@ -137,7 +137,7 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     for run in chosen.dropped:
         say(f"will not start, since it waits for that: {run.run_id}")
     if ask and not sys.stdin.isatty():
-        raise InputError("cancel asks first, and there is no terminal to ask on; say --yes")
+        raise InputError("cancel asks first, and there is no terminal to ask on; add --yes")
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
         return 0
     with submissions_held_up(runs_directory):

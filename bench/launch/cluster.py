@@ -34,7 +34,7 @@ def choose_profile(sweep: Sweep, name: str | None) -> ClusterProfile:
     """
     asked = name or sweep.file.cluster
     if asked is None:
-        raise InputError("--executor slurm needs to know the cluster: --cluster NAME, or cluster: in the sweep")
+        raise InputError("--executor slurm needs a cluster; add --cluster NAME, or cluster: NAME to the sweep")
     profile = load_profile(asked) if isinstance(asked, str) else _check(asked, sweep.source, ("cluster",))
     known = (PRETRAIN, IMPORT, *plugin_names("evaluators"))
     for stage in profile.stages:

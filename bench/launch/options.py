@@ -70,10 +70,10 @@ def plan_launch(
     """
     if executor != "slurm":
         if cluster is not None:
-            raise InputError(f"--cluster {cluster}: goes with --executor slurm")
+            raise InputError(f"--cluster {cluster}: works only with --executor slurm")
         return Launch(runs_directory, executor, workers or available_cpus(), device, compute=compute)
     if workers is not None:
-        raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
+        raise InputError("--workers: works only with --executor local; a cluster's profile has max_concurrent")
     flags = " --executor slurm" + (f" --cluster {shlex.quote(cluster)}" if cluster else "")
     return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name, flags, compute)
 

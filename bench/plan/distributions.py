@@ -49,8 +49,8 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
     for name in sorted({*planned, *here}):
         if planned.get(name) != here.get(name):
             raise InputError(
-                f"{run_id} was planned with {_words(name, planned)}, and here is {_words(name, here)}; "
-                "run the sweep again, which plans it anew"
+                f"{run_id} was planned with {_words(name, planned)}, but {_words(name, here)} is "
+                "installed here; run the sweep again to plan it anew"
             )
 
 

@@ -192,7 +192,7 @@ def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature
     written = [repr(item) for item in value]
     for item in written:
         if written.count(item) > 1:
-            raise InputError(f"{sweep.where(*at)}: {at[-1]}: {shorten(item)} stands twice; leave one out")
+            raise InputError(f"{sweep.where(*at)}: {at[-1]}: {shorten(item)} appears twice; leave one out")
     return value
 
 

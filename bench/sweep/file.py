@@ -51,7 +51,7 @@ def _as_list(value: Any) -> Any:
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{value!r} stands twice; each value is run once, so leave one out")
+            raise ValueError(f"{value!r} appears twice; each value is run once, so leave one out")
     return values
 
 
@@ -186,7 +186,7 @@ class SweepFile(_Part):
     @model_validator(mode="after")
     def _require_content(self) -> Self:
         if not self.pretrain and not self.include:
-            raise ValueError("there is nothing to run; say pretrain: [{method: …, backbone: …}] or include: [SWEEP]")
+            raise ValueError("there is nothing to run; add pretrain: [{method: …, backbone: …}] or include: [SWEEP]")
         if self.evaluate and not self.pretrain:
-            raise ValueError("evaluate judges this sweep's own pretrainings, and there are none; say pretrain: […]")
+            raise ValueError("evaluate needs pretrainings in this sweep, and there are none; add pretrain: […]")
         return self

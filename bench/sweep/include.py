@@ -114,7 +114,7 @@ def _join_data(own: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:
             if joined.setdefault(dataset, directory) != directory and dataset not in own.file.data:
                 raise InputError(
                     f"{own.where('include')}: {said_by[dataset]} and {part.name} name different directories for "
-                    f"dataset {dataset}; say which in data: {{{dataset}: …}}"
+                    f"dataset {dataset}; choose one with data: {{{dataset}: …}}"
                 )
             said_by.setdefault(dataset, part.name)
     return {**joined, **own.file.data}

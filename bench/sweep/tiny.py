@@ -99,7 +99,10 @@ def _shrink_options(
         name = ALIASES.get(key, key)
         shrunk[key] = _shrink(name, value, divisors)
         if name in divisors and isinstance(value, list) and len(shrunk[key]) < len(value):
-            raise InputError(f"{sweep.where(*at, key)}: {key}: --tiny makes {shrunk[key]} of {value}; leave some out")
+            where = sweep.where(*at, key)
+            raise InputError(
+                f"{where}: {key}: --tiny turns {value} into {shrunk[key]}; leave out values that become equal"
+            )
     return shrunk
 
 

@@ -87,10 +87,12 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
 
     declared = config["import"]
     if source is None:
-        raise InputError(f"{run.run_id}: nothing says where {declared['checkpoint']} lies; launch it with its sweep")
+        raise InputError(
+            f"{run.run_id}: the directory of {declared['checkpoint']} is unknown; start the run with its sweep"
+        )
     file = read_foreign(Path(source), declared.get("weights"))
     if declared["sha256"] not in (None, file.sha256):
-        raise InputError(f"{source}: its SHA-256 is {file.sha256} and the sweep says {declared['sha256']}")
+        raise InputError(f"{source}: its SHA-256 is {file.sha256} but the sweep says {declared['sha256']}")
     checkpoint = import_file(file, declared["format"])
     facts = config["pretrain"]
     try:
@@ -187,7 +189,7 @@ def verified_checkpoint(parent: RunDirectory) -> tuple[Path, ParentReference]:
         The record or the backbone is missing, or weights or a header have changed since they were written.
     """
     if not parent.record.exists():
-        raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is judged")
+        raise InputError(f"parent {parent.run_id} has no record; it must be done before its checkpoint is evaluated")
     written = {parent.path / reference.path: reference for reference in read_record(parent.record).checkpoints}
     path = parent.checkpoints / BACKBONE_FILE
     if path not in written or not path.is_file():

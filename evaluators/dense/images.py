@@ -88,4 +88,6 @@ def _leaves_no_image(settings: Any) -> bool:
 
 
 def _no_annotations_error(source: Path) -> InputError:
-    return InputError(f"{source}: has no annotation of the data set's classes, so there is nothing to learn or judge")
+    return InputError(
+        f"{source}: has no annotation of the data set's classes, so there is nothing to train on or to evaluate"
+    )

@@ -123,7 +123,9 @@ def open_saved_split(directory: Path, split: str) -> ArrowImages:
         if not pa.types.is_binary(images.type) and not pa.types.is_large_binary(images.type):
             raise InputError(f"{file}: its images are {images.type}; allowed: binary")
         if images.null_count:
-            raise InputError(f"{file}: {images.null_count:,} of its images are named and not held; save them whole")
+            raise InputError(
+                f"{file}: {images.null_count:,} of its images have a path and no bytes; save them with their bytes"
+            )
         ends.append(len(found))
     for row, label in enumerate(labels):
         if not 0 <= label < len(classes):

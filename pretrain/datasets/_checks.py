@@ -135,7 +135,7 @@ def download(
         ) from error
     problems = check(root)
     if problems:
-        raise InputError(f"dataset {info.name}: not right after the download: {'; '.join(problems)}")
+        raise InputError(f"dataset {info.name}: damaged after the download: {'; '.join(problems)}")
 
 
 def _missing_files(images: FileImages) -> list[Path]:

@@ -54,7 +54,7 @@ def open_split(name: str, root: Path | None, split: str) -> LabelledImages:
         match the dataset's layout.
     """
     if (kind := find_dataset(name).INFO.kind) != "classification":
-        raise InputError(f"dataset {name}: is for {kind}, its images have no label each")
+        raise InputError(f"dataset {name}: is for {kind}, its images have no class labels")
     return cast(LabelledImages, open_any_split(name, root, split))
 
 

@@ -58,9 +58,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
         )
     backbone = {our_name(name): tensor for name, tensor in state.items()}
     if len(backbone) != len(state):
-        raise InputError(
-            "mmseg ViT: keys under mmseg's and under timm's names side by side; which ones count is unclear"
-        )
+        raise InputError("mmseg ViT: the file has keys under both mmseg's and timm's names; save only one of the two")
     vit.checked_geometry(backbone, "mmseg ViT in timm's names")
     return Imported(backbone, facts.num_heads)
 

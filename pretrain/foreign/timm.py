@@ -100,7 +100,7 @@ def _refuse_other_sizes(facts: Facts, geometry: vit.VitGeometry) -> None:
         else:
             agrees = said in (None, actual, [actual, actual])
         if not agrees:
-            raise InputError(f"config.json: {name} is {said}, and the weights are of {name} {actual:g}")
+            raise InputError(f"config.json: {name} is {said}, but the weights have {name} {actual:g}")
 
 
 def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeometry, has_classifier: bool) -> int:

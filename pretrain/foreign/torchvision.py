@@ -38,6 +38,6 @@ def from_ours(state: State, header: CheckpointHeader) -> Exported:
         The backbone is not a ResNet.
     """
     if not resnet.looks_like_resnet(state):
-        raise InputError(f"torchvision: its layout here is the ResNet's, {header.backbone} is none; convert it to timm")
+        raise InputError(f"torchvision: only ResNets are written, {header.backbone} is not one; convert it to timm")
     usage = "model.load_state_dict(TENSORS, strict=False)  # all but fc"
     return Exported(dict(state), usage)

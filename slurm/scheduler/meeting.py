@@ -92,7 +92,7 @@ def _find(path: Path, seconds_to_meet: float) -> tuple[str, int]:
     while not path.exists():
         if time.monotonic() > give_up:
             raise TimeoutError(
-                f"{path}: rank 0 has not said within {seconds_to_meet:g} s where it listens; see the log of rank 0,"
+                f"{path}: rank 0 has not written its address within {seconds_to_meet:g} s; see the log of rank 0,"
                 " and whether the nodes share this folder"
             )
         time.sleep(SECONDS_BETWEEN_LOOKS)

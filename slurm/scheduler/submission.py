@@ -124,7 +124,7 @@ def _find_queued_id(name: str, error: Exception) -> str | None:
     queued = squeue()
     if queued is None:
         # The intent stays in the ledger; the next submission settles it.
-        raise InputError(f"sbatch: {_error_line(error)}; whether SLURM has the jobs is found out by the next command")
+        raise InputError(f"sbatch: {_error_line(error)}; the next command finds out whether SLURM has the jobs")
     return next((row.slurm_id.partition("_")[0] for row in queued if row.name == name), None)
 
 

@@ -31,7 +31,7 @@ BAD_SWEEPS = {
     "misspelt top key": (HEAD + ENTRY + "tabels: []\n", r"bad\.yaml:6: unknown key 'tabels'; did you mean 'tables'"),
     "missing name": (ENTRY, r"bad\.yaml:1: name is missing"),
     "missing backbone": (HEAD + "pretrain:\n  - {method: opera}\n", r"bad\.yaml:3: .*backbone is missing"),
-    "duplicate key": (HEAD + ENTRY + "    dataset: digits\n", r"bad\.yaml:6: key 'dataset' stands twice, .*:5"),
+    "duplicate key": (HEAD + ENTRY + "    dataset: digits\n", r"bad\.yaml:6: key 'dataset' appears twice, .*:5"),
     "unknown method": (
         HEAD + ENTRY.replace("opera", "oprea"),
         r"bad\.yaml:3: unknown method 'oprea'; did you mean 'opera'\? allowed: .*moco_v3",
@@ -158,7 +158,7 @@ def test_unknown_sweep_name_and_missing_file(tmp_path: Path) -> None:
         ("pretrain.*.epochs=-1", r"--set pretrain\.\*\.epochs=-1: epochs: .*not -1"),
         ("pretrain.0.seed=[", r"--set pretrain\.0\.seed=\[: not valid YAML"),
         ("name=!!str x", r"--set name=!!str x: not plain YAML \(tag"),
-        ("name={a: 1, a: 2}", r"--set name=\{a: 1, a: 2\}: key 'a' stands twice"),
+        ("name={a: 1, a: 2}", r"--set name=\{a: 1, a: 2\}: key 'a' appears twice"),
         ("name=\x01", r"--set name= : a control character, U\+0001"),
     ],
 )

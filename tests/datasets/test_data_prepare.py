@@ -128,5 +128,5 @@ def test_a_download_of_something_else_is_not_accepted(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_pets("pets", tmp_path / "origin", serve, monkeypatch)
-    with pytest.raises(InputError, match="not right after the download: pets train: 8 images"):
+    with pytest.raises(InputError, match="damaged after the download: pets train: 8 images"):
         find_dataset("pets").prepare(tmp_path / "root")

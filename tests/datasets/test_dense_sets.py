@@ -78,7 +78,7 @@ def test_ade_is_read_from_its_folder_and_from_above_it(tmp_path: Path) -> None:
 
 def test_a_dense_set_is_not_for_pretraining(tmp_path: Path) -> None:
     write_ade(tmp_path)
-    with pytest.raises(InputError, match="dataset ade20k: is for segmentation, its images have no label each"):
+    with pytest.raises(InputError, match="dataset ade20k: is for segmentation, its images have no class labels"):
         open_split("ade20k", tmp_path, "train")
 
 

@@ -129,7 +129,7 @@ def test_images_that_are_only_named_are_refused(saved: Path) -> None:
     rows = [{"image": {"bytes": None, "path": "elsewhere/a.JPEG"}, "label": 0}]
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(pa.Table.from_pylist(rows, schema))
-    with pytest.raises(InputError, match="1 of its images are named and not held"):
+    with pytest.raises(InputError, match="1 of its images have a path and no bytes"):
         imagenet.open_split(saved, "train")
 
 

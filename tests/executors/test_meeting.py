@@ -116,7 +116,7 @@ def test_a_name_of_the_node_that_leads_nowhere_is_passed_over(tmp_path: Path) ->
 def test_one_sentence_says_that_rank_0_never_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", os.environ.copy())
     os.environ.update(surroundings(tmp_path, "12", 1))
-    said = r"rank 0 has not said within 0\.3 s where it listens"
+    said = r"rank 0 has not written its address within 0\.3 s"
     with pytest.raises(TimeoutError, match=said), join_group(JobEnvironment(), seconds_to_meet=0.3):
         pass
 

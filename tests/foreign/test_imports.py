@@ -122,11 +122,11 @@ def test_a_wrong_entry_is_one_line_and_status_two(
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("    as:", f"    sha256: {'a' * 64}\n    as:", f"and the sweep says {'a' * 64}"),
-        ("twelve_heads", "tiny_vit", "holds twelve_heads, and the sweep says tiny_vit"),
+        ("    as:", f"    sha256: {'a' * 64}\n    as:", f"but the sweep says {'a' * 64}"),
+        ("twelve_heads", "tiny_vit", "holds twelve_heads, but the sweep says tiny_vit"),
         ("moco_v3\n", "opera\n", "not of format opera but moco_v3"),
-        ("epochs: 300", "epochs: 100", "trained for 300 epochs, and the sweep says 100"),
-        ("moco_v3_official", "supervised", "trained with moco_v3, and the sweep says supervised"),
+        ("epochs: 300", "epochs: 100", "trained for 300 epochs, but the sweep says 100"),
+        ("moco_v3_official", "supervised", "trained with moco_v3, but the sweep says supervised"),
     ],
 )
 def test_another_file_than_declared_fails_the_run(

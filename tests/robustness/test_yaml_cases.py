@@ -90,8 +90,8 @@ def test_files_that_are_no_files_are_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        ("seed: [1, 2, 1]", "seed: 1 stands twice"),
-        ("epochs: [1, 1]", "epochs: 1 stands twice"),
+        ("seed: [1, 2, 1]", "seed: 1 appears twice"),
+        ("epochs: [1, 1]", "epochs: 1 appears twice"),
         ("image_size: 1000000", "image_size: "),
         ("batch_size: 1000000000", "global_batch_size: "),
         ("mlp_layers: 100000", "mlp_layers: "),

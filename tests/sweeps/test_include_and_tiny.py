@@ -89,8 +89,8 @@ def test_own_data_settles_a_disagreement(load: Callable[..., Sweep], tmp_path: P
         ("name: whole\ninclude:\n  - table1\n  - tabel2\n", r"whole\.yaml:4: no sweep 'tabel2'.*did you mean 'table2'"),
         ("name: whole\ninclude: [none.yaml]\n", r"whole\.yaml:2: none\.yaml: no such sweep file"),
         ("name: whole\ninclude: [whole.yaml]\n", r"whole\.yaml:2: whole\.yaml includes itself"),
-        ("name: whole\n", r"whole\.yaml:1: .*there is nothing to run; say pretrain"),
-        (BOTH + "evaluate: [linear]\n", r"whole\.yaml:1: .*evaluate judges this sweep's own pretrainings"),
+        ("name: whole\n", r"whole\.yaml:1: .*there is nothing to run; add pretrain"),
+        (BOTH + "evaluate: [linear]\n", r"whole\.yaml:1: .*evaluate needs pretrainings in this sweep"),
         ("name: whole\nincludes: [table1]\n", r"whole\.yaml:2: unknown key 'includes'; did you mean 'include'"),
     ],
 )
@@ -125,7 +125,7 @@ def test_tiny_needs_no_data_of_the_full_size(load: Callable[..., Sweep]) -> None
 
 
 def test_numbers_too_close_for_tiny_are_refused(load: Callable[..., Sweep]) -> None:
-    with pytest.raises(InputError, match=r"--set pretrain\.0\.epochs=.*: epochs: --tiny makes \[12\] of \[299, 300\]"):
+    with pytest.raises(InputError, match=r"--set pretrain\.0\.epochs=.*: epochs: --tiny turns \[299, 300\] into \[12\]"):
         load(TWO, "pretrain.0.epochs=[299, 300]", tiny=True)
 
 

@@ -81,7 +81,7 @@ def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = N
         if (role := read_header(own_weights(path)).role) != "backbone":
             raise InputError(f"{path}: holds a {role}; take the {BACKBONE_FILE} beside it")
         if weights is not None:
-            raise InputError(f"{path}: a checkpoint of ours has one set of weights; leave out weights {weights}")
+            raise InputError(f"{path}: an opera_bench checkpoint has one set of weights; leave out weights {weights}")
         state, header = read_own(path)
         return Checkpoint(header, state)
     return import_file(read_foreign(path, weights), format_name)

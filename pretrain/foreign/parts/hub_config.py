@@ -121,7 +121,7 @@ def folder_facts(path: Path, of_weights: Facts) -> Facts:
 
 def _refuse_other_networks(architecture: object, arguments: Mapping[str, Any], global_pool: object) -> None:
     if architecture not in (*RESNETS, *VITS):
-        raise InputError(f"architecture {architecture!r} is no backbone's here; there are {', '.join(RESNETS + VITS)}")
+        raise InputError(f"architecture {architecture!r} is not supported; allowed: {', '.join(RESNETS + VITS)}")
     is_vit = architecture in VITS
     harmless = _HARMLESS | (_TOLD_BY_SHAPES if is_vit else set())
     as_here: dict[str, object] = {"in_chans": 3, "global_pool": "token" if is_vit else "avg"}

@@ -93,7 +93,7 @@ class Machine:
         try:
             for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
                 if count >= OPCODES:
-                    raise InputError(f"refused, its pickle has more than {OPCODES:,} steps, and weights need no such")
+                    raise InputError(f"refused, its pickle has more than {OPCODES:,} steps, and weights need fewer")
                 if opcode.name == "STOP":
                     return self.stack.pop()
                 self._step(opcode.name, argument)

@@ -118,7 +118,7 @@ def _geometry(state: State, what: str) -> VitGeometry:
         if key not in shapes:
             raise InputError(f"{what}: missing {key}")
         if len(shapes[key]) != dimensions:
-            raise InputError(f"{what}: {key} is {shapes[key]}, which is no ViT's")
+            raise InputError(f"{what}: {key} has shape {shapes[key]}, which no ViT has")
     width, _, patch_size, _ = shapes["patch_embed.proj.weight"]
     tokens = shapes["pos_embed"][1] - 1
     grid = math.isqrt(max(tokens, 0))

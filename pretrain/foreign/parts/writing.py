@@ -96,4 +96,4 @@ def _flush(path: Path) -> None:
 
 def _assert_same(found: State, expected: State, path: Path) -> None:
     if found.keys() != expected.keys() or not all(found[name].equal(expected[name]) for name in expected):
-        raise OSError(f"{path.name} reads back otherwise than it was written")
+        raise OSError(f"{path.name} reads back differently from what was written; is the disk damaged?")
