@@ -88,6 +88,4 @@ def _leaves_no_image(settings: Any) -> bool:
 
 
 def _no_annotations_error(source: Path) -> InputError:
-    return InputError(
-        f"{source}: has no annotation of the data set's classes, so there is nothing to train on or to evaluate"
-    )
+    return InputError(f"{source}: has no annotation of the data set's classes, so nothing can be trained or evaluated")

@@ -102,6 +102,6 @@ def _pair_problems(info: DatasetInfo, images: Path, masks: Path, stems: list[str
     problems = inspect_in_threads(inspect, range(len(stems)))
     if stems and not problems and not any(labelled):
         problems.append(
-            f"{masks}: no mask has a labelled pixel; every pixel is 0, so there is nothing to train on or to evaluate"
+            f"{masks}: no mask has a labelled pixel; every pixel is 0, so nothing can be trained or evaluated"
         )
     return problems
