@@ -171,7 +171,7 @@ def test_inspect_and_convert_an_official_file(command, released, tmp_path) -> No
         assert "format: opera_bench" in out
     for arguments, complaint in (
         ((released, "--to", "opera_bench", "--out", folder), "exists already"),
-        ((released, "--to", "moco_v3", "--out", tmp_path / "x"), "no format that is written here"),
+        ((released, "--to", "moco_v3", "--out", tmp_path / "x"), "can't write this format"),
         ((folder / "method.safetensors", "--to", "timm", "--out", tmp_path / "x.pth"), "holds a method"),
         ((released, "--from", "timm", "--to", "timm", "--out", tmp_path / "x.pth"), "not of format timm but moco_v3"),
     ):
