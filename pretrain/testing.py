@@ -66,11 +66,8 @@ _REMEDIES = {
     "pretrain.methods.parts.gather",
     (_MICRO_BATCHES, ""): "features() and target_features() of an image may depend only on it and on its place, and "
     "loss_from_features() must return what loss() returns",
-    (
-        _RESTART,
-        "",
-    ): "state that a later step needs must be in a parameter or a persistent buffer, and random draws must "
-    "derive from batch.place()",
+    (_RESTART, ""): "state of later steps must be in a parameter or a persistent buffer, and random draws must derive "
+    "from batch.place()",
 }
 
 
