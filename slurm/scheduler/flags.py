@@ -17,7 +17,7 @@ _LETTERS: dict[str, str | None] = json.loads(
 ambiguous, and what the manuals of other versions up to 26.05 add. Plugins of a site may add more."""
 LONG_FLAGS = frozenset(_LETTERS)
 FLAGS_OF_LETTERS = {letter: flag for flag, letter in _LETTERS.items() if letter}
-OURS = (
+OWN_FLAGS = (
     *("array", "dependency", "error", "export", "job-name", "kill-on-invalid-dep", "open-mode", "output"),
     *("parsable", "signal", "test-only", "wait", "wrap", "chdir", "workdir", "ntasks", "gpus", "gpus-per-task"),
 )
@@ -103,7 +103,7 @@ def check_setup(line: str) -> str:
 
 
 def _reason_against(flag: str) -> str | None:
-    if flag in OURS:
+    if flag in OWN_FLAGS:
         return "is set by opera-bench itself"
     if flag == "clusters":
         return "sends jobs to a cluster that squeue and sacct are not asked about"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from slurm.errors import InputError
-from slurm.scheduler.flags import FLAGS_OF_LETTERS, KEYS, LONG_FLAGS, OURS, WITHOUT_JOB_ID
+from slurm.scheduler.flags import FLAGS_OF_LETTERS, KEYS, LONG_FLAGS, OWN_FLAGS, WITHOUT_JOB_ID
 from slurm.scheduler.profile import parse_profile
 
-RESERVED = sorted({*OURS, *KEYS, *WITHOUT_JOB_ID})
+RESERVED = sorted({*OWN_FLAGS, *KEYS, *WITHOUT_JOB_ID})
 
 
 def sbatch_of(flags: dict[str, Any]) -> dict[str, Any]:
