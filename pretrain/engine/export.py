@@ -41,7 +41,7 @@ def kept_epochs(directory: Path) -> list[int]:
 def keep_backbone(
     method: nn.Module, config: PretrainConfig, directory: Path, epoch: int, options: ComputeOptions
 ) -> None:
-    """Write the backbone after ``epoch`` epochs if the options ask for it, then delete those that they drop."""
+    """Write the backbone after ``epoch`` epochs if the options keep it, then delete those they don't keep."""
 
     def is_permanent(number: int) -> bool:
         return options.keep_every_epochs > 0 and number % options.keep_every_epochs == 0
