@@ -125,7 +125,9 @@ def test_tiny_needs_no_data_of_the_full_size(load: Callable[..., Sweep]) -> None
 
 
 def test_numbers_too_close_for_tiny_are_refused(load: Callable[..., Sweep]) -> None:
-    with pytest.raises(InputError, match=r"--set pretrain\.0\.epochs=.*: epochs: --tiny turns \[299, 300\] into \[12\]"):
+    with pytest.raises(
+        InputError, match=r"--set pretrain\.0\.epochs=.*: epochs: --tiny turns \[299, 300\] into \[12\]"
+    ):
         load(TWO, "pretrain.0.epochs=[299, 300]", tiny=True)
 
 
