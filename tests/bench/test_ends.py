@@ -95,7 +95,7 @@ def test_a_worker_killed_alone_has_failed_and_says_so(
 ) -> None:
     from slurm.executors.local import LocalExecutor
 
-    monkeypatch.setattr("bench.launch.jobs.find_executor", lambda _: lambda **__: LocalExecutor(workers=1))
+    monkeypatch.setattr(LocalExecutor, "create", lambda *_: LocalExecutor(workers=1))
     monkeypatch.setattr("bench.launch.jobs.WORKER", "tests.bench.killed")
     ended = command("run", sweep, "--yes")
     assert ended.status == 1
