@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from slurm.errors import InputError
-from slurm.job import Handle, Job, JobReport, JobState, OnChange
+from slurm.job import Handle, Job, JobState, OnChange
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -94,13 +94,6 @@ class JobGraph:
                 if lost is not None:
                     self.change(self._handles[job_id], lost.state, f"parent {lost.job.id} {lost.state}")
                     settled = True
-
-    def states(self) -> dict[str, JobReport]:
-        """Return the state of the last job under each id."""
-        return {
-            job_id: JobReport(handle.state, handle.reason, handle.number, submission=order)
-            for order, (job_id, handle) in enumerate(self._handles.items())
-        }
 
     def find(self, ids: Collection[str]) -> list[Handle]:
         """Return the last job under each of these ids; unknown ids are left out."""

@@ -17,30 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from slurm.errors import InputError
-from slurm.options import Code, Document, ExecutorOptions, Request, Resources
-from slurm.stop import PeerLost, Stopped, stop_requested
+from slurm.errors import InputError as InputError
+from slurm.options import Code as Code
+from slurm.options import Document as Document
+from slurm.options import ExecutorOptions as ExecutorOptions
+from slurm.options import Request as Request
+from slurm.options import Resources as Resources
+from slurm.stop import PeerLost as PeerLost
+from slurm.stop import Stopped as Stopped
+from slurm.stop import stop_requested as stop_requested
 
-__all__ = [
-    "Charge",
-    "Code",
-    "Document",
-    "Executor",
-    "ExecutorOptions",
-    "Handle",
-    "InputError",
-    "Job",
-    "JobReport",
-    "JobState",
-    "OnChange",
-    "PeerLost",
-    "Request",
-    "Resources",
-    "Stopped",
-    "job_host",
-    "job_number",
-    "stop_requested",
-]
 JOB_NUMBER = "OPERA_BENCH_JOB_NUMBER"
 """Environment variable in which an executor other than SLURM's tells a job its number (``JobReport.number``)."""
 

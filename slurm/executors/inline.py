@@ -12,7 +12,7 @@ from typing import Any, Self, TextIO, cast
 from slurm._call import call, describe
 from slurm._group import group_hidden
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobReport, JobState, OnChange
+from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange
 
 
 class InlineOptions(ExecutorOptions):
@@ -54,10 +54,6 @@ class InlineExecutor(Executor):
         with self._graph.watched(handles, on_change):
             while not all_final(handles) and (handle := self._graph.next_ready()) is not None:
                 self._run(handle)
-
-    def states(self, *, fresh: bool = False) -> dict[str, JobReport]:
-        """Return the state of the jobs submitted to this object. See ``slurm.job.Executor``."""
-        return self._graph.states()
 
     def cancel(self, ids: Collection[str]) -> None:
         """Drop waiting jobs. A running job can't be stopped from its own process; its result is ignored."""

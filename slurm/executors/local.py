@@ -20,7 +20,7 @@ from slurm._group import without_group
 from slurm._interrupts import Interrupts
 from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobReport, JobState, OnChange, Request
+from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange, Request
 
 GRACE_SECONDS = 5.0
 """Seconds between SIGTERM and SIGKILL for a job that is told to end."""
@@ -118,10 +118,6 @@ class LocalExecutor(Executor):
             except BaseException:
                 self._end(list(self._children), "interrupted")
                 raise
-
-    def states(self, *, fresh: bool = False) -> dict[str, JobReport]:
-        """Return the state of the jobs submitted to this object. See ``slurm.job.Executor``."""
-        return self._graph.states()
 
     def cancel(self, ids: Collection[str]) -> None:
         """Drop waiting jobs. Stop running ones with SIGTERM, and after ``GRACE_SECONDS`` with SIGKILL."""
