@@ -183,11 +183,6 @@ class Executor(ABC):
             The absolute path ``.NAME`` in the runs directory. It exists only if the executor makes it.
         label
             The sweep's name.
-
-        Raises
-        ------
-        InputError
-            The executor can't work with these arguments.
         """
         return cls()
 
@@ -222,22 +217,11 @@ class Executor(ABC):
     def cancel(self, ids: Collection[str]) -> None:
         """Stop running jobs and drop waiting ones; descendants of a cancelled job are cancelled too.
 
-        Ids of ended and unknown jobs are ignored.
-
-        Raises
-        ------
-        InputError
-            The executor can't cancel them, for example because a scheduler does not answer.
+        Ids of ended and unknown jobs are ignored. If a scheduler does not answer, raises ``InputError``.
         """
 
     def states(self, *, fresh: bool = False) -> dict[str, JobReport]:
-        """Return the state of the last job under each submitted id, whoever submitted it.
-
-        Parameters
-        ----------
-        fresh
-            Don't answer from a cache.
-        """
+        """Return the state of the last job under each id, whoever submitted it; ``fresh``: don't use cached answers."""
         return {}
 
     def logs(self, job_id: str) -> tuple[Path, ...]:
