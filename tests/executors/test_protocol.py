@@ -97,6 +97,20 @@ def test_who_returns_at_once_is_found_again(executor: Executor, submitted: list[
     opened.cancel(["child"])
 
 
+@pytest.mark.parametrize("name", ["slurm"])
+def test_nothing_counts_as_cancelled_while_the_scheduler_does_not_answer(
+    executor: Executor, submitted: list[Job], tmp_path: Path
+) -> None:
+    executor.submit(submitted)
+    squeue = tmp_path / "bin" / "squeue"
+    answer = squeue.read_text()
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(InputError, match="SLURM does not answer, and may hold some of these jobs"):
+        executor.cancel(["child"])
+    squeue.write_text(answer)
+    assert executor.states(fresh=True)["child"].is_active
+
+
 @pytest.mark.parametrize(
     ("name", "asked", "summary"),
     [
