@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from slurm.errors import InputError
-from slurm.job import Handle, Job, JobState, OnChange, Told
+from slurm.job import Handle, Job, JobState, OnChange
 
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -95,14 +95,9 @@ class JobGraph:
                     self.change(self._handles[job_id], lost.state, f"parent {lost.job.id} {lost.state}")
                     settled = True
 
-    def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """Return the state of the last job under each of these ids; unknown ids are left out."""
-        known = {job_id: (number, self._handles[job_id]) for number, job_id in enumerate(self._handles)}
-        return {
-            job_id: Told(handle.state, handle.reason, submission=number)
-            for job_id, (number, handle) in known.items()
-            if job_id in ids
-        }
+    def find(self, ids: Collection[str]) -> list[Handle]:
+        """Return the last job under each of these ids; unknown ids are left out."""
+        return [self._handles[job_id] for job_id in ids if job_id in self._handles]
 
     def change(self, handle: Handle, state: JobState, reason: str | None = None) -> None:
         """Set a job's state and call ``on_change``."""

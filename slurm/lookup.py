@@ -1,25 +1,24 @@
 """Executors by name: modules of ``slurm.executors``, and classes that installed distributions register.
 
-The entry point group is ``opera_bench.executors``. Each entry point names a class that behaves like
-``slurm.job.Executor`` and is called without arguments. If two distributions, or one and this package, use the same
-name, that name is refused when it is used.
+The entry point group is ``opera_bench.executors``. Each entry point names a subclass of ``slurm.job.Executor``. If two
+distributions, or one and this package, use the same name, that name is refused when it is used.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from pathlib import Path
 
 from slurm import executors
-from slurm.errors import InputError
+from slurm.errors import InputError, suggest
 from slurm.job import Executor
 
 GROUP = "opera_bench.executors"
+CLUSTER_EXECUTOR = "slurm"
+"""Name of the executor whose options are the cluster profiles, which a sweep names with ``cluster:``."""
 
 
 @functools.cache
@@ -28,20 +27,17 @@ def executor_names() -> tuple[str, ...]:
     return tuple(sorted({*_shipped(), *(point.name for point in _offered())}))
 
 
-def find_executor(name: str) -> Callable[..., Executor]:
-    """Return the executor class called ``name``; each class has its own constructor arguments.
+def find_executor(name: str) -> type[Executor]:
+    """Return the executor class called ``name``.
 
     Raises
     ------
     InputError
         The name is unknown (the message lists the allowed names and the nearest match), has two owners, or belongs to a
-        class that can't be imported.
+        class that can't be imported or lacks a method.
     """
-    names = executor_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise InputError(f"unknown executor {name!r}; {hint}allowed: {', '.join(names)}")
+    if name not in executor_names():
+        raise InputError(f"unknown executor {name!r}; {suggest(name, executor_names())}")
     points = [point for point in _offered() if point.name == name]
     owners = " and ".join(map(_owner, points))
     if points and name in _shipped():
@@ -53,20 +49,64 @@ def find_executor(name: str) -> Callable[..., Executor]:
         raise InputError(f"executor {name!r} is offered by {owners}; rename one of the two or uninstall it")
     if points:
         return _load(points[0])
-    return cast(Callable[..., Executor], importlib.import_module(f"slurm.executors.{name}").EXECUTOR)
+    found: type[Executor] = importlib.import_module(f"slurm.executors.{name}").EXECUTOR
+    return found
 
 
-def _load(point: EntryPoint) -> Callable[..., Executor]:
+def refused_executors() -> list[str]:
+    """Return a sentence for each executor of another distribution that can't be used."""
+    sentences = []
+    for name in sorted({point.name for point in _offered()}):
+        try:
+            find_executor(name)
+        except InputError as error:
+            sentences.append(str(error))
+    return sentences
+
+
+def executor_folder(name: str, directory: Path) -> Path:
+    """Return the folder in which the executor called ``name`` keeps files about the jobs of a runs directory."""
+    return directory / f".{name}"
+
+
+def names_in(directory: Path) -> tuple[str, ...]:
+    """Return the names of the executors that have left files in a runs directory."""
+    return tuple(name for name in executor_names() if executor_folder(name, directory).is_dir())
+
+
+def open_executors(directory: Path) -> list[Executor]:
+    """Return the executors that know jobs submitted from a runs directory.
+
+    Raises
+    ------
+    InputError
+        Such an executor can't be used.
+    """
+    found = (find_executor(name).open(executor_folder(name, directory)) for name in names_in(directory))
+    return [executor for executor in found if executor is not None]
+
+
+def _load(point: EntryPoint) -> type[Executor]:
+    refusal = f"executor {point.name!r} of {_owner(point)} can't be used"
     try:
         found = point.load()
     except (Exception, SystemExit) as error:  # code of another distribution may raise anything
         said = str(error).strip().splitlines() or [""]
-        fault = f"{type(error).__name__}: {said[0]}"
-        raise InputError(f"executor {point.name!r} of {_owner(point)} can't be used: {fault}") from error
-    lacking = [word for word in ("submit", "wait", "states", "cancel") if not callable(getattr(found, word, None))]
+        raise InputError(f"{refusal}: {type(error).__name__}: {said[0]}") from error
+    if not (isinstance(found, type) and issubclass(found, Executor)):
+        raise InputError(f"{refusal}: it is no subclass of slurm.job.Executor")
+    needed = {"open", "states"} if found.returns_at_once else set()
+    lacking = found.__abstractmethods__ | {word for word in needed if word not in _own_methods(found)}
     if lacking:
-        raise InputError(f"executor {point.name!r} of {_owner(point)} can't be used: it has no {', '.join(lacking)}")
-    return cast(Callable[..., Executor], found)
+        raise InputError(f"{refusal}: it has no {', '.join(sorted(lacking))}")
+    return found
+
+
+def _own_methods(found: type[Executor]) -> set[str]:
+    """Return the names that ``found`` or a class between it and ``Executor`` defines."""
+    return {
+        name for each in found.__mro__ if issubclass(each, Executor) and each is not Executor for name in vars(each)
+    }
 
 
 def _owner(point: EntryPoint) -> str:

@@ -30,8 +30,8 @@ def logs(
     import time
 
     from bench.launch.jobs import LOG_NAME
+    from bench.runs.executors import executor_logs
     from bench.runs.find import find_run
-    from bench.runs.scheduled import scheduler_logs
     from results.runs import RunState
 
     run = find_run(runs, run_id)
@@ -48,9 +48,9 @@ def logs(
             time.sleep(SECONDS_BETWEEN_LOOKS)
     except KeyboardInterrupt:
         return
-    elsewhere = scheduler_logs(runs, run.run_id, path)
-    for kept in elsewhere:
-        print(f"what SLURM kept of its job, {kept}:", file=sys.stderr, flush=True)
+    elsewhere = executor_logs(runs, run.run_id, path)
+    for executor, kept in elsewhere:
+        print(f"what {executor} kept of its job, {kept}:", file=sys.stderr, flush=True)
         _print_from(kept, 0)
     if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")) if _is_file(path) else ():
         print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
@@ -88,18 +88,18 @@ def _has_begun(run: RunDirectory) -> bool:
 
 def _look_up(run_id: str, runs: Path) -> _Found:
     """Look up the run's effective state, on disk and with its executor."""
-    from bench.runs.states import ask_executors
+    from bench.runs.executors import ask_executors
     from results.runs import RunState
     from results.store import load_runs
 
-    told = ask_executors(runs)
-    store = load_runs(runs, [run_id], told)
+    reports = ask_executors(runs)
+    store = load_runs(runs, [run_id], reports)
     if not store.runs:  # the directory's name isn't a run id
         return _Found(RunState.DAMAGED, store.problems[0] if store.problems else "no run", is_over=True)
     shown = store.runs[0]
     if shown.state is RunState.UNKNOWN:
         # If the scheduler doesn't answer, it may later. If it has no record of the job, the state stays unknown.
-        is_over = run_id in told and told[run_id].is_forgotten
+        is_over = run_id in reports and reports[run_id].is_forgotten
     else:
         is_over = shown.state in (RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED)
     return _Found(shown.state, shown.reason, is_over)

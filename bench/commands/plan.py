@@ -26,10 +26,8 @@ def plan(
 
     from bench.hours.cost import read_costs
     from bench.hours.estimate import read_estimates
-    from bench.launch.cluster import choose_profile
-    from bench.launch.jobs import ask_software, build_jobs, find_launch_executor, locked_elsewhere, select
-    from bench.launch.options import Launch
-    from bench.launch.run_sweep import Scripted, print_scripts
+    from bench.launch.jobs import ask_software, build_jobs, create_executor, locked_elsewhere, select
+    from bench.launch.options import Launch, cluster_options, executor_flags, read_options
     from bench.plan.graph import plan_sweep
     from bench.runs.outputs import status_of_damage
     from bench.runs.states import statuses
@@ -38,6 +36,7 @@ def plan(
     from bench.sweep.load import load_sweep
     from evaluators.parts.availability import recall_availability
     from results.runs import RunState
+    from slurm.lookup import CLUSTER_EXECUTOR
 
     check_format(format_, PLAN_FORMATS)
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
@@ -46,12 +45,12 @@ def plan(
         print(note, file=sys.stderr)
     found = statuses(planned.runs, runs)
     if format_ == "sbatch":
-        launch = Launch(runs, "slurm", profile=choose_profile(checked, cluster), label=checked.name)
-        executor = find_launch_executor(launch)
-        assert isinstance(executor, Scripted), "the executor of a profile writes scripts"
-        print_scripts(executor.scripts(build_jobs(select(found, on_cluster=True), found, launch, {})))
+        options = read_options(CLUSTER_EXECUTOR, checked, cluster)
+        launch = Launch(runs, CLUSTER_EXECUTOR, options=options, label=checked.name)
+        for text in create_executor(launch).preview(build_jobs(select(found, on_cluster=True), found, launch, {})):
+            print(f"\n{text}")
         return
-    profile = choose_profile(checked, cluster) if cluster or checked.file.cluster else None
+    profile = cluster_options(checked, cluster)
     costs = read_costs(found, runs, profile, datetime.now(UTC))
     if format_ == "json":
         print_json(found, costs)
@@ -63,7 +62,7 @@ def plan(
         print("hours: none measured here yet; --cluster NAME takes a profile's time limits", file=sys.stderr)
     start = spelt(sweep, runs, tiny=tiny, overrides=set_)
     if profile is not None:
-        start += " --executor slurm" + (f" --cluster {cluster}" if cluster else "")
+        start += executor_flags(CLUSTER_EXECUTOR, cluster)
     for stage, answer in ask_software(planned.runs, profile, recall_availability).items():
         what = "not checked" if answer.can_run is None else "can't run here yet"
         print(f"{what}: {stage}: {answer.reason}", file=sys.stderr)

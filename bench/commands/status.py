@@ -9,7 +9,6 @@ import typer
 from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, elsewhere, spelt
 
 SECONDS_BETWEEN_LOOKS = 2.0
-SLURM = " --executor slurm"
 
 
 def status(
@@ -30,22 +29,22 @@ def status(
     from datetime import UTC, datetime
 
     from bench.hours.cost import read_costs
-    from bench.launch.cluster import choose_profile
+    from bench.launch.options import cluster_options, executor_flags
     from bench.plan.graph import PlannedRun, plan_sweep
     from bench.runs.outputs import status_of_damage
-    from bench.runs.scheduled import FOLDER
     from bench.runs.states import runs_on_disk, statuses
     from bench.show.status import check_format, print_json, print_status
     from bench.sweep.load import load_sweep
+    from slurm.lookup import CLUSTER_EXECUTOR, find_executor, names_in
 
     check_format(format_)
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     planned = None if checked is None else plan_sweep(checked).runs
-    profile = None if checked is None or checked.file.cluster is None else choose_profile(checked, None)
-
-    flags = "" if profile is None else SLURM
-    if profile is None and (runs / FOLDER).is_dir():
-        flags = f"{SLURM} --cluster NAME"
+    profile = cluster_options(checked)
+    if profile is not None:
+        flags = executor_flags(CLUSTER_EXECUTOR, None)
+    else:
+        flags = "".join(executor_flags(name, None) + find_executor(name).required_flags for name in names_in(runs)[:1])
     command = None if sweep is None else spelt(sweep, runs, tiny=tiny, overrides=set_)
 
     def known_runs() -> tuple[PlannedRun, ...]:

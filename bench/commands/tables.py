@@ -36,7 +36,7 @@ def tables(
     if paper:
         built = [paper_table(name) for name in names or published_table_names()]
     else:
-        from bench.runs.states import ask_executors
+        from bench.runs.executors import ask_executors
         from results.index import load_rows
         from results.tables import RunRows
 

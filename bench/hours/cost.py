@@ -3,7 +3,7 @@
 Used hours are hours times processes: each process has one GPU, or counts as one processor whatever its threads. If a
 run has ended and the scheduler charged for its jobs, the charged hours replace them: the jobs' GPUs, or the processors
 of jobs without GPUs, times the hours for which the jobs held them. Needed hours come from finished runs of the same
-work; without those, from the stage's time limit in the cluster profile; without a profile, they are unknown.
+work; without those, from the executor's time limit of the stage; without a limit, they are unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench.hours.estimate import Basis, Estimate, Unit, Work, estimate, finished
 from bench.runs.states import RunStatus
 from results.record import Record
 from results.runs import RunDirectory, RunState, modified_at
-from slurm.scheduler.profile import ClusterProfile
+from slurm.job import ExecutorOptions
 
 _ENDED = {RunState.DONE, RunState.FAILED, RunState.CANCELLED}
 
@@ -103,14 +103,14 @@ def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mappin
 
 
 def read_costs(
-    found: Sequence[RunStatus], directory: Path, profile: ClusterProfile | None, now: datetime
+    found: Sequence[RunStatus], directory: Path, options: ExecutorOptions | None, now: datetime
 ) -> list[RunCost]:
     """The cost of each run, estimated from the readable records under ``directory``.
 
     Parameters
     ----------
-    profile
-        The cluster that will compute unfinished runs; None if unknown.
+    options
+        Of the executor that will compute unfinished runs; None if unknown.
     now
         The current time with a time zone.
     """
@@ -126,7 +126,7 @@ def read_costs(
         else:
             until = now if status.state is RunState.RUNNING else _last_seen(place, now)
             seconds = seconds_of_attempts(attempts, until)
-            computed = unfinished_cost(run.stage, status.state, seconds, estimate(run, work, profile))
+            computed = unfinished_cost(run.stage, status.state, seconds, estimate(run, work, options))
         costs.append(charged_cost(computed, status, attempts))
     return costs
 

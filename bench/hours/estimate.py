@@ -1,4 +1,4 @@
-"""Estimates how long runs take, from finished runs of the same work or from a cluster profile's time limits."""
+"""Estimates how long runs take, from finished runs of the same work or from the executor's time limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.plan.graph import IMPORT, PRETRAIN, PlannedRun
 from results.record import Record
 from results.runs import RunDirectory
 from results.store import checked_record, run_names
-from slurm.scheduler.profile import ClusterProfile
+from slurm.job import ExecutorOptions, Resources
 
 
 class Unit(StrEnum):
@@ -82,18 +82,18 @@ def unit_of(record: Record) -> Unit:
     return Unit.GPU if record.machine.device_kind == "cuda" else Unit.PROCESSOR
 
 
-def profile_estimate(stage: str, profile: ClusterProfile) -> Estimate:
-    """The estimate of one attempt that uses the stage's whole time limit."""
-    wanted = profile.resources(stage)
-    unit = Unit.GPU if wanted.gpus else Unit.PROCESSOR
-    return Estimate(60.0 * wanted.minutes, wanted.processes, unit, Basis.PROFILE)
+def limit_estimate(resources: Resources) -> Estimate:
+    """The estimate of one attempt that uses its whole time limit."""
+    unit = Unit.GPU if resources.gpus else Unit.PROCESSOR
+    return Estimate(60.0 * resources.minutes, resources.processes, unit, Basis.PROFILE)
 
 
-def estimate(run: PlannedRun, work: Work, profile: ClusterProfile | None) -> Estimate | None:
-    """The estimate of a whole run, from finished runs or else from the profile; None without either."""
-    if profile is None:
+def estimate(run: PlannedRun, work: Work, options: ExecutorOptions | None) -> Estimate | None:
+    """The estimate of a whole run, from finished runs or else from the executor's time limits; None without either."""
+    resources = None if options is None else options.resources(run.stage)
+    if resources is None:
         return work.estimate(run, None)
-    guess = profile_estimate(run.stage, profile)
+    guess = limit_estimate(resources)
     if run.stage == PRETRAIN and run.config["pretrain"]["epochs"] == 0:
         guess = replace(guess, seconds=0.0)  # random weights
     return work.estimate(run, guess.unit) or guess
@@ -107,7 +107,7 @@ def finished_records(directory: Path) -> dict[str, Record]:
     return {place.run_id: record for place in places if (record := checked_record(place.record)[0])}
 
 
-def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: ClusterProfile | None) -> dict[str, Estimate]:
+def read_estimates(runs: Sequence[PlannedRun], directory: Path, options: ExecutorOptions | None) -> dict[str, Estimate]:
     """Run id → measured duration of a finished run, or estimate of an unfinished one; unknown runs are left out."""
     records = finished_records(directory)
     work = Work.of(records.values())
@@ -116,7 +116,7 @@ def read_estimates(runs: Sequence[PlannedRun], directory: Path, profile: Cluster
         if record := records.get(run.run_id):
             processes = record.machine.world_size
             found[run.run_id] = Estimate(record.timing.seconds, processes, unit_of(record), Basis.MEASURED)
-        elif guess := estimate(run, work, profile):
+        elif guess := estimate(run, work, options):
             found[run.run_id] = guess
     return found
 

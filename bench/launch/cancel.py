@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.launch.run_sweep import confirmed, say
 from bench.plan.graph import PlannedRun, plan_sweep
+from bench.runs.executors import ask_executors, submissions_held_up
 from bench.runs.find import find_run
-from bench.runs.scheduled import FOLDER, submissions_held_up
 from bench.runs.states import runs_on_disk, statuses
 from bench.runs.wanted import forget_sweep, sweeps_by_run
 from bench.sweep.errors import InputError
@@ -25,14 +25,14 @@ from bench.sweep.model import Sweep
 from bench.sweep.read import shipped_sweeps
 from results.runs import RunDirectory, RunState, write_atomically
 from results.store import look_at
-from slurm.errors import InputError as SchedulerError
-from slurm.scheduler.commands import Standing, View, cancel_jobs
-from slurm.scheduler.told import read_views
+from slurm.job import InputError as SchedulerError
+from slurm.job import JobReport, JobState
+from slurm.lookup import open_executors
 
 _UNFINISHED = {RunState.RUNNING, RunState.WAITING}
 _MAY_BE_HELD = {RunState.CANCELLED, RunState.DAMAGED}
-"""States of a run whose job SLURM may still hold: an interrupted ``cancel`` wrote the note but didn't stop the job, or
-the run's files were damaged after submission."""
+"""States of a run whose job an executor may still hold: an interrupted ``cancel`` wrote the note but didn't stop the
+job, or the run's files were damaged after submission."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +97,23 @@ def _choose_run(run_id: str, runs_directory: Path) -> Cancellation:
 
 
 def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[PlannedRun]:
-    """Running and waiting runs, and cancelled or damaged ones whose job SLURM still holds."""
-    views = _views_of(runs, runs_directory)
+    """Running and waiting runs, and cancelled or damaged ones whose job an executor still holds."""
+    reports = _ask_about(runs, runs_directory)
     return [
         status.run
         for status in statuses(runs, runs_directory)
         if status.own_state in _UNFINISHED
-        or (status.own_state in _MAY_BE_HELD and _is_held(views.get(status.run.run_id)))
+        or (status.own_state in _MAY_BE_HELD and _is_held(reports.get(status.run.run_id)))
     ]
 
 
-def _views_of(runs: Sequence[PlannedRun], runs_directory: Path) -> dict[str, View]:
-    views = read_views(runs_directory / FOLDER, fresh=True)
-    if any(run.run_id in views and views[run.run_id].standing is Standing.SILENT for run in runs):
-        raise InputError(
-            "SLURM does not answer, and may hold some of these runs; nothing is cancelled, try again later"
-        )
-    return views
+def _ask_about(runs: Sequence[PlannedRun], runs_directory: Path) -> dict[str, JobReport]:
+    reports = ask_executors(runs_directory, fresh=True)
+    for report in (reports[run.run_id] for run in runs if run.run_id in reports):
+        if report.state is JobState.UNKNOWN and not report.is_forgotten:
+            silent = f"{report.executor} does not answer, and may hold some of these runs"
+            raise InputError(f"{silent}; nothing is cancelled, try again later")
+    return reports
 
 
 def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int:
@@ -122,8 +122,8 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
     Raises
     ------
     InputError
-        A run computes on another host outside SLURM, or inside a command that the user must interrupt; or there is no
-        terminal to ask on; or ``scancel`` failed.
+        A run computes on another host and no scheduler holds it, or it computes inside a command that the user must
+        interrupt; or there is no terminal to ask on; or the executor failed to cancel a job.
     """
     for run in chosen.shared:
         say(f"left alone, another sweep wants it: {run.run_id}")
@@ -156,10 +156,10 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     Raises
     ------
     InputError
-        A run can't be stopped from here, or ``scancel`` failed.
+        A run can't be stopped from here, or the executor failed to cancel it.
     """
-    views = _views_of(runs, runs_directory)
-    held = {run.run_id: views[run.run_id] for run in runs if _is_held(views.get(run.run_id))}
+    reports = _ask_about(runs, runs_directory)
+    held = {run.run_id for run in runs if _is_held(reports.get(run.run_id))}
     others = [RunDirectory(runs_directory / run.run_id) for run in runs if run.run_id not in held]
     here = [run for run in others if run.unrecorded_state() is RunState.RUNNING]
     if said := [problem for run in here if (problem := _find_obstacle(run))]:
@@ -172,7 +172,8 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
         note = {"at": datetime.now(UTC).isoformat(), "reason": "opera-bench cancel"}
         write_atomically(RunDirectory(runs_directory / run.run_id).cancelled, json.dumps(note) + "\n")
     try:
-        cancel_jobs(list(held.values()))
+        for executor in open_executors(runs_directory) if held else ():
+            executor.cancel(held)
     except SchedulerError:
         for run_id in held:
             RunDirectory(runs_directory / run_id).cancelled.unlink(missing_ok=True)
@@ -187,17 +188,17 @@ def _forget_cancelled(chosen: Cancellation, runs_directory: Path) -> None:
         forget_sweep(chosen.sweep, runs_directory)
 
 
-def _is_held(view: View | None) -> bool:
-    return view is not None and view.standing.is_active
+def _is_held(report: JobReport | None) -> bool:
+    return report is not None and report.is_active
 
 
 def _find_obstacle(run: RunDirectory) -> str | None:
-    """The reason why this command can't stop a run that computes outside SLURM; None if it can."""
+    """The reason why this command can't stop a run that no executor holds; None if it can."""
     pid, host = _process(run)
     if pid is None:
         return f"{run.attempts}: damaged, so that nobody can say which process computes {run.run_id}; stop it by hand"
     if host != socket.gethostname():
-        return f"{run.run_id} runs on {host}, outside SLURM; stop process {pid} there"
+        return f"{run.run_id} runs on {host}, and no scheduler holds it; stop process {pid} there"
     # A job of the local executor leads its own process group; an inline run shares its command's group.
     with contextlib.suppress(ProcessLookupError):
         if os.getpgid(pid) != pid:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.launch.cluster import slurm_executor
 from bench.launch.compute_options import fitting_compute
 from bench.launch.options import Launch, available_cpus
 from bench.launch.progress import show_progress
@@ -18,15 +18,17 @@ from bench.runs.ends import note_lost_job
 from bench.runs.states import RunStatus
 from bench.sweep.errors import InputError
 from bench.sweep.source import VARIABLE
+from bench.worker.provenance import CODE_VERSION_FILE, code_version
 from evaluators.parts.availability import Availability, ask_availability
 from pretrain.datasets import find_dataset
 from results.runs import RunDirectory, RunState, write_atomically
-from slurm import Executor, Handle, Job, JobState, find_executor
-from slurm.scheduler.profile import ClusterProfile
+from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState
+from slurm.lookup import executor_folder, find_executor
 
 WORKER = "bench.worker.run_job"
 PRELOADED = "bench.worker.preloaded"
 LOG_NAME = "job.log"
+PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 
 
 def locked_elsewhere(statuses: Sequence[RunStatus], directory: Path) -> frozenset[str]:
@@ -71,17 +73,17 @@ def select(
 
 def ask_software(
     runs: Sequence[PlannedRun],
-    profile: ClusterProfile | None,
+    options: ExecutorOptions | None,
     ask_about: Callable[[str, str | None], Availability] = ask_availability,
 ) -> dict[str, Availability]:
     """Evaluator → why its Python can't run it, or can't be checked; evaluators that can run are left out.
 
-    A cluster profile's Python is checked on this machine. If it fails but the profile has ``setup`` lines, the answer
-    is unknown: those lines may provide the missing packages.
+    The Python of a cluster's profile is checked on this machine. If it fails but the profile has ``setup`` lines, the
+    answer is unknown: those lines may provide the missing packages.
     """
 
     def ask(stage: str) -> Availability:
-        resources = None if profile is None else profile.resources(stage)
+        resources = None if options is None else options.resources(stage)
         if resources is None or resources.python is None:
             return ask_about(stage, None)
         answer = ask_about(stage, resources.python)
@@ -96,7 +98,7 @@ def ask_software(
 
 
 def require_software(
-    runs: Sequence[PlannedRun], profile: ClusterProfile | None, announce: Callable[[str], None] = lambda _: None
+    runs: Sequence[PlannedRun], options: ExecutorOptions | None, announce: Callable[[str], None] = lambda _: None
 ) -> None:
     """Check in child processes that the evaluators' packages can be imported, before anything is computed.
 
@@ -110,7 +112,7 @@ def require_software(
     InputError
         A package is missing or can't be imported.
     """
-    for stage, answer in ask_software(runs, profile).items():
+    for stage, answer in ask_software(runs, options).items():
         if answer.can_run is False:
             raise InputError(f"{stage}: {answer.reason}")
         announce(f"{stage}: not checked: {answer.reason}")
@@ -203,24 +205,28 @@ def build_jobs(
 
 def _loader_workers(run: PlannedRun, launch: Launch) -> int:
     """Number of loader workers for each process of the run: its processors but one."""
-    if launch.profile is None:
+    resources = launch.options.resources(run.stage)
+    if resources is None:
         return max(available_cpus() // launch.workers - 1, 0)
-    resources = launch.profile.resources(run.stage)
     return max(resources.cpus_per_process - 1, 0) if resources.gpus_per_node else 0
 
 
-def find_launch_executor(launch: Launch) -> Executor:
+def create_executor(launch: Launch) -> Executor:
     """The executor of a launch.
 
     Raises
     ------
     InputError
-        No executor of that name.
+        No executor of that name, or it can't work with the runs directory.
     """
-    if launch.profile is not None:
-        return slurm_executor(launch.profile, launch.runs_directory, launch.label)
-    factory = find_executor(launch.executor)
-    return factory(workers=launch.workers, preload=(PRELOADED,)) if launch.executor == "local" else factory()
+    code = Code(PACKAGES, _version_file, preload=(PRELOADED,))
+    folder = executor_folder(launch.executor, launch.runs_directory.absolute())
+    return find_executor(launch.executor).create(launch.options, folder, launch.label, code)
+
+
+def _version_file() -> dict[str, str]:
+    commit, dirty = code_version()
+    return {CODE_VERSION_FILE: json.dumps({"git_commit": commit, "git_dirty": dirty})}
 
 
 def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Handle]:
@@ -228,7 +234,7 @@ def run_jobs(executor: Executor, jobs: Sequence[Job], launch: Launch) -> list[Ha
     handles = executor.submit(jobs)
     begun: set[str] = set()
 
-    with show_progress(len(jobs), launch.runs_directory, live=launch.executor != "inline") as show:
+    with show_progress(len(jobs), launch.runs_directory, live=not executor.shares_terminal) as show:
 
         def on_change(handle: Handle) -> None:
             if handle.state is JobState.RUNNING:

@@ -6,17 +6,20 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
+from typing import Any
 
-from bench.launch.cluster import choose_profile
+from bench.plan.graph import IMPORT, PRETRAIN
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
 from bench.sweep.overrides import naming_assignments, split_assignments
+from bench.sweep.source import Source, load_yaml
 from pretrain.compute import PLAIN, ComputeOptions
-from pretrain.plugins import suggest
-from slurm.scheduler.profile import ClusterProfile
+from pretrain.plugins import plugin_names, suggest
+from slurm.job import ExecutorOptions, Request
+from slurm.lookup import CLUSTER_EXECUTOR, find_executor
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,10 @@ class Launch:
 
     Parameters
     ----------
-    profile
-        The cluster's profile if ``executor`` is slurm, else None.
+    options
+        The options of the executor.
     label
-        Prefix of the scheduler's job names.
+        The sweep's name.
     flags
         Options to repeat in suggested commands, such as ``" --executor slurm"``: with a leading space, or empty.
 
@@ -42,7 +45,7 @@ class Launch:
     executor: str = "local"
     workers: int = 1
     device: str = "auto"
-    profile: ClusterProfile | None = None
+    options: ExecutorOptions = field(default_factory=ExecutorOptions)
     label: str = "opera-bench"
     flags: str = ""
     compute: ComputeOptions = PLAIN
@@ -66,16 +69,44 @@ def plan_launch(
     Raises
     ------
     InputError
-        Options contradict each other, or the cluster is missing or invalid.
+        Unknown executor, or options that it doesn't take or that are missing or invalid.
     """
-    if executor != "slurm":
-        if cluster is not None:
-            raise InputError(f"--cluster {cluster}: works only with --executor slurm")
-        return Launch(runs_directory, executor, workers or available_cpus(), device, compute=compute)
-    if workers is not None:
-        raise InputError("--workers: works only with --executor local; a cluster's profile has max_concurrent")
-    flags = " --executor slurm" + (f" --cluster {shlex.quote(cluster)}" if cluster else "")
-    return Launch(runs_directory, executor, 1, device, choose_profile(sweep, cluster), sweep.name, flags, compute)
+    options = read_options(executor, sweep, cluster, workers)
+    flags = executor_flags(executor, cluster)
+    return Launch(runs_directory, executor, workers or available_cpus(), device, options, sweep.name, flags, compute)
+
+
+def read_options(
+    executor: str, sweep: Sweep, cluster: str | None = None, workers: int | None = None
+) -> ExecutorOptions:
+    """The options of an executor, from the command line and the sweep.
+
+    Raises
+    ------
+    InputError
+        Unknown executor, or options that it doesn't take or that are missing or invalid.
+    """
+    named: Any = sweep.file.cluster
+    if isinstance(named, dict):
+        places = {path[1:]: place for path, place in sweep.source.places.items() if path[:1] == ("cluster",)}
+        named = Source(sweep.source.name, named, places)
+    stages = (PRETRAIN, IMPORT, *plugin_names("evaluators"))
+    request = Request(load_yaml, workers, cluster, named, stages, available_cpus())
+    return find_executor(executor).Options.read(request)
+
+
+def cluster_options(sweep: Sweep | None, cluster: str | None = None) -> ExecutorOptions | None:
+    """The options of the cluster that ``--cluster`` or the sweep names; None if neither does."""
+    if sweep is None or (cluster or sweep.file.cluster) is None:
+        return None
+    return read_options(CLUSTER_EXECUTOR, sweep, cluster)
+
+
+def executor_flags(executor: str, cluster: str | None) -> str:
+    """The `` --executor …`` part of suggested commands; '' for an executor that runs jobs on this machine."""
+    if not find_executor(executor).returns_at_once:
+        return ""
+    return f" --executor {executor}" + (f" --cluster {shlex.quote(cluster)}" if cluster else "")
 
 
 def parse_compute(assignments: Sequence[str]) -> ComputeOptions:

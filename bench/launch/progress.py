@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from bench.runs.ends import names_disk_error
 from results.runs import RunDirectory, is_progress
-from slurm import Handle, JobState, OnChange
+from slurm.job import Handle, JobState, OnChange
 
 _TAIL_BYTES = 4096
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from bench.launch.compute_options import check_compute
-from bench.launch.jobs import build_jobs, data_roots, require_software, write_configs
+from bench.launch.jobs import build_jobs, create_executor, data_roots, require_software, write_configs
 from bench.launch.options import Launch
 from bench.launch.preflight import require_sound_data
 from bench.launch.run_sweep import say, start
@@ -19,7 +19,7 @@ from pretrain.compute import PLAIN, ComputeOptions
 from results.metrics import number_or_undefined
 from results.record import read_record
 from results.runs import RunDirectory, RunState
-from slurm import find_executor
+from slurm.lookup import find_executor
 
 
 def run_single(
@@ -53,15 +53,15 @@ def run_single(
         say(f"{run.run_id} is done already")
     else:
         check_compute([run], compute)
-        launch = Launch(runs_directory, "inline", beside, device, compute=compute)
+        options = find_executor("inline").Options.model_validate({"is_one_of_several": processes > 1})
+        launch = Launch(runs_directory, "inline", beside, device, options, compute=compute)
         require_software([run], None)
         given = {} if data is None or run.dataset is None else {run.dataset: str(data)}
         roots = data_roots([run], given, where="the command line")
         if rank == 0:
             require_sound_data([run], roots, announce=say)
         write_configs([run], runs_directory)
-        executor = find_executor(launch.executor)(is_one_of_several=processes > 1)
-        ended = start(build_jobs([run], [], launch, roots), executor, launch)
+        ended = start(build_jobs([run], [], launch, roots), create_executor(launch), launch)
         if ended:
             return ended
     if rank:

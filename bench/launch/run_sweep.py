@@ -7,13 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from bench.launch.compute_options import check_compute
 from bench.launch.jobs import (
     build_jobs,
+    create_executor,
     data_roots,
-    find_launch_executor,
     locked_elsewhere,
     require_software,
     run_jobs,
@@ -30,7 +29,7 @@ from bench.runs.states import RunStatus, statuses
 from bench.runs.wanted import remember_sweep
 from bench.sweep.model import Sweep
 from results.runs import RunDirectory, RunState
-from slurm import Executor, Handle, Job, JobState
+from slurm.job import Executor, Handle, Job, JobState
 
 INTERRUPTED = 130
 _LOST = frozenset({RunState.FAILED, RunState.DAMAGED, RunState.CANCELLED, RunState.UNKNOWN})
@@ -44,15 +43,6 @@ _STATE_WORDS = {
     RunState.WAITING: "wait for others",
 }
 """State → word for the final message about runs that aren't done."""
-
-
-@runtime_checkable
-class Scripted(Protocol):
-    """An executor that submits batch scripts: ``scripts`` shows them, ``settle`` resolves interrupted submissions."""
-
-    def settle(self) -> None: ...
-
-    def scripts(self, jobs: Sequence[Job]) -> list[str]: ...
 
 
 def run_sweep(
@@ -76,15 +66,15 @@ def run_sweep(
     Returns
     -------
     int
-        The exit status: 0 if every run is done, or is computed by another process or SLURM; 1 if a run ended without a
-        record or was not started because of its parents; 130 if interrupted.
+        The exit status: 0 if every run is done, or another process or a scheduler computes it; 1 if a run ended without
+        a record or was not started because of its parents; 130 if interrupted.
     """
     plan = plan_sweep(sweep)
     for note in plan.notes:
         say(note)
-    executor = find_launch_executor(launch)
-    on_cluster = launch.profile is not None
-    if isinstance(executor, Scripted) and not dry_run:
+    executor = create_executor(launch)
+    on_cluster = executor.returns_at_once
+    if not dry_run:
         executor.settle()
     start_again = command + launch.flags
     before = statuses(plan.runs, launch.runs_directory)
@@ -99,7 +89,7 @@ def run_sweep(
     for line in check_configs(unmended, launch.runs_directory):
         say(line)
     chosen = select(sound, retry, on_cluster=on_cluster, locked=locked_elsewhere(sound, launch.runs_directory))
-    require_software(chosen, launch.profile, announce=say)
+    require_software(chosen, launch.options, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
     roots = {} if dry_run else data_roots(chosen, sweep.file.data, where=sweep.source.name)
@@ -116,8 +106,8 @@ def run_sweep(
     if dry_run:
         for run in chosen:
             print(f"would start {run.run_id}")
-        if isinstance(executor, Scripted):
-            print_scripts(executor.scripts(build_jobs(chosen, before, launch, roots)))
+        for text in executor.preview(build_jobs(chosen, before, launch, roots)):
+            print(f"\n{text}")
         return 0
     remove_leftovers(plan.runs, launch.runs_directory)
     if chosen and ask and not confirmed("Start?"):
@@ -136,9 +126,10 @@ def run_sweep(
             try:
                 handles = executor.submit(jobs)
             except KeyboardInterrupt:
-                say(f"interrupted; what SLURM has by now: opera-bench status {command}; the same command goes on")
+                has = f"what {executor.title} has by now: opera-bench status {command}"
+                say(f"interrupted; {has}; the same command goes on")
                 return INTERRUPTED
-            hand_over(handles, earlier, launch, command)
+            hand_over(handles, earlier, executor, command)
             return 1 if any(s.own_state in _LOST and s.run not in chosen for s in before) else 0
         ended = start(jobs, executor, launch)
         if ended == INTERRUPTED:
@@ -180,27 +171,20 @@ def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
     return found
 
 
-def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], launch: Launch, command: str) -> None:
+def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], executor: Executor, command: str) -> None:
     """Print how many runs were submitted, and delete the ``earlier`` end files of submitted runs.
 
     A file that changed since is kept: a job may have failed while later jobs were being submitted.
     """
-    taken = [handle for handle in handles if "slurm_job_id" in handle.details]
+    taken = [handle for handle in handles if handle.number is not None]
     ids = {handle.job.id for handle in taken if handle.state is JobState.WAITING}
     for path, written in earlier.items():
         with contextlib.suppress(FileNotFoundError):
             if path.parent.name in ids and path.stat().st_mtime_ns == written:
                 path.unlink()
-    arrays = {handle.details["slurm_job_id"].partition("_")[0] for handle in taken}
-    say(f"{len(taken)} runs are with SLURM, in {len(arrays)} jobs: opera-bench status {command}")
-    for reason, count in Counter(h.reason for h in handles if "slurm_job_id" not in h.details).items():
+    say(f"{len(taken)} runs are with {executor.describe(taken)}: opera-bench status {command}")
+    for reason, count in Counter(handle.reason for handle in handles if handle.number is None).items():
         say(f"{count} more are {reason}; give the same command again later")
-
-
-def print_scripts(scripts: Sequence[str]) -> None:
-    """Print batch scripts, each after a numbered heading."""
-    for number, text in enumerate(scripts, start=1):
-        print(f"\n# ---- sbatch {number} of {len(scripts)}\n{text}")
 
 
 def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
@@ -217,9 +201,7 @@ def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun
         )
         if counts[state]
     ]
-    at_a_time = f", {launch.workers} at a time" if launch.executor == "local" else ""
-    at_a_time = f", cluster {launch.profile.name}" if launch.profile else at_a_time
-    how = f" ({launch.executor}{at_a_time})" if chosen else ""
+    how = f" ({', '.join(filter(None, (launch.executor, launch.options.summary())))})" if chosen else ""
     return f"{', '.join([f'{plan.name}: {len(plan.runs)} runs', *known])}; starting {len(chosen)} jobs{how}"
 
 

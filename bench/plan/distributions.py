@@ -20,6 +20,7 @@ from pretrain.resolve import RECIPES as PRETRAIN_RECIPES
 from results.declarations import refused_tables
 from results.figures import refused_figures
 from results.identity import PLUGINS
+from slurm.lookup import refused_executors
 
 
 def with_plugins(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,13 +56,13 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
 
 
 def refusals() -> list[str]:
-    """One sentence for each plugin, recipe, table or figure of another distribution that can't be used."""
+    """One sentence for each plugin, recipe, table, figure or executor of another distribution that can't be used."""
     sentences = []
     for room in (methods, backbones, datasets, formats):
         sentences += refused_plugins(room.PACKAGE, room.KIND, room.OFFERS)
     sentences += refused_plugins("evaluators", "evaluator", EVALUATOR_OFFERS)
     sentences += [*broken_recipes(PRETRAIN_RECIPES), *broken_recipes(EVALUATOR_RECIPES)]
-    return [*sentences, *refused_tables(), *refused_figures()]
+    return [*sentences, *refused_tables(), *refused_figures(), *refused_executors()]
 
 
 def _words(name: str, plugins: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from results.record import has_other_schema
 from results.runs import RunDirectory, RunState, write_atomically
 from results.store import checked_record, planned_standings
 from results.temporaries import remove_temporaries
-from slurm import Handle, JobState
+from slurm.job import Handle, JobState
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """Error numbers of a full or failing disk. A run that meets one is interrupted, and the same command continues it."""

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.plan.graph import PlannedRun
-from bench.runs.scheduled import FOLDER
+from bench.runs.executors import ask_executors
 from bench.sweep.errors import InputError
 from results.record import has_other_schema
 from results.runs import RunDirectory, RunState
 from results.state import Standing
 from results.store import Store, damage, load_runs, planned_standings
-from slurm import Charge, Told
-from slurm.scheduler.told import read_states
+from slurm.job import Charge, JobReport
 
 
 @dataclass(frozen=True)
@@ -23,18 +22,28 @@ class RunStatus:
     """The state of one planned run.
 
     ``own_state`` doesn't depend on parents, ``state`` is the effective state; see ``results.state.Standing``.
-    ``charge`` is what the scheduler charged for all jobs of the run, if known. ``held_job`` is the id of the run's job
-    if the scheduler holds the job until it is released. ``has_other_schema`` says that
-    another release of opera-bench wrote the record of a damaged run; ``retry`` leaves such a run alone.
+    ``report`` is the executor's answer about the run's job, if there is one. ``has_other_schema`` says that another
+    release of opera-bench wrote the record of a damaged run; ``retry`` leaves such a run alone.
     """
 
     run: PlannedRun
     own_state: RunState
     state: RunState
     reason: str | None = None
-    charge: Charge | None = None
-    held_job: str | None = None
+    report: JobReport | None = None
     has_other_schema: bool = False
+
+    @property
+    def charge(self) -> Charge | None:
+        """What the scheduler charged for all jobs of the run, if known."""
+        return None if self.report is None else self.report.charge
+
+    @property
+    def held_job(self) -> str | None:
+        """The id of the run's job if the scheduler holds the job until it is released."""
+        if self.report is None or not self.report.is_held or self.own_state is not RunState.WAITING:
+            return None
+        return self.report.number
 
     def as_json(self) -> dict[str, Any]:
         """The fields about states in ``plan --format json`` and ``status --format json``, which don't change."""
@@ -46,19 +55,6 @@ class RunStatus:
             "title": self.run.title,
             "reason": self.reason,
         }
-
-
-def ask_executors(runs_directory: Path, *, fresh: bool = False) -> dict[str, Told]:
-    """Run id → SLURM's answer about the run's job.
-
-    Call this before reading the disk: a run that ends between the two is then seen as done, not as lost.
-
-    Parameters
-    ----------
-    fresh
-        Query SLURM even if the last answer is recent.
-    """
-    return read_states(runs_directory / FOLDER, fresh=fresh)
 
 
 def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
@@ -74,22 +70,19 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
             if not place.is_dir():
                 raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
             break
-    told = ask_executors(directory)
-    found = planned_standings(directory, {run.run_id: run.parents for run in runs}, told)
-    return [_status(run, directory, found[run.run_id], told.get(run.run_id)) for run in runs]
+    reports = ask_executors(directory)
+    found = planned_standings(directory, {run.run_id: run.parents for run in runs}, reports)
+    return [_status(run, directory, found[run.run_id], reports.get(run.run_id)) for run in runs]
 
 
-def _status(run: PlannedRun, directory: Path, found: Standing, told: Told | None) -> RunStatus:
-    is_held = told is not None and told.is_held and found.own_state is RunState.WAITING
-    held_job = told.number if told is not None and is_held else None
-    charge = None if told is None else told.charge
+def _status(run: PlannedRun, directory: Path, found: Standing, report: JobReport | None) -> RunStatus:
     is_damaged = found.own_state is RunState.DAMAGED
     other = is_damaged and has_other_schema(RunDirectory(directory / run.run_id).record)
-    return RunStatus(run, found.own_state, found.state, found.reason, charge, held_job, other)
+    return RunStatus(run, found.own_state, found.state, found.reason, report, other)
 
 
 def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:
-    """Load runs with ``results.store.load_runs`` and SLURM's answers about their jobs."""
+    """Load runs with ``results.store.load_runs`` and the executors' answers about their jobs."""
     return load_runs(runs_directory, run_ids, ask_executors(runs_directory))
 
 

@@ -17,6 +17,7 @@ from bench.runs.states import RunStatus
 from bench.sweep.errors import InputError
 from pretrain.plugins import suggest
 from results.runs import RunDirectory, RunState
+from slurm.lookup import open_executors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -149,16 +150,28 @@ def print_status(
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
         elif status.state is RunState.PLANNED and status.reason:
             console.print(Text(f"{status.run.run_id}: {status.reason}", style="yellow"))
-    queued = [status for status in found if status.own_state is RunState.WAITING and status.reason]
-    pending = Counter(str(status.reason).partition(": ")[2] for status in queued if status.held_job is None)
-    for why, count in pending.most_common():
-        console.print(Text(f"{count} pending in SLURM: {why}", style="yellow"))
+    queued = [status for status in found if status.own_state is RunState.WAITING and status.report is not None]
+    pending = Counter((s.report.executor, s.report.waits_for) for s in queued if s.report and s.held_job is None)
+    for (executor, why), count in pending.most_common():
+        console.print(Text(f"{count} pending in {executor}{why and f': {why}'}", style="yellow"))
     held = [status for status in queued if status.held_job is not None]
     for status in held[:MOST_JOBS_NAMED]:
         console.print(Text(f"held {status.run.run_id}: {status.reason}", style="red"))
     if len(held) > MOST_JOBS_NAMED:
         console.print(Text(f"held: {len(held) - MOST_JOBS_NAMED} more", style="red"))
+    for line in _release_commands(held, directory):
+        print(line)
     print(next_step(found, sweep, place, flags))
+
+
+def _release_commands(held: Sequence[RunStatus], directory: Path) -> Iterable[str]:
+    """Yield, for each executor that holds jobs, a line with the command that releases them."""
+    for executor in open_executors(directory) if held else ():
+        theirs = [status for status in held if status.report and status.report.executor == executor.title]
+        if theirs:
+            command = executor.release_command([str(status.held_job) for status in theirs])
+            what = "1 job" if len(theirs) == 1 else f"{len(theirs)} jobs"
+            yield f"{executor.title} holds {what} until somebody types: {command}"
 
 
 def _by_stage(costs: Sequence[RunCost]) -> Iterable[tuple[str, Sequence[RunCost]]]:
@@ -189,7 +202,7 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
 
 
 def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", flags: str = "") -> str:
-    """The commands to type next, in one to three lines.
+    """The commands to type next, in one or two lines.
 
     Parameters
     ----------
@@ -200,16 +213,6 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
     flags
         The `` --executor …`` part for commands that start runs, with a leading space, or ''.
     """
-    held = [status.held_job for status in found if status.held_job is not None]
-    if not held:
-        return _next_command(found, sweep, place, flags)
-    what = "1 job" if len(held) == 1 else f"{len(held)} jobs"
-    release = f"SLURM holds {what} until somebody types: scontrol release {_release_argument(held)}"
-    return f"{release}\n{_next_command(found, sweep, place, flags)}"
-
-
-def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, flags: str) -> str:
-    """The next command of opera-bench; held jobs are ignored."""
     name = sweep or f"SWEEP{place}"
     start = name + flags
     own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
@@ -221,10 +224,12 @@ def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, fla
         if all(status.has_other_schema for status in own_failures):
             return why
         return f"{why}\ntry again: opera-bench retry {start}"
-    queued = any(status.own_state is RunState.WAITING for status in found)
+    queued = [status for status in found if status.own_state is RunState.WAITING]
     planned = (status for status in found if status.own_state is RunState.PLANNED)
-    if left := queued and sum(status.state is not RunState.FAILED for status in planned):
-        return f"{left} runs are not with SLURM yet: the queue was full; submit the rest with: opera-bench run {start}"
+    if queued and (left := sum(status.state is not RunState.FAILED for status in planned)):
+        where = queued[0].report.executor if queued[0].report else "the executor"
+        submit = f"submit the rest with: opera-bench run {start}"
+        return f"{left} runs are not with {where} yet: the queue was full; {submit}"
     running = any(status.state is RunState.RUNNING for status in found)
     if running or queued:
         return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"
@@ -236,10 +241,3 @@ def _next_command(found: Sequence[RunStatus], sweep: str | None, place: str, fla
     if all(status.state is RunState.DONE for status in found):
         return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
     return f"next: opera-bench run {start}"
-
-
-def _release_argument(jobs: Sequence[str]) -> str:
-    """The argument of ``scontrol release``: the jobs if they are few, else the arrays they belong to."""
-    if len(jobs) > MOST_JOBS_NAMED:
-        jobs = list(dict.fromkeys(job.partition("_")[0] for job in jobs))
-    return ",".join(jobs)

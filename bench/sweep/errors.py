@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pretrain.errors import InputError
 from results.errors import InputError as ResultsInputError
-from slurm.errors import InputError as SlurmInputError
+from slurm.job import InputError as SlurmInputError
 
 __all__ = ["INPUT_ERRORS", "InputError"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bench.worker.provenance import scheduler_job_id
 from results.runs import HEARTBEAT_SECONDS, RunDirectory, append_json_line, modified_at
+from slurm.job import job_number
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def begin_attempt(run: RunDirectory) -> Attempt:
             "pid": os.getpid(),
             "started_at": started_at.isoformat(),
             "seconds_before": round(seconds_before, 3),
-            "scheduler_job_id": scheduler_job_id(),
+            "scheduler_job_id": job_number(),
         },
     )
     run.failure.unlink(missing_ok=True)

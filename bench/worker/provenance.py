@@ -6,10 +6,8 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import platform
 import resource
-import socket
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +19,7 @@ from evaluators.interface import PER_CLASS_FILE
 from pretrain.checkpoint import file_sha256
 from pretrain.datasets import DatasetInfo, find_dataset, open_any_split
 from results.record import DatasetReference, Machine, Software
+from slurm.job import job_host, job_number
 
 CODE_VERSION_FILE = "code-version.json"
 PACKAGES = ("opera-bench", "torch", "timm", "torchvision", "torchmetrics", "numpy")
@@ -59,19 +58,13 @@ def code_version() -> tuple[str | None, bool | None]:
 def machine(device: str, world_size: int) -> Machine:
     """Facts about the machine; call this at the end of a run, when the peak memory is known."""
     return Machine(
-        host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+        host=job_host(),
         device=device_name(device),
         device_kind="cuda" if device.startswith("cuda") else "cpu",
         world_size=world_size,
         peak_memory_bytes=_peak_memory_bytes(device),
-        scheduler_job_id=scheduler_job_id(),
+        scheduler_job_id=job_number(),
     )
-
-
-def scheduler_job_id() -> str | None:
-    """The id of the SLURM job that this process belongs to: ``12``, or ``12_3`` for an array's element; or None."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def device_name(device: str) -> str:

@@ -39,7 +39,7 @@ from pretrain.errors import StoppedEarly
 from pretrain.plugin_source import forget_sources
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
 from results.runs import RunDirectory, write_atomically
-from slurm.stop import PeerLost, Stopped, stop_requested
+from slurm.job import PeerLost, Stopped, stop_requested
 
 CLAIM_PAUSE_SECONDS = 0.5
 
@@ -107,10 +107,10 @@ def _join_group(run: RunDirectory, device: str) -> Iterator[None]:
 
 
 def _launch_name() -> str:
-    """A name that only processes started together share: SLURM's process group, or torchrun's id and restart count."""
+    """A name that only processes started together share: the executor's, or torchrun's id and restart count."""
     names = ("PROCESS_GROUP_NAME", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
-    slurm_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
-    return slurm_name or f"torchrun {torchrun_id}, start {restarts}"
+    group_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
+    return group_name or f"torchrun {torchrun_id}, start {restarts}"
 
 
 def _attempt(run: RunDirectory, resources: Resources, data_roots: dict[str, str], source: str | None) -> None:

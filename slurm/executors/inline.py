@@ -7,15 +7,21 @@ import sys
 import traceback
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Self, TextIO, cast
 
 from slurm._call import call, describe
 from slurm._group import group_hidden
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange, Told
+from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange
 
 
-class InlineExecutor:
+class InlineOptions(ExecutorOptions):
+    """See ``InlineExecutor``."""
+
+    is_one_of_several: bool = False
+
+
+class InlineExecutor(Executor):
     """Runs jobs during ``wait``, parents first, otherwise in the order of submission.
 
     Text that a job writes to ``sys.stdout`` and ``sys.stderr`` goes to the terminal and to its log. Output of C code
@@ -28,9 +34,16 @@ class InlineExecutor:
         as ``RANK`` and ``MASTER_PORT``, which the shell may hold for another program.
     """
 
+    Options = InlineOptions
+    shares_terminal = True
+
     def __init__(self, *, is_one_of_several: bool = False) -> None:
         self._graph = JobGraph()
         self._surroundings = contextlib.nullcontext if is_one_of_several else group_hidden
+
+    @classmethod
+    def create(cls, options: InlineOptions, folder: Path, label: str, code: Code) -> Self:
+        return cls(is_one_of_several=options.is_one_of_several)
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         """Accept jobs; none starts before ``wait``. See ``slurm.job.Executor``."""
@@ -42,13 +55,9 @@ class InlineExecutor:
             while not all_final(handles) and (handle := self._graph.next_ready()) is not None:
                 self._run(handle)
 
-    def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """Return the state of the jobs with these ids. See ``slurm.job.Executor``."""
-        return self._graph.states(ids)
-
-    def cancel(self, handles: Sequence[Handle]) -> None:
+    def cancel(self, ids: Collection[str]) -> None:
         """Drop waiting jobs. A running job can't be stopped from its own process; its result is ignored."""
-        for handle in handles:
+        for handle in self._graph.find(ids):
             if not handle.state.is_final:
                 self._graph.change(handle, JobState.CANCELLED, "cancelled")
         self._graph.settle()

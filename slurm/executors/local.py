@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Self
 
 from slurm._child import Order
 from slurm._forkserver import ServerSettings, start_child
@@ -18,7 +20,7 @@ from slurm._group import without_group
 from slurm._interrupts import Interrupts
 from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange, Told
+from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange, Request
 
 GRACE_SECONDS = 5.0
 """Seconds between SIGTERM and SIGKILL for a job that is told to end."""
@@ -36,7 +38,21 @@ class _Child:
         return self.process.pid
 
 
-class LocalExecutor:
+class LocalOptions(ExecutorOptions):
+    """``workers`` is the number of jobs at a time; by default one for each processor."""
+
+    workers: int
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        ExecutorOptions.read(request)
+        return cls(workers=request.workers or request.cpus)
+
+    def summary(self) -> str:
+        return f"{self.workers} at a time"
+
+
+class LocalExecutor(Executor):
     """Runs up to ``workers`` jobs at a time, each in its own process, session and process group.
 
     Jobs start during ``wait``, in the order of submission; when one ends, the next ready one starts. Processes that a
@@ -61,6 +77,8 @@ class LocalExecutor:
         Fewer than one worker or thread, or a preload module that can't be found.
     """
 
+    Options = LocalOptions
+
     def __init__(self, workers: int, preload: Sequence[str] = (), threads_per_worker: int = 1) -> None:
         for name, count in (("workers", workers), ("threads_per_worker", threads_per_worker)):
             if count < 1:
@@ -77,6 +95,10 @@ class LocalExecutor:
         self._graph = JobGraph()
         self._children: list[_Child] = []
         self._interrupts = Interrupts()
+
+    @classmethod
+    def create(cls, options: LocalOptions, folder: Path, label: str, code: Code) -> Self:
+        return cls(options.workers, code.preload)
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         """Accept jobs; none starts before ``wait``. See ``slurm.job.Executor``."""
@@ -97,12 +119,9 @@ class LocalExecutor:
                 self._end(list(self._children), "interrupted")
                 raise
 
-    def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """Return the state of the jobs with these ids. See ``slurm.job.Executor``."""
-        return self._graph.states(ids)
-
-    def cancel(self, handles: Sequence[Handle]) -> None:
+    def cancel(self, ids: Collection[str]) -> None:
         """Drop waiting jobs. Stop running ones with SIGTERM, and after ``GRACE_SECONDS`` with SIGKILL."""
+        handles = self._graph.find(ids)
         for handle in handles:
             if handle.state is JobState.WAITING:
                 self._graph.change(handle, JobState.CANCELLED, "cancelled")
@@ -120,7 +139,7 @@ class LocalExecutor:
             self._interrupts.let_through()  # the first start preloads modules, which takes long
             with contextlib.suppress(ConnectionError):  # the child is dead already; _collect will find it
                 connection.send(Order(job.function, encode_arguments(job), job.log_path, environment))
-            handle.details["pid"] = str(child.pid)
+            handle.number = str(child.pid)
             self._graph.change(handle, JobState.RUNNING)
 
     def _collect(self) -> None:

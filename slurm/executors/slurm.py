@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from slurm.errors import InputError
 from slurm.graph import check_jobs, encode_arguments
-from slurm.job import Handle, Job, JobState, OnChange, Told
+from slurm.job import Code, Executor, Handle, Job, JobReport, OnChange
 from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs
 from slurm.scheduler.grouping import group_jobs, with_parents
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.limits import read_limits
-from slurm.scheduler.profile import ClusterProfile, Resources
+from slurm.scheduler.profile import ClusterProfile, SlurmResources
 from slurm.scheduler.queue import Queue
+from slurm.scheduler.reports import STATES, read_reports
 from slurm.scheduler.script import Batch, script_text
 from slurm.scheduler.snapshot import SNAPSHOTS, take_snapshot
 from slurm.scheduler.submission import NoRoomError, element_numbers, settle_intents, submit_batch
 from slurm.scheduler.task import Task
-from slurm.scheduler.told import STATES, read_states
 
 SECONDS_BETWEEN_LOOKS = 10.0
+LABEL_CHARACTERS = 60
+MOST_JOBS_NAMED = 10
 
 
-@dataclass(frozen=True)
-class CodeToRun:
-    """The code that jobs import: packages copied at submission, and files written beside them."""
-
-    packages: tuple[str, ...]
-    files: Mapping[str, str]
-
-
-class SlurmExecutor:
+class SlurmExecutor(Executor):
     """Submits jobs through submitit and returns; calling ``wait`` is optional.
 
     Jobs with equal resources and equal parents are submitted as one array, so the number of ``sbatch`` calls depends on
@@ -48,27 +44,45 @@ class SlurmExecutor:
     folder
         Directory shared with the cluster's nodes: ledger of submissions, scripts, pickles and code snapshots.
     profile
-        The cluster's profile.
+        The cluster's profile; None if only jobs that were submitted before matter.
     label
         Prefix of every SLURM job name.
     code
         Code to copy at submission; jobs import the copy.
-
-    Raises
-    ------
-    InputError
-        The folder's path has characters that are special to SLURM or ``PYTHONPATH``.
     """
 
-    def __init__(self, folder: Path, profile: ClusterProfile, label: str, code: CodeToRun) -> None:
-        if any(character in str(folder) for character in "%:\\\n"):
-            raise InputError(f"{folder}: in jobs' paths %, :, \\ and line breaks have a meaning; choose another --runs")
+    Options = ClusterProfile
+    title = "SLURM"
+    returns_at_once = True
+    required_flags = " --cluster NAME"
+
+    def __init__(
+        self, folder: Path, profile: ClusterProfile | None = None, label: str = "", code: Code | None = None
+    ) -> None:
         self._folder = folder
-        self._profile = profile
+        self._chosen_profile = profile
         self._label = label
-        self._code = code
+        self._code = code or Code()
         self._ledger = Ledger(folder)
         self._queue = Queue(folder)
+
+    @classmethod
+    def create(cls, options: ClusterProfile, folder: Path, label: str, code: Code) -> Self:
+        """Return an executor whose job names begin with the characters of ``label`` that are safe everywhere.
+
+        Raises
+        ------
+        InputError
+            The folder's path has characters that are special to SLURM or ``PYTHONPATH``.
+        """
+        if any(character in str(folder) for character in "%:\\\n"):
+            raise InputError(f"{folder}: in jobs' paths %, :, \\ and line breaks have a meaning; choose another --runs")
+        safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", label)[:LABEL_CHARACTERS].strip("-.")
+        return cls(folder, options, safe or "sweep", code)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        return cls(folder)
 
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         """Submit jobs to the cluster, parents first; see ``slurm.job.Executor``.
@@ -116,7 +130,14 @@ class SlurmExecutor:
             with self._ledger.locked():
                 settle_intents(self._folder)
 
-    def scripts(self, jobs: Sequence[Job]) -> list[str]:
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait until no command submits from this folder, settle, and hold the lock. See ``slurm.job.Executor``."""
+        with self._ledger.locked():
+            settle_intents(self._folder)
+            yield
+
+    def preview(self, jobs: Sequence[Job]) -> list[str]:
         """Return the batch scripts that ``submit`` would pass to ``sbatch`` if the queue had room for all these jobs.
 
         On a machine without SLURM, assumes SLURM's default limits and an empty queue.
@@ -135,7 +156,7 @@ class SlurmExecutor:
                 job.id: f"<job {name}{f' task {index}' if len(group) > 1 else ''}>" for index, job in enumerate(group)
             }
             texts.append(script_text(batch, self._profile))
-        return texts
+        return [f"# ---- sbatch {number} of {len(texts)}\n{text}" for number, text in enumerate(texts, start=1)]
 
     def wait(self, handles: Sequence[Handle], on_change: OnChange | None = None) -> None:
         """Return when every handle is final. Ctrl-C is raised again and leaves the jobs running on the cluster."""
@@ -147,27 +168,53 @@ class SlurmExecutor:
                     _update(handle, views[handle.job.id])
                     if handle.state is not before and on_change is not None:
                         on_change(handle)
-            if all(handle.state.is_final or "slurm_job_id" not in handle.details for handle in handles):
+            if all(handle.state.is_final or handle.number is None for handle in handles):
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
-    def states(self, ids: Collection[str]) -> dict[str, Told]:
-        """Return SLURM's answer about the jobs with these ids. See ``slurm.job.Executor``."""
-        return {job_id: each for job_id, each in read_states(self._folder).items() if job_id in ids}
+    def states(self, *, fresh: bool = False) -> dict[str, JobReport]:
+        """Return SLURM's answer about all jobs submitted from this folder. See ``slurm.job.Executor``."""
+        return read_reports(self._folder, fresh=fresh)
 
-    def cancel(self, handles: Sequence[Handle]) -> None:
+    def logs(self, job_id: str) -> tuple[Path, ...]:
+        """Return SLURM's log files of the last job under this id, one per process.
+
+        A job first opens its own log. Only SLURM's log shows errors before that, such as a missing Python, and the
+        reason why a job was killed, such as lack of memory.
+        """
+        entry = self._ledger.latest().get(job_id)
+        if entry is None or entry.slurm_id is None:
+            return ()
+        return tuple(sorted((self._folder / entry.name).glob(f"{entry.slurm_id}_*_log.out")))
+
+    def cancel(self, ids: Collection[str]) -> None:
         """``scancel`` the jobs that the scheduler holds; descendants can then never start, so SLURM cancels them."""
-        views = self._queue.views(fresh=True)
-        cancel_jobs([view for handle in handles if (view := views.get(handle.job.id)) is not None])
-        for handle in handles:
-            if not handle.state.is_final:
-                handle.state, handle.reason = JobState.CANCELLED, "cancelled"
+        known = self._queue.views(fresh=True)
+        views = [known[job_id] for job_id in ids if job_id in known]
+        if any(view.standing is Standing.SILENT for view in views):
+            raise InputError("SLURM does not answer, and may hold some of these jobs; try again later")
+        cancel_jobs(views)
+
+    def describe(self, handles: Sequence[Handle]) -> str:
+        arrays = {str(handle.number).partition("_")[0] for handle in handles}
+        return f"{self.title}, in {len(arrays)} jobs"
+
+    def release_command(self, numbers: Sequence[str]) -> str:
+        """Return ``scontrol release`` for these jobs if they are few, else for the arrays they belong to."""
+        if len(numbers) > MOST_JOBS_NAMED:
+            numbers = list(dict.fromkeys(number.partition("_")[0] for number in numbers))
+        return f"scontrol release {','.join(numbers)}"
+
+    @property
+    def _profile(self) -> ClusterProfile:
+        assert self._chosen_profile is not None, "an opened executor submits nothing"
+        return self._chosen_profile
 
     @property
     def _code_home(self) -> Path:
         return self._folder / SNAPSHOTS / "snapshot"
 
-    def _resources(self, job: Job) -> Resources:
+    def _resources(self, job: Job) -> SlurmResources:
         return self._profile.resources(job.stage)
 
     def _submit_new(self, jobs: Sequence[Job], handles: Mapping[str, Handle], held: Mapping[str, View]) -> None:
@@ -176,7 +223,7 @@ class SlurmExecutor:
         limits = read_limits(self._profile)
         most = limits.submitted_jobs
         room = len(jobs) if most is None else max(most - (active_jobs() or 0), 0)
-        code = take_snapshot(self._code.packages, dict(self._code.files), self._folder / SNAPSHOTS)
+        code = take_snapshot(self._code.packages, dict(self._code.files()), self._folder / SNAPSHOTS)
         known = {job_id: str(view.slurm_id) for job_id, view in held.items()}
         for group, parents, resources in group_jobs(jobs, self._resources, limits.array_size):
             fitting = group[:room]
@@ -198,12 +245,12 @@ class SlurmExecutor:
                     raise
             room -= len(fitting)
             for job in fitting:
-                handles[job.id].details["slurm_job_id"] = known[job.id]
+                handles[job.id].number = known[job.id]
             for job in group[len(fitting) :]:
                 handles[job.id].reason = "held back: the queue has no room (MaxSubmitJobs)"
 
     def _submit_batch(
-        self, jobs: Sequence[Job], resources: Resources, depends_on: tuple[str, ...], code: Path
+        self, jobs: Sequence[Job], resources: SlurmResources, depends_on: tuple[str, ...], code: Path
     ) -> dict[str, str]:
         """Submit one batch with ``sbatch``; return the SLURM id of each job."""
         name = f"{self._label}-{secrets.token_hex(4)}"
@@ -216,8 +263,7 @@ class SlurmExecutor:
 
 def _update(handle: Handle, view: View) -> None:
     handle.state, handle.reason = STATES[view.standing], view.detail or None
-    if view.slurm_id:
-        handle.details["slurm_job_id"] = view.slurm_id
+    handle.number = view.slurm_id or handle.number
 
 
 EXECUTOR = SlurmExecutor

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from slurm.job import Job
-from slurm.scheduler.profile import Resources
+from slurm.scheduler.profile import SlurmResources
 
 
 class Group(NamedTuple):
@@ -14,7 +14,7 @@ class Group(NamedTuple):
 
     jobs: tuple[Job, ...]
     parents: tuple[str, ...]
-    resources: Resources
+    resources: SlurmResources
 
 
 def with_parents(jobs: Sequence[Job], held: Collection[str]) -> list[Job]:
@@ -28,9 +28,9 @@ def with_parents(jobs: Sequence[Job], held: Collection[str]) -> list[Job]:
     return found
 
 
-def group_jobs(jobs: Sequence[Job], resources_of: Callable[[Job], Resources], array_size: int) -> list[Group]:
+def group_jobs(jobs: Sequence[Job], resources_of: Callable[[Job], SlurmResources], array_size: int) -> list[Group]:
     """Group jobs with equal resources and parents, at most ``array_size`` each; groups of parents come first."""
-    together: dict[tuple[tuple[str, ...], Resources], list[Job]] = {}
+    together: dict[tuple[tuple[str, ...], SlurmResources], list[Job]] = {}
     for job in _parents_first(jobs):
         together.setdefault((job.parents, resources_of(job)), []).append(job)
     return [

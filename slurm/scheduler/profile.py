@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from slurm.errors import InputError
+from slurm.errors import InputError, suggest
+from slurm.job import Document, ExecutorOptions, Request, Resources
 from slurm.scheduler.flags import NAME, check_flag, check_setup, convert_times, read_hours
 
 HOURS_OF_A_YEAR = 8784
@@ -83,7 +83,7 @@ class StageResources(BaseModel):
     )
 
 
-class ClusterProfile(StageResources):
+class ClusterProfile(StageResources, ExecutorOptions):
     """One cluster. Its own fields are the defaults of every stage; ``stages`` says what differs by stage."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -99,6 +99,67 @@ class ClusterProfile(StageResources):
     stages: dict[str, StageResources] = Field(
         default={}, description="by stage: pretrain, or an evaluator's name (linear, finetune, …)"
     )
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        """Return the profile that ``--cluster`` names or, without the option, the sweep names or contains.
+
+        Raises
+        ------
+        InputError
+            ``--workers`` was given, no cluster is named, or its profile is invalid.
+        """
+        if request.workers is not None:
+            raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
+        asked = request.cluster or request.sweep_cluster
+        if asked is None:
+            raise InputError("--executor slurm needs to know the cluster: --cluster NAME, or cluster: in the sweep")
+        profile = cls.parse(request.load_yaml(find_profile(asked)) if isinstance(asked, str) else asked)
+        for stage in profile.stages if request.stages else ():
+            if stage not in request.stages:
+                hint = suggest(stage, request.stages)
+                raise InputError(f"cluster {profile.name}: stages: unknown stage {stage!r}; {hint}")
+        return profile
+
+    @classmethod
+    def parse(cls, document: Document) -> Self:
+        """Return the checked profile that was read from YAML.
+
+        Raises
+        ------
+        InputError
+            Names the first problem with its line, and the valid keys if a key is unknown.
+        """
+        content = document.data
+        if not isinstance(content, Mapping):
+            raise InputError(f"cluster {document.where(())}: write a mapping; allowed: {', '.join(cls.model_fields)}")
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = f"cluster {document.where(first['loc'])}"
+            # For a union, pydantic adds the alternative's name to ``loc``.
+            path = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                model = StageResources if first["loc"][0] == "stages" else cls
+                hint = suggest(str(first["loc"][-1]), sorted(model.model_fields))
+                raise InputError(f"{place}: unknown key {path!r}; {hint}") from error
+            is_key = first["loc"][-1:] == ("[key]",)
+            path = path.removesuffix(".[key]")
+            given = "" if is_key or isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
+            said = first["msg"].removeprefix("Value error, ")
+            what = f"{path}: " if path else ""
+            raise InputError(f"{place}: {what}{said[0].lower()}{said[1:]}{given}") from error
+
+    @classmethod
+    def profile_names(cls) -> tuple[str, ...]:
+        """Return the names of the shipped profiles and the user's."""
+        shipped = {item.name for item in files("slurm").joinpath("clusters").iterdir()}
+        own = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
+        return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
+
+    def summary(self) -> str:
+        return f"cluster {self.name}"
 
     @model_validator(mode="after")
     def _check_hours(self) -> Self:
@@ -130,7 +191,7 @@ class ClusterProfile(StageResources):
                 )
         return self
 
-    def resources(self, stage: str) -> Resources:
+    def resources(self, stage: str) -> SlurmResources:
         """Return the resources of a job of ``stage``, with all defaults filled in."""
         own = self.stages.get(stage, StageResources())
 
@@ -140,7 +201,7 @@ class ClusterProfile(StageResources):
             return default if value is None else value
 
         gpus = chosen("gpus_per_node", 0)
-        return Resources(
+        return SlurmResources(
             partition=chosen("partition"),
             account=chosen("account"),
             qos=chosen("qos"),
@@ -162,32 +223,17 @@ def _minutes(hours: float) -> int:
     return max(round(60 * hours), 1)
 
 
-@dataclass(frozen=True)
-class Resources:
+@dataclass(frozen=True, kw_only=True)
+class SlurmResources(Resources):
     """Resources of one job; jobs with equal resources share an array."""
 
     partition: str | None
     account: str | None
     qos: str | None
     constraint: str | None
-    nodes: int
-    gpus_per_node: int
-    processes_per_node: int
-    cpus_per_process: int
     memory_gb_per_node: float | None
-    minutes: int
     max_concurrent: int | None
     sbatch: tuple[tuple[str, str | int | float | bool], ...]
-    setup: tuple[str, ...]
-    python: str | None
-
-    @property
-    def processes(self) -> int:
-        return self.nodes * self.processes_per_node
-
-    @property
-    def gpus(self) -> int:
-        return self.nodes * self.gpus_per_node
 
 
 def user_clusters() -> Path:
@@ -196,15 +242,8 @@ def user_clusters() -> Path:
     return Path(base) / "opera-bench" / "clusters"
 
 
-def cluster_names() -> tuple[str, ...]:
-    """Return the names of the shipped profiles and the user's."""
-    shipped = {item.name for item in files("slurm").joinpath("clusters").iterdir()}
-    own = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
-    return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
-
-
-def find_profile(name: str) -> Path | str:
-    """Return the path of the profile called ``name`` (the user's first), or the text of a shipped profile.
+def find_profile(name: str) -> Path:
+    """Return the file of the profile called ``name``, the user's first, or the YAML file ``name`` itself.
 
     Raises
     ------
@@ -217,43 +256,10 @@ def find_profile(name: str) -> Path | str:
         return Path(name)
     if "/" not in name and os.path.lexists(own := user_clusters() / f"{name}.yaml"):
         return own
-    if name in cluster_names():
-        return files("slurm").joinpath("clusters", f"{name}.yaml").read_text(encoding="utf-8")
-    near = difflib.get_close_matches(name, cluster_names(), n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    names = ClusterProfile.profile_names()
+    if name in names:
+        return Path(str(files("slurm"))) / "clusters" / f"{name}.yaml"
     raise InputError(
-        f"unknown cluster {name!r}; {hint}allowed: {', '.join(cluster_names())}, a path to a YAML file, "
+        f"unknown cluster {name!r}; {suggest(name, names)}, a path to a YAML file, "
         f"or a profile of your own as {user_clusters()}/{name}.yaml"
     )
-
-
-def parse_profile(content: Any, where: str) -> ClusterProfile:
-    """Return the checked profile that was read from YAML.
-
-    Raises
-    ------
-    InputError
-        Names the first problem, and the valid keys if a key is unknown; ``key`` is the path to the setting.
-    """
-    if not isinstance(content, Mapping):
-        raise InputError(f"cluster {where}: write a mapping; allowed: {', '.join(ClusterProfile.model_fields)}")
-    try:
-        return ClusterProfile.model_validate(dict(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        # For a union, pydantic adds the alternative's name to ``loc``.
-        path = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            model = StageResources if first["loc"][0] == "stages" else ClusterProfile
-            word, allowed = str(first["loc"][-1]), sorted(model.model_fields)
-            near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(
-                f"cluster {where}: unknown key {path!r}; {hint}allowed: {', '.join(allowed)}", key=first["loc"]
-            ) from error
-        is_key = first["loc"][-1:] == ("[key]",)
-        path = path.removesuffix(".[key]")
-        given = "" if is_key or isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
-        said = first["msg"].removeprefix("Value error, ")
-        place = f"{path}: " if path else ""
-        raise InputError(f"cluster {where}: {place}{said[0].lower()}{said[1:]}{given}", key=first["loc"]) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm.scheduler.commands import CLIENT_VARIABLES
-from slurm.scheduler.profile import ClusterProfile, Resources
+from slurm.scheduler.profile import ClusterProfile, SlurmResources
 
 ATTEMPT = "OPERA_BENCH_ATTEMPT"
 """Environment variable whose value is unique to each start of a job and equal in all its processes."""
@@ -50,7 +50,7 @@ class Batch:
     name: str
     folder: Path
     size: int
-    resources: Resources
+    resources: SlurmResources
     depends_on: tuple[str, ...]
     code: Path
 
@@ -87,7 +87,7 @@ def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def interpreter(resources: Resources) -> str:
+def interpreter(resources: SlurmResources) -> str:
     """Return the Python interpreter of a job, quoted for the shell."""
     return shlex.quote(resources.python or sys.executable)
 
@@ -156,7 +156,7 @@ def _exit_trap(batch: Batch) -> list[str]:
 
 
 @contextlib.contextmanager
-def without_inherited_flags(wanted: Resources) -> Iterator[None]:
+def without_inherited_flags(wanted: SlurmResources) -> Iterator[None]:
     """Hide the environment variables that would change what sbatch, srun and submitit do.
 
     ``SBATCH_…`` overrides the script, ``SLURM_…`` of a surrounding job reaches the new job's ``srun``, and

@@ -19,7 +19,7 @@ from bench.runs.states import RunStatus, statuses
 from bench.show.status import print_planned_hours, print_status
 from results.record import read_record, record_text
 from results.runs import RunDirectory, RunState
-from slurm import Charge
+from slurm.job import Charge, JobReport, JobState
 from slurm.scheduler.profile import ClusterProfile
 from tests.bench.conftest import SWEEP
 from tests.conftest import Ended
@@ -220,9 +220,8 @@ def test_hours_are_charged_where_the_scheduler_says_all_of_them(
     shown: tuple[float, Unit, bool],
 ) -> None:
     computed = RunCost("pretrain", unit, 1.0, 0.0, 0.0)
-    found = charged_cost(
-        computed, replace(in_state(state, 0), charge=charge), [{"scheduler_job_id": number} for number in attempts]
-    )
+    status = replace(in_state(state, 0), report=JobReport(JobState.DONE, charge=charge))
+    found = charged_cost(computed, status, [{"scheduler_job_id": number} for number in attempts])
     assert (found.used, found.unit, found.is_charged) == shown
     assert found.as_json()["hours_used_are"] == ("charged" if shown[2] else "computing")
 

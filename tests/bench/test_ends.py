@@ -93,9 +93,11 @@ def test_one_damaged_file_breaks_no_listing(
 def test_a_worker_killed_alone_has_failed_and_says_so(
     command: Command, sweep: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from slurm.executors.inline import InlineExecutor
     from slurm.executors.local import LocalExecutor
 
-    monkeypatch.setattr("bench.launch.jobs.find_executor", lambda _: lambda **__: LocalExecutor(workers=1))
+    for executor in (InlineExecutor, LocalExecutor):  # in this process, the worker would kill the test
+        monkeypatch.setattr(executor, "create", lambda *_: LocalExecutor(workers=1))
     monkeypatch.setattr("bench.launch.jobs.WORKER", "tests.bench.killed")
     ended = command("run", sweep, "--yes")
     assert ended.status == 1

@@ -8,7 +8,8 @@ from pathlib import Path
 from bench.launch.options import Launch
 from bench.launch.run_sweep import earlier_ends, hand_over
 from results.runs import RunDirectory
-from slurm import Handle, Job
+from slurm.executors.slurm import SlurmExecutor
+from slurm.job import Handle, Job
 
 
 def failed(directory: Path, run_id: str, text: str) -> RunDirectory:
@@ -30,8 +31,8 @@ def test_only_ends_from_before_it_are_forgotten(tmp_path: Path) -> None:
 
     handles = [Handle(Job(name, "m:f", {}, tmp_path / "log")) for name in places]
     for handle in handles[:2]:
-        handle.details["slurm_job_id"] = "7"
-    hand_over(handles, before, launch, "sweep.yaml")
+        handle.number = "7"
+    hand_over(handles, before, SlurmExecutor(tmp_path), "sweep.yaml")
     assert not retried.failure.exists()
     assert quick.failure.read_text() == "since then"
     assert held_back.failure.read_text() == "earlier"

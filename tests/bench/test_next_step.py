@@ -8,7 +8,9 @@ from bench.plan.graph import PlannedRun
 from bench.runs.states import RunStatus
 from bench.show.status import next_step
 from results.runs import RunState
+from slurm.job import JobReport, JobState
 
+QUEUED = JobReport(JobState.WAITING, executor="SLURM")
 RUNNING, WAITING, PLANNED, DONE = RunState.RUNNING, RunState.WAITING, RunState.PLANNED, RunState.DONE
 
 
@@ -30,7 +32,7 @@ RUNNING, WAITING, PLANNED, DONE = RunState.RUNNING, RunState.WAITING, RunState.P
 )
 def test_runs_that_were_held_back_are_told_apart(own: list[RunState], shown: list[RunState], said: str) -> None:
     found = [
-        RunStatus(PlannedRun(f"knn-{number}", "knn", (), {}), *states)
+        RunStatus(PlannedRun(f"knn-{number}", "knn", (), {}), *states, report=QUEUED)
         for number, states in enumerate(zip(own, shown, strict=True))
     ]
     assert next_step(found, "s", flags=" --executor slurm") == said

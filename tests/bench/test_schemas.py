@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from bench.sweep.source import parse_yaml
-from slurm.scheduler.profile import ClusterProfile, parse_profile
+from slurm.scheduler.profile import ClusterProfile
+from tests.executors.profiles import parse_profile
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.launch.cluster import PACKAGES
+from bench.launch.jobs import PACKAGES
 from results.record import Record, read_record
 from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until

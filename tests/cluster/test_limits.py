@@ -52,7 +52,7 @@ def sacctmgr(*words: str) -> None:
 
 
 def taken(handles: list[Handle]) -> int:
-    return sum("slurm_job_id" in handle.details for handle in handles)
+    return sum(handle.number is not None for handle in handles)
 
 
 def test_of_the_users_association(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_of_the_users_association(tmp_path: Path) -> None:
         assert read_limits(ClusterProfile(name="test")).submitted_jobs == limit
         assert taken(handles) == ROOM
     finally:
-        executor.cancel(handles)
+        executor.cancel([handle.job.id for handle in handles])
 
 
 def test_of_the_qos(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_of_the_qos(tmp_path: Path) -> None:
             assert taken(handles) == ROOM
             assert read_limits(ClusterProfile(name="test")).submitted_jobs is None, "only for jobs of that QOS"
         finally:
-            executor.cancel(handles)
+            executor.cancel([handle.job.id for handle in handles])
     finally:
         sacctmgr("delete", "qos", "few")
 
@@ -92,8 +92,8 @@ def test_that_nobody_can_read_is_found_by_asking(tmp_path: Path) -> None:
     try:
         assert read_limits(ClusterProfile(name="test", account="limited")).submitted_jobs is None
         assert 1 < taken(handles) <= ROOM
-        left = [handle.job for handle in handles if "slurm_job_id" not in handle.details]
+        left = [handle.job for handle in handles if handle.number is None]
         sacctmgr("modify", "account", "limited", "set", "grpsubmitjobs=-1")
         assert taken(executor.submit(left)) == len(left)
     finally:
-        executor.cancel(executor.submit(wanted))
+        executor.cancel([handle.job.id for handle in executor.submit(wanted)])

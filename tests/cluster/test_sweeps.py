@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm.executors.slurm import CodeToRun, SlurmExecutor
-from slurm.job import Job, JobState
+from slurm.executors.slurm import SlurmExecutor
+from slurm.job import Code, Job, JobState
 from slurm.scheduler.profile import ClusterProfile
 from tests.cluster.scheduler import ask, wait_until
 from tests.cluster.sweeps import Sweep
@@ -100,7 +100,7 @@ def test_two_terminals_submit_each_run_once(tmp_path: Path) -> None:
 def held_executor(folder: Path, **settings: object) -> SlurmExecutor:
     """Nothing that it submits ever starts, or imports this suite."""
     profile = ClusterProfile.model_validate({"name": "held", "sbatch": {"hold": True}, **settings})
-    return SlurmExecutor(folder, profile, "held", CodeToRun(("slurm",), {}))
+    return SlurmExecutor(folder, profile, "held", Code(("slurm",)))
 
 
 def jobs(folder: Path, parents: int, children: int) -> list[Job]:
@@ -130,7 +130,7 @@ def test_a_thousand_evaluations_behind_twenty_pretrainings_take_few_calls(tmp_pa
         assert set(behind) == {f"afterok:{calls[0]}_{p}(unfulfilled)" for p in range(20)}
         assert set(behind.values()) == {50}
     finally:
-        executor.cancel(handles)
+        executor.cancel([handle.job.id for handle in handles])
 
 
 @pytest.mark.usefixtures("breakable_cluster")
@@ -139,19 +139,19 @@ def test_arrays_are_split_and_what_finds_no_room_is_topped_up(tmp_path: Path) ->
     wanted = jobs(tmp_path, parents=1, children=12)
     handles = executor.submit(wanted)
     try:
-        with_slurm = [handle for handle in handles if "slurm_job_id" in handle.details]
+        with_slurm = [handle for handle in handles if handle.number is not None]
         assert len(with_slurm) == 10
         left = [handle for handle in handles if handle not in with_slurm]
         assert {handle.state for handle in left} == {JobState.WAITING}
         assert all("not submitted" in str(handle.reason) or "held back" in str(handle.reason) for handle in left)
-        arrays = Counter(handle.details["slurm_job_id"].partition("_")[0] for handle in with_slurm)
+        arrays = Counter(handle.number.partition("_")[0] for handle in with_slurm)
         assert max(arrays.values()) == 4
 
-        executor.cancel([handle for handle in with_slurm if handle.job.id != "parent-0"][:5])
+        executor.cancel([handle.job.id for handle in with_slurm if handle.job.id != "parent-0"][:5])
         again = executor.submit([handle.job for handle in left])
-        assert [handle.job.id for handle in again if "slurm_job_id" in handle.details] == [h.job.id for h in left]
+        assert [handle.job.id for handle in again if handle.number is not None] == [h.job.id for h in left]
     finally:
-        executor.cancel(executor.submit([]) + handles)
+        executor.cancel([handle.job.id for handle in executor.submit([]) + handles])
         for name in {row["name"] for row in map(json.loads, (tmp_path / "ledger.jsonl").read_text().splitlines())}:
             ask("scancel", f"--name={name}")
 
@@ -161,12 +161,12 @@ def test_scripts_are_shown_with_the_clusters_limits_and_parents_that_are_queued(
     parent, *children = jobs(tmp_path, parents=1, children=500)
     handles = executor.submit([parent])
     try:
-        shown = executor.scripts(children)
+        shown = executor.preview(children)
         assert len(shown) == 2, "the cluster's arrays hold 401"
         for text in shown:
-            assert f"#SBATCH --dependency=afterok:{handles[0].details['slurm_job_id']}\n" in text
+            assert f"#SBATCH --dependency=afterok:{handles[0].number}\n" in text
     finally:
-        executor.cancel(handles)
+        executor.cancel([handle.job.id for handle in handles])
 
 
 def held_now() -> int:

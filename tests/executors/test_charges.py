@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from slurm import Charge, JobState
+from slurm.job import Charge, JobState
 from slurm.scheduler.charges import charged_hours
 from slurm.scheduler.commands import Row
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.queue import Queue
-from slurm.scheduler.told import read_states
+from slurm.scheduler.reports import read_reports
 from tests.executors.test_queue import stand_in
 
 US = os.getuid()
@@ -64,14 +64,14 @@ def submit(folder: Path, name: str, number: str, *run_ids: str) -> None:
 
 
 def charges(folder: Path) -> dict[str, Charge | None]:
-    return {run_id: told.charge for run_id, told in read_states(folder, fresh=True).items()}
+    return {run_id: told.charge for run_id, told in read_reports(folder, fresh=True).items()}
 
 
 def test_a_requeued_job_is_charged_for_each_time_it_ran(folder: Path) -> None:
     """``sacct`` gives the later row first."""
     account(folder, row("7_0", "COMPLETED", 3, 3600), row("7_0", "PREEMPTED", 1, 1800), row("7_1", "RUNNING", 1, 99))
     assert charges(folder) == {"a": Charge(1.5, True, frozenset({"7_0"})), "b": None}
-    assert read_states(folder)["a"].state is JobState.DONE
+    assert read_reports(folder)["a"].state is JobState.DONE
 
 
 def test_accounts_are_asked_once_about_jobs_that_the_queue_saw_end(folder: Path) -> None:

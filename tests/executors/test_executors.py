@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from slurm import Executor, Handle, InputError, Job, JobState, find_executor
+from slurm.job import Executor, Handle, InputError, Job, JobState
+from slurm.lookup import find_executor
 from tests.executors import jobs
 
 
@@ -152,14 +153,14 @@ def test_cancelling_what_waits_cancels_its_descendants(executor: Executor, tmp_p
             make(tmp_path, "third", "do_nothing", "second"),
         ]
     )
-    executor.cancel([second])
+    executor.cancel(["second"])
     executor.wait([first, second, third])
     assert [(h.state.value, h.reason) for h in (first, second, third)] == [
         ("done", None),
         ("cancelled", "cancelled"),
         ("cancelled", "parent second cancelled"),
     ]
-    executor.cancel([first])
+    executor.cancel(["first"])
     assert first.state is JobState.DONE, "what is done stays done"
 
 

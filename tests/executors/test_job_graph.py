@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slurm import Handle, InputError, Job, JobState, executor_names, find_executor
 from slurm.graph import JobGraph, check_jobs
+from slurm.job import Handle, InputError, Job, JobState
+from slurm.lookup import executor_names, find_executor
 
 
 def job(job_id: str, *parents: str, function: str = "package.module:name", **arguments: Any) -> Job:

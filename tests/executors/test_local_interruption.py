@@ -23,14 +23,16 @@ SCRIPT = textwrap.dedent(
     import json, sys
     sys.path.insert(0, {str(ROOT)!r})
     from pathlib import Path
-    import slurm, slurm.executors.local
+    import slurm.executors.local
+    from slurm.job import Job
+    from slurm.lookup import find_executor
 
     stubborn, slurm.executors.local.GRACE_SECONDS = json.loads(sys.argv[1]), float(sys.argv[2])
     names = ["one", "two", "three"]
-    executor = slurm.find_executor("local")(workers=2)
+    executor = find_executor("local")(workers=2)
     handles = executor.submit([
-        slurm.Job(n, "tests.executors.jobs:hang", {{"path": n, "stubborn": stubborn}}, Path(n + ".log")) for n in names
-    ] + [slurm.Job("child", "tests.executors.jobs:do_nothing", {{}}, Path("child.log"), ("one",))])
+        Job(n, "tests.executors.jobs:hang", {{"path": n, "stubborn": stubborn}}, Path(n + ".log")) for n in names
+    ] + [Job("child", "tests.executors.jobs:do_nothing", {{}}, Path("child.log"), ("one",))])
     reported = []
     try:
         executor.wait(handles, lambda handle: reported.append([handle.job.id, handle.state]))
@@ -156,9 +158,10 @@ def test_ctrl_c_while_modules_are_preloaded_ends_quietly(tmp_path: Path) -> None
             import sys
             sys.path.append({str(ROOT)!r})
             from pathlib import Path
-            import slurm
-            executor = slurm.find_executor("local")(1, preload=["slow"])
-            handles = executor.submit([slurm.Job("j", "tests.executors.jobs:speak", {{}}, Path("log"))])
+            from slurm.job import Job
+            from slurm.lookup import find_executor
+            executor = find_executor("local")(1, preload=["slow"])
+            handles = executor.submit([Job("j", "tests.executors.jobs:speak", {{}}, Path("log"))])
             try:
                 executor.wait(handles)
             except KeyboardInterrupt:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from slurm import Handle, InputError, Job, JobState
 from slurm.executors.local import LocalExecutor
+from slurm.job import Handle, InputError, Job, JobState
 from tests.executors import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,8 @@ def run_script(tmp_path: Path, body: str, **environment: str) -> subprocess.Comp
     """Run a script without an ``if __name__`` guard, as a user might write it."""
     script = tmp_path / "script with space.py"
     path = [str(tmp_path / "modules"), str(ROOT)]
-    head = f"import sys; sys.path[:0] = {path}; from pathlib import Path; import slurm; JOBS = {jobs.NAME!r}\n"
+    imports = "from pathlib import Path; from slurm.job import InputError, Job; from slurm.lookup import find_executor"
+    head = f"import sys; sys.path[:0] = {path}; {imports}; JOBS = {jobs.NAME!r}\n"
     script.write_text(head + textwrap.dedent(body), encoding="utf-8")
     return subprocess.run(
         [sys.executable, str(script)],
@@ -84,8 +85,8 @@ def test_output_below_python_is_in_the_log_and_input_is_empty(tmp_path: Path) ->
     done = run_script(
         tmp_path,
         """
-        executor = slurm.find_executor("local")(1)
-        executor.wait(executor.submit([slurm.Job("j", JOBS + ":speak_below_python", {}, Path("log"))]))
+        executor = find_executor("local")(1)
+        executor.wait(executor.submit([Job("j", JOBS + ":speak_below_python", {}, Path("log"))]))
         """,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -113,7 +114,7 @@ def test_kill_9_fails_a_job_and_its_descendants_while_others_go_on(tmp_path: Pat
     def kill_once_hanging(handle: Handle) -> None:
         if handle.job.id == "victim" and handle.state is JobState.RUNNING:
             assert jobs.eventually(pids.exists)
-            os.kill(int(handle.details["pid"]), signal.SIGKILL)
+            os.kill(int(handle.number), signal.SIGKILL)
 
     executor = LocalExecutor(workers=2)
     handles = executor.submit(
@@ -170,7 +171,7 @@ def test_cancelling_ends_a_running_job_and_all_it_started(tmp_path: Path) -> Non
     def cancel(handle: Handle) -> None:
         if handle is running and handle.state is JobState.RUNNING:
             assert jobs.eventually(pids.exists)
-            executor.cancel([running])
+            executor.cancel([running.job.id])
 
     executor.wait([running, child, other], cancel)
     assert [handle.state.value for handle in (running, child, other)] == ["cancelled", "cancelled", "done"]
@@ -184,9 +185,9 @@ def test_preloaded_modules_are_imported_once_and_never_in_the_submitting_process
         tmp_path,
         f"""
         print("main module runs")
-        executor = slurm.find_executor("local")(2, preload=["broken", "heavy"], threads_per_worker=3)
+        executor = find_executor("local")(2, preload=["broken", "heavy"], threads_per_worker=3)
         handles = executor.submit([
-            slurm.Job(f"j{{i}}", JOBS + ":describe_surroundings", {{"path": f"seen{{i}}", "modules": ["heavy"]}},
+            Job(f"j{{i}}", JOBS + ":describe_surroundings", {{"path": f"seen{{i}}", "modules": ["heavy"]}},
                       Path(f"log{{i}}"))
             for i in range(2)
         ])
@@ -216,8 +217,8 @@ def test_an_executor_with_other_settings_gets_a_server_of_its_own(tmp_path: Path
         tmp_path,
         """
         for threads in (2, 5):
-            executor = slurm.find_executor("local")(1, preload=["threads"], threads_per_worker=threads)
-            executor.wait(executor.submit([slurm.Job("j", "threads:show", {}, Path("log"))]))
+            executor = find_executor("local")(1, preload=["threads"], threads_per_worker=threads)
+            executor.wait(executor.submit([Job("j", "threads:show", {}, Path("log"))]))
         """,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -229,10 +230,10 @@ def test_a_preload_that_crashes_is_named(tmp_path: Path) -> None:
     done = run_script(
         tmp_path,
         """
-        executor = slurm.find_executor("local")(1, preload=["crashing"])
+        executor = find_executor("local")(1, preload=["crashing"])
         try:
-            executor.wait(executor.submit([slurm.Job("j", JOBS + ":do_nothing", {}, Path("log"))]))
-        except slurm.InputError as error:
+            executor.wait(executor.submit([Job("j", JOBS + ":do_nothing", {}, Path("log"))]))
+        except InputError as error:
             print(error)
         """,
     )
@@ -244,9 +245,9 @@ def test_jobs_go_on_after_the_server_was_killed(tmp_path: Path) -> None:
         tmp_path,
         """
         import json, os, signal
-        executor = slurm.find_executor("local")(1, preload=["textwrap"])
+        executor = find_executor("local")(1, preload=["textwrap"])
         def one(path):
-            job = slurm.Job("j", JOBS + ":describe_surroundings", {"path": path, "modules": ["textwrap"]}, Path("log"))
+            job = Job("j", JOBS + ":describe_surroundings", {"path": path, "modules": ["textwrap"]}, Path("log"))
             executor.wait(executor.submit([job]))
             return json.loads(Path(path).read_text())
         os.kill(one("first")["parent"], signal.SIGKILL)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from bench.launch.cluster import load_profile
 from bench.sweep.errors import INPUT_ERRORS
-from slurm.errors import InputError
-from slurm.scheduler.profile import parse_profile
+from slurm.job import InputError
+from tests.executors.profiles import load_profile, parse_profile
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm.errors import InputError
+from slurm.job import InputError
 from slurm.scheduler.commands import Row, Standing, View, active_jobs, cancel_jobs
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.queue import Queue

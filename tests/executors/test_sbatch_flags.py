@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from slurm.errors import InputError
+from slurm.job import InputError
 from slurm.scheduler.flags import FLAGS_OF_LETTERS, KEYS, LONG_FLAGS, OWN_FLAGS, WITHOUT_JOB_ID
-from slurm.scheduler.profile import parse_profile
+from tests.executors.profiles import parse_profile
 
 RESERVED = sorted({*OWN_FLAGS, *KEYS, *WITHOUT_JOB_ID})
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from slurm.scheduler.profile import parse_profile
 from slurm.scheduler.script import without_inherited_flags
 from slurm.scheduler.snapshot import take_snapshot
+from tests.executors.profiles import parse_profile
 
 BANNER = """\
 caf\udce9: your last job 7 of 2024 waited 3 h

@@ -6,20 +6,20 @@ import pytest
 
 from results.runs import RunState
 from results.state import OnDisk, Standing, standing
-from slurm import JobState, Told
+from slurm.job import JobReport, JobState
 
 ELSEWHERE = OnDisk((), RunState.RUNNING, has_attempts=True, number="7_0", began_at=100.0)
 
 
-def own(on_disk: OnDisk, told: Told) -> RunState:
+def own(on_disk: OnDisk, told: JobReport) -> RunState:
     return standing({"run": on_disk}, {"run": told})["run"].own_state
 
 
 def test_a_parent_that_only_the_scheduler_saw_fail_fails_its_dropped_child() -> None:
     runs = {"child": OnDisk(("parent",), RunState.PLANNED), "parent": OnDisk((), RunState.PLANNED)}
     told = {
-        "parent": Told(JobState.FAILED, "SLURM job 7: OUT_OF_MEMORY", "7"),
-        "child": Told(JobState.CANCELLED, "SLURM job 8 was cancelled", "8", submission=1),
+        "parent": JobReport(JobState.FAILED, "SLURM job 7: OUT_OF_MEMORY", "7"),
+        "child": JobReport(JobState.CANCELLED, "SLURM job 8 was cancelled", "8", submission=1),
     }
     assert standing(runs, told) == {
         "parent": Standing(RunState.FAILED, RunState.FAILED, "SLURM job 7: OUT_OF_MEMORY"),
@@ -40,37 +40,38 @@ def test_a_parent_that_only_the_scheduler_saw_fail_fails_its_dropped_child() -> 
 def test_a_heartbeat_does_not_outlive_the_job_that_the_scheduler_saw_end(
     number: str, state: JobState, shown: RunState
 ) -> None:
-    assert own(ELSEWHERE, Told(state, None, number)) is shown
+    assert own(ELSEWHERE, JobReport(state, None, number)) is shown
 
 
 def test_a_job_that_was_sent_back_since_it_began_waits() -> None:
-    assert own(ELSEWHERE, Told(JobState.WAITING, None, "7_0", asked_at=101.0)) is RunState.WAITING
-    assert own(ELSEWHERE, Told(JobState.WAITING, None, "7_0", asked_at=99.0)) is RunState.RUNNING
+    assert own(ELSEWHERE, JobReport(JobState.WAITING, None, "7_0", asked_at=101.0)) is RunState.WAITING
+    assert own(ELSEWHERE, JobReport(JobState.WAITING, None, "7_0", asked_at=99.0)) is RunState.RUNNING
 
 
 def test_a_failed_run_whose_job_is_back_in_the_queue_waits() -> None:
     failed = OnDisk((), RunState.FAILED, "lost", has_attempts=True, number="7_0", failed_at=100.0)
-    assert own(failed, Told(JobState.WAITING, None, "7_0", asked_at=101.0)) is RunState.WAITING
-    assert own(failed, Told(JobState.WAITING, None, "7_0", asked_at=99.0)) is RunState.FAILED
-    assert own(failed, Told(JobState.RUNNING, None, "7_0", asked_at=101.0)) is RunState.FAILED
+    assert own(failed, JobReport(JobState.WAITING, None, "7_0", asked_at=101.0)) is RunState.WAITING
+    assert own(failed, JobReport(JobState.WAITING, None, "7_0", asked_at=99.0)) is RunState.FAILED
+    assert own(failed, JobReport(JobState.RUNNING, None, "7_0", asked_at=101.0)) is RunState.FAILED
 
 
 def test_on_this_host_the_lock_is_believed() -> None:
     here = OnDisk((), RunState.RUNNING, is_here=True, has_attempts=True, number="7_0")
-    assert own(here, Told(JobState.CANCELLED, None, "7_0")) is RunState.RUNNING
+    assert own(here, JobReport(JobState.CANCELLED, None, "7_0")) is RunState.RUNNING
 
 
 def test_a_job_that_ended_well_without_a_record_has_failed() -> None:
-    found = standing({"run": OnDisk((), RunState.PLANNED)}, {"run": Told(JobState.DONE, "SLURM job 7", "7")})["run"]
+    reports = {"run": JobReport(JobState.DONE, "SLURM job 7", "7")}
+    found = standing({"run": OnDisk((), RunState.PLANNED)}, reports)["run"]
     assert (found.state, found.reason) == (RunState.FAILED, "SLURM job 7 ended well but left no record")
     local = OnDisk((), RunState.PLANNED, has_attempts=True)
-    assert own(local, Told(JobState.DONE, "SLURM job 7", "7")) is RunState.PLANNED
+    assert own(local, JobReport(JobState.DONE, "SLURM job 7", "7")) is RunState.PLANNED
 
 
 def test_a_run_interrupted_by_a_full_disk_has_not_failed() -> None:
     full = OnDisk((), RunState.PLANNED, "interrupted", is_interrupted=True, has_attempts=True, number="7")
-    assert own(full, Told(JobState.FAILED, "SLURM job 7: FAILED", "7")) is RunState.PLANNED
-    assert own(full, Told(JobState.FAILED, "SLURM job 8: OUT_OF_MEMORY", "8")) is RunState.FAILED
+    assert own(full, JobReport(JobState.FAILED, "SLURM job 7: FAILED", "7")) is RunState.PLANNED
+    assert own(full, JobReport(JobState.FAILED, "SLURM job 8: OUT_OF_MEMORY", "8")) is RunState.FAILED
 
 
 def test_a_chain_longer_than_the_stack_and_a_circle_end() -> None:

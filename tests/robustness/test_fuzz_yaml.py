@@ -9,12 +9,12 @@ from importlib.resources import files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.launch.cluster import _check
 from bench.plan.graph import plan_sweep
 from bench.sweep.errors import INPUT_ERRORS
 from bench.sweep.overrides import apply_overrides
 from bench.sweep.read import check_sweep
 from bench.sweep.source import parse_yaml
+from slurm.scheduler.profile import ClusterProfile
 from tests.robustness.conftest import Tally, fuzz_cases
 
 CASES = fuzz_cases(300, tests=3)
@@ -82,7 +82,7 @@ def test_a_damaged_profile_is_read_or_refused(tally: Tally, text: str) -> None:
 
     def read() -> None:
         source = parse_yaml(text, "c.yaml")
-        _check(source.data, source, ())
+        ClusterProfile.parse(source)
 
     assert "\n" not in refusal(read)
 

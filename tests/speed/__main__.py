@@ -62,8 +62,8 @@ def views() -> Pair:
 
 def job_start() -> Pair:
     """A job forked from the preloaded server against a fresh interpreter that imports torch and timm."""
-    from slurm import Job
     from slurm.executors.local import LocalExecutor
+    from slurm.job import Job
 
     directory = Path(tempfile.mkdtemp())
     executor = LocalExecutor(workers=1, preload=("bench.worker.preloaded",))

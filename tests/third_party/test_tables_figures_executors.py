@@ -45,6 +45,9 @@ def test_names_that_are_taken_are_refused(site: Site) -> None:
     assert "shapes-ssl (shapes_ssl.aloud:AloudExecutor)" in refused.stderr
     told = site("doctor")
     assert "figure 'curves' is shipped with opera-bench, and shapes-ssl 0.0.1 (shapes_ssl.dots)" in told.stdout
+    assert (
+        "executor 'local' is shipped with opera-bench, and shapes-ssl (shapes_ssl.aloud:AloudExecutor)" in told.stdout
+    )
     assert site("plan", "SWEEP").returncode == 0
 
 

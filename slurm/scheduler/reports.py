@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from slurm.errors import InputError
-from slurm.job import JobState, Told
+from slurm.job import JobReport, JobState
 from slurm.scheduler.commands import HELD_BY_ADMINISTRATOR, Standing, View
 from slurm.scheduler.ledger import Ledger
 from slurm.scheduler.queue import Queue
@@ -24,7 +24,7 @@ STATES = {
 }
 
 
-def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
+def read_reports(folder: Path, *, fresh: bool = False) -> dict[str, JobReport]:
     """Return the scheduler's answer about each job submitted from ``folder``; empty if there is none.
 
     Parameters
@@ -40,29 +40,25 @@ def read_views(folder: Path, *, fresh: bool = False) -> dict[str, View]:
         with contextlib.suppress(InputError, OSError), ledger.locked_if_free() as free:
             if free:
                 settle_intents(folder, give_up=False)
-    return Queue(folder).views(fresh=fresh)
-
-
-def read_states(folder: Path, *, fresh: bool = False) -> dict[str, Told]:
-    """Return the state of each job submitted from ``folder``, by the suite's job id; ``fresh`` as in ``read_views``."""
-    views = read_views(folder, fresh=fresh)
-    if not views:
-        return {}
-    order = {submission.name: number for number, submission in enumerate(Ledger(folder).submissions())}
-    latest = Ledger(folder).latest()
+    views = Queue(folder).views(fresh=fresh)
+    order = {submission.name: number for number, submission in enumerate(ledger.submissions())}
+    latest = ledger.latest()
     return {
-        job_id: Told(
+        job_id: JobReport(
             STATES[view.standing],
-            _reason(view, latest[job_id].slurm_id if job_id in latest else None),
+            _reason(view, latest[job_id].slurm_id),
             view.slurm_id,
-            view.asked_at,
-            order[latest[job_id].name] if job_id in latest else 0,
-            view.had_failed,
-            view.standing is Standing.GONE,
+            waits_for=view.detail if view.standing is Standing.PENDING else "",
+            asked_at=view.asked_at,
+            submitted_at=latest[job_id].submitted_at.timestamp(),
+            submission=order[latest[job_id].name],
+            had_failed=view.had_failed,
+            is_forgotten=view.standing is Standing.GONE,
             is_held=view.is_held,
             charge=view.charge,
         )
         for job_id, view in views.items()
+        if job_id in latest
     }
 
 
