@@ -113,7 +113,7 @@ class ClusterProfile(StageResources, ExecutorOptions):
             raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
         asked = request.cluster or request.sweep_cluster
         if asked is None:
-            raise InputError("--executor slurm needs to know the cluster: --cluster NAME, or cluster: in the sweep")
+            raise InputError("--executor slurm needs a cluster; add --cluster NAME, or cluster: NAME to the sweep")
         profile = cls.parse(request.load_yaml(find_profile(asked)) if isinstance(asked, str) else asked)
         for stage in profile.stages if request.stages else ():
             if stage not in request.stages:

@@ -139,7 +139,7 @@ def test_options_are_read_from_the_command_and_the_sweep(
             for name in OPTIONS
             if name != "slurm"
         ),
-        ("slurm", {}, "--executor slurm needs to know the cluster"),
+        ("slurm", {}, "--executor slurm needs a cluster"),
         ("slurm", {"cluster": "a100", "workers": 2}, "--workers: goes with --executor local"),
         ("slurm", {"cluster": "a100", "stages": ("lineal",)}, "unknown stage 'knn'; allowed: lineal"),
     ],
