@@ -30,7 +30,7 @@ PRETRAINING_DIVISORS: Mapping[str, float] = {
 }
 EVALUATION_DIVISORS: Mapping[str, float] = {"global_batch_size": 16, "epochs": 50}
 EPOCH_DIVISORS: Mapping[str, float] = {"linear": 7.5}
-"""Evaluator → divisor of its epochs, if it isn't that of ``EVALUATION_DIVISORS``: 90 epochs of a linear probe are 12."""
+"""Evaluator → divisor of its epochs, if it isn't that of ``EVALUATION_DIVISORS``; a linear probe's 90 become 12."""
 
 
 def evaluation_divisors(evaluator: str) -> Mapping[str, float]:

@@ -124,7 +124,7 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
 
 def _has_runs(layout: Layout, rows: RunRows) -> bool:
     queries = (slot.query for row in layout.rows for slot in row.slots if slot.query is not None)
-    return any(rows.answering(query, leaving_out="metric") for query in queries)
+    return any(map(rows.matching, queries))
 
 
 def _metrics(layout: Layout) -> list[str | None]:
