@@ -1,4 +1,4 @@
-"""Draws figures in which one setting of OPERA varies, like the paper's Figures 5 to 8.
+"""Draws figures in which one setting of a method varies, like the paper's Figures 5 to 8.
 
 The left panel shows the task whose labels the pretraining saw, the right panel a transfer task; the paper shows
 ImageNet finetuning and ADE20K segmentation. Points on one line differ only in the varied setting and the seed.
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from results.columns import Role, declared, found_in
 from results.errors import InputError
-from results.figures._points import evaluation_points, n_of
-from results.figures._style import MUTED, backbone_label, backbone_order, method_style
+from results.figures._points import evaluation_points, n_of, require_one_setting
+from results.figures._style import MUTED, backbone_label, backbone_order, method_style, protocol_order
+from results.reference import load_methods
 from results.statistics import mean, standard_error
 
 if TYPE_CHECKING:
@@ -24,19 +26,10 @@ CAPTION = (
     "dots the single seeds; a line joins runs that differ in nothing else, of each network the setting that was varied "
     "most. Axes do not start at 0."
 )
-_SAME_TASK = ("finetune", "linear", "knn")
-_TRANSFER = ("segmentation", "transfer", "detection")
-_SETTINGS = (
-    "backbone",
-    "pretrain_dataset",
-    "global_batch_size",
-    "pretrain_epochs",
-    "mlp_layers",
-    "embedding_dimension",
-    "hidden_dimension",
-)
+FIRST_PROTOCOLS = {"classification": ("finetune",), "transfer": ("segmentation", "transfer")}
+"""Side of a figure → protocols that it shows if they have results, as the paper does; other protocols come after."""
 _LINES = ("-", "--", ":", "-.")
-_MARKERS = (method_style("opera").marker, "D", "*", "h")
+_OTHER_MARKERS = ("D", "*", "h")
 
 
 def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
@@ -45,24 +38,45 @@ def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No protocol has OPERA under two values of ``field`` that differ in nothing else.
+        No protocol has our method under two values of ``field`` that differ in nothing else.
     """
     import pandas as pd
 
-    points = evaluation_points(frame[frame["method"] == "opera"])
-    points = points[(points["variant"] == "opera") & points[field].notna()]
-    others = [name for name in _SETTINGS if name != field]
-    same_task = points["dataset"] == points["pretrain_dataset"]
-    sides = [
-        _first_compared(points[same_task], _SAME_TASK, field, others).assign(side="classification"),
-        _first_compared(points[~same_task], _TRANSFER, field, others).assign(side="transfer"),
-    ]
+    ours = load_methods().ours
+    nothing = InputError(f"no protocol has results of {ours} for two values of {field} that differ in nothing else")
+    if field not in frame:
+        raise nothing
+    points = evaluation_points(frame[frame["method"] == ours])
+    points = points[(points["variant"] == ours) & points[field].notna()]
+    settings = series_settings(frame, points)
+    others = [name for name in settings if name != field]
+    sides = [_first_compared(found, side, field, others).assign(side=side) for side, found in by_side(points).items()]
     found = pd.concat([side for side in sides if not side.empty] or [points.head(0).assign(side="")])
     if found.empty:
-        raise InputError(f"no protocol has results of opera for two values of {field} that differ in nothing else")
+        raise nothing
+    require_one_setting(found, ["side", *settings])
     found = found.assign(series=_series(found, others))
-    columns = ["side", "panel", "series", *_SETTINGS, "protocol", "dataset", "metric", "seed", "run_id", "value"]
+    columns = ["side", "panel", "series", *settings, "protocol", "dataset", "metric", "seed", "run_id", "value"]
     return found[columns].reset_index(drop=True)
+
+
+def series_settings(frame: pd.DataFrame, points: pd.DataFrame) -> list[str]:
+    """Columns in which the runs of one line agree: what was pretrained, and the method's options."""
+    options = (name for name in found_in(map(str, frame.columns), Role.METHOD) if not name.startswith("pretrain_"))
+    return [*declared(Role.SCALE), *(name for name in options if points[name].notna().any())]
+
+
+def by_side(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Side of a figure → its points: the task whose labels the pretraining saw, and transfer to other data."""
+    same_task = points["dataset"] == points["pretrain_dataset"]
+    return dict(zip(FIRST_PROTOCOLS, (points[same_task], points[~same_task]), strict=True))
+
+
+def protocols_in_order(points: pd.DataFrame, side: str) -> list[str]:
+    """The protocols of ``points``: the paper's for this side first."""
+    first = FIRST_PROTOCOLS[side]
+    names = points["protocol"].unique()
+    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), protocol_order(name)))
 
 
 def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool, paper: Sequence[Any] = ()) -> Figure:
@@ -90,7 +104,7 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
         axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
         axes.set_ylabel(unit)
     for axes, (heading, unit, printed) in zip(grid[len(panels) :], paper, strict=True):
-        look = method_style("opera")
+        look = method_style(load_methods().ours)
         axes.plot(*zip(*printed, strict=True), look.marker, color=look.colour, markerfacecolor="white")
         axes.set_title(heading, fontsize=8.5, fontweight="normal")
         axes.set_xlabel(label, color=MUTED)
@@ -108,18 +122,16 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
     return figure
 
 
-def _first_compared(points: pd.DataFrame, order: Sequence[str], field: str, others: list[str]) -> pd.DataFrame:
-    """Points of the first protocol in ``order`` that has several values of ``field`` with all ``others`` equal.
+def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[str]) -> pd.DataFrame:
+    """Points of the side's first protocol that has several values of ``field`` with all ``others`` equal.
 
     Keeps one metric, one panel, and for each backbone the series with the most values of ``field``. Ties go to the
     smallest values of ``others``, such as the smallest batch, as in the paper's ablations.
     """
     values = points.groupby([*others, "panel"], dropna=False)[field].transform("nunique")
     compared = points.assign(values=values)[values > 1]
-    for protocol in order:
+    for protocol in protocols_in_order(compared, side):
         found = compared[compared["protocol"] == protocol]
-        if found.empty:
-            continue
         found = found[found["metric"] == found["metric"].min()]
         found = found[
             found["panel"] == found.sort_values(["values", "place"], ascending=[False, True])["panel"].iloc[0]
@@ -147,7 +159,8 @@ def _series_order(series: tuple[str, str]) -> tuple[tuple[int, str], str]:
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[str]) -> None:
     """Draw one panel; ``series`` lists all series of the figure, so that each has one style in all panels."""
-    colour = method_style("opera").colour
+    look = method_style(load_methods().ours)
+    markers = (look.marker, *_OTHER_MARKERS)
     for number, name in enumerate(series):
         if name not in set(points["series"]):
             continue
@@ -158,10 +171,10 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[s
             found.index.astype(float),
             centres,
             yerr=errors,
-            color=colour,
+            color=look.colour,
             linestyle=_LINES[number % len(_LINES)],
             linewidth=1.2,
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=markers[number % len(markers)],
             markersize=6.5,
             label=name,
         )

@@ -56,7 +56,7 @@ def _printed() -> list[tuple[str, str, list[tuple[int, float]]]]:
         ("table7", {"Backbone.": "ViT-S"}, "mIoU", segmented),
     ):
         for row in (_named(tables[name].columns, cells) for cells in tables[name].rows):
-            if row["Method"] == "OPERA" and all(row[label] == word for label, word in labels.items()):
+            if row["Method"] == load_reference().ours and all(row[label] == word for label, word in labels.items()):
                 into[int(row["P.T."])] = float(row[column])
     return [
         ("Paper, ViT-S\nFinetuning, ImageNet", "Top-1 accuracy (%)", sorted(tuned.items())),
