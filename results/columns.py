@@ -173,7 +173,9 @@ def found_in(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
 def label(name: str, value: Any) -> str:
     """A value as a figure shows it: ``150 epochs``, or ``temperature 0.2`` for a column found in the runs."""
     shown = f"{value:g}" if isinstance(value, float) else value
-    return COLUMNS[name].label.format(shown) if name in COLUMNS else f"{name.replace('_', ' ')} {shown}"
+    if name in COLUMNS:
+        return COLUMNS[name].label.format(shown)
+    return f"{name.removeprefix('protocol_').replace('_', ' ')} {shown}"
 
 
 def differing(rows: Sequence[Row]) -> list[str]:

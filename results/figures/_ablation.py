@@ -6,13 +6,22 @@ ImageNet finetuning and ADE20K segmentation. Points on one line differ only in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.columns import Role, declared, found_in
 from results.errors import InputError
 from results.figures._points import evaluation_points, n_of, require_one_setting
-from results.figures._style import MUTED, backbone_label, backbone_order, method_style, protocol_order
+from results.figures._style import (
+    MUTED,
+    MethodStyle,
+    backbone_label,
+    backbone_order,
+    method_style,
+    protocol_order,
+)
 from results.reference import load_methods
 from results.statistics import mean, standard_error
 
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from results.store import Run
 
 CAPTION = (
     "Left: the task the labels of pretraining belong to. Right: transfer. Mean over seeds ± one standard error, small "
@@ -32,22 +43,48 @@ _LINES = ("-", "--", ":", "-.")
 _OTHER_MARKERS = ("D", "*", "h")
 
 
-def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Ablation:
+    """A figure in which one column of our method's runs varies, with the attributes of a figure module."""
+
+    TITLE: str
+    column: str
+    label: str
+    doubling: bool = True
+    CAPTION: str = CAPTION
+
+    def data(self, runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+        """One row per seed, see ``ablation_data``."""
+        return ablation_data(frame, self.column, load_methods().ours)
+
+    def draw(self, runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+        """Draw a panel per task."""
+        return draw_ablation(self.data(runs, frame), self.column, self.label, doubling=self.doubling)
+
+
+ABLATIONS = {
+    "figure6": Ablation("Layers of the class head", "mlp_layers", "MLP layers", doubling=False),
+    "figure7": Ablation("Embedding dimension", "embedding_dimension", "embedding dimension"),
+    "figure8": Ablation("Hidden dimension of the class head", "hidden_dimension", "hidden dimension"),
+}
+"""The paper's Figures 6 to 8."""
+
+
+def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
     """One row per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
 
     Raises
     ------
     InputError
-        No protocol has our method under two values of ``field`` that differ in nothing else.
+        No protocol has ``method`` under two values of ``field`` that differ in nothing else.
     """
     import pandas as pd
 
-    ours = load_methods().ours
-    nothing = InputError(f"no protocol has results of {ours} for two values of {field} that differ in nothing else")
+    nothing = InputError(f"no protocol has results of {method} for two values of {field} that differ in nothing else")
     if field not in frame:
         raise nothing
-    points = evaluation_points(frame[frame["method"] == ours])
-    points = points[(points["variant"] == ours) & points[field].notna()]
+    points = evaluation_points(frame[frame["method"] == method])
+    points = points[(points["variant"] == method) & points[field].notna()]
     settings = series_settings(frame, points)
     others = [name for name in settings if name != field]
     sides = [_first_compared(found, side, field, others).assign(side=side) for side, found in by_side(points).items()]
@@ -62,8 +99,13 @@ def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
 
 def series_settings(frame: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     """Columns in which the runs of one line agree: what was pretrained, and the method's options."""
-    options = (name for name in found_in(map(str, frame.columns), Role.METHOD) if not name.startswith("pretrain_"))
-    return [*declared(Role.SCALE), *(name for name in options if points[name].notna().any())]
+    return [*declared(Role.SCALE), *(name for name in method_options(frame) if points[name].notna().any())]
+
+
+def method_options(frame: pd.DataFrame) -> list[str]:
+    """The columns of a frame that are options of methods."""
+    found = found_in(map(str, frame.columns), Role.METHOD)
+    return [name for name in found if not name.startswith("pretrain_") and name not in ("plugins", "import")]
 
 
 def by_side(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -79,11 +121,15 @@ def protocols_in_order(points: pd.DataFrame, side: str) -> list[str]:
     return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), protocol_order(name)))
 
 
-def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool, paper: Sequence[Any] = ()) -> Figure:
+def draw_ablation(
+    points: pd.DataFrame, field: str, label: str, *, doubling: bool = False, paper: Sequence[Any] = ()
+) -> Figure:
     """Draw a panel per task.
 
     Parameters
     ----------
+    points
+        Result of ``ablation_data``.
     doubling
         Whether the setting is varied by factors of 2, so that its axis is logarithmic.
     paper
@@ -91,20 +137,12 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
     """
     from matplotlib.figure import Figure
 
-    points = ablation_data(frame, field)
-    panels = list(points["panel"].unique())
-    figure = Figure(figsize=(2.8 * (len(panels) + len(paper)) + 0.4, 2.9))
-    grid = figure.subplots(1, len(panels) + len(paper), squeeze=False)[0]
-    series = sorted(set(zip(points["backbone"], points["series"], strict=True)), key=_series_order)
-    for axes, panel in zip(grid, panels, strict=False):
-        found = points[points["panel"] == panel]
-        _draw_panel(axes, found, field, [name for _, name in series])
-        axes.set_xlabel(f"{label} ({n_of(found.groupby(['series', field]).size())})", color=MUTED)
-        *heading, unit = panel.split("\n")
-        axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
-        axes.set_ylabel(unit)
-    for axes, (heading, unit, printed) in zip(grid[len(panels) :], paper, strict=True):
-        look = method_style(load_methods().ours)
+    panels = points["panel"].nunique()
+    figure = Figure(figsize=(2.8 * (panels + len(paper)) + 0.4, 2.9))
+    grid = figure.subplots(1, panels + len(paper), squeeze=False)[0]
+    draw_panels(grid[:panels], points, field, label, load_methods().ours)
+    look = method_style(load_methods().ours)
+    for axes, (heading, unit, printed) in zip(grid[panels:], paper, strict=True):
         axes.plot(*zip(*printed, strict=True), look.marker, color=look.colour, markerfacecolor="white")
         axes.set_title(heading, fontsize=8.5, fontweight="normal")
         axes.set_xlabel(label, color=MUTED)
@@ -114,12 +152,30 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
     for axes in grid:
         axes.grid(axis="y")
         if doubling:
+            ticks, labels = axes.get_xticks(), axes.get_xticklabels()
             axes.set_xscale("log", base=2)
-    for axes in grid[: len(panels)]:
-        values = sorted(points[field].unique())
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.minorticks_off()
+            axes.set_xticks(ticks, labels)
+            axes.minorticks_off()
     return figure
+
+
+def draw_panels(grid: Sequence[Axes], points: pd.DataFrame, field: str, label: str, method: str) -> None:
+    """Draw one panel of ``points`` into each axes of ``grid``; values that aren't numbers stand at equal distances."""
+    series = [
+        name for _, name in sorted(set(zip(points["backbone"], points["series"], strict=True)), key=_series_order)
+    ]
+    values = sorted(points[field].unique(), key=lambda value: (isinstance(value, str), value))
+    are_numbers = all(isinstance(value, numbers.Real) for value in values)
+    positions = {value: float(value) if are_numbers else float(place) for place, value in enumerate(values)}
+    for axes, panel in zip(grid, points["panel"].unique(), strict=True):
+        found = points[points["panel"] == panel]
+        _draw_panel(axes, found, field, series, positions, method_style(method))
+        axes.set_xlabel(f"{label} ({n_of(found.groupby(['series', field]).size())})", color=MUTED)
+        *heading, unit = panel.split("\n")
+        axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
+        axes.set_ylabel(unit)
+        axes.grid(axis="y")
+        axes.set_xticks(list(positions.values()), [f"{value:g}" if are_numbers else str(value) for value in positions])
 
 
 def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[str]) -> pd.DataFrame:
@@ -157,20 +213,24 @@ def _series_order(series: tuple[str, str]) -> tuple[tuple[int, str], str]:
     return backbone_order(backbone), name
 
 
-def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[str]) -> None:
+def _draw_panel(
+    axes: Axes,
+    points: pd.DataFrame,
+    field: str,
+    series: Sequence[str],
+    positions: Mapping[Any, float],
+    look: MethodStyle,
+) -> None:
     """Draw one panel; ``series`` lists all series of the figure, so that each has one style in all panels."""
-    look = method_style(load_methods().ours)
     markers = (look.marker, *_OTHER_MARKERS)
     for number, name in enumerate(series):
         if name not in set(points["series"]):
             continue
         found = points[points["series"] == name].groupby(field)["value"].agg(list)
-        centres = [mean(values) for values in found]
-        errors = [standard_error(values) or 0.0 for values in found]
         axes.errorbar(
-            found.index.astype(float),
-            centres,
-            yerr=errors,
+            [positions[value] for value in found.index],
+            [mean(values) for values in found],
+            yerr=[standard_error(values) or 0.0 for values in found],
             color=look.colour,
             linestyle=_LINES[number % len(_LINES)],
             linewidth=1.2,
@@ -178,8 +238,8 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[s
             markersize=6.5,
             label=name,
         )
-        for x, values in found.items():
+        for value, values in found.items():
             if len(values) > 1:
-                axes.scatter([float(str(x))] * len(values), values, s=6, color=MUTED, linewidths=0, zorder=1)
+                axes.scatter([positions[value]] * len(values), values, s=6, color=MUTED, linewidths=0, zorder=1)
     axes.margins(x=0.08, y=0.12)
     axes.legend(fontsize=7.5, handlelength=2.6)
