@@ -5,7 +5,7 @@ Every key of a run's configuration is a column. A key that isn't declared here g
 * an option of a method: its own name, such as ``temperature``;
 * another setting of a pretraining: ``pretrain_<key>``, such as ``pretrain_optimizer``;
 * an option of an evaluator: ``protocol_<option>``, such as ``protocol_temperature``;
-* a further part of the configuration: the part's name, such as ``plugins``.
+* a further part of the configuration: ``pretrain_<part>``, such as ``pretrain_plugins``.
 
 If a method's or evaluator's option has the name of a declared column, or one that is easily mistaken for it, the column
 is ``method_option_<option>`` or ``protocol_option_<option>``.
@@ -112,7 +112,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part, settings in config.items():
         if part not in _DECLARED_KEYS or not isinstance(settings, dict):
-            found[part] = _plain(settings)
+            found[f"pretrain_{part}"] = _plain(settings)
             continue
         names = _DECLARED_KEYS[part]
         for key, value in settings.items():
@@ -120,7 +120,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
                 found[names.get(key) or _setting_column(part, str(key))] = _plain(value)
         options = settings.get("method_options")
         for key, value in options.items() if part == "pretrain" and isinstance(options, dict) else ():
-            found[method_option(str(key))] = _plain(value)
+            found[option_column(str(key))] = _plain(value)
     return found
 
 
@@ -133,7 +133,7 @@ def _setting_column(part: str, key: str) -> str:
 
 
 @functools.cache
-def method_option(option: str) -> str:
+def option_column(option: str) -> str:
     """The column of a method's option."""
     return f"method_option_{option}" if option.startswith(_PREFIXES) or mistaken_for(option) else option
 
@@ -168,6 +168,11 @@ def found_in(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
     """The columns among ``names`` that aren't declared and have one of these roles, options of methods first."""
     found = {name for name in names if name not in COLUMNS and role_of(name) in roles}
     return tuple(sorted(found, key=lambda name: (name.startswith(_PREFIXES), name)))
+
+
+def method_options(names: Iterable[str]) -> tuple[str, ...]:
+    """The columns among ``names`` that hold an option of a method."""
+    return tuple(name for name in found_in(names, Role.METHOD) if not name.startswith("pretrain_"))
 
 
 def label(name: str, value: Any) -> str:
@@ -213,10 +218,18 @@ def describe_differences(rows: Sequence[Row]) -> str:
 def shown_values(name: str, rows: Sequence[Row]) -> list[str]:
     """The different values of a column as short texts; of JSON objects only the keys that differ."""
     values = list(dict.fromkeys(row.get(name) for row in rows))
-    objects = [json.loads(value) for value in values if isinstance(value, str) and value.startswith("{")]
+    objects = [found for value in values if (found := _object(value)) is not None]
     if name not in COLUMNS and len(objects) == len(values):
-        differ = [
-            key for key in {**objects[0], **objects[-1]} if any(o.get(key) != objects[0].get(key) for o in objects)
-        ]
+        keys = dict.fromkeys(key for found in objects for key in found)
+        differ = [key for key in keys if any(found.get(key) != objects[0].get(key) for found in objects)]
         values = [", ".join(f"{key} {found.get(key)}" for key in differ) for found in objects]
     return sorted(str(value)[:12] if name == "fingerprint" else str(value) for value in values)
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    """The JSON object that a text holds; None if ``value`` isn't such a text."""
+    try:
+        found = json.loads(value) if isinstance(value, str) and value.startswith("{") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results.columns import COLUMNS, Role, declared, found_in, method_option, settings_of
+from results.columns import COLUMNS, Role, declared, found_in, option_column, settings_of
 from results.runs import RunState
 from results.store import Run
 
@@ -161,7 +161,7 @@ def _changes(part: dict[str, Any]) -> str | None:
 
 def _ablated(pretrain: dict[str, Any]) -> str:
     changed, options = _part(pretrain, "recipe").get("changed") or (), _part(pretrain, "method_options")
-    return ", ".join(sorted(method_option(name) for name in options if name in changed)) or "none"
+    return ", ".join(sorted(option_column(name) for name in options if name in changed)) or "none"
 
 
 def _setting(run: Run) -> str:

@@ -11,7 +11,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.columns import Role, Row, declared, differing, found_in, is_implied
+from results.columns import Role, Row, declared, differing, found_in, is_implied, method_options
 from results.errors import InputError
 from results.metrics import is_headline, metric
 from results.reference import load_methods
@@ -31,7 +31,7 @@ class Group:
     """All pairs in which both methods have one setting each.
 
     ``difference`` is method − baseline in the metric's unit. ``fields`` holds the columns that both methods share,
-    ``settings`` the method's options and recipe.
+    ``settings`` the method's options, its other settings that vary, and its recipe.
     """
 
     fields: dict[str, Any]
@@ -92,7 +92,8 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
 
     rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
     ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
-    shared = (*_SHARED, *found_in(map(str, frame.columns), Role.EVALUATION), "metric")
+    columns = [str(name) for name in frame.columns]
+    shared = (*_SHARED, *found_in(columns, Role.EVALUATION), "metric")
     ours = _Side(method, _repeat_random_weights(their_rows, ours_rows), shared)
     theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows), shared)
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
@@ -103,18 +104,13 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
             key = (*(a[field] for field in shared), a["setting"], b["setting"])
             pairs.setdefault(key, []).append((a, b))
 
-    options = [name for name in found_in(map(str, frame.columns), Role.METHOD) if _is_told(name, ours_rows)]
-    settings = (*options, "pretrain_recipe")
+    varied = [name for name in found_in(columns, Role.METHOD) if len({row[name] for row in ours_rows}) > 1]
+    options = [name for name in method_options(columns) if any(row[name] is not None for row in ours_rows)]
+    settings = (*dict.fromkeys([*options, *varied]), "pretrain_recipe")
     groups = sorted((_group(found, shared, settings, method, baseline) for found in pairs.values()), key=_group_order)
     paired = {row["run_id"] for found in pairs.values() for pair in found for row in pair}
     unpaired = [*_unpaired(ours, theirs, paired), *_unpaired(theirs, ours, paired)]
     return Comparison(method, baseline, tuple(groups), tuple(unpaired))
-
-
-def _is_told(name: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether a group names this setting of the method: an option always, another setting if it varies."""
-    values = {row[name] for row in rows}
-    return len(values) > 1 if name.startswith("pretrain_") or name in ("plugins", "import") else values != {None}
 
 
 def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool = True) -> str:

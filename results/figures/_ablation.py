@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.columns import Role, declared, found_in
+from results.columns import Role, declared, method_options
 from results.errors import InputError
 from results.figures._points import evaluation_points, n_of, require_one_setting
 from results.figures._style import (
@@ -99,13 +99,8 @@ def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
 
 def series_settings(frame: pd.DataFrame, points: pd.DataFrame) -> list[str]:
     """Columns in which the runs of one line agree: what was pretrained, and the method's options."""
-    return [*declared(Role.SCALE), *(name for name in method_options(frame) if points[name].notna().any())]
-
-
-def method_options(frame: pd.DataFrame) -> list[str]:
-    """The columns of a frame that are options of methods."""
-    found = found_in(map(str, frame.columns), Role.METHOD)
-    return [name for name in found if not name.startswith("pretrain_") and name not in ("plugins", "import")]
+    options = method_options(map(str, frame.columns))
+    return [*declared(Role.SCALE), *(name for name in options if points[name].notna().any())]
 
 
 def by_side(points: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from results.columns import method_options
 from results.errors import InputError
 from results.figures._ablation import CAPTION as ABLATION_CAPTION
-from results.figures._ablation import ablation_data, draw_panels, method_options
+from results.figures._ablation import ablation_data, draw_panels
 from results.figures._style import method_order, method_style
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _varied(frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
     found = 0
     for method in sorted(judged["method"].dropna().unique(), key=method_order):
         of_method = judged[judged["method"] == method]
-        for option in method_options(of_method):
+        for option in method_options(map(str, frame.columns)):
             if of_method[option].nunique() < 2:
                 continue
             try:

@@ -103,6 +103,7 @@ def test_a_done_run_without_the_metric_is_missing(tmp_path: Path) -> None:
         (evaluation(pretraining(seed=1, temperature=0.1)), {}, "2 runs differ: temperature 0.1, None"),
         (evaluation(pretraining(seed=1), power=2), {}, "2 runs differ: protocol_power 2, None"),
         (evaluation(pretraining(seed=1, heads={"a": 1, "b": 2})), {}, "2 runs differ: heads None, {"),
+        (evaluation(pretraining(seed=1, note="{not JSON")), {}, "2 runs differ: note None, {not JSON"),
     ],
 )
 def test_runs_that_differ_are_never_averaged(
