@@ -84,9 +84,12 @@ def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
     if field not in frame:
         raise nothing
     points = evaluation_points(frame[frame["method"] == method])
-    points = points[(points["variant"] == method) & points[field].notna()]
+    points = points[(points["variant"] == method) & points[field].notna()].copy()
     settings = series_settings(frame, points)
     others = [name for name in settings if name != field]
+    for name in others:  # pandas can't sort text among numbers
+        if points[name].dropna().map(lambda value: isinstance(value, str)).nunique() > 1:
+            points[name] = points[name].map(str, na_action="ignore")
     sides = [_first_compared(found, side, field, others).assign(side=side) for side, found in by_side(points).items()]
     found = pd.concat([side for side in sides if not side.empty] or [points.head(0).assign(side="")])
     if found.empty:

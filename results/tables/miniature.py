@@ -77,7 +77,7 @@ def _notes(columns: dict[str, list[Query]]) -> Iterator[str]:
     queries = [query for found in columns.values() for query in found]
     held: dict[str, Any] = {}
     for field in _HELD_FIXED:
-        values = {query[field] for query in queries if field in query}  # type: ignore[misc]
+        values = {query[field] for query in queries if field in query}
         held |= {field: values.pop()} if len(values) == 1 else {}
     if held:
         told = "; ".join(f"{field.replace('_', ' ')} {value}" for field, value in held.items())

@@ -184,6 +184,8 @@ def test_an_option_that_nobody_listed_is_an_ablation(values: tuple[Any, ...], tm
     for value in values:
         for seed in range(2):
             write_run(tmp_path, evaluation(pretraining("mine", seed=seed, sharpness=value), "finetune"))
+    for queue in ("auto", 16):  # words and numbers for one option
+        write_run(tmp_path, evaluation(pretraining("mine", sharpness=values[0], queue=queue, extra=queue), "finetune"))
     store = load_runs(tmp_path)
     frame = to_frame(store.runs)
     shown = find_figure("ablations").data(store.runs, frame)
