@@ -7,69 +7,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from results.columns import COLUMNS, Role, declared, found_in, option_column, settings_of
 from results.runs import RunState
 from results.store import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS: dict[str, str] = {
-    "run_id": "the run",
-    "stage": "'pretrain', 'import' or the evaluator's name",
-    "state": "effective state: planned, waiting, running, done, failed, cancelled, unknown or damaged",
-    "reason": "why a run failed, is damaged or is unknown",
-    "seed": "seed of the pretraining, which is also the evaluation's",
-    "method": "pretraining method",
-    "preset": "named set of the method's settings, e.g. 'official' or 'paper'",
-    "arrangement": "where OPERA's class head sits: A, B or C",
-    "mlp_layers": "fully connected layers of the class head",
-    "embedding_dimension": "output width of the projector",
-    "hidden_dimension": "hidden width of the class head",
-    "ablated": "which of the method's options above the sweep set itself, 'none' for the main setting",
-    "backbone": "backbone under test",
-    "global_batch_size": "images per pretraining step, over all processes",
-    "pretrain_epochs": "epochs of pretraining (P.T.)",
-    "pretrain_dataset": "dataset pretrained on",
-    "pretrain_recipe": "'id@version', with '*' when the sweep changed some of it",
-    "protocol": "the evaluator's name; None for a pretraining",
-    "dataset": "dataset of the evaluation; for a pretraining the one pretrained on",
-    "finetune_epochs": "epochs of the evaluation (F.T.)",
-    "schedule": "named length of a dense evaluation, e.g. '1x'",
-    "protocol_recipe": "recipe of the evaluation, written as pretrain_recipe",
-    "protocol_changes": "what the sweep set differently from that recipe, as key=value; None when nothing",
-    "metric": "name in results.metrics; None for a run that is not done",
-    "value": "the metric's value, in the metric's unit; missing if the metric is not defined on the run's data",
-    "fingerprint": "SHA-256 of the data the run saw",
-    "data_differs": "how that is another set than the published one of its name; None where it is that one",
-    "checkpoint_sha256": "checkpoint written by a pretraining, or tested by an evaluation",
-    "images_per_second": "throughput",
-    "seconds": "time over all attempts",
-    "device": "device name",
-    "git_commit": "commit of the code that ran",
-    "setting": "10 hex digits over the whole configuration but the seed: runs that share it are repetitions",
-}
-"""Column → meaning. Text columns have dtype object with None, counts Int64, measurements float64."""
-
-OF_THE_MOMENT = ("state", "reason", "metric", "value")
-"""Columns that ``expand`` fills and ``describe`` doesn't: they depend on the run's state or differ by metric."""
-
-_FROM_RECORDS = (
-    *("fingerprint", "data_differs", "checkpoint_sha256"),
-    *("images_per_second", "seconds", "device", "git_commit"),
-)
-
 Row = dict[str, Any]
-_COUNTS = (
-    "seed",
-    "mlp_layers",
-    "embedding_dimension",
-    "hidden_dimension",
-    "global_batch_size",
-    "pretrain_epochs",
-    "finetune_epochs",
-)
-_MEASUREMENTS = ("value", "images_per_second", "seconds")
-_METHOD_OPTIONS = ("preset", "arrangement", "mlp_layers", "embedding_dimension", "hidden_dimension")
+_LARGEST_COUNT = 2**63 - 1
+"""Largest integer of pandas' Int64."""
 
 
 def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
@@ -78,77 +25,101 @@ def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def to_rows(runs: Iterable[Run]) -> list[Row]:
-    """The rows of ``to_frame`` as dictionaries with every column, without pandas; missing values are None."""
-    return [row for run in runs for row in expand(describe(run), run)]
+    """The rows of ``to_frame`` as dictionaries, without pandas.
+
+    Each has all declared columns, None where a value is missing, and those further columns that its run has.
+    """
+    return [row for run in runs for row in expand({**describe_setting(run), **describe_own(run)}, run)]
 
 
 def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
-    """Convert rows of ``to_rows`` to a frame."""
+    """Convert rows of ``to_rows`` to a frame: the declared columns, then those that the runs have besides."""
     import pandas as pd
 
-    data = {column: [row[column] for row in rows] for column in COLUMNS}
+    further = found_in({name for row in rows for name in row}, *Role)
+    data = {column: [row.get(column) for row in rows] for column in (*COLUMNS, *further)}
     return pd.DataFrame(
-        {column: pd.Series(values, dtype=_dtype(column)) for column, values in data.items()},
-        columns=list(COLUMNS),
+        {column: pd.Series(values, dtype=_dtype(column, values)) for column, values in data.items()},
+        columns=list(data),
     )
 
 
-def describe(run: Run) -> Row:
-    """The columns that depend only on a run's own configuration and record, not on its parents' states."""
-    found = {**_describe(run), **_measure(run)}
-    return {column: _clean(column, found.get(column)) for column in COLUMNS if column not in OF_THE_MOMENT}
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The frame's rows as dictionaries; missing values are None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    names = [str(name) for name in plain.columns]
+    values = zip(*(plain[name].tolist() for name in names), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in values]
+
+
+def describe_setting(run: Run) -> Row:
+    """The columns that follow from a run's stage and configuration without its seed, those with a value."""
+    pretrain, evaluator = _part(run.config, "pretrain"), _part(run.config, "evaluator")
+    found = {
+        **settings_of(run.config),
+        "stage": run.stage,
+        "ablated": _ablated(pretrain),
+        "pretrain_recipe": recipe_label(_part(pretrain, "recipe")),
+        "protocol": run.stage if evaluator else None,
+        "dataset": evaluator.get("dataset", pretrain.get("dataset")),
+        "protocol_recipe": recipe_label(_part(evaluator, "recipe")),
+        "protocol_changes": _changes(evaluator),
+        "setting": _setting(run),
+    }
+    return {column: _clean(column, value) for column, value in found.items() if value is not None}
+
+
+def describe_own(run: Run) -> Row:
+    """A run's id, seed and columns that come from its record."""
+    pretrain, evaluator = _part(run.config, "pretrain"), _part(run.config, "evaluator")
+    found = {"run_id": run.run_id, "seed": evaluator.get("seed", pretrain.get("seed")), **_measure(run)}
+    return {column: _clean(column, found.get(column)) for column in OWN_COLUMNS}
+
+
+OWN_COLUMNS = ("run_id", "seed", *declared(Role.RECORD))
+"""Columns that repetitions of one setting don't share, and that depend neither on the run's state nor on a metric."""
 
 
 def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None = None) -> Iterator[Row]:
     """Yield one row per metric of a done run; for any other run, yield one row without a metric.
 
-    If ``metrics`` is None, the metrics are those of the run's record. A damaged run's record is ignored.
+    Parameters
+    ----------
+    described
+        The columns of ``describe_setting`` and ``describe_own``.
+    metrics
+        The run's metrics; those of its record by default. A damaged run's record is ignored.
     """
     if metrics is None:
         metrics = {} if run.record is None else run.record.metrics
+    of_run = {**_MISSING, **described, "state": run.state.value, "reason": run.reason}
     if run.state is not RunState.DONE:
-        metrics, described = {}, {**described, **dict.fromkeys(_FROM_RECORDS)}
-    of_run = {**described, "state": run.state.value, "reason": run.reason}
+        metrics, of_run = {}, {**of_run, **dict.fromkeys(declared(Role.RECORD))}
     for name, value in metrics.items() or ((None, None),):
         yield {**of_run, "metric": name, "value": value}
 
 
+_MISSING = dict.fromkeys(COLUMNS)
+
+
 def _clean(column: str, value: Any) -> Any:
-    """``value``, or None for a count that is not an integer: one odd record must not make the frame fail."""
-    return None if column in _COUNTS and not isinstance(value, int) else value
+    """``value``, or None for a count that is no count: one odd record must not make the frame fail."""
+    is_count = column in COLUMNS and COLUMNS[column].kind == "count"
+    return None if is_count and not _fits(value) else value
 
 
-def _dtype(column: str) -> str:
-    if column in _COUNTS:
+def _fits(value: Any) -> bool:
+    return isinstance(value, int) and abs(value) <= _LARGEST_COUNT
+
+
+def _dtype(column: str, values: Sequence[Any]) -> str:
+    if column in COLUMNS:
+        return {"count": "Int64", "measurement": "float64", "text": "object"}[COLUMNS[column].kind]
+    found = [value for value in values if value is not None]
+    kinds = {type(value) for value in found}
+    if kinds == {int} and all(map(_fits, found)):
         return "Int64"
-    return "float64" if column in _MEASUREMENTS else "object"
-
-
-def _describe(run: Run) -> dict[str, Any]:
-    """The columns that come from the run's configuration."""
-    pretrain = _part(run.config, "pretrain")
-    evaluator = _part(run.config, "evaluator")
-    options = _part(pretrain, "method_options")
-    return {
-        "run_id": run.run_id,
-        "stage": run.stage,
-        "seed": evaluator.get("seed", pretrain.get("seed")),
-        "method": pretrain.get("method"),
-        **{name: options.get(name) for name in _METHOD_OPTIONS},
-        "ablated": _ablated(_part(pretrain, "recipe")),
-        "backbone": pretrain.get("backbone"),
-        "global_batch_size": pretrain.get("global_batch_size"),
-        "pretrain_epochs": pretrain.get("epochs"),
-        "pretrain_dataset": pretrain.get("dataset"),
-        "pretrain_recipe": recipe_label(_part(pretrain, "recipe")),
-        "protocol": run.stage if evaluator else None,
-        "dataset": evaluator.get("dataset", pretrain.get("dataset")),
-        "finetune_epochs": evaluator.get("epochs"),
-        "schedule": evaluator.get("schedule"),
-        "protocol_recipe": recipe_label(_part(evaluator, "recipe")),
-        "protocol_changes": _changes(evaluator),
-        "setting": _setting(run),
-    }
+    return "float64" if kinds == {float} or kinds == {int, float} else "object"
 
 
 def _measure(run: Run) -> dict[str, Any]:
@@ -188,9 +159,9 @@ def _changes(part: dict[str, Any]) -> str | None:
     return "; ".join(told) or None
 
 
-def _ablated(recipe: dict[str, Any]) -> str:
-    changed = recipe.get("changed") or ()
-    return ", ".join(name for name in _METHOD_OPTIONS if name in changed) or "none"
+def _ablated(pretrain: dict[str, Any]) -> str:
+    changed, options = _part(pretrain, "recipe").get("changed") or (), _part(pretrain, "method_options")
+    return ", ".join(sorted(option_column(name) for name in options if name in changed)) or "none"
 
 
 def _setting(run: Run) -> str:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.frame import COLUMNS, OF_THE_MOMENT, Row, describe, expand
+from results.columns import COLUMNS
+from results.frame import OWN_COLUMNS, Row, describe_own, describe_setting, expand
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
 from results.state import OnDisk, Told
@@ -25,23 +26,23 @@ from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
 _RECORD = "record.json"
-_FORMAT = [3, *COLUMNS]
-"""Format version and frame columns. An index with another value here is ignored."""
-_KEPT = tuple(column for column in COLUMNS if column not in OF_THE_MOMENT)
+_FORMAT = [4, *COLUMNS]
+"""Format version and declared columns. An index with another value here is ignored."""
 
 
 @dataclass(frozen=True)
 class _Entry:
     """The stored content of one run's file.
 
-    ``sign`` comes from ``_sign``; ``values`` belong to the columns ``_KEPT``; ``wrote`` and ``judged`` are fields of
-    ``OnDisk``.
+    ``sign`` comes from ``_sign``; ``setting`` is the result of ``describe_setting``, which repetitions share; ``own``
+    holds the values of ``OWN_COLUMNS``; ``wrote`` and ``judged`` are fields of ``OnDisk``.
     """
 
     sign: list[Any]
     stage: str
     parents: list[str]
-    values: list[Any]
+    setting: Row
+    own: list[Any]
     metrics: dict[str, float | None]
     wrote: list[str] | None
     judged: dict[str, list[str]]
@@ -88,7 +89,7 @@ def load_rows(
     wanted = sorted(resolved) if run_ids is None else sorted(set(run_ids) & set(resolved))
     rows: list[Row] = []
     for name in wanted:
-        described = dict(zip(_KEPT, entries[name].values, strict=True))
+        described = {**entries[name].setting, **dict(zip(OWN_COLUMNS, entries[name].own, strict=True))}
         rows += expand(described, resolved[name], entries[name].metrics)
     return rows, (*problems, *damage(resolved.values()))
 
@@ -112,12 +113,13 @@ def _sign(directory: str) -> list[Any] | None:
 
 
 def _entry(sign: list[Any], run: Run) -> _Entry:
-    described, on_disk = describe(run), run.on_disk
+    on_disk = run.on_disk
     return _Entry(
         sign,
         run.stage,
         list(run.parents),
-        [described[column] for column in _KEPT],
+        describe_setting(run),
+        list(describe_own(run).values()),
         {} if run.record is None else dict(run.record.metrics),
         None if on_disk.wrote is None else list(on_disk.wrote),
         {parent: list(sums) for parent, sums in on_disk.judged.items()},
@@ -144,14 +146,24 @@ def _read_index(runs_directory: Path) -> dict[str, _Entry]:
         loaded = json.loads(text or "{}")
         if loaded.get("format") != _FORMAT:
             return {}
-        return {name: _Entry(*fields) for name, fields in loaded["runs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        settings = loaded["settings"]
+        return {
+            name: _Entry(sign, stage, parents, settings[number], *rest)
+            for name, (sign, stage, parents, number, *rest) in loaded["runs"].items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
 
 
 def _write_index(runs_directory: Path, entries: dict[str, _Entry]) -> None:
-    runs = {name: list(vars(entry).values()) for name, entry in entries.items()}
-    document = json.dumps({"format": _FORMAT, "runs": runs}, ensure_ascii=False, separators=(",", ":"))
+    numbers: dict[str, int] = {}
+    runs = {}
+    for name, entry in entries.items():
+        text = json.dumps(entry.setting, ensure_ascii=False, separators=(",", ":"))
+        fields = {**vars(entry), "setting": numbers.setdefault(text, len(numbers))}
+        runs[name] = list(fields.values())
+    rest = json.dumps({"format": _FORMAT, "runs": runs}, ensure_ascii=False, separators=(",", ":"))
+    document = f'{{"settings":[{",".join(numbers)}],{rest[1:]}'
     # Skip the index silently if the directory isn't writable or a name in it isn't UTF-8.
     with contextlib.suppress(OSError, UnicodeEncodeError):
         remove_temporaries_among(runs_directory.iterdir(), runs_directory)

@@ -72,51 +72,35 @@ def _close_locks() -> None:
 os.register_at_fork(after_in_child=_close_locks)
 
 
+class _File:
+    """An attribute of ``RunDirectory``: the path of the file or folder ``name``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, directory: RunDirectory, owner: type) -> Path:
+        return directory.path / self.name
+
+
 @dataclass(frozen=True)
 class RunDirectory:
     """Paths of one run's files, and functions that read them."""
 
     path: Path
 
+    config = _File("config.yaml")
+    record = _File("record.json")
+    failure = _File("failure.json")
+    cancelled = _File("cancelled.json")
+    attempts = _File("attempts.jsonl")
+    progress = _File("progress.jsonl")
+    checkpoints = _File("checkpoints")
+    artifacts = _File("artifacts")
+    logs = _File("logs")
+
     @property
     def run_id(self) -> str:
         return self.path.name
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def record(self) -> Path:
-        return self.path / "record.json"
-
-    @property
-    def failure(self) -> Path:
-        return self.path / "failure.json"
-
-    @property
-    def cancelled(self) -> Path:
-        return self.path / "cancelled.json"
-
-    @property
-    def attempts(self) -> Path:
-        return self.path / "attempts.jsonl"
-
-    @property
-    def progress(self) -> Path:
-        return self.path / "progress.jsonl"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def artifacts(self) -> Path:
-        return self.path / "artifacts"
-
-    @property
-    def logs(self) -> Path:
-        return self.path / "logs"
 
     def read_config(self) -> dict[str, Any]:
         """Read ``config.yaml``: ``{run_id, stage, parents, config}``.

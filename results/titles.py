@@ -1,21 +1,8 @@
-"""Display titles and listing order of methods, backbones, protocols and datasets."""
+"""Display titles and listing order of backbones, protocols and datasets."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-METHODS = {
-    "random_init": "Random init.",
-    "supervised": "Supervised",
-    "supervised_mlp": "Supervised (MLP)",
-    "moco_v3_official": "MoCo-v3 (official)",
-    "moco_v3": "MoCo-v3",
-    "opera": "OPERA",
-    "opera (A)": "OPERA (A)",
-    "opera (B)": "OPERA (B)",
-    "opera_mim": "OPERA-MIM",
-}
-"""Variant label (``results.variants``) → title, from untrained weights to OPERA."""
 
 BACKBONES = {
     "resnet50": "ResNet-50",
@@ -52,7 +39,7 @@ def title(names: Mapping[str, str], name: str) -> str:
     return names.get(name, name)
 
 
-def place(names: Mapping[str, str], name: str) -> tuple[int, str]:
+def place(names: Mapping[str, object], name: str) -> tuple[int, str]:
     """Sort key of ``name``: known names in listing order, then all others by name."""
     known = list(names)
     return (known.index(name) if name in known else len(known), name)

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from results.columns import Row
+from results.frame import records
+from results.reference import load_methods
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = Mapping[str, Any]
-
-SETTING_FIELDS = (
-    "preset",
-    "arrangement",
-    "mlp_layers",
-    "embedding_dimension",
-    "hidden_dimension",
-    "pretrain_recipe",
-)
-"""Frame columns that distinguish settings of one method (as opposed to results)."""
-
 
 def variant(row: Row) -> str:
-    """The label of a row's variant: the method, with arrangement and preset unless they are C and official.
+    """The label of a row's variant: its method, with each named option that isn't the method's published one.
 
-    ``opera`` is OPERA as published, ``opera (A)`` has its class head on the backbone, ``opera (B, paper)`` has its
-    class head on the projector and the paper's loss weights.
+    ``results/reference/methods.yaml`` declares the published options. ``opera`` is OPERA as published, ``opera (A)``
+    has its class head on the backbone, ``opera (B, paper)`` on the projector, and has the paper's loss weights.
     """
-    usual = {"arrangement": "C", "preset": "official"}
-    details = [str(row[key]) for key in usual if present(row.get(key)) not in (None, usual[key])]
-    return f"{row['method']} ({', '.join(details)})" if details else str(row["method"])
+    method = row["method"]
+    main = load_methods().variants[method].main if method in load_methods().variants else {}
+    details = [str(row[option]) for option in main if present(row.get(option)) not in (None, main[option])]
+    return f"{method} ({', '.join(details)})" if details else str(method)
 
 
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The frame's evaluation rows as dictionaries; missing values are None."""
-    rows = frame[frame["protocol"].notna()].to_dict("records")
-    return [{str(key): present(value) for key, value in row.items()} for row in rows]
+    return records(frame[frame["protocol"].notna()])
 
 
 def variants(frame: pd.DataFrame) -> tuple[str, ...]:

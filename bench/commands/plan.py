@@ -25,7 +25,6 @@ def plan(
     from datetime import UTC, datetime
 
     from bench.hours.cost import read_costs
-    from bench.hours.estimate import read_estimates
     from bench.launch.jobs import ask_software, build_jobs, create_executor, locked_elsewhere, select
     from bench.launch.options import Launch, cluster_options, executor_flags, read_options
     from bench.plan.graph import plan_sweep
@@ -56,7 +55,7 @@ def plan(
         print_json(found, costs)
         raise typer.Exit(status_of_damage(status.state for status in found))
     print_runs(found)
-    print(summary(planned, read_estimates(planned.runs, runs, profile)))
+    print(summary(planned))
     print_planned_hours(costs)
     if profile is None and not any(cost.left for cost in costs):
         print("hours: none measured here yet; --cluster NAME takes a profile's time limits", file=sys.stderr)

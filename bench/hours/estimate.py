@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -105,20 +105,6 @@ def finished_records(directory: Path) -> dict[str, Record]:
         return {}
     places = (RunDirectory(directory / name) for name in run_names(directory))
     return {place.run_id: record for place in places if (record := checked_record(place.record)[0])}
-
-
-def read_estimates(runs: Sequence[PlannedRun], directory: Path, options: ExecutorOptions | None) -> dict[str, Estimate]:
-    """Run id → measured duration of a finished run, or estimate of an unfinished one; unknown runs are left out."""
-    records = finished_records(directory)
-    work = Work.of(records.values())
-    found = {}
-    for run in runs:
-        if record := records.get(run.run_id):
-            processes = record.machine.world_size
-            found[run.run_id] = Estimate(record.timing.seconds, processes, unit_of(record), Basis.MEASURED)
-        elif guess := estimate(run, work, options):
-            found[run.run_id] = guess
-    return found
 
 
 def _kind(stage: str, config: Mapping[str, Any]) -> tuple[object, ...]:

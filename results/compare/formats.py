@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from results.columns import Role, declared
 from results.compare.pairing import Comparison, Group
 from results.errors import InputError
 from results.metrics import metric
@@ -101,7 +102,7 @@ def _is_implied(rows: list[dict[str, Any]], field: str, shown: Sequence[str]) ->
 
 
 def _shared_fields(comparison: Comparison) -> dict[str, Any]:
-    shown = ("pretrain_dataset", "global_batch_size", "pretrain_epochs")
+    shown = [field for field in declared(Role.SCALE) if field not in _ALWAYS_SHOWN]
     values = {field: {group.fields[field] for group in comparison.groups} for field in shown}
     return {field.replace("_", " "): found.pop() for field, found in values.items() if len(found) == 1}
 

@@ -1,8 +1,8 @@
 """Compares two methods over pairs of runs that differ only in the method.
 
-Two runs form a pair if backbone, batch, epochs, data (with fingerprint), protocol (with recipe and changed settings),
-metric and seed are equal. A run without a partner is listed with the fields in which the nearest candidate differs; it
-never enters a mean.
+Two runs form a pair if backbone, batch, epochs, data (with fingerprint), protocol (with recipe and all options), metric
+and seed are equal. A run without a partner is listed with the columns in which the nearest candidate differs; it never
+enters a mean.
 """
 
 from __future__ import annotations
@@ -11,40 +11,27 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results.columns import Role, Row, declared, differing, found_in, is_implied, method_options
 from results.errors import InputError
 from results.metrics import is_headline, metric
+from results.reference import load_methods
 from results.statistics import PairedDifference, mean, paired_difference
-from results.variants import SETTING_FIELDS, Row, evaluations, variant, variants
+from results.variants import evaluations, variant, variants
 
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUP_FIELDS = (
-    "backbone",
-    "global_batch_size",
-    "pretrain_epochs",
-    "pretrain_dataset",
-    "protocol",
-    "dataset",
-    "finetune_epochs",
-    "schedule",
-    "protocol_recipe",
-    "protocol_changes",
-    "fingerprint",
-    "metric",
-)
-"""Columns whose values are equal in all runs of one group, for both methods. Within a pair, the seeds are equal too."""
-
 _SCALE = ("global_batch_size", "pretrain_epochs")
-_RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
+_SHARED = (*declared(Role.SCALE, Role.EVALUATION), "fingerprint")
+"""Declared columns that are equal in all runs of one group, for both methods."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """All pairs with equal ``GROUP_FIELDS`` and equal settings.
+    """All pairs in which both methods have one setting each.
 
     ``difference`` is method − baseline in the metric's unit. ``fields`` holds the columns that both methods share,
-    ``settings`` the ``SETTING_FIELDS`` of the method.
+    ``settings`` the method's options, its other settings that vary, and its recipe.
     """
 
     fields: dict[str, Any]
@@ -76,7 +63,7 @@ class Comparison:
     unpaired: tuple[Unpaired, ...]
 
 
-def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comparison:
+def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Comparison:
     """Pair each evaluation of ``method`` with the evaluation of ``baseline`` that is equal in all other settings.
 
     Only headline metrics are compared, see ``results.metrics.is_headline``.
@@ -86,13 +73,14 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
     frame
         Frame of ``results.frame.to_frame``.
     method, baseline
-        Variant labels, see ``variant``.
+        Variant labels, see ``variant``. The default baseline is declared in ``results/reference/methods.yaml``.
 
     Raises
     ------
     InputError
         No evaluation in the frame has one of the labels, or both labels are equal.
     """
+    baseline = baseline or load_methods().baseline
     known = variants(frame)
     for label in (method, baseline):
         if label not in known:
@@ -104,17 +92,22 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
 
     rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
     ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
-    ours = _Side(method, _repeat_random_weights(their_rows, ours_rows))
-    theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows))
+    columns = [str(name) for name in frame.columns]
+    shared = (*_SHARED, *found_in(columns, Role.EVALUATION), "metric")
+    ours = _Side(method, _repeat_random_weights(their_rows, ours_rows), shared)
+    theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows), shared)
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
     for a in ours.finished():
         partners = theirs.partners(a)
         if len(partners) == 1:
             b = partners[0]
-            key = (*(a[field] for field in GROUP_FIELDS), a["setting"], b["setting"])
+            key = (*(a[field] for field in shared), a["setting"], b["setting"])
             pairs.setdefault(key, []).append((a, b))
 
-    groups = sorted((_group(found, method, baseline) for found in pairs.values()), key=_group_order)
+    varied = [name for name in found_in(columns, Role.METHOD) if len({row[name] for row in ours_rows}) > 1]
+    options = [name for name in method_options(columns) if any(row[name] is not None for row in ours_rows)]
+    settings = (*dict.fromkeys([*options, *varied]), "pretrain_recipe")
+    groups = sorted((_group(found, shared, settings, method, baseline) for found in pairs.values()), key=_group_order)
     paired = {row["run_id"] for found in pairs.values() for pair in found for row in pair}
     unpaired = [*_unpaired(ours, theirs, paired), *_unpaired(theirs, ours, paired)]
     return Comparison(method, baseline, tuple(groups), tuple(unpaired))
@@ -149,12 +142,13 @@ def _repeat_random_weights(others: list[dict[str, Any]], rows: list[dict[str, An
 class _Side:
     """One variant's evaluations, indexed by the fields in which a partner must be equal."""
 
-    def __init__(self, label: str, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, label: str, rows: list[dict[str, Any]], shared: tuple[str, ...]) -> None:
         self.label = label
         self.rows = rows
+        self._fields = (*shared, "seed")
         self._by_key: dict[tuple[Any, ...], dict[str, Row]] = {}
         for row in self.finished():
-            self._by_key.setdefault(_pair_key(row), {})[row["run_id"]] = row
+            self._by_key.setdefault(self._key(row), {})[row["run_id"]] = row
 
     def finished(self) -> list[Row]:
         """Rows with a value. If several runs share setting and seed, only the one whose run id sorts first is kept."""
@@ -165,22 +159,23 @@ class _Side:
         return list(rows.values())
 
     def partners(self, row: Row) -> list[Row]:
-        return list(self._by_key.get(_pair_key(row), {}).values())
+        return list(self._by_key.get(self._key(row), {}).values())
+
+    def _key(self, row: Row) -> tuple[Any, ...]:
+        return tuple(row[field] for field in self._fields)
 
 
-def _pair_key(row: Row) -> tuple[Any, ...]:
-    return tuple(row[field] for field in (*GROUP_FIELDS, "seed"))
-
-
-def _group(pairs: list[tuple[Row, Row]], method: str, baseline: str) -> Group:
+def _group(
+    pairs: list[tuple[Row, Row]], shared: tuple[str, ...], settings: tuple[str, ...], method: str, baseline: str
+) -> Group:
     pairs = sorted(pairs, key=lambda pair: int(pair[0]["seed"]))
     first = pairs[0][0]
     higher_is_better = metric(first["metric"]).higher_is_better
     ours, theirs = [float(a["value"]) for a, _ in pairs], [float(b["value"]) for _, b in pairs]
     difference = paired_difference(ours, theirs, higher_is_better)
     return Group(
-        fields={field: first[field] for field in GROUP_FIELDS},
-        settings={field: first[field] for field in SETTING_FIELDS},
+        fields={field: first[field] for field in shared},
+        settings={field: first[field] for field in settings},
         seeds=tuple(int(a["seed"]) for a, _ in pairs),
         method_mean=mean(ours),
         baseline_mean=mean(theirs),
@@ -189,10 +184,10 @@ def _group(pairs: list[tuple[Row, Row]], method: str, baseline: str) -> Group:
     )
 
 
-def _group_order(group: Group) -> tuple[tuple[bool, Any], ...]:
-    """Sort key of a group: its values in the order of ``GROUP_FIELDS``; None sorts first, numbers by size."""
+def _group_order(group: Group) -> tuple[tuple[bool, bool, Any], ...]:
+    """Sort key of a group: its values in the order of its fields; None sorts first, numbers by size, then text."""
     values = (*group.fields.values(), *group.settings.values())
-    return tuple((value is not None, 0 if value is None else value) for value in values)
+    return tuple((value is not None, isinstance(value, str), 0 if value is None else value) for value in values)
 
 
 def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
@@ -210,16 +205,14 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
     """The reason why a row has no partner, and the id of the run of ``other`` that differs in the fewest fields."""
     for label, rows in ((other.label, other.partners(row)), (side.label, side.partners(row))):
         if len(rows) > 1:
-            differ_in = [field for field in SETTING_FIELDS if len({r[field] for r in rows}) > 1]
-            where = ", ".join(differ_in) or "a setting without a column"
-            return f"{len(rows)} runs of {label} fit, which differ in {where}", None
+            return f"{len(rows)} runs of {label} fit, which differ in {', '.join(differing(rows)) or 'nothing'}", None
     same_protocol = [candidate for candidate in other.rows if candidate["protocol"] == row["protocol"]]
     if not same_protocol:
         return f"{other.label} has no {row['protocol']} run", None
     nearest = min(same_protocol, key=lambda candidate: (len(_differing(row, candidate)), candidate["run_id"]))
-    differing = _differing(row, nearest)
-    if differing:
-        described = ", ".join(f"{f} ({_shown(f, row[f])}, there {_shown(f, nearest[f])})" for f in differing)
+    differ = _differing(row, nearest)
+    if differ:
+        described = ", ".join(f"{f} ({_shown(f, row[f])}, there {_shown(f, nearest[f])})" for f in differ)
         return f"the nearest {other.label} run differs in {described}", nearest["run_id"]
     missing = f"is {nearest['state']}" if nearest["metric"] is None else f"has no {row['metric']}"
     if nearest["metric"] == row["metric"]:
@@ -228,9 +221,11 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
 
 
 def _differing(row: Row, other: Row) -> list[str]:
-    """Fields in which two rows differ. The fingerprint of an unfinished run is not known yet, so it is not compared."""
+    """Columns that keep two rows from being a pair. Skips the fingerprint of an unfinished run: it isn't known."""
     unknown = "fingerprint" if other["metric"] is None else None
-    return [field for field in _RUN_FIELDS if field != unknown and row[field] != other[field]]
+    fields = [*_SHARED, *found_in(row, Role.EVALUATION), "seed"]
+    differ = [field for field in fields if row[field] != other[field] and field != unknown]
+    return [field for field in differ if not is_implied(field, differ)]
 
 
 def _shown(field: str, value: Any) -> str:

@@ -1,7 +1,8 @@
-"""Reads table declarations: YAML files whose rows and columns are queries on the frame of ``results.frame``.
+"""Reads table declarations: YAML files whose rows and columns are queries on the columns of runs.
 
 A cell's query joins the ``where`` of the table, the row and the column. A query maps frame columns to values; a list
-matches any of its values, and the word ``any`` removes the condition that another part of the cell's query sets.
+matches any of its values, and the word ``any`` removes the condition that another part of the cell's query sets. A
+column may also be an option of a method or evaluator that only the runs know, see ``results.columns``.
 
 There are two kinds of YAML file. Each holds one table and is called ``<id>.yaml``:
 
@@ -24,26 +25,34 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from results import safe_yaml
+from results.columns import COLUMNS, mistaken_for
 from results.errors import InputError
-from results.frame import COLUMNS
 from results.plugins import Offer, entry_points_of, find, find_refusals, load, owner_of
+from results.reference import load_methods
 
 ENTRY_POINTS = "opera_bench.tables"
 
 
-def _only_frame_columns(query: dict[str, Any]) -> dict[str, Any]:
-    for name in query:
-        if name not in COLUMNS:
-            raise ValueError(f"no frame column {name!r}; allowed: {', '.join(COLUMNS)}")
+def _checked_query(query: dict[str, Any]) -> dict[str, Any]:
+    """``query``, if each name is a declared column or can be that of an option, which only the runs know."""
+    for name, value in query.items():
+        if name not in COLUMNS and mistaken_for(name):
+            raise ValueError(
+                f"no frame column {name!r}; allowed: {', '.join(COLUMNS)}, an option of a method, such as temperature, "
+                "or an option of an evaluator, such as protocol_temperature"
+            )
+        # YAML's yes and no are truth values, and only options have those.
+        if name in COLUMNS and any(isinstance(item, bool) for item in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"{name}: {value} is a truth value; write text or a number, text such as 'no' in quotes")
     return query
 
 
 # Strict, because pydantic would otherwise accept YAML's yes and no as 1 and 0.
-Scalar = Annotated[str, Strict()] | Annotated[int, Strict()] | Annotated[float, Strict()]
-Query = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_only_frame_columns)]
+Scalar = Annotated[str, Strict()] | Annotated[bool, Strict()] | Annotated[int, Strict()] | Annotated[float, Strict()]
+Query = Annotated[dict[str, Scalar | list[Scalar]], AfterValidator(_checked_query)]
 ANY = "any"
 
 
@@ -69,8 +78,8 @@ class OwnDeclaration(_Part):
     rows: tuple[OwnRow, ...]
     columns: dict[str, Query]
     where: Query = {}
-    baseline: str = "MoCo-v3"
-    ours: str = "OPERA"
+    baseline: str = Field(default_factory=lambda: load_methods().title(load_methods().baseline))
+    ours: str = Field(default_factory=lambda: load_methods().title(load_methods().ours))
     notes: tuple[str, ...] = ()
 
 
@@ -104,10 +113,10 @@ class PaperDeclaration(_Part):
     words
         Label column → word → query or ``cited``, in addition to the vocabulary.
     baseline
-        Method of the baseline rows. A row of ``ours`` is compared with the nearest one above it that has the same
-        backbone and finetuning.
+        Method of the baseline rows; the reference's by default. A row of ``ours`` is compared with the nearest one
+        above it that has the same backbone and finetuning.
     ours
-        Rows whose method begins with this word are compared with the baseline.
+        Rows whose method begins with this word are compared with the baseline; the reference's by default.
     second_baseline
         Another source's numbers for the baseline, in separate rows.
     see_also
@@ -119,8 +128,8 @@ class PaperDeclaration(_Part):
     columns: dict[str, Query]
     where: Query = {}
     words: dict[str, dict[str, Query | Literal["cited"]]] = {}
-    baseline: str = "MoCo-v3†"
-    ours: str = "OPERA"
+    baseline: str | None = None
+    ours: str | None = None
     second_baseline: SecondBaseline | None = None
     see_also: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Finds, draws and saves figures. Each figure is one module.
+"""Finds, draws and saves figures. Each figure is one module; ``_ablation.py`` holds those that vary one setting.
 
 A figure module has
 
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from results.errors import InputError
+from results.figures._ablation import ABLATIONS
 from results.figures._style import style
 from results.plugins import Offer, entry_points_of, find, find_refusals, load, owner_of
 
@@ -62,8 +63,9 @@ def find_figure(name: str) -> FigureModule:
         No such figure: the message gives the nearest match and lists all figures. Or the module can't be used.
     """
     offer = find("figure", name, _shipped(), _offers())
-    found = load("figure", offer) if offer is not None else importlib.import_module(f"{__name__}.{name}")
-    return cast(FigureModule, found)
+    if offer is not None:
+        return cast(FigureModule, load("figure", offer))
+    return cast(FigureModule, ABLATIONS.get(name) or importlib.import_module(f"{__name__}.{name}"))
 
 
 def refused_figures() -> list[str]:
@@ -73,7 +75,8 @@ def refused_figures() -> list[str]:
 
 @functools.cache
 def _shipped() -> tuple[str, ...]:
-    return tuple(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return (*modules, *ABLATIONS)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Draws figures in which one setting of OPERA varies, like the paper's Figures 5 to 8.
+"""Draws figures in which one setting of a method varies, like the paper's Figures 5 to 8.
 
 The left panel shows the task whose labels the pretraining saw, the right panel a transfer task; the paper shows
 ImageNet finetuning and ADE20K segmentation. Points on one line differ only in the varied setting and the seed.
@@ -6,12 +6,23 @@ ImageNet finetuning and ADE20K segmentation. Points on one line differ only in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from results.columns import Role, declared, method_options
 from results.errors import InputError
-from results.figures._points import evaluation_points, n_of
-from results.figures._style import MUTED, backbone_label, backbone_order, method_style
+from results.figures._points import evaluation_points, n_of, require_one_setting
+from results.figures._style import (
+    MUTED,
+    MethodStyle,
+    backbone_label,
+    backbone_order,
+    method_style,
+    protocol_order,
+)
+from results.reference import load_methods
 from results.statistics import mean, standard_error
 
 if TYPE_CHECKING:
@@ -19,57 +30,104 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from results.store import Run
+
 CAPTION = (
     "Left: the task the labels of pretraining belong to. Right: transfer. Mean over seeds ± one standard error, small "
     "dots the single seeds; a line joins runs that differ in nothing else, of each network the setting that was varied "
     "most. Axes do not start at 0."
 )
-_SAME_TASK = ("finetune", "linear", "knn")
-_TRANSFER = ("segmentation", "transfer", "detection")
-_SETTINGS = (
-    "backbone",
-    "pretrain_dataset",
-    "global_batch_size",
-    "pretrain_epochs",
-    "mlp_layers",
-    "embedding_dimension",
-    "hidden_dimension",
-)
+FIRST_PROTOCOLS = {"classification": ("finetune",), "transfer": ("segmentation", "transfer")}
+"""Side of a figure → protocols that it shows if they have results, as the paper does; other protocols come after."""
 _LINES = ("-", "--", ":", "-.")
-_MARKERS = (method_style("opera").marker, "D", "*", "h")
+_OTHER_MARKERS = ("D", "*", "h")
 
 
-def ablation_data(frame: pd.DataFrame, field: str) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Ablation:
+    """A figure in which one column of our method's runs varies, with the attributes of a figure module."""
+
+    TITLE: str
+    column: str
+    label: str
+    doubling: bool = True
+    CAPTION: str = CAPTION
+
+    def data(self, runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
+        """One row per seed, see ``ablation_data``."""
+        return ablation_data(frame, self.column, load_methods().ours)
+
+    def draw(self, runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
+        """Draw a panel per task."""
+        return draw_ablation(self.data(runs, frame), self.column, self.label, doubling=self.doubling)
+
+
+ABLATIONS = {
+    "figure6": Ablation("Layers of the class head", "mlp_layers", "MLP layers", doubling=False),
+    "figure7": Ablation("Embedding dimension", "embedding_dimension", "embedding dimension"),
+    "figure8": Ablation("Hidden dimension of the class head", "hidden_dimension", "hidden dimension"),
+}
+"""The paper's Figures 6 to 8."""
+
+
+def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
     """One row per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
 
     Raises
     ------
     InputError
-        No protocol has OPERA under two values of ``field`` that differ in nothing else.
+        No protocol has ``method`` under two values of ``field`` that differ in nothing else.
     """
     import pandas as pd
 
-    points = evaluation_points(frame[frame["method"] == "opera"])
-    points = points[(points["variant"] == "opera") & points[field].notna()]
-    others = [name for name in _SETTINGS if name != field]
-    same_task = points["dataset"] == points["pretrain_dataset"]
-    sides = [
-        _first_compared(points[same_task], _SAME_TASK, field, others).assign(side="classification"),
-        _first_compared(points[~same_task], _TRANSFER, field, others).assign(side="transfer"),
-    ]
+    nothing = InputError(f"no protocol has results of {method} for two values of {field} that differ in nothing else")
+    if field not in frame:
+        raise nothing
+    points = evaluation_points(frame[frame["method"] == method])
+    points = points[(points["variant"] == method) & points[field].notna()].copy()
+    settings = series_settings(frame, points)
+    others = [name for name in settings if name != field]
+    for name in others:  # pandas can't sort text among numbers
+        if points[name].dropna().map(lambda value: isinstance(value, str)).nunique() > 1:
+            points[name] = points[name].map(str, na_action="ignore")
+    sides = [_first_compared(found, side, field, others).assign(side=side) for side, found in by_side(points).items()]
     found = pd.concat([side for side in sides if not side.empty] or [points.head(0).assign(side="")])
     if found.empty:
-        raise InputError(f"no protocol has results of opera for two values of {field} that differ in nothing else")
+        raise nothing
+    require_one_setting(found, ["side", *settings])
     found = found.assign(series=_series(found, others))
-    columns = ["side", "panel", "series", *_SETTINGS, "protocol", "dataset", "metric", "seed", "run_id", "value"]
+    columns = ["side", "panel", "series", *settings, "protocol", "dataset", "metric", "seed", "run_id", "value"]
     return found[columns].reset_index(drop=True)
 
 
-def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool, paper: Sequence[Any] = ()) -> Figure:
+def series_settings(frame: pd.DataFrame, points: pd.DataFrame) -> list[str]:
+    """Columns in which the runs of one line agree: what was pretrained, and the method's options."""
+    options = method_options(map(str, frame.columns))
+    return [*declared(Role.SCALE), *(name for name in options if points[name].notna().any())]
+
+
+def by_side(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Side of a figure → its points: the task whose labels the pretraining saw, and transfer to other data."""
+    same_task = points["dataset"] == points["pretrain_dataset"]
+    return dict(zip(FIRST_PROTOCOLS, (points[same_task], points[~same_task]), strict=True))
+
+
+def protocols_in_order(points: pd.DataFrame, side: str) -> list[str]:
+    """The protocols of ``points``: the paper's for this side first."""
+    first = FIRST_PROTOCOLS[side]
+    names = points["protocol"].unique()
+    return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), protocol_order(name)))
+
+
+def draw_ablation(
+    points: pd.DataFrame, field: str, label: str, *, doubling: bool = False, paper: Sequence[Any] = ()
+) -> Figure:
     """Draw a panel per task.
 
     Parameters
     ----------
+    points
+        Result of ``ablation_data``.
     doubling
         Whether the setting is varied by factors of 2, so that its axis is logarithmic.
     paper
@@ -77,20 +135,12 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
     """
     from matplotlib.figure import Figure
 
-    points = ablation_data(frame, field)
-    panels = list(points["panel"].unique())
-    figure = Figure(figsize=(2.8 * (len(panels) + len(paper)) + 0.4, 2.9))
-    grid = figure.subplots(1, len(panels) + len(paper), squeeze=False)[0]
-    series = sorted(set(zip(points["backbone"], points["series"], strict=True)), key=_series_order)
-    for axes, panel in zip(grid, panels, strict=False):
-        found = points[points["panel"] == panel]
-        _draw_panel(axes, found, field, [name for _, name in series])
-        axes.set_xlabel(f"{label} ({n_of(found.groupby(['series', field]).size())})", color=MUTED)
-        *heading, unit = panel.split("\n")
-        axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
-        axes.set_ylabel(unit)
-    for axes, (heading, unit, printed) in zip(grid[len(panels) :], paper, strict=True):
-        look = method_style("opera")
+    panels = points["panel"].nunique()
+    figure = Figure(figsize=(2.8 * (panels + len(paper)) + 0.4, 2.9))
+    grid = figure.subplots(1, panels + len(paper), squeeze=False)[0]
+    draw_panels(grid[:panels], points, field, label, load_methods().ours)
+    look = method_style(load_methods().ours)
+    for axes, (heading, unit, printed) in zip(grid[panels:], paper, strict=True):
         axes.plot(*zip(*printed, strict=True), look.marker, color=look.colour, markerfacecolor="white")
         axes.set_title(heading, fontsize=8.5, fontweight="normal")
         axes.set_xlabel(label, color=MUTED)
@@ -100,26 +150,42 @@ def draw_ablation(frame: pd.DataFrame, field: str, label: str, *, doubling: bool
     for axes in grid:
         axes.grid(axis="y")
         if doubling:
+            ticks, labels = axes.get_xticks(), axes.get_xticklabels()
             axes.set_xscale("log", base=2)
-    for axes in grid[: len(panels)]:
-        values = sorted(points[field].unique())
-        axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.minorticks_off()
+            axes.set_xticks(ticks, labels)
+            axes.minorticks_off()
     return figure
 
 
-def _first_compared(points: pd.DataFrame, order: Sequence[str], field: str, others: list[str]) -> pd.DataFrame:
-    """Points of the first protocol in ``order`` that has several values of ``field`` with all ``others`` equal.
+def draw_panels(grid: Sequence[Axes], points: pd.DataFrame, field: str, label: str, method: str) -> None:
+    """Draw one panel of ``points`` into each axes of ``grid``; values that aren't numbers stand at equal distances."""
+    series = [
+        name for _, name in sorted(set(zip(points["backbone"], points["series"], strict=True)), key=_series_order)
+    ]
+    values = sorted(points[field].unique(), key=lambda value: (isinstance(value, str), value))
+    are_numbers = all(isinstance(value, numbers.Real) for value in values)
+    positions = {value: float(value) if are_numbers else float(place) for place, value in enumerate(values)}
+    for axes, panel in zip(grid, points["panel"].unique(), strict=True):
+        found = points[points["panel"] == panel]
+        _draw_panel(axes, found, field, series, positions, method_style(method))
+        axes.set_xlabel(f"{label} ({n_of(found.groupby(['series', field]).size())})", color=MUTED)
+        *heading, unit = panel.split("\n")
+        axes.set_title("\n".join(heading), fontsize=8.5, fontweight="normal")
+        axes.set_ylabel(unit)
+        axes.grid(axis="y")
+        axes.set_xticks(list(positions.values()), [f"{value:g}" if are_numbers else str(value) for value in positions])
+
+
+def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[str]) -> pd.DataFrame:
+    """Points of the side's first protocol that has several values of ``field`` with all ``others`` equal.
 
     Keeps one metric, one panel, and for each backbone the series with the most values of ``field``. Ties go to the
     smallest values of ``others``, such as the smallest batch, as in the paper's ablations.
     """
     values = points.groupby([*others, "panel"], dropna=False)[field].transform("nunique")
     compared = points.assign(values=values)[values > 1]
-    for protocol in order:
+    for protocol in protocols_in_order(compared, side):
         found = compared[compared["protocol"] == protocol]
-        if found.empty:
-            continue
         found = found[found["metric"] == found["metric"].min()]
         found = found[
             found["panel"] == found.sort_values(["values", "place"], ascending=[False, True])["panel"].iloc[0]
@@ -145,28 +211,33 @@ def _series_order(series: tuple[str, str]) -> tuple[tuple[int, str], str]:
     return backbone_order(backbone), name
 
 
-def _draw_panel(axes: Axes, points: pd.DataFrame, field: str, series: Sequence[str]) -> None:
+def _draw_panel(
+    axes: Axes,
+    points: pd.DataFrame,
+    field: str,
+    series: Sequence[str],
+    positions: Mapping[Any, float],
+    look: MethodStyle,
+) -> None:
     """Draw one panel; ``series`` lists all series of the figure, so that each has one style in all panels."""
-    colour = method_style("opera").colour
+    markers = (look.marker, *_OTHER_MARKERS)
     for number, name in enumerate(series):
         if name not in set(points["series"]):
             continue
         found = points[points["series"] == name].groupby(field)["value"].agg(list)
-        centres = [mean(values) for values in found]
-        errors = [standard_error(values) or 0.0 for values in found]
         axes.errorbar(
-            found.index.astype(float),
-            centres,
-            yerr=errors,
-            color=colour,
+            [positions[value] for value in found.index],
+            [mean(values) for values in found],
+            yerr=[standard_error(values) or 0.0 for values in found],
+            color=look.colour,
             linestyle=_LINES[number % len(_LINES)],
             linewidth=1.2,
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=markers[number % len(markers)],
             markersize=6.5,
             label=name,
         )
-        for x, values in found.items():
+        for value, values in found.items():
             if len(values) > 1:
-                axes.scatter([float(str(x))] * len(values), values, s=6, color=MUTED, linewidths=0, zorder=1)
+                axes.scatter([positions[value]] * len(values), values, s=6, color=MUTED, linewidths=0, zorder=1)
     axes.margins(x=0.08, y=0.12)
     axes.legend(fontsize=7.5, handlelength=2.6)

@@ -6,9 +6,10 @@ all numbers of a backbone have equal protocol recipe, epochs and data fingerprin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from results.columns import Role, declared, describe_differences, found_in, label
 from results.errors import InputError
 from results.figures._style import (
     backbone_order,
@@ -17,48 +18,24 @@ from results.figures._style import (
     protocol_label,
     protocol_order,
 )
+from results.frame import records
 from results.metrics import HEADLINE_METRICS, metric
+from results.reference import load_methods
 from results.titles import dataset_title
 from results.variants import evaluations, variant
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SETTINGS = {
-    "pretrain_dataset": "on {}",
-    "pretrain_epochs": "{:g} epochs",
-    "global_batch_size": "batch {:g}",
-    "mlp_layers": "{:g} MLP layers",
-    "embedding_dimension": "embedding {:g}",
-    "hidden_dimension": "hidden {:g}",
-    "pretrain_recipe": "{}",
-}
 _SHORT = {"knn_top1": "Top-1 accuracy", "mIoU": "mIoU"}
-_CONDITIONS = {"finetune_epochs": "{} epochs", "protocol_recipe": "{}", "fingerprint": "data {}"}
-_SHOWN = {"finetune_epochs": None, "protocol_recipe": None, "fingerprint": 6}
-_ABLATED_ELSEWHERE = ("mlp_layers", "embedding_dimension", "hidden_dimension")
-COLUMNS = (
-    "panel",
-    "row",
-    "place",
-    "backbone",
-    "variant",
-    *_SETTINGS,
-    "protocol",
-    "dataset",
-    "metric",
-    *_CONDITIONS,
-    "protocol_changes",
-    "schedule",
-    "seed",
-    "run_id",
-    "setting",
-    "value",
-)
+
+
+_ADDED = ("panel", "row", "place", "variant", "side", "source")
+"""Columns of points that runs don't have."""
 
 
 def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per finished headline number, in drawing order, with the columns ``COLUMNS``.
+    """One row per finished headline number, in drawing order: the run's columns, and panel, row, place and variant.
 
     Raises
     ------
@@ -75,24 +52,36 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     rows = [{**row, "variant": variant(row)} for row in found.values()]
     if not rows:
         raise InputError("no finished evaluation to draw; run the sweep first")
-    _label_rows(rows)
-    _label_panels(rows)
-    for place, row in enumerate(sorted(rows, key=_row_order)):
+    columns = [str(name) for name in frame.columns]
+    settings = (*declared(Role.SCALE)[1:], *found_in(columns, Role.METHOD), "pretrain_recipe")
+    _label_rows(rows, settings)
+    _label_panels(rows, ("finetune_epochs", *found_in(columns, Role.EVALUATION), "protocol_recipe", "fingerprint"))
+    rows.sort(key=lambda row: _row_order(row, settings))
+    for place, row in enumerate(rows):
         row["place"] = place
     rows.sort(key=_drawing_order)
-    points = pd.DataFrame(rows)[list(COLUMNS)]
-    settings = points.groupby(["backbone", "row", "panel"])["setting"].transform("nunique")
+    points = pd.DataFrame(rows)
+    require_one_setting(points, ["backbone", "row", "panel"])
+    first = ["panel", "row", "place", "backbone", "variant"]
+    return points[[*first, *(name for name in points if name not in first)]]
+
+
+def require_one_setting(points: pd.DataFrame, fields: Sequence[str]) -> None:
+    """Raise ``InputError`` if points that agree in ``fields``, and so would be averaged, differ in a setting."""
+    settings = points.groupby(list(fields), dropna=False)["setting"].transform("nunique")
     if (settings > 1).any():
-        alike = points[settings > 1].drop_duplicates("setting")["run_id"].head(2)
-        raise InputError(f"runs {' and '.join(alike)} differ in a setting that no column of the frame shows")
-    return points
+        groups = points[settings > 1].groupby(list(fields), dropna=False, sort=False)
+        runs = records(
+            next(iter(groups))[1].drop_duplicates("setting").head(2).drop(columns=[*_ADDED], errors="ignore")
+        )
+        names = " and ".join(run["run_id"] for run in runs)
+        raise InputError(f"runs {names} would be averaged, but differ: {describe_differences(runs)}")
 
 
 def without_ablations(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` without the ablations that other figures show; if it holds only such runs, the whole ``frame``."""
-    ablated = (
-        frame["ablated"].fillna("").str.split(", ").map(lambda names: not set(names).isdisjoint(_ABLATED_ELSEWHERE))
-    )
+    """``frame`` without ablations of options that don't make a variant; if it holds only such, the whole ``frame``."""
+    named = {option for look in load_methods().variants.values() for option in look.main}
+    ablated = frame["ablated"].fillna("none").map(lambda names: not {*names.split(", ")} <= {*named, "none"})
     return frame if ablated.all() else frame[~ablated]
 
 
@@ -105,8 +94,8 @@ def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
 def axis_label(name: str) -> str:
     """The axis label of a metric, such as ``Top-1 accuracy (%)``."""
     known = metric(name)
-    label = _SHORT.get(name, known.label)
-    return f"{label} ({known.unit})" if known.unit else label
+    words = _SHORT.get(name, known.label)
+    return f"{words} ({known.unit})" if known.unit else words
 
 
 def seed_count(points: pd.DataFrame) -> str:
@@ -122,47 +111,40 @@ def n_of(counts: Iterable[int]) -> str:
     return f"n = {low}" if low == high else f"n = {low}–{high}"
 
 
-def _label_rows(rows: list[dict[str, Any]]) -> None:
+def _label_rows(rows: list[dict[str, Any]], settings: Sequence[str]) -> None:
     """Set each row's name: its method and the settings that distinguish it from the method's other rows."""
     families: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         families.setdefault((row["backbone"], row["variant"]), []).append(row)
     for family in families.values():
-        telling: list[str] = []
-        for field in _SETTINGS:
-            groups = {(tuple(row[f] for f in telling), row[field]) for row in family}
-            if len(groups) > len({group[0] for group in groups}):
-                telling.append(field)
+        telling = _telling(family, settings)
         for row in family:
-            details = [_SETTINGS[field].format(row[field]) for field in telling if row[field] is not None]
+            details = [label(field, row[field]) for field in telling if row[field] is not None]
             row["row"] = ", ".join([method_style(row["variant"]).label, *details])
 
 
-def _label_panels(rows: list[dict[str, Any]]) -> None:
+def _label_panels(rows: list[dict[str, Any]], conditions: Sequence[str]) -> None:
     """Set each panel's name: protocol, dataset, schedule, and the conditions in which one backbone's runs differ."""
     kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(tuple(row[f] for f in ("protocol", "dataset", "schedule", "metric")), []).append(row)
     for found in kinds.values():
-        telling = [
-            field
-            for field in _CONDITIONS
-            # Backbones have different recipes anyway, so only different values within one backbone count.
-            if any(count > 1 for count in _distinct(found, field).values())
-        ]
+        telling = _telling(found, conditions, within="backbone")  # backbones have different recipes anyway
         for row in found:
             schedule = "" if row["schedule"] is None else f", {row['schedule']}"
             title = f"{protocol_label(row['protocol'])}, {dataset_title(row['dataset'])}{schedule}"
-            told = [_CONDITIONS[f].format(str(row[f])[: _SHOWN[f]]) for f in telling if row[f] is not None]
+            told = [label(field, row[field]) for field in telling if row[field] is not None]
             row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), axis_label(row["metric"])])
 
 
-def _distinct(rows: list[dict[str, Any]], field: str) -> dict[str, int]:
-    """Backbone → number of different values of ``field`` in its rows."""
-    found: dict[str, set[Any]] = {}
-    for row in rows:
-        found.setdefault(row["backbone"], set()).add(row[field])
-    return {backbone: len(values) for backbone, values in found.items()}
+def _telling(rows: list[dict[str, Any]], fields: Sequence[str], within: str | None = None) -> list[str]:
+    """The fields that distinguish rows with equal ``within``, each only if those before it don't."""
+    telling: list[str] = [] if within is None else [within]
+    for field in fields:
+        groups = {(tuple(row[name] for name in telling), row[field]) for row in rows}
+        if len(groups) > len({group[0] for group in groups}):
+            telling.append(field)
+    return [field for field in telling if field != within]
 
 
 def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -171,11 +153,12 @@ def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
         row["dataset"],
         HEADLINE_METRICS.index(row["metric"]),
         row["panel"],
-        _row_order(row),
+        row["place"],
         row["seed"],
     )
 
 
-def _row_order(row: dict[str, Any]) -> tuple[Any, ...]:
-    settings = tuple((row[f] is not None, 0 if row[f] is None else row[f]) for f in _SETTINGS)
-    return (backbone_order(row["backbone"]), method_order(row["variant"]), settings)
+def _row_order(row: dict[str, Any], settings: Sequence[str]) -> tuple[Any, ...]:
+    values = [row[field] for field in settings]
+    keys = tuple((value is not None, isinstance(value, str), 0 if value is None else value) for value in values)
+    return (backbone_order(row["backbone"]), method_order(row["variant"]), keys)

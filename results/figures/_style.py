@@ -1,8 +1,4 @@
-"""Defines the style of all figures: one Okabe–Ito colour and one marker per method.
-
-Each method has both, so that figures are readable in grey print and with any colour vision (Okabe & Ito, *Color
-Universal Design*, 2008).
-"""
+"""Defines the style of all figures; ``results/reference/methods.yaml`` declares colours and markers of methods."""
 
 from __future__ import annotations
 
@@ -12,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from results.titles import BACKBONES, METHODS, PROTOCOLS, place, title
+from results.reference import load_methods
+from results.titles import BACKBONES, PROTOCOLS, place, title
 
 INK = "#222222"
 MUTED = "#6b6b6b"
@@ -28,28 +25,18 @@ class MethodStyle:
     marker: str
 
 
-_LOOKS = {
-    "random_init": ("#7f7f7f", "X"),
-    "supervised": ("#009E73", "^"),
-    "supervised_mlp": ("#56B4E9", "v"),
-    "moco_v3": ("#0072B2", "s"),
-    "opera": ("#D55E00", "o"),
-    "opera (A)": ("#E69F00", "<"),
-    "opera (B)": ("#CC79A7", ">"),
-    "opera_mim": ("#000000", "P"),
-}
-_STYLES = {name: MethodStyle(title(METHODS, name), *look) for name, look in _LOOKS.items()}
 _OTHER_COLOURS = ("#000000", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
 _OTHER_MARKERS = ("D", "d", "p", "h", "*")
 
 
 def method_style(variant: str) -> MethodStyle:
     """The style of a variant label; for an unknown variant, colour and marker depend only on its name."""
-    if variant in _STYLES:
-        return _STYLES[variant]
+    look = load_methods().variants.get(variant)
+    if look is not None and look.colour and look.marker:
+        return MethodStyle(look.title, look.colour, look.marker)
     choice = zlib.crc32(variant.encode())
     marker = _OTHER_MARKERS[choice // len(_OTHER_COLOURS) % len(_OTHER_MARKERS)]
-    return MethodStyle(variant, _OTHER_COLOURS[choice % len(_OTHER_COLOURS)], marker)
+    return MethodStyle(load_methods().title(variant), _OTHER_COLOURS[choice % len(_OTHER_COLOURS)], marker)
 
 
 def backbone_label(name: str) -> str:
@@ -61,8 +48,8 @@ def protocol_label(name: str) -> str:
 
 
 def method_order(variant: str) -> tuple[int, str]:
-    """Sort key of a variant: from random initialisation to OPERA, then all others by name."""
-    return place(METHODS, variant)
+    """Sort key of a variant: the declared ones in their order, then all others by name."""
+    return place(load_methods().variants, variant)
 
 
 def backbone_order(name: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Draws the paper's Figure 1: all downstream tasks for supervised pretraining, MoCo-v3 and OPERA."""
+"""Draws the paper's Figure 1: all downstream tasks for the methods that ``results/reference/methods.yaml`` names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from results.declarations import find_declaration
 from results.errors import InputError
-from results.figures._points import evaluation_points, n_of
+from results.figures._points import evaluation_points, n_of, require_one_setting
 from results.figures._style import INK, backbone_label, backbone_order, method_style, protocol_label
 from results.metrics import metric
-from results.reference import load_reference, published_number
+from results.reference import load_methods, load_reference, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import lay_out
 from results.titles import dataset_title
@@ -31,8 +31,6 @@ CAPTION = (
     "smaller batch; the protocol as its recipe has it, then the longer one. A method without such a run has no bar. "
     "Mean over seeds ± one standard error, from 0. Black ticks: what the paper prints for the same setting."
 )
-METHODS = ("supervised", "moco_v3", "opera")
-_HATCHES = {"supervised": "", "moco_v3": "////", "opera": ""}
 _METRICS = ("top1", "mIoU", "box_AP", "mask_AP")
 _PROTOCOLS = ("linear", "finetune", "transfer", "segmentation", "detection")
 _PRETRAINING = ("pretrain_dataset", "pretrain_epochs", "global_batch_size")
@@ -52,7 +50,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
     points = evaluation_points(frame[frame["ablated"].isin(["none"])])
     points = points[
-        points["variant"].isin(METHODS) & points["metric"].isin(_METRICS) & points["protocol"].isin(_PROTOCOLS)
+        points["variant"].isin(_methods()) & points["metric"].isin(_METRICS) & points["protocol"].isin(_PROTOCOLS)
     ]
     bars: list[dict[str, Any]] = []
     for _, of_backbone in points.groupby("backbone", sort=False):
@@ -60,10 +58,10 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
         for _, of_task in alike.groupby(["protocol", "dataset", "metric"], sort=False):
             bars += [_bar(found) for _, found in _select_evaluation(of_task).groupby("variant", sort=False)]
     if max(Counter((bar["backbone"], bar["task"]) for bar in bars).values(), default=0) < 2:
-        raise InputError("no task has results of two of supervised, moco_v3 and opera in one setting")
+        raise InputError(f"no task has results of two of {', '.join(_methods())} in one setting")
     places = {name: place for place, name in enumerate(_PROTOCOLS)}
     bars.sort(
-        key=lambda b: (backbone_order(b["backbone"]), places[b["protocol"]], b["task"], METHODS.index(b["method"]))
+        key=lambda b: (backbone_order(b["backbone"]), places[b["protocol"]], b["task"], _methods().index(b["method"]))
     )
     return pd.DataFrame(bars)
 
@@ -77,7 +75,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     backbones = list(bars["backbone"].unique())
     by_protocol = sorted(zip(bars["protocol"], bars["task"], strict=True), key=lambda pair: _PROTOCOLS.index(pair[0]))
     tasks = {task: f"{task}{_length(bars[bars['task'] == task])}" for _, task in by_protocol}
-    methods = [name for name in METHODS if name in set(bars["method"])]
+    methods = [name for name in _methods() if name in set(bars["method"])]
     figure = Figure(figsize=(1.6 + 2.7 * len(backbones), 0.9 + 0.2 * (len(methods) + 1) * len(tasks)))
     for axes, backbone in zip(
         figure.subplots(1, len(backbones), squeeze=False, sharey=True)[0], backbones, strict=True
@@ -111,8 +109,17 @@ def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: dict[str, str], methods: 
     axes.grid(axis="x")
 
 
+def _methods() -> tuple[str, ...]:
+    return load_methods().compared["figure1"]
+
+
 def _look(method: str) -> dict[str, Any]:
-    return {"facecolor": method_style(method).colour, "hatch": _HATCHES[method], "edgecolor": "white", "linewidth": 0}
+    return {
+        "facecolor": method_style(method).colour,
+        "hatch": load_methods().variants[method].hatch,
+        "edgecolor": "white",
+        "linewidth": 0,
+    }
 
 
 def _task(protocol: str, dataset: str, name: str) -> str:
@@ -166,9 +173,7 @@ def _select_evaluation(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _bar(points: pd.DataFrame) -> dict[str, Any]:
-    if points["setting"].nunique() > 1:
-        first, second = points.drop_duplicates("setting")["run_id"].head(2)
-        raise InputError(f"runs {first} and {second} differ in a setting that figure1 can't show")
+    require_one_setting(points, ["variant"])
     run = {str(key): present(value) for key, value in points.iloc[0].items()}
     values = points["value"].tolist()
     return {
@@ -186,7 +191,7 @@ def _bar(points: pd.DataFrame) -> dict[str, Any]:
 
 def _published(bar: dict[str, Any], variant: str) -> float | None:
     """The published number of a bar: the first cell of Tables 1 to 6 whose query matches it; None without one."""
-    known = {**bar, "method": variant, "stage": bar["protocol"], "arrangement": "C"}
+    known = {**bar, "method": variant, "stage": bar["protocol"]}
     for name in _TABLES:
         for row in lay_out(find_declaration(name), load_reference()).rows:
             for slot in row.slots if row.published_by == "paper" else ():

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from results.columns import Role, declared
 from results.errors import InputError
-from results.figures._points import axis_label, evaluation_points, n_of
+from results.figures._ablation import by_side, protocols_in_order, series_settings
+from results.figures._points import axis_label, evaluation_points, n_of, require_one_setting
 from results.figures._style import GRID, MUTED, backbone_label, method_style, protocol_label
-from results.reference import load_reference
+from results.reference import load_methods, load_reference
 from results.statistics import mean, standard_error
 from results.titles import dataset_title
+from results.variants import variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,23 +32,12 @@ CAPTION = (
     "error, small dots the single seeds. Open: the paper's Figure 4 (ViT-S, ImageNet finetuning and ADE20K). Each "
     "panel has its own axis, which does not start at 0."
 )
-ARRANGEMENTS = {"A": "opera (A)", "B": "opera (B)", "C": "opera"}
-_SAME_TASK = ("finetune", "linear", "knn")
-_TRANSFER = ("segmentation", "transfer", "knn", "linear", "finetune")
 _PUBLISHED = {
     "classification": ("Cls", "finetune", "imagenet", "top1"),
     "transfer": ("Seg", "segmentation", "ade20k", "mIoU"),
 }
-_SERIES = [
-    "backbone",
-    "pretrain_dataset",
-    "pretrain_epochs",
-    "global_batch_size",
-    "mlp_layers",
-    "embedding_dimension",
-    "hidden_dimension",
-]
-_PANEL = ["side", "source", *_SERIES, "panel"]
+_OPTION = "arrangement"
+_PANEL = ["side", "source", *declared(Role.SCALE), "panel"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
@@ -81,36 +73,40 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 def _numbers(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
-    points = evaluation_points(frame)
-    arrangement_of = {label: arrangement for arrangement, label in ARRANGEMENTS.items()}
-    points = points[points["variant"].isin(arrangement_of)]
-    points = points.assign(arrangement=points["variant"].map(arrangement_of), source="ours")
-    same_task = points["dataset"] == points["pretrain_dataset"]
-    ours = [
-        _best_protocol(points[same_task], _SAME_TASK).assign(side="classification"),
-        _best_protocol(points[~same_task], _TRANSFER).assign(side="transfer"),
-    ]
-    if all(side.empty for side in ours):
-        raise InputError("no protocol has results for two arrangements of opera; sweep arrangement: [A, B, C]")
+    method = load_methods().ours
+    nothing = InputError(f"no protocol has results for two arrangements of {method}; sweep arrangement: [A, B, C]")
+    if _OPTION not in frame:
+        raise nothing
+    points = evaluation_points(frame[frame["method"] == method])
+    points = points[points["variant"].isin([_variant(arrangement) for arrangement in _arrangements()])]
+    alike = [name for name in series_settings(frame, points) if name != _OPTION]
+    ours = {side: _best_protocol(found, side, alike) for side, found in by_side(points.assign(source="ours")).items()}
+    if all(found.empty for found in ours.values()):
+        raise nothing
     lines: list[pd.DataFrame] = []
-    for side, found in zip(_PUBLISHED, ours, strict=True):
-        lines += [found, pd.DataFrame(_published(side))]
+    for side, found in ours.items():
+        lines += [found.assign(side=side), pd.DataFrame(_published(side))]
     columns = [*_PANEL, "protocol", "dataset", "metric", "arrangement", "seed", "value"]
     return pd.concat([line.reindex(columns=columns) for line in lines if not line.empty], ignore_index=True)
 
 
-def _best_protocol(points: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """The points of the first protocol in ``order`` with several arrangements: one metric, all datasets."""
-    compared = points.groupby([*_SERIES, "panel"], dropna=False)["arrangement"].transform("nunique") > 1
-    for protocol in order:
-        found: pd.DataFrame = points[compared & (points["protocol"] == protocol)]
+def _arrangements() -> list[str]:
+    return [column.removeprefix("Arrangement ") for column in load_reference().tables["figure4"].columns[1:]]
+
+
+def _variant(arrangement: str) -> str:
+    return variant({"method": load_methods().ours, _OPTION: arrangement})
+
+
+def _best_protocol(points: pd.DataFrame, side: str, alike: Sequence[str]) -> pd.DataFrame:
+    """The points of the side's first protocol with several arrangements: one metric, all datasets."""
+    compared = points[points.groupby([*alike, "panel"], dropna=False)[_OPTION].transform("nunique") > 1]
+    for protocol in protocols_in_order(compared, side):
+        found: pd.DataFrame = compared[compared["protocol"] == protocol]
         found = found[found["metric"] == found["metric"].min()]
-        if not found.empty:
-            settings = found.groupby([*_SERIES, "panel", "arrangement"], dropna=False)["setting"].nunique()
-            if settings.max() > 1:
-                raise InputError(f"{protocol}: runs of one arrangement differ in a setting that figure4 can't show")
-            return found
-    return points.head(0)
+        require_one_setting(found, [*alike, "panel", _OPTION])
+        return found
+    return compared
 
 
 def _published(side: str) -> list[dict[str, Any]]:
@@ -126,11 +122,11 @@ def _published(side: str) -> list[dict[str, Any]]:
             "protocol": protocol,
             "dataset": dataset,
             "metric": metric,
-            "arrangement": column.removeprefix("Arrangement "),
+            "arrangement": arrangement,
             "seed": None,
             "value": float(printed),
         }
-        for column, printed in zip(table.columns[1:], row[1:], strict=True)
+        for arrangement, printed in zip(_arrangements(), row[1:], strict=True)
     ]
 
 
@@ -144,11 +140,11 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame) -> None:
     )
     axes.set_ylabel(unit)
     axes.grid(axis="y")
-    positions = {arrangement: place for place, arrangement in enumerate(ARRANGEMENTS)}
+    positions = {arrangement: place for place, arrangement in enumerate(_arrangements())}
     means = numbers.groupby("arrangement")["value"].agg(list)
     axes.plot([positions[a] for a in means.index], [mean(v) for v in means], color=GRID, linewidth=1.5, zorder=1)
     for arrangement, values in means.items():
-        look, x = method_style(ARRANGEMENTS[str(arrangement)]), positions[str(arrangement)]
+        look, x = method_style(_variant(str(arrangement))), positions[str(arrangement)]
         face = look.colour if ours else "white"
         axes.errorbar(x, mean(values), yerr=standard_error(values), color=look.colour, elinewidth=1.6, zorder=2)
         axes.scatter(x, mean(values), s=52, marker=look.marker, color=face, edgecolors=look.colour, zorder=3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.figures._ablation import CAPTION as ABLATION_CAPTION
 from results.figures._ablation import ablation_data, draw_ablation
-from results.reference import load_reference
+from results.reference import load_methods, load_reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     """One row per number: ours, see ``ablation_data``, then the published ones, whose run_id is missing."""
     import pandas as pd
 
-    ours = ablation_data(frame, _FIELD).assign(source="ours")
+    ours = ablation_data(frame, _FIELD, load_methods().ours).assign(source="ours")
     printed = [
         {"side": side, "panel": panel, "source": "paper", "backbone": "vit_small", _FIELD: epochs, "value": value}
         for side, (panel, _, points) in zip(("classification", "transfer"), _printed(), strict=True)
@@ -42,7 +42,8 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     """Draw a panel per task, with the published numbers at the right."""
-    return draw_ablation(frame, _FIELD, "epochs of pretraining", doubling=False, paper=_printed())
+    points = ablation_data(frame, _FIELD, load_methods().ours)
+    return draw_ablation(points, _FIELD, "epochs of pretraining", paper=_printed())
 
 
 def _printed() -> list[tuple[str, str, list[tuple[int, float]]]]:
@@ -56,7 +57,7 @@ def _printed() -> list[tuple[str, str, list[tuple[int, float]]]]:
         ("table7", {"Backbone.": "ViT-S"}, "mIoU", segmented),
     ):
         for row in (_named(tables[name].columns, cells) for cells in tables[name].rows):
-            if row["Method"] == "OPERA" and all(row[label] == word for label, word in labels.items()):
+            if row["Method"] == load_reference().ours and all(row[label] == word for label, word in labels.items()):
                 into[int(row["P.T."])] = float(row[column])
     return [
         ("Paper, ViT-S\nFinetuning, ImageNet", "Top-1 accuracy (%)", sorted(tuned.items())),

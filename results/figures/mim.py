@@ -1,4 +1,4 @@
-"""Draws MoCo-v3, OPERA and OPERA-MIM, to show what a masked-image space adds (appendix C)."""
+"""Draws figure ``methods`` for the methods with and without a masked-image space (appendix C)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from results.errors import InputError
 from results.figures import methods
+from results.frame import records
 from results.metrics import HEADLINE_METRICS
+from results.reference import load_methods
+from results.variants import variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,16 +23,15 @@ CAPTION = (
     "One more space at each row: MoCo-v3 contrasts instances, OPERA adds classes above them, OPERA-MIM hidden pixels "
     f"below. {methods.CAPTION} The paper has no numbers for this: appendix C leaves them to future work."
 )
-COMPARED = ("moco_v3", "opera", "opera_mim")
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of figure ``methods`` for the ``COMPARED`` methods, OPERA in arrangement C only.
+    """The rows of figure ``methods`` for the compared variants.
 
     Raises
     ------
     InputError
-        No evaluation of OPERA-MIM is done.
+        No evaluation of the method with a masked-image space is done.
     """
     return methods.data(runs, _compared(frame))
 
@@ -39,8 +41,9 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 
 def _compared(frame: pd.DataFrame) -> pd.DataFrame:
-    judged = frame["protocol"].notna() & frame["metric"].isin(HEADLINE_METRICS)
-    if not (judged & (frame["method"] == "opera_mim")).any():
-        raise InputError("no finished evaluation of opera_mim; run the sweep mim")
-    usual = frame["arrangement"].isna() | (frame["arrangement"] == "C")
-    return frame[frame["method"].isin(COMPARED) & usual]
+    compared = load_methods().compared["mim"]
+    chosen = frame[[variant(row) in compared for row in records(frame)]]
+    masked = chosen["method"] == compared[-1]
+    if not (chosen["protocol"].notna() & chosen["metric"].isin(HEADLINE_METRICS) & masked).any():
+        raise InputError(f"no finished evaluation of {compared[-1]}; run the sweep mim")
+    return chosen

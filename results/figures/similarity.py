@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from results.errors import InputError
 from results.figures._style import INK, MUTED, backbone_label, backbone_order, method_order, method_style
+from results.frame import records
+from results.reference import load_methods
 from results.store import Run
-from results.variants import present, variant
+from results.variants import variant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +39,6 @@ ARTIFACT = "artifacts/similarity.json"
 SPACES = ("backbone", "instance", "class")
 BINS = 40
 _TICKS = (-0.5, 0, 0.5, 0.8, 0.95, 1)
-_SHOWN = ("supervised", "moco_v3", "opera", "opera_mim")
 _KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
     "view": ("two views of an image", "#0072B2", "-"),
     "same_class": ("same class", "#D55E00", "--"),
@@ -150,12 +151,13 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
         No histogram exists or can be read.
     """
     facts = frame[(frame["stage"] == "similarity") & (frame["state"] == "done")].drop_duplicates("run_id")
-    described = {row["run_id"]: {str(k): present(v) for k, v in row.items()} for row in facts.to_dict("records")}
+    described = {row["run_id"]: row for row in records(facts)}
+    shown = load_methods().compared["similarity"]
     groups: dict[tuple[str, str, str], dict[tuple[Any, ...], dict[int, dict[str, Any]]]] = {}
     unread: list[str] = []
     for run in sorted(runs, key=lambda run: run.run_id):
         row = described.get(run.run_id)
-        if row is None or run.record is None or row["ablated"] != "none" or variant(row) not in _SHOWN:
+        if row is None or run.record is None or row["ablated"] != "none" or variant(row) not in shown:
             continue
         try:
             content = (run.directory / ARTIFACT).read_bytes()

@@ -31,13 +31,15 @@ class PublishedTable(BaseModel):
 
 
 class Reference(BaseModel):
-    """The published tables of one source."""
+    """The published tables of one source; ``baseline`` and ``ours`` are the methods that its bold numbers compare."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     title: str
     source: str
+    baseline: str = ""
+    ours: str = ""
     tables: dict[str, PublishedTable]
 
 
@@ -48,6 +50,38 @@ class Vocabulary(BaseModel):
 
     numbers: dict[str, str]
     words: dict[str, dict[str, dict[str, Any] | str]]
+
+
+class VariantLook(BaseModel):
+    """How a variant is shown; ``main`` holds the method's named options as published, by option."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    colour: str | None = None
+    marker: str | None = None
+    hatch: str = ""
+    main: dict[str, str] = {}
+
+
+class Methods(BaseModel):
+    """The looks of methods, see ``methods.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    baseline: str
+    ours: str
+    variants: dict[str, VariantLook]
+    compared: dict[str, tuple[str, ...]]
+
+    def title(self, variant: str) -> str:
+        """The title of a variant; an unknown one is returned as is."""
+        return self.variants[variant].title if variant in self.variants else variant
+
+
+@functools.cache
+def load_methods() -> Methods:
+    return Methods.model_validate(_read("methods"))
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from results.figures import find_figure
 from results.figures._style import method_order
 from results.figures._svg import inline_svg
 from results.frame import to_frame
+from results.reference import load_methods
 from results.report.numbers import linked_table
 from results.report.progress import duration, progress, summary
 from results.report.runs import contact_sheets, describe_run, facts_by_run, failures, last_log_lines
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 __all__ = ["duration", "last_log_lines", "render_report", "write_report"]
-
-BASELINE = "moco_v3"
 
 
 def write_report(store: Store, tables: Iterable[Table], figures: Iterable[str], out_path: Path, title: str) -> None:
@@ -71,7 +70,7 @@ def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str],
         problems=store.problems,
         tables=[linked_table(table, frame) for table in tables],
         comparisons=[_comparison(comparison) for comparison in _comparisons(frame)],
-        baseline=BASELINE,
+        baseline=load_methods().baseline,
         figures=[_figure(name, store.runs, frame) for name in figures],
         sheets=contact_sheets(store.runs, facts),
         failures=failures(store.runs),
@@ -96,12 +95,12 @@ def page_template() -> Template:
 
 
 def _comparisons(frame: pd.DataFrame) -> list[Comparison]:
-    """Comparisons of every variant with the baseline: OPERA first, those without pairs last."""
-    labels = variants(frame)
-    if BASELINE not in labels:
+    """Comparisons of every variant with the baseline: our method first, those without pairs last."""
+    labels, baseline, ours = variants(frame), load_methods().baseline, load_methods().ours
+    if baseline not in labels:
         return []
-    others = sorted((label for label in labels if label != BASELINE), key=lambda v: (v != "opera", method_order(v)))
-    found = (compare(frame, label, BASELINE) for label in others)
+    others = sorted((label for label in labels if label != baseline), key=lambda v: (v != ours, method_order(v)))
+    found = (compare(frame, label, baseline) for label in others)
     return sorted(found, key=lambda comparison: not comparison.groups)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.figures._style import backbone_label, method_order, method_style
+from results.frame import records
 from results.runs import RunDirectory, RunState
 from results.store import Run
 from results.titles import PROTOCOLS, place, title
-from results.variants import present, variant
+from results.variants import variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ def summary(runs: Sequence[Run], frame: pd.DataFrame) -> dict[str, Any]:
     timings = [run.record.timing for run in runs if run.record is not None]
     wall = max(t.finished_at for t in timings) - min(t.started_at for t in timings) if timings else None
     states = Counter(run.state for run in runs)
-    methods = {variant(row) for row in _rows(frame) if row["method"] is not None}
+    methods = {variant(row) for row in records(frame.drop_duplicates("run_id")) if row["method"] is not None}
     varied = {
         "methods": [method_style(name).label for name in sorted(methods, key=method_order)],
         "backbones": [backbone_label(name) for name in _values(frame, "backbone")],
@@ -80,11 +81,6 @@ def _running(run: Run) -> dict[str, Any]:
     epoch, total = (rows[-1].get(name) if rows else None for name in ("epoch", "total_epochs"))
     known = isinstance(epoch, int | float) and isinstance(total, int | float) and total > 0
     return {"run_id": run.run_id, "epoch": epoch if known else None, "total": total if known else None}
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = frame.drop_duplicates("run_id").to_dict("records")
-    return [{str(key): present(value) for key, value in row.items()} for row in rows]
 
 
 def _values(frame: pd.DataFrame, column: str) -> list[Any]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from results.figures._style import backbone_label, method_style
-from results.frame import recipe_label
+from results.frame import recipe_label, records
 from results.metrics import HEADLINE_METRICS, metric, number_or_undefined
 from results.report.progress import device_seconds, duration
 from results.runs import RunDirectory, RunState, modified_at
 from results.store import Run
-from results.variants import present, variant
+from results.variants import variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def facts_by_run(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    rows = frame.drop_duplicates("run_id").to_dict("records")
-    return {row["run_id"]: {str(key): present(value) for key, value in row.items()} for row in rows}
+    """Run id → the run's first row."""
+    return {row["run_id"]: row for row in records(frame.drop_duplicates("run_id"))}
 
 
 def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:

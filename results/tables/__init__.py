@@ -48,8 +48,8 @@ def build_table(
 ) -> Table:
     """Fill a declared table from a frame of ``results.frame``.
 
-    If no cell of a published table has a run, but runs on other data match its roles, the table is built in miniature,
-    see ``results.tables.miniature``.
+    If no run fills a cell of a published table, but runs of ``--tiny`` fill cells of its miniature, the miniature is
+    built, see ``results.tables.miniature``.
 
     Parameters
     ----------
@@ -71,7 +71,8 @@ def build_table(
     rows = runs if isinstance(runs, RunRows) else RunRows(runs)
     layout = lay_out(declaration, reference)
     if isinstance(declaration, PaperDeclaration) and not _has_runs(layout, rows):
-        layout = miniature(declaration, reference, rows) or layout
+        small = miniature(declaration, reference)
+        layout = small if _has_runs(small, rows) else layout
     table = Table(
         id=layout.id,
         title=layout.title,
@@ -123,7 +124,7 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
 
 def _has_runs(layout: Layout, rows: RunRows) -> bool:
     queries = (slot.query for row in layout.rows for slot in row.slots if slot.query is not None)
-    return any(rows.answering(query, leaving_out="metric") for query in queries)
+    return any(map(rows.matching, queries))
 
 
 def _metrics(layout: Layout) -> list[str | None]:

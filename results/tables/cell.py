@@ -6,35 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from results.columns import COLUMNS, Row, describe_differences
+from results.declarations import Query
 from results.metrics import metric as metric_called
 from results.reference import published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import Slot
 from results.tables.model import Cell
-from results.tables.rows import RunRow, RunRows
-
-MUST_AGREE = (
-    "method",
-    "preset",
-    "arrangement",
-    "mlp_layers",
-    "embedding_dimension",
-    "hidden_dimension",
-    "backbone",
-    "global_batch_size",
-    "pretrain_epochs",
-    "pretrain_dataset",
-    "pretrain_recipe",
-    "protocol",
-    "dataset",
-    "finetune_epochs",
-    "schedule",
-    "protocol_recipe",
-    "metric",
-    "fingerprint",
-    "setting",
-)
-"""Frame columns in which the runs of one cell must be equal; ``setting`` covers settings without their own column."""
+from results.tables.rows import NONE, RunRows
 
 _STATE_PRIORITY = ("running", "waiting", "planned", "damaged", "unknown", "failed", "cancelled")
 
@@ -43,7 +22,7 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
     """Fill ``slot`` with the rows that match its query, and return the cell."""
     if slot.query is None:
         return Cell("cited", published=slot.published)
-    runs = rows.answering(slot.query, leaving_out="metric")
+    runs = rows.matching(slot.query)
     asked = slot.query.get("metric")
     wanted = asked if isinstance(asked, list) else [asked]
     recorded = [row for row in runs if row["state"] == "done" and row["metric"] in wanted]
@@ -58,8 +37,8 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
             reason=_describe_undefined(undefined),
         )
     if not done:
-        return _without_number(slot, runs, unfinished)
-    different = _differences(done)
+        return _without_number(slot, rows, runs, unfinished)
+    different = describe_differences(done)
     if different:
         n = len({row["run_id"] for row in done})
         return Cell("mixed", published=slot.published, seeds=n, reason=f"{n} runs differ: {different}")
@@ -68,28 +47,14 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
     return _with_number(slot, done, repetitions, undefined, rows.data_differences(done[0]))
 
 
-def _differences(done: Sequence[RunRow]) -> str:
-    """The ``MUST_AGREE`` columns with several values, such as ``pretrain_epochs 10, 20; …``; empty if all agree."""
-    values = {name: {row[name] for row in done} for name in MUST_AGREE}
-    differing = [name for name in MUST_AGREE if len(values[name]) > 1]
-    if len(differing) > 1:  # the other columns explain the difference; hex digits don't
-        differing = [name for name in differing if name != "setting"]
-    return "; ".join(f"{name} {', '.join(sorted(_short(v) for v in values[name]))}" for name in differing)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text[:12] if len(text) == 64 else text
-
-
 def _with_number(
     slot: Slot,
-    done: Sequence[RunRow],
-    unfinished: Sequence[RunRow],
-    undefined: Sequence[RunRow],
+    done: Sequence[Row],
+    unfinished: Sequence[Row],
+    undefined: Sequence[Row],
     other_data: Sequence[str],
 ) -> Cell:
-    by_seed: dict[Any, RunRow] = {}
+    by_seed: dict[Any, Row] = {}
     for row in done:
         by_seed.setdefault(row["seed"], row)
     pending = [row for row in _one_per_run(unfinished) if row["seed"] not in by_seed]
@@ -130,9 +95,9 @@ def _agreement(difference: float | None, tolerance: float | None) -> str | None:
     return "above" if difference > 0 else "below"
 
 
-def _without_number(slot: Slot, runs: Sequence[RunRow], unfinished: Sequence[RunRow]) -> Cell:
+def _without_number(slot: Slot, rows: RunRows, runs: Sequence[Row], unfinished: Sequence[Row]) -> Cell:
     if not runs:
-        return Cell("not planned", published=slot.published)
+        return Cell("not planned", published=slot.published, reason=_missing_option(slot.query or {}, rows))
     if not unfinished:
         asked = (slot.query or {}).get("metric")
         names = " or ".join(map(str, asked)) if isinstance(asked, list) else str(asked)
@@ -150,18 +115,28 @@ def _without_number(slot: Slot, runs: Sequence[RunRow], unfinished: Sequence[Run
     )
 
 
-def _describe_undefined(rows: Sequence[RunRow]) -> str:
+def _missing_option(query: Query, rows: RunRows) -> str | None:
+    """A sentence if the query's option, perhaps misspelt, is in none of the runs that match its other conditions."""
+    alike = rows.matching({name: value for name, value in query.items() if name in COLUMNS})
+    known = {name for row in alike for name, value in row.items() if value is not None} - {*COLUMNS}
+    missing = [name for name, value in query.items() if name not in COLUMNS and name not in known and value != NONE]
+    if not alike or not missing:
+        return None
+    return f"the runs have no column {missing[0]!r}; they have {', '.join(sorted(known)) or 'no options'}"
+
+
+def _describe_undefined(rows: Sequence[Row]) -> str:
     """A sentence such as ``mIoU is not defined on the data of 2 runs, segmentation-… the first``."""
     run_ids = sorted({row["run_id"] for row in rows})
     which = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs, {run_ids[0]} the first"
     return f"{rows[0]['metric']} is not defined on the data of {which}"
 
 
-def _one_per_run(rows: Sequence[RunRow]) -> list[RunRow]:
+def _one_per_run(rows: Sequence[Row]) -> list[Row]:
     return list({row["run_id"]: row for row in rows}.values())
 
 
-def _tally(rows: Sequence[RunRow]) -> str:
+def _tally(rows: Sequence[Row]) -> str:
     """Run counts by state with each state's first reason, such as ``2 running, 1 failed (loss is nan)``."""
     counts = Counter(row["state"] for row in rows)
     reasons = {row["state"]: row["reason"] for row in reversed(rows) if row["reason"]}

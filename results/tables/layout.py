@@ -107,12 +107,13 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
             f"table {declaration.id}: columns {list(declaration.columns)} must end the header of "
             f"{declaration.published}: {list(published.columns)}"
         )
+    baseline = declaration.baseline or reference.baseline
     rows = []
     for printed in published.rows:
         words, numbers = printed[: len(labels)], printed[len(labels) :]
         rows.append(LayoutRow(words, _slots(declaration, labels, words, numbers)))
     if declaration.second_baseline is not None:
-        rows = _with_second_baseline(declaration, declaration.second_baseline, labels, rows)
+        rows = _with_second_baseline(declaration, declaration.second_baseline, labels, rows, baseline)
     return Layout(
         declaration.id,
         published.source,
@@ -122,8 +123,8 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
         tuple(declaration.columns),
         tuple(rows),
         (*declaration.notes, *(_describe_reference_table(name) for name in declaration.see_also)),
-        declaration.baseline,
-        declaration.ours,
+        baseline,
+        declaration.ours or reference.ours,
     )
 
 
@@ -140,7 +141,11 @@ def _slots(
 
 
 def _with_second_baseline(
-    declaration: PaperDeclaration, second: SecondBaseline, labels: tuple[str, ...], rows: list[LayoutRow]
+    declaration: PaperDeclaration,
+    second: SecondBaseline,
+    labels: tuple[str, ...],
+    rows: list[LayoutRow],
+    baseline: str,
 ) -> list[LayoutRow]:
     """Insert each row of ``second`` below the last baseline row whose labels, except Method and BS, are equal.
 
@@ -158,7 +163,7 @@ def _with_second_baseline(
         stands_for = [
             row
             for row in placed
-            if dict(zip(labels, row.labels, strict=True)).get("Method") == declaration.baseline
+            if dict(zip(labels, row.labels, strict=True)).get("Method") == baseline
             and all(row.labels[labels.index(label)] == words[labels.index(label)] for label in alike)
         ]
         if stands_for:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.hours.cost import RunCost, charged_cost, expected_end, read_costs
-from bench.hours.estimate import Unit, read_estimates, unit_of
+from bench.hours.estimate import Unit, Work, estimate, finished_records, unit_of
 from bench.plan.graph import PlannedRun
 from bench.runs.states import RunStatus, statuses
 from bench.show.status import print_planned_hours, print_status
@@ -267,9 +267,10 @@ def test_whole_runs_as_they_took_as_others_took_and_as_the_profile_says(tmp_path
     """Finished in 7,200 s on 8 GPUs; so long would another seed take; 10 h of 16 GPUs; nothing without one."""
     finish(tmp_path, pretraining(), device=A100, world_size=8, seconds=7200.0, images_per_second=None)
     runs = [planned(config) for config in (pretraining(), pretraining(seed=1), pretraining("moco_v3"))]
-    with_profile, without = (read_estimates(runs, tmp_path, profile) for profile in (GPU_CLUSTER, None))
-    assert [with_profile[run.run_id].hours for run in runs] == pytest.approx([16, 16, 160])
-    assert [run.run_id in without for run in runs] == [True, True, False]
+    work = Work.of(finished_records(tmp_path).values())
+    with_profile, without = ([estimate(run, work, profile) for run in runs] for profile in (GPU_CLUSTER, None))
+    assert [found and found.hours for found in with_profile] == pytest.approx([16, 16, 160])
+    assert [found is not None for found in without] == [True, True, False]
 
 
 def test_the_commands_take_the_profile_that_is_named(

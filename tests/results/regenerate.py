@@ -1,4 +1,7 @@
-"""Golden tables: what each format looks like. ``python -m tests.results.regenerate`` writes them anew."""
+"""Golden tables. ``python -m tests.results.regenerate`` writes them anew.
+
+Every shipped table is written as Markdown; Table 1, whose cells have every part that a renderer prints, in all formats.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from tests.results.fixed_runs import write_fixed_runs
 from tests.results.paper_runs import PAPER, TINY, write_paper_runs
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tables"
+IN_EVERY_FORMAT = "table1"
 
 
-def golden_texts(runs: Path) -> Iterator[tuple[str, str]]:
-    """(file name, text) of every golden table, made of fixed runs written below ``runs``.
+def golden_tables(runs: Path) -> Iterator[tuple[str, Table]]:
+    """(file name without extension, table) of every golden table, made of fixed runs that are written below ``runs``.
 
-    Every table of the suite in every format, with cells in every state; the paper's own tables alone; and the paper's
-    tables in miniature, for the eye.
+    The shipped tables with cells in every state, the published numbers alone, and the published tables in miniature.
     """
     write_fixed_runs(runs / "fixed")
     write_paper_runs(runs / "paper", PAPER, seeds=2, unfinished=True)
@@ -33,18 +36,19 @@ def golden_texts(runs: Path) -> Iterator[tuple[str, str]]:
         ("paper", [name for name in published_table_names() if name != "table1"]),
     ):
         rows = RunRows(results.load(runs / directory))
-        for name in names:
-            table = build_table(name, rows)
-            for output_format in format_names():
-                yield f"{name}.{output_format}", render_table(table, output_format)
-            yield f"{name}.txt", terminal_text(table)
-    for name in published_table_names():
-        for output_format in format_names() if name == "table5" else ("md",):
-            yield f"{name}-paper.{output_format}", render_table(paper_table(name), output_format)
+        yield from ((name, build_table(name, rows)) for name in names)
+    yield from ((f"{name}-paper", paper_table(name)) for name in published_table_names())
     rows = RunRows(results.load(runs / "tiny"))
-    for name in published_table_names():
-        for output_format in ("md", "tex"):
-            yield f"{name}-tiny.{output_format}", render_table(build_table(name, rows), output_format)
+    yield from ((f"{name}-tiny", build_table(name, rows)) for name in published_table_names())
+
+
+def golden_texts(runs: Path) -> Iterator[tuple[str, str]]:
+    """(file name, text) of every golden file."""
+    for name, table in golden_tables(runs):
+        for output_format in format_names() if name == IN_EVERY_FORMAT else ("md",):
+            yield f"{name}.{output_format}", render_table(table, output_format)
+        if name == IN_EVERY_FORMAT:
+            yield f"{name}.txt", terminal_text(table)
 
 
 def terminal_text(table: Table, width: int = 120) -> str:
@@ -56,6 +60,8 @@ def terminal_text(table: Table, width: int = 120) -> str:
 
 if __name__ == "__main__":
     GOLDEN.mkdir(parents=True, exist_ok=True)
+    for file in GOLDEN.iterdir():
+        file.unlink()
     with tempfile.TemporaryDirectory() as directory:
         for name, text in golden_texts(Path(directory)):
             (GOLDEN / name).write_text(text, encoding="utf-8")

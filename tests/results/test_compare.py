@@ -263,6 +263,30 @@ def test_settings_are_never_pooled(sweep: Sweep) -> None:
     assert "2 runs of opera fit, which differ in mlp_layers" in {one.reason for one in ambiguous.unpaired}
 
 
+def test_an_option_that_nobody_listed_separates_groups_and_is_shown(sweep: Sweep) -> None:
+    for seed in range(2):
+        sweep.add("moco_v3", 90.0 + seed, seed=seed)
+        for temperature, top1 in ((0.1, 92.0), (0.2, 88.0)):
+            sweep.add("mine", top1 + seed, seed=seed, temperature=temperature, backbone_lr=1)
+    found = compare(sweep.frame(), "mine")
+    top1 = {group.settings["temperature"]: group for group in found.groups if group.fields["metric"] == "top1"}
+    assert {temperature: group.difference.mean for temperature, group in top1.items()} == {0.1: 2.0, 0.2: -2.0}
+    table = render_comparison(found, "md").splitlines()
+    assert "| temperature |" in table[2]
+    assert "backbone lr" not in table[2], "all runs share it"
+    ambiguous = compare(sweep.frame(), "moco_v3", "mine")
+    assert "2 runs of mine fit, which differ in temperature" in {one.reason for one in ambiguous.unpaired}
+
+
+def test_an_evaluators_option_that_nobody_listed_keeps_runs_apart_and_is_named(sweep: Sweep) -> None:
+    for method, power in (("mine", 1), ("moco_v3", 2)):
+        config = evaluation(pretraining(method), "probe", power=power)
+        write_run(sweep.directory, config, metrics={"top1": 90.0})
+    found = compare(sweep.frame(), "mine")
+    assert found.groups == ()
+    assert "the nearest moco_v3 run differs in protocol_power (1, there 2)" in {one.reason for one in found.unpaired}
+
+
 def test_arrangements_are_variants_of_their_own(sweep: Sweep) -> None:
     for seed in range(2):
         sweep.add("opera", 96.0 + seed, seed=seed)

@@ -12,8 +12,9 @@ from scipy import stats
 
 from results.errors import InputError
 from results.figures import FORMATS, figure_names, find_figure, save_figure
-from results.figures._style import _STYLES, method_style
+from results.figures._style import method_style
 from results.frame import to_frame
+from results.reference import load_methods
 from results.store import Store, load_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
 
@@ -158,12 +159,42 @@ def test_unlike_data_never_share_a_panel(tmp_path: Path) -> None:
     assert shown["panel"].nunique() == 2
 
 
-def test_settings_without_a_column_are_refused(tmp_path: Path) -> None:
+def test_options_that_nobody_listed_tell_rows_and_panels_apart(tmp_path: Path) -> None:
     for weight in (0.5, 1.0):
-        write_run(tmp_path, evaluation(pretraining("opera", class_weight=weight)))
+        write_run(tmp_path, evaluation(pretraining("mine", weight=weight), "knn", power=2))
+    write_run(tmp_path, evaluation(pretraining("mine", weight=1.0), "knn", power=3))
     store = load_runs(tmp_path)
-    with pytest.raises(InputError, match="differ in a setting"):
-        find_figure("methods").data(store.runs, to_frame(store.runs))
+    shown = find_figure("methods").data(store.runs, to_frame(store.runs))
+    assert set(shown["row"]) == {"mine, weight 0.5", "mine, weight 1"}
+    assert sorted(panel.split(", ")[2] for panel in shown["panel"]) == ["power 2", "power 2", "power 3"]
+
+
+def test_runs_that_differ_in_what_a_figure_can_not_show_are_refused(tmp_path: Path) -> None:
+    for layers, precision in ((1, "fp32"), (2, "fp32"), (2, "bf16")):
+        subject = pretraining("opera", mlp_layers=layers)
+        subject["pretrain"]["precision"] = precision
+        write_run(tmp_path, evaluation(subject, "finetune"))
+    store = load_runs(tmp_path)
+    with pytest.raises(InputError, match="would be averaged, but differ: pretrain_precision bf16, fp32"):
+        find_figure("figure6").data(store.runs, to_frame(store.runs))
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.2, 0.4), ("soft", "hard")])
+def test_an_option_that_nobody_listed_is_an_ablation(values: tuple[Any, ...], tmp_path: Path) -> None:
+    for value in values:
+        for seed in range(2):
+            write_run(tmp_path, evaluation(pretraining("mine", seed=seed, sharpness=value), "finetune"))
+    for queue in ("auto", 16):  # words and numbers for one option
+        write_run(tmp_path, evaluation(pretraining("mine", sharpness=values[0], queue=queue, extra=queue), "finetune"))
+    store = load_runs(tmp_path)
+    frame = to_frame(store.runs)
+    shown = find_figure("ablations").data(store.runs, frame)
+    assert set(zip(shown["method"], shown["option"], strict=True)) == {("mine", "sharpness")}
+    assert sorted(shown["sharpness"].unique()) == sorted(values)
+    assert len(shown) == 2 * len(values)
+    (axes,) = find_figure("ablations").draw(store.runs, frame).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [str(value) for value in sorted(values)]
+    assert axes.get_xlabel() == "sharpness (n = 2)"
 
 
 @pytest.mark.parametrize("name", figure_names())
@@ -183,6 +214,7 @@ def test_unknown_names_are_refused(store: Store, frame: pd.DataFrame, tmp_path: 
 
 
 def test_styles_tell_methods_apart_without_colour() -> None:
-    looks = list(_STYLES.values())
+    looks = [method_style(name) for name, look in load_methods().variants.items() if look.colour]
+    assert len(looks) == 8
     assert len({look.marker for look in looks}) == len({look.colour for look in looks}) == len(looks)
     assert method_style("someone_elses") == method_style("someone_elses")

@@ -1,4 +1,4 @@
-"""The paper's tables filled by tiny runs: every role finds its runs, and nothing is compared with the paper."""
+"""The paper's tables filled by tiny runs: each row finds its runs, and nothing is compared with the paper."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import results
+from bench.plan.graph import plan_sweep
+from bench.sweep.load import load_sweep
 from results.render import render_table
 from results.tables import Table, build_table, published_table_names
 from tests.results.paper_runs import PAPER, TINY, write_paper_runs
@@ -53,7 +56,7 @@ def test_rows_are_what_was_run(frame: pd.DataFrame) -> None:
         ("OPERA", "12", "3"),
     ]
     supervised = [row for row in rows_of(table) if row["Method"] == "Supervised"]
-    assert {(row["P.T."], row["F.T."]) for row in supervised} == {("-", "4"), ("-", "12")}, "trained once, judged as is"
+    assert {(row["P.T."], row["F.T."]) for row in supervised} == {("-", "12")}, "trained once, judged as is"
     assert set(table.labels) >= {"Backbone", "Pretrained on"}
 
 
@@ -89,7 +92,7 @@ def test_what_the_paper_holds_fixed_is_held_fixed(frame: pd.DataFrame) -> None:
     assert eight == [("MoCo-v3†", "12 tiny ViT-B"), ("OPERA", "12 tiny ViT-B")]
     assert "global batch size 64; pretrain epochs 4; finetune epochs 2" in told["table7"]
     assert "global batch size 256" in told["table8"]
-    assert "backbone tiny_vit; global batch size 64; pretrain epochs 6; finetune epochs 2." in told["figure4"]
+    assert "backbone tiny_vit; global batch size 64; pretrain epochs 4; finetune epochs 2." in told["figure4"]
 
 
 def test_datasets_that_the_paper_names_in_columns(frame: pd.DataFrame) -> None:
@@ -120,17 +123,37 @@ def test_one_run_of_the_papers_scale_brings_the_paper_back(frame: pd.DataFrame, 
     assert build_table("table4", both) == build_table("table4", frame)
 
 
-def test_a_method_without_runs_is_named(tmp_path: Path) -> None:
-    write_run(tmp_path, evaluation(pretraining("opera")))
+def small_opera() -> dict[str, Any]:
+    return pretraining("opera", epochs=12, global_batch_size=64, embedding_dimension=64)
+
+
+def test_rows_without_runs_are_not_planned(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(small_opera(), epochs=12))
     table = build_table("table1", results.load(tmp_path))
-    assert [row["Method"] for row in rows_of(table)] == ["OPERA"]
-    assert "No small run of: MoCo-v3†." in table.notes
+    states = {(row["Method"], row["P.T."], row["Backbone"]): row["Top-1 Acc"].state for row in rows_of(table)}
+    assert states.pop(("OPERA", "12", "tiny ViT")) == "done"
+    assert set(states.values()) == {"not planned"}
+    assert len(states) == 5
 
 
 def test_unfinished_runs_have_their_state(tmp_path: Path) -> None:
-    write_run(tmp_path, evaluation(pretraining("opera")), state="failed", error="boom")
-    (cells,) = (row.cells for row in build_table("table1", results.load(tmp_path)).rows)
+    write_run(tmp_path, evaluation(small_opera(), epochs=12), state="failed", error="boom")
+    (cells,) = (row.cells for row in build_table("table1", results.load(tmp_path)).rows if row.cells[0].seeds)
     assert [cell.state for cell in cells] == ["failed", "failed"]
+
+
+@pytest.mark.parametrize("name", published_table_names())
+def test_the_sweep_of_a_table_fills_its_miniature(name: str, tmp_path: Path) -> None:
+    """The planner and the tables translate with one mapping: every cell is a run that ``--tiny`` plans."""
+    runs = plan_sweep(load_sweep(name, tiny=True)).runs
+    for run in runs:
+        (tmp_path / run.run_id).mkdir()
+        planned = {"run_id": run.run_id, "stage": run.stage, "parents": list(run.parents), "config": run.config}
+        (tmp_path / run.run_id / "config.yaml").write_text(yaml.dump(planned, Dumper=yaml.CSafeDumper))
+    table = build_table(name, results.load(tmp_path))
+    assert table.title.endswith("in miniature")
+    assert {cell.state for row in table.rows for cell in row.cells} <= {"planned", "waiting"}
+    assert {cell.seeds for row in table.rows for cell in row.cells} == {1}
 
 
 @given(data=st.data())

@@ -14,7 +14,8 @@ from scipy.stats import sem
 
 import results
 from results.declarations import OwnDeclaration
-from results.tables import Cell, build_table
+from results.index import load_rows
+from results.tables import Cell, RunRows, build_table
 from tests.results.fixed_runs import write_fixed_runs
 from tests.results.synthetic import evaluation, make_record, pretraining, run_id_of, write_run
 
@@ -99,7 +100,10 @@ def test_a_done_run_without_the_metric_is_missing(tmp_path: Path) -> None:
         (evaluation(pretraining(seed=1, version=2)), {}, "pretrain_recipe tiny@1, tiny@2"),
         (evaluation(pretraining(seed=1, epochs=20)), {}, "pretrain_epochs 10, 20"),
         (evaluation(pretraining(seed=1), dataset="mnist"), {}, "dataset digits, mnist"),
-        (evaluation(pretraining(seed=1, temperature=0.1)), {}, "setting"),
+        (evaluation(pretraining(seed=1, temperature=0.1)), {}, "2 runs differ: temperature 0.1, None"),
+        (evaluation(pretraining(seed=1), power=2), {}, "2 runs differ: protocol_power 2, None"),
+        (evaluation(pretraining(seed=1, heads={"a": 1, "b": 2})), {}, "2 runs differ: heads None, {"),
+        (evaluation(pretraining(seed=1, note="{not JSON")), {}, "2 runs differ: note None, {not JSON"),
     ],
 )
 def test_runs_that_differ_are_never_averaged(
@@ -111,6 +115,43 @@ def test_runs_that_differ_are_never_averaged(
     assert (found.state, found.mean, found.n) == ("mixed", None, 0)
     assert found.reason is not None
     assert named in found.reason
+
+
+def strangers_table(where: dict[str, Any]) -> OwnDeclaration:
+    return OwnDeclaration.model_validate(
+        {
+            "id": "t",
+            "title": "T",
+            "caption": "c",
+            "labels": ["Temperature"],
+            "where": {"method": "mine", "protocol": "probe", **where},
+            "rows": [{"labels": [str(value)], "where": {"temperature": value}} for value in (0.1, 0.2)],
+            "columns": {"top-1": {"metric": "top1"}},
+        }
+    )
+
+
+def test_an_option_that_nobody_listed_is_an_axis_of_a_table(tmp_path: Path) -> None:
+    for seed in range(2):
+        for temperature, top1 in ((0.1, 80.0), (0.2, 85.0)):
+            for power in (1, 2):
+                config = evaluation(pretraining("mine", seed=seed, temperature=temperature), "probe", power=power)
+                write_run(tmp_path, config, metrics={"top1": top1 + seed + 10 * power})
+    frame = results.load(tmp_path)
+    cells = [row.cells[0] for row in build_table(strangers_table({"protocol_power": 2}), frame).rows]
+    assert [(cell.mean, cell.n) for cell in cells] == [(100.5, 2), (105.5, 2)]
+    mixed = [row.cells[0] for row in build_table(strangers_table({}), frame).rows]
+    assert {(cell.state, cell.reason) for cell in mixed} == {("mixed", "4 runs differ: protocol_power 1, 2")}
+
+
+def test_a_misspelt_option_says_which_columns_the_runs_have(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(pretraining("mine", temperature=0.1), "probe", power=2))
+    for runs in (results.load(tmp_path), RunRows(load_rows(tmp_path)[0])):
+        cell = build_table(strangers_table({"protocol_pwer": 2}), runs).rows[0].cells[0]
+        assert cell.state == "not planned"
+        assert cell.reason is not None
+        assert cell.reason.startswith("the runs have no column 'protocol_pwer'; they have ")
+        assert {"protocol_power", "temperature"} <= set(cell.reason.partition("they have ")[2].split(", "))
 
 
 def test_a_seed_counts_once(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import yaml
 
-from bench.hours.estimate import Basis, Estimate, Unit
 from bench.plan.graph import Plan, PlannedRun, plan_sweep
 from bench.show.plan import summary
 from bench.sweep.load import load_sweep
@@ -180,14 +179,14 @@ def test_sweeps_share_ids_and_paper_holds_all_of_them() -> None:
 
 def test_golden_summary_of_the_paper() -> None:
     """Regenerate with ``opera-bench plan paper | tail -n 3 | head -n 2 > tests/golden/plan/paper.txt``."""
-    assert summary(plan("paper"), {}) + "\n" == GOLDEN.read_text(encoding="utf-8")
+    assert summary(plan("paper")) + "\n" == GOLDEN.read_text(encoding="utf-8")
 
 
 def test_what_the_summary_says_is_saved_is_what_the_parts_ask_for_twice() -> None:
     paper = plan("paper")
     asked = Counter(run_id for part in paper.parts for run_id in part.run_ids)
     twice = Counter(run.stage == "pretrain" for run in paper.runs for _ in range(asked[run.run_id] - 1))
-    assert f"saves {twice[True]} pretrainings, {twice[False]} evaluations" in summary(paper, {})
+    assert f"saves {twice[True]} pretrainings, {twice[False]} evaluations" in summary(paper)
 
 
 @pytest.mark.parametrize("name", [*TABLES, *FIGURES, "paper", "digits"])
@@ -220,28 +219,6 @@ def test_tiny_keeps_what_is_larger_larger() -> None:
         }
         assert len({big for big, _ in pairs}) == len(pairs) == len({small for _, small in pairs})
         assert [small for _, small in sorted(pairs)] == sorted(small for _, small in pairs)
-
-
-def test_the_summary_says_what_the_runs_it_saves_would_have_taken() -> None:
-    paper = plan("paper")
-    asked = Counter(run_id for part in paper.parts for run_id in part.run_ids)
-    saved = Counter(run.stage == "pretrain" for run in paper.runs for _ in range(asked[run.run_id] - 1))
-    limits = {True: Estimate(36_000, 8, Unit.GPU, Basis.PROFILE), False: Estimate(1_800, 1, Unit.GPU, Basis.PROFILE)}
-    estimates = {run.run_id: limits[run.stage == "pretrain"] for run in paper.runs}
-    hours = 80 * saved[True] + 0.5 * saved[False]
-    assert summary(paper, estimates).endswith(
-        f": {hours:,.1f} GPU-hours by the profile's time limits, one attempt each"
-    )
-
-    # One shared pretraining was measured, on processors; of one nothing is known.
-    shared = [run.run_id for run in paper.runs if run.stage == "pretrain" and asked[run.run_id] > 1]
-    estimates[shared[0]] = Estimate(7_200, 3, Unit.PROCESSOR, Basis.MEASURED)
-    del estimates[shared[1]]
-    hours -= 80 * (asked[shared[0]] + asked[shared[1]] - 2)
-    processors = 6 * (asked[shared[0]] - 1)
-    bases = "measured rates and the profile's time limits, one attempt each"
-    end = f": more than {hours:,.1f} GPU-hours and {processors:,.1f} processor-hours by {bases}"
-    assert summary(paper, estimates).endswith(end)
 
 
 @pytest.mark.parametrize("tiny", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,49 @@ def test_a_sweep_runs_on_its_executor_and_fills_its_table_and_figure(site: Site)
     printed = site("tables", str(site.work / "own.yaml"), "--runs", "runs")
     assert printed.returncode == 0, printed.stderr
     assert "SimCLR" in printed.stdout
+
+
+VARIED = """\
+name: varied
+pretrain:
+  - &small {method: simsiam, backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive, epochs: 1, image_size: 8,
+            global_batch_size: 512}
+  - {<<: *small, method: simclr, temperature: [0.1, 0.5]}
+evaluate:
+  - knn_sweep: {ks: [[1]], noise: [0.0, 0.5]}
+tables: [temperatures.yaml]
+"""
+TEMPERATURES = """\
+id: temperatures
+title: Temperatures
+caption: Nearest neighbours (%), with clean and with noisy queries.
+labels: [Temperature]
+where: {method: simclr, protocol: knn_sweep, metric: knn_k1}
+rows:
+  - {labels: ["0.1"], where: {temperature: 0.1}}
+  - {labels: ["0.5"], where: {temperature: 0.5}}
+columns:
+  clean: {protocol_noise: 0.0}
+  noisy: {protocol_noise: 0.5}
+  all: {}
+"""
+
+
+@pytest.mark.slow
+def test_its_options_are_axes_of_tables_and_are_told_by_compare(site: Site) -> None:
+    (site.work / "temperatures.yaml").write_text(TEMPERATURES)
+    done = site("run", "SWEEP", "--executor", "inline", "--runs", "runs", sweep=VARIED)
+    assert done.returncode == 0, done.stderr
+    written = site.work / "runs" / "report" / "varied" / "tables" / "temperatures.csv"
+    with written.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Temperature"] for row in rows] == ["0.1", "0.5"]
+    assert all((row["clean state"], row["noisy state"], row["all state"]) == ("done", "done", "mixed") for row in rows)
+    assert "2 runs differ: protocol_changes ks=[1]; noise=0.0, ks=[1]; noise=0.5" in done.stdout.replace("\\", "")
+    compared = site("compare", "--runs", "runs", "--baseline", "simsiam", "--method", "simclr")
+    assert compared.returncode == 0, compared.stderr
+    header = next(line for line in compared.stdout.splitlines() if line.startswith("| backbone"))
+    assert {"temperature", "protocol noise"} <= {title.strip() for title in header.split("|")}
 
 
 def test_names_that_are_taken_are_refused(site: Site) -> None:

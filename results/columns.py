@@ -1,0 +1,235 @@
+"""Declares the columns of a run's row, and names the columns of all other settings that are found in the runs.
+
+Every key of a run's configuration is a column. A key that isn't declared here gets a name of its own:
+
+* an option of a method: its own name, such as ``temperature``;
+* another setting of a pretraining: ``pretrain_<key>``, such as ``pretrain_optimizer``;
+* an option of an evaluator: ``protocol_<option>``, such as ``protocol_temperature``;
+* a further part of the configuration: ``pretrain_<part>``, such as ``pretrain_plugins``.
+
+If a method's or evaluator's option has the name of a declared column, or one that is easily mistaken for it, the column
+is ``method_option_<option>`` or ``protocol_option_<option>``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+Row = Mapping[str, Any]
+
+
+class Role(StrEnum):
+    """What a column tells of a run.
+
+    ``IDENTITY`` says which run it is, ``METHOD`` how the method was set, ``SCALE`` what else was pretrained (equal in a
+    comparison of two methods), ``EVALUATION`` how the checkpoint was judged, ``SUMMARY`` repeats other columns,
+    ``RECORD`` is known only when the run is done, ``STATE`` changes while the run goes on, and ``RESULT`` differs by
+    metric.
+    """
+
+    IDENTITY = "identity"
+    METHOD = "method"
+    SCALE = "scale"
+    EVALUATION = "evaluation"
+    SUMMARY = "summary"
+    RECORD = "record"
+    STATE = "state"
+    RESULT = "result"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column; ``label`` is a format that shows a value in a figure."""
+
+    role: Role
+    meaning: str
+    kind: Literal["text", "count", "measurement"] = "text"
+    label: str = "{}"
+
+
+COLUMNS: dict[str, Column] = {
+    "run_id": Column(Role.IDENTITY, "the run"),
+    "stage": Column(Role.IDENTITY, "'pretrain', 'import' or the evaluator's name"),
+    "state": Column(
+        Role.STATE, "effective state: planned, waiting, running, done, failed, cancelled, unknown or damaged"
+    ),
+    "reason": Column(Role.STATE, "why a run failed, is damaged or is unknown"),
+    "seed": Column(Role.IDENTITY, "seed of the pretraining, which is also the evaluation's", "count"),
+    "method": Column(Role.METHOD, "pretraining method"),
+    "ablated": Column(Role.SUMMARY, "which of the method's options the sweep set itself, 'none' for the main setting"),
+    "backbone": Column(Role.SCALE, "backbone under test"),
+    "pretrain_dataset": Column(Role.SCALE, "dataset pretrained on", label="on {}"),
+    "pretrain_epochs": Column(Role.SCALE, "epochs of pretraining (P.T.)", "count", "{} epochs"),
+    "global_batch_size": Column(
+        Role.SCALE, "images per pretraining step, over all processes", "count", label="batch {}"
+    ),
+    "pretrain_recipe": Column(Role.METHOD, "'id@version', with '*' when the sweep changed some of it"),
+    "protocol": Column(Role.EVALUATION, "the evaluator's name; None for a pretraining"),
+    "dataset": Column(Role.EVALUATION, "dataset of the evaluation; for a pretraining the one pretrained on"),
+    "finetune_epochs": Column(Role.EVALUATION, "epochs of the evaluation (F.T.)", "count", "{} epochs"),
+    "schedule": Column(Role.EVALUATION, "named length of a dense evaluation, e.g. '1x'"),
+    "protocol_recipe": Column(Role.EVALUATION, "recipe of the evaluation, written as pretrain_recipe"),
+    "protocol_changes": Column(
+        Role.EVALUATION, "what the sweep set differently from that recipe, as key=value; None when nothing"
+    ),
+    "metric": Column(Role.RESULT, "name of the metric; None for a run that is not done"),
+    "value": Column(
+        Role.RESULT,
+        "the metric's value, in the metric's unit; missing if the metric is not defined on the run's data",
+        "measurement",
+    ),
+    "fingerprint": Column(Role.RECORD, "SHA-256 of the data the run saw", label="data {:.6}"),
+    "data_differs": Column(
+        Role.RECORD, "how that is another set than the published one of its name; None where it is that one"
+    ),
+    "checkpoint_sha256": Column(Role.RECORD, "checkpoint written by a pretraining, or tested by an evaluation"),
+    "images_per_second": Column(Role.RECORD, "throughput", "measurement"),
+    "seconds": Column(Role.RECORD, "time over all attempts", "measurement"),
+    "device": Column(Role.RECORD, "device name"),
+    "git_commit": Column(Role.RECORD, "commit of the code that ran"),
+    "setting": Column(
+        Role.SUMMARY, "10 hex digits over the whole configuration but the seed: runs that share it are repetitions"
+    ),
+}
+"""Declared columns by name. In a frame, text has dtype object with None, counts Int64, measurements float64."""
+
+_DECLARED_KEYS = {
+    "pretrain": {"method": "method", "backbone": "backbone", "global_batch_size": "global_batch_size"},
+    "evaluator": {"dataset": "dataset", "epochs": "finetune_epochs", "schedule": "schedule"},
+}
+_SUMMARISED_KEYS = ("seed", "recipe", "method_options")
+_PREFIXES = ("pretrain_", "protocol_", "method_option_")
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Column → value for all settings of a run's configuration but seeds and recipes; containers are JSON text."""
+    found: dict[str, Any] = {}
+    for part, settings in config.items():
+        if part not in _DECLARED_KEYS or not isinstance(settings, dict):
+            found[f"pretrain_{part}"] = _plain(settings)
+            continue
+        names = _DECLARED_KEYS[part]
+        for key, value in settings.items():
+            if key not in _SUMMARISED_KEYS:
+                found[names.get(key) or _setting_column(part, str(key))] = _plain(value)
+        options = settings.get("method_options")
+        for key, value in options.items() if part == "pretrain" and isinstance(options, dict) else ():
+            found[option_column(str(key))] = _plain(value)
+    return found
+
+
+@functools.cache
+def _setting_column(part: str, key: str) -> str:
+    if part == "pretrain":
+        return f"pretrain_{key}"
+    clashes = f"protocol_{key}" in COLUMNS or key.startswith("option_")
+    return f"protocol_option_{key}" if clashes else f"protocol_{key}"
+
+
+@functools.cache
+def option_column(option: str) -> str:
+    """The column of a method's option."""
+    return f"method_option_{option}" if option.startswith(_PREFIXES) or mistaken_for(option) else option
+
+
+@functools.cache
+def mistaken_for(name: str) -> str | None:
+    """The declared column that ``name`` is, or is probably a misspelling of; None if it can be an option's column."""
+    if name.startswith(_PREFIXES):
+        return name if name in COLUMNS else None
+    return next(iter(difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.83)), None)
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, dict | list | tuple):
+        return value
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def role_of(name: str) -> Role:
+    """The role of a column, declared or found in the runs."""
+    if name in COLUMNS:
+        return COLUMNS[name].role
+    return Role.EVALUATION if name.startswith("protocol_") else Role.METHOD
+
+
+def declared(*roles: Role) -> tuple[str, ...]:
+    """The declared columns of these roles, in order."""
+    return tuple(name for name, column in COLUMNS.items() if column.role in roles)
+
+
+def found_in(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
+    """The columns among ``names`` that aren't declared and have one of these roles, options of methods first."""
+    found = {name for name in names if name not in COLUMNS and role_of(name) in roles}
+    return tuple(sorted(found, key=lambda name: (name.startswith(_PREFIXES), name)))
+
+
+def method_options(names: Iterable[str]) -> tuple[str, ...]:
+    """The columns among ``names`` that hold an option of a method."""
+    return tuple(name for name in found_in(names, Role.METHOD) if not name.startswith("pretrain_"))
+
+
+def label(name: str, value: Any) -> str:
+    """A value as a figure shows it: ``150 epochs``, or ``temperature 0.2`` for a column found in the runs."""
+    shown = f"{value:g}" if isinstance(value, float) else value
+    if name in COLUMNS:
+        return COLUMNS[name].label.format(shown)
+    return f"{name.removeprefix('protocol_').replace('_', ' ')} {shown}"
+
+
+def differing(rows: Sequence[Row]) -> list[str]:
+    """The columns that tell how these runs' settings or data differ, without those that follow from others.
+
+    Settings of a pretraining follow from another method, backbone or dataset, options of an evaluator from another
+    protocol or dataset or from ``protocol_changes``, and the digest ``setting`` from any other difference.
+    """
+    names: tuple[str, ...] = ("metric", "fingerprint")
+    if len({row["setting"] for row in rows}) > 1:
+        settings = (Role.METHOD, Role.SCALE, Role.EVALUATION)
+        found = found_in({name for row in rows for name in row}, *settings)
+        names = (*declared(*settings), *names, *found, "setting")
+    differ = [name for name in names if len({row.get(name) for row in rows}) > 1]
+    return [name for name in differ if not is_implied(name, differ)]
+
+
+def is_implied(name: str, differ: Sequence[str]) -> bool:
+    """Whether the difference in a column follows from those in the other columns of ``differ``."""
+    if name == "setting":
+        return len(differ) > 1
+    if name in COLUMNS:
+        return False
+    causes = ("protocol", "dataset", "protocol_changes")
+    if role_of(name) is Role.METHOD:
+        causes = ("method", "backbone", "pretrain_dataset")
+    return not set(causes).isdisjoint(differ)
+
+
+def describe_differences(rows: Sequence[Row]) -> str:
+    """How these runs differ, such as ``pretrain_epochs 10, 20; temperature None, 0.1``; empty if they agree."""
+    return "; ".join(f"{name} {', '.join(shown_values(name, rows))}" for name in differing(rows))
+
+
+def shown_values(name: str, rows: Sequence[Row]) -> list[str]:
+    """The different values of a column as short texts; of JSON objects only the keys that differ."""
+    values = list(dict.fromkeys(row.get(name) for row in rows))
+    objects = [found for value in values if (found := _object(value)) is not None]
+    if name not in COLUMNS and len(objects) == len(values):
+        keys = dict.fromkeys(key for found in objects for key in found)
+        differ = [key for key in keys if any(found.get(key) != objects[0].get(key) for found in objects)]
+        values = [", ".join(f"{key} {found.get(key)}" for key in differ) for found in objects]
+    return sorted(str(value)[:12] if name == "fingerprint" else str(value) for value in values)
+
+
+def _object(value: Any) -> dict[str, Any] | None:
+    """The JSON object that a text holds; None if ``value`` isn't such a text."""
+    try:
+        found = json.loads(value) if isinstance(value, str) and value.startswith("{") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
