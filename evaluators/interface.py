@@ -4,9 +4,12 @@ An evaluator module has
 
 ``Config``
     a pydantic class (a subclass of ``EvaluatorConfig``) with every setting that changes the result;
+``METRICS``
+    a tuple of ``Metric``: name, label, unit, direction and decimals of each metric that ``evaluate`` returns. Records,
+    comparisons, figures, tables and the report take them from here;
 ``evaluate(checkpoint, config, context) -> dict[str, float | None]``
-    returns metric names and values (units: ``results.metrics``); None for a metric that is undefined on the data,
-    such as an average precision without objects;
+    returns metric names and values; None for a metric that is undefined on the data, such as an average precision
+    without objects. Every metric of ``METRICS`` that is not ``optional`` must be there, and no other;
 ``unavailable() -> str | None``
     optional: returns one sentence on why this Python can't run it, such as a library to install. It is called in a
     separate process, where it may import the library.
@@ -29,6 +32,7 @@ from pydantic import Field
 from pretrain.backbones.interface import BackboneInfo
 from pretrain.config import Integer, PretrainConfig, RecipeReference, Strict
 from pretrain.datasets import Kind
+from pretrain.metrics import Metric
 
 PER_CLASS_FILE = "per_class.json"
 
@@ -93,5 +97,6 @@ class EvaluatorModule(Protocol):
     """The shape of a module in ``evaluators``."""
 
     Config: type[EvaluatorConfig]
+    METRICS: tuple[Metric, ...]
 
     def evaluate(self, checkpoint: Path, config: Any, context: Context) -> Mapping[str, float | None]: ...

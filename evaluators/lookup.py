@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from evaluators.interface import EvaluatorConfig, EvaluatorModule
+from evaluators.interface import EvaluatorConfig, EvaluatorModule, Metric
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
 from pretrain.datasets import describe_datasets, find_dataset
@@ -18,7 +18,7 @@ from pretrain.resolve import refusal
 
 RECIPES = "evaluators.recipes"
 PACKAGE, KIND = "evaluators", "evaluator"
-OFFERS: Offers = {"Config": EvaluatorConfig, "evaluate": None}
+OFFERS: Offers = {"Config": EvaluatorConfig, "METRICS": tuple, "evaluate": None}
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
 
 
@@ -27,7 +27,17 @@ def evaluator_names() -> tuple[str, ...]:
 
 
 def find_evaluator(name: str) -> EvaluatorModule:
-    return cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+    """The evaluator's module.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, or the module can't be used.
+    """
+    module = cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+    if other := [metric for metric in module.METRICS if not isinstance(metric, Metric)]:
+        raise InputError(f"evaluator {name}: METRICS must hold evaluators.interface.Metric, not {other[0]!r}")
+    return module
 
 
 def resolve_evaluation(

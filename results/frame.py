@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from results.metrics import Metric
 from results.runs import RunState
 from results.store import Run
 
@@ -37,7 +38,8 @@ COLUMNS: dict[str, str] = {
     "schedule": "named length of a dense evaluation, e.g. '1x'",
     "protocol_recipe": "recipe of the evaluation, written as pretrain_recipe",
     "protocol_changes": "what the sweep set differently from that recipe, as key=value; None when nothing",
-    "metric": "name in results.metrics; None for a run that is not done",
+    "metric": "name of a metric in the record; None for a run that is not done",
+    "declaration": "the metric's label, unit, direction and decimals, a results.metrics.Metric; None without a metric",
     "value": "the metric's value, in the metric's unit; missing if the metric is not defined on the run's data",
     "fingerprint": "SHA-256 of the data the run saw",
     "data_differs": "how that is another set than the published one of its name; None where it is that one",
@@ -50,7 +52,7 @@ COLUMNS: dict[str, str] = {
 }
 """Column → meaning. Text columns have dtype object with None, counts Int64, measurements float64."""
 
-OF_THE_MOMENT = ("state", "reason", "metric", "value")
+OF_THE_MOMENT = ("state", "reason", "metric", "declaration", "value")
 """Columns that ``expand`` fills and ``describe`` doesn't: they depend on the run's state or differ by metric."""
 
 _FROM_RECORDS = (
@@ -99,18 +101,31 @@ def describe(run: Run) -> Row:
     return {column: _clean(column, found.get(column)) for column in COLUMNS if column not in OF_THE_MOMENT}
 
 
-def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None = None) -> Iterator[Row]:
+Measured = Mapping[str, tuple[Metric, float | None]]
+"""Metric → declaration and value."""
+
+
+def measured(run: Run) -> Measured:
+    """The metrics of a run's record; empty without one."""
+    if run.record is None:
+        return {}
+    return {name: (metric, run.record.metrics[name]) for name, metric in run.record.declared().items()}
+
+
+def expand(described: Row, run: Run, metrics: Measured | None = None) -> Iterator[Row]:
     """Yield one row per metric of a done run; for any other run, yield one row without a metric.
 
     If ``metrics`` is None, the metrics are those of the run's record. A damaged run's record is ignored.
     """
     if metrics is None:
-        metrics = {} if run.record is None else run.record.metrics
+        metrics = measured(run)
     if run.state is not RunState.DONE:
         metrics, described = {}, {**described, **dict.fromkeys(_FROM_RECORDS)}
     of_run = {**described, "state": run.state.value, "reason": run.reason}
-    for name, value in metrics.items() or ((None, None),):
-        yield {**of_run, "metric": name, "value": value}
+    if not metrics:
+        yield {**of_run, "metric": None, "declaration": None, "value": None}
+    for name, (declaration, value) in metrics.items():
+        yield {**of_run, "metric": name, "declaration": declaration, "value": value}
 
 
 def _clean(column: str, value: Any) -> Any:

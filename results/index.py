@@ -9,6 +9,7 @@ read or written, all runs are read from their own files.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.frame import COLUMNS, OF_THE_MOMENT, Row, describe, expand
+from results.frame import COLUMNS, OF_THE_MOMENT, Row, describe, expand, measured
+from results.metrics import Metric
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
 from results.state import OnDisk, Told
@@ -25,7 +27,7 @@ from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
 _RECORD = "record.json"
-_FORMAT = [3, *COLUMNS]
+_FORMAT = [4, *COLUMNS]
 """Format version and frame columns. An index with another value here is ignored."""
 _KEPT = tuple(column for column in COLUMNS if column not in OF_THE_MOMENT)
 
@@ -34,15 +36,15 @@ _KEPT = tuple(column for column in COLUMNS if column not in OF_THE_MOMENT)
 class _Entry:
     """The stored content of one run's file.
 
-    ``sign`` comes from ``_sign``; ``values`` belong to the columns ``_KEPT``; ``wrote`` and ``judged`` are fields of
-    ``OnDisk``.
+    ``sign`` comes from ``_sign``; ``values`` belong to the columns ``_KEPT``; ``metrics`` maps a metric to its
+    declaration's fields and its value; ``wrote`` and ``judged`` are fields of ``OnDisk``.
     """
 
     sign: list[Any]
     stage: str
     parents: list[str]
     values: list[Any]
-    metrics: dict[str, float | None]
+    metrics: dict[str, tuple[Any, ...]]
     wrote: list[str] | None
     judged: dict[str, list[str]]
 
@@ -89,7 +91,8 @@ def load_rows(
     rows: list[Row] = []
     for name in wanted:
         described = dict(zip(_KEPT, entries[name].values, strict=True))
-        rows += expand(described, resolved[name], entries[name].metrics)
+        found = {metric: (_metric(*told), value) for metric, (*told, value) in entries[name].metrics.items()}
+        rows += expand(described, resolved[name], found)
     return rows, (*problems, *damage(resolved.values()))
 
 
@@ -118,10 +121,14 @@ def _entry(sign: list[Any], run: Run) -> _Entry:
         run.stage,
         list(run.parents),
         [described[column] for column in _KEPT],
-        {} if run.record is None else dict(run.record.metrics),
+        {name: (*vars(metric).values(), value) for name, (metric, value) in measured(run).items()},
         None if on_disk.wrote is None else list(on_disk.wrote),
         {parent: list(sums) for parent, sums in on_disk.judged.items()},
     )
+
+
+_metric = functools.cache(Metric)
+"""A metric from its fields; one object for all runs that declare it alike."""
 
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,11 +52,20 @@ class ClassifyingMethod(Protocol):
         ...
 
 
+class RepresentingMethod(Protocol):
+    """Optional: a method with spaces above the backbone, which the evaluator ``similarity`` judges."""
+
+    def represent(self, features: Tensor) -> Mapping[str, Tensor]:
+        """The backbone's features (B, width) in every space, the backbone's included: {space: (B, D)}."""
+        ...
+
+
 class MethodModule(Protocol):
     """The shape of a module in ``pretrain.methods``.
 
     It may also have ``check(config: PretrainConfig) -> None``, which raises InputError for a run that the method can't
-    do. Plans call it, so it imports no torch.
+    do. Plans call it, so it imports no torch. ``METRICS``, a tuple of ``pretrain.metrics.Metric``, may declare the
+    scalars that its loss logs.
     """
 
     Config: type[Strict]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.errors import InputError
-from results.metrics import is_headline, metric
+from results.metrics import Metric
 from results.statistics import PairedDifference, mean, paired_difference
 from results.variants import SETTING_FIELDS, Row, evaluations, variant, variants
 
@@ -32,8 +32,9 @@ GROUP_FIELDS = (
     "protocol_changes",
     "fingerprint",
     "metric",
+    "unit",
 )
-"""Columns whose values are equal in all runs of one group, for both methods. Within a pair, the seeds are equal too."""
+"""Columns, and the metric's unit, that are equal in all runs of one group. Within a pair, the seeds are equal too."""
 
 _SCALE = ("global_batch_size", "pretrain_epochs")
 _RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
@@ -43,10 +44,11 @@ _RUN_FIELDS = (*(field for field in GROUP_FIELDS if field != "metric"), "seed")
 class Group:
     """All pairs with equal ``GROUP_FIELDS`` and equal settings.
 
-    ``difference`` is method − baseline in the metric's unit. ``fields`` holds the columns that both methods share,
+    ``difference`` is method − baseline in the unit of ``metric``. ``fields`` holds the columns that both methods share,
     ``settings`` the ``SETTING_FIELDS`` of the method.
     """
 
+    metric: Metric
     fields: dict[str, Any]
     settings: dict[str, Any]
     seeds: tuple[int, ...]
@@ -79,7 +81,7 @@ class Comparison:
 def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comparison:
     """Pair each evaluation of ``method`` with the evaluation of ``baseline`` that is equal in all other settings.
 
-    Only headline metrics are compared, see ``results.metrics.is_headline``.
+    Only headline metrics are compared.
 
     Parameters
     ----------
@@ -102,7 +104,11 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
     if method == baseline:
         raise InputError(f"{method!r} can't be compared with itself; name another baseline")
 
-    rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
+    rows = [
+        {**row, "unit": row["declaration"].unit if row["metric"] else None}
+        for row in evaluations(frame)
+        if row["metric"] is None or row["declaration"].headline
+    ]
     ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
     ours = _Side(method, _repeat_random_weights(their_rows, ours_rows))
     theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows))
@@ -120,7 +126,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str = "moco_v3") -> Comp
     return Comparison(method, baseline, tuple(groups), tuple(unpaired))
 
 
-def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool = True) -> str:
+def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool | None = True) -> str:
     """One sentence: which method is better, or why the pairs don't show a difference."""
     n, low, high = difference.n, difference.low, difference.high
     if n == 1:
@@ -129,6 +135,8 @@ def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_
         return f"n = {n}: equal differences, no spread to judge by"
     if low <= 0 <= high:
         return f"n = {n}: the interval contains 0, no difference shown"
+    if higher_is_better is None:
+        return f"n = {n}: the interval excludes 0; no direction is declared better"
     better = method if (difference.mean > 0) == higher_is_better else baseline
     return f"n = {n}: {better} better, the interval excludes 0"
 
@@ -175,17 +183,18 @@ def _pair_key(row: Row) -> tuple[Any, ...]:
 def _group(pairs: list[tuple[Row, Row]], method: str, baseline: str) -> Group:
     pairs = sorted(pairs, key=lambda pair: int(pair[0]["seed"]))
     first = pairs[0][0]
-    higher_is_better = metric(first["metric"]).higher_is_better
+    metric: Metric = first["declaration"]
     ours, theirs = [float(a["value"]) for a, _ in pairs], [float(b["value"]) for _, b in pairs]
-    difference = paired_difference(ours, theirs, higher_is_better)
+    difference = paired_difference(ours, theirs, metric.higher_is_better is not False)
     return Group(
+        metric=metric,
         fields={field: first[field] for field in GROUP_FIELDS},
         settings={field: first[field] for field in SETTING_FIELDS},
         seeds=tuple(int(a["seed"]) for a, _ in pairs),
         method_mean=mean(ours),
         baseline_mean=mean(theirs),
         difference=difference,
-        verdict=verdict(difference, method, baseline, higher_is_better),
+        verdict=verdict(difference, method, baseline, metric.higher_is_better),
     )
 
 
@@ -216,6 +225,8 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
     same_protocol = [candidate for candidate in other.rows if candidate["protocol"] == row["protocol"]]
     if not same_protocol:
         return f"{other.label} has no {row['protocol']} run", None
+    with_metric = {candidate["run_id"] for candidate in same_protocol if candidate["metric"] == row["metric"]}
+    same_protocol = [c for c in same_protocol if c["metric"] == row["metric"] or c["run_id"] not in with_metric]
     nearest = min(same_protocol, key=lambda candidate: (len(_differing(row, candidate)), candidate["run_id"]))
     differing = _differing(row, nearest)
     if differing:
@@ -228,9 +239,10 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
 
 
 def _differing(row: Row, other: Row) -> list[str]:
-    """Fields in which two rows differ. The fingerprint of an unfinished run is not known yet, so it is not compared."""
-    unknown = "fingerprint" if other["metric"] is None else None
-    return [field for field in _RUN_FIELDS if field != unknown and row[field] != other[field]]
+    """Fields in which two rows differ. An unfinished run has no fingerprint yet; units belong to one metric."""
+    unknown = {"fingerprint"} if other["metric"] is None else set()
+    unknown |= {"unit"} if other["metric"] != row["metric"] else set()
+    return [field for field in _RUN_FIELDS if field not in unknown and row[field] != other[field]]
 
 
 def _shown(field: str, value: Any) -> str:

@@ -17,7 +17,6 @@ from results.figures._style import (
     protocol_label,
     protocol_order,
 )
-from results.metrics import HEADLINE_METRICS, metric
 from results.titles import dataset_title
 from results.variants import evaluations, variant
 
@@ -33,7 +32,6 @@ _SETTINGS = {
     "hidden_dimension": "hidden {:g}",
     "pretrain_recipe": "{}",
 }
-_SHORT = {"knn_top1": "Top-1 accuracy", "mIoU": "mIoU"}
 _CONDITIONS = {"finetune_epochs": "{} epochs", "protocol_recipe": "{}", "fingerprint": "data {}"}
 _SHOWN = {"finetune_epochs": None, "protocol_recipe": None, "fingerprint": 6}
 _ABLATED_ELSEWHERE = ("mlp_layers", "embedding_dimension", "hidden_dimension")
@@ -47,6 +45,7 @@ COLUMNS = (
     "protocol",
     "dataset",
     "metric",
+    "declaration",
     *_CONDITIONS,
     "protocol_changes",
     "schedule",
@@ -70,7 +69,7 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     found = {
         (row["run_id"], row["metric"]): row
         for row in evaluations(frame)
-        if row["metric"] in HEADLINE_METRICS and row["value"] is not None
+        if row["value"] is not None and row["declaration"].headline
     }
     rows = [{**row, "variant": variant(row)} for row in found.values()]
     if not rows:
@@ -102,11 +101,11 @@ def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
     return rows[["backbone", "row", "variant"]]
 
 
-def axis_label(name: str) -> str:
-    """The axis label of a metric, such as ``Top-1 accuracy (%)``."""
-    known = metric(name)
-    label = _SHORT.get(name, known.label)
-    return f"{label} ({known.unit})" if known.unit else label
+def numbers(points: pd.DataFrame) -> pd.DataFrame:
+    """``points`` as the numbers beside a figure: each panel's name in one line, and the unit of each metric."""
+    units = points["declaration"].map(lambda metric: metric.unit)
+    told = points.assign(panel=points["panel"].str.replace("\n", ", "), declaration=units)
+    return told.rename(columns={"declaration": "unit"})
 
 
 def seed_count(points: pd.DataFrame) -> str:
@@ -154,7 +153,7 @@ def _label_panels(rows: list[dict[str, Any]]) -> None:
             schedule = "" if row["schedule"] is None else f", {row['schedule']}"
             title = f"{protocol_label(row['protocol'])}, {dataset_title(row['dataset'])}{schedule}"
             told = [_CONDITIONS[f].format(str(row[f])[: _SHOWN[f]]) for f in telling if row[f] is not None]
-            row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), axis_label(row["metric"])])
+            row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), row["declaration"].label_with_unit])
 
 
 def _distinct(rows: list[dict[str, Any]], field: str) -> dict[str, int]:
@@ -169,7 +168,7 @@ def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         protocol_order(row["protocol"]),
         row["dataset"],
-        HEADLINE_METRICS.index(row["metric"]),
+        row["metric"],
         row["panel"],
         _row_order(row),
         row["seed"],

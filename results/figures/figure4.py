@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.errors import InputError
-from results.figures._points import axis_label, evaluation_points, n_of
+from results.figures._points import evaluation_points, n_of
 from results.figures._style import GRID, MUTED, backbone_label, method_style, protocol_label
 from results.reference import load_reference
 from results.statistics import mean, standard_error
@@ -115,14 +115,16 @@ def _best_protocol(points: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
 
 def _published(side: str) -> list[dict[str, Any]]:
     task, protocol, dataset, metric = _PUBLISHED[side]
-    table = load_reference().tables["figure4"]
+    reference = load_reference()
+    table = reference.tables["figure4"]
     row = next(row for row in table.rows if row[0] == task)
+    unit = reference.metrics[metric].declaration.label_with_unit
     return [
         {
             "side": side,
             "source": "paper",
             "backbone": "vit_small",
-            "panel": f"{protocol_label(protocol)}, {dataset_title(dataset)}\n{axis_label(metric)}",
+            "panel": f"{protocol_label(protocol)}, {dataset_title(dataset)}\n{unit}",
             "protocol": protocol,
             "dataset": dataset,
             "metric": metric,

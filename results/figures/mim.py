@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from results.errors import InputError
 from results.figures import methods
-from results.metrics import HEADLINE_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +38,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 
 def _compared(frame: pd.DataFrame) -> pd.DataFrame:
-    judged = frame["protocol"].notna() & frame["metric"].isin(HEADLINE_METRICS)
+    judged = frame["protocol"].notna() & frame["declaration"].map(lambda metric: metric is not None and metric.headline)
     if not (judged & (frame["method"] == "opera_mim")).any():
         raise InputError("no finished evaluation of opera_mim; run the sweep mim")
     usual = frame["arrangement"].isna() | (frame["arrangement"] == "C")
