@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from evaluators.interface import Context, EvaluatorConfig, Metric
-from pretrain.config import CropScale, Integer, PretrainConfig, Probability
+from pretrain.config import AugmentationConfig, CropScale, Integer, PretrainConfig, Probability
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,8 +162,9 @@ def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[t
 
     from evaluators.parts.data import EVALUATION_BATCH_SIZE
     from pretrain.randomness import derive_seed
-    from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
+    from pretrain.views.crop import random_crop, sample_rng
 
+    cropping = AugmentationConfig(crop_scale=config.crop_scale)
     generator = torch.Generator().manual_seed(derive_seed(config.seed, VIEWS))
     chosen = torch.randperm(len(splits.val), generator=generator)[: config.images].tolist()
     flips = torch.rand(2, len(chosen), generator=generator) < config.flip_probability
@@ -174,8 +175,7 @@ def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[t
             image = splits.val.image(index)
             for number, found in enumerate(views):
                 rng = sample_rng(config.seed, VIEWS, index, number)
-                box = random_resized_crop_box(image.height, image.width, config.crop_scale, (3 / 4, 4 / 3), rng)
-                crop = crop_and_resize(image, box, image_size)
+                crop = random_crop(image, cropping, image_size, rng)
                 found.append(crop.flip(-1) if flips[number, start + offset] else crop)
         yield [torch.stack(found) for found in views], [splits.val.label(index) for index in indices]
 

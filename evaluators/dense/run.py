@@ -20,7 +20,7 @@ from pretrain.checkpoint import CheckpointHeader, read_header
 from pretrain.datasets import open_any_split
 from pretrain.datasets._dense import AnnotatedFiles
 from pretrain.distributed import get_rank, get_world_size, process_group, synchronise_batch_norm
-from pretrain.errors import InputError
+from pretrain.errors import without_worker_traceback
 
 ARTIFACTS = "artifacts"
 CONFIG_FILE = "config.py"
@@ -70,11 +70,8 @@ def run(
             facts = _facts(library, operators, config, header)
             (artifacts / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             _announce(facts)
-        try:
+        with without_worker_traceback():
             return _train_and_test(library, library_config(header, place), config, context, len(files), artifacts)
-        except InputError as error:
-            # A loader worker puts its traceback before the message; keep the last line, the message itself.
-            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
 
 def _train_and_test(

@@ -1,4 +1,4 @@
-"""The training transform of supervised training and finetuning: DeiT's, from timm's parts.
+"""The training transform of finetuning, and RandAugment for pretraining: DeiT's, from timm's parts.
 
 timm draws from Python's, numpy's and torch's global generators. To make a draw depend only on where it is
 used, the loader's workers call ``seed_everything_for_sample`` before each image, and the training loop calls
