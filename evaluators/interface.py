@@ -32,7 +32,7 @@ from pydantic import Field
 from pretrain.backbones.interface import BackboneInfo
 from pretrain.config import Integer, PretrainConfig, RecipeReference, Strict
 from pretrain.datasets import Kind
-from pretrain.metrics import Metric
+from pretrain.metrics import Metric, ReportProgress
 
 PER_CLASS_FILE = "per_class.json"
 
@@ -58,12 +58,6 @@ class EvaluatorConfig(Strict):
 
     def require_fits(self, backbone: BackboneInfo) -> None:
         """Raise an InputError for a backbone that this protocol can't evaluate with this configuration."""
-
-
-class ReportProgress(Protocol):
-    """Adds one row to the run's curves; ``epoch`` may be fractional."""
-
-    def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)

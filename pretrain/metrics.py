@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from pretrain.errors import InputError
 
@@ -56,6 +57,12 @@ class Metric:
         if (found := re.fullmatch(pattern, name)) is None:
             return None
         return replace(self, name=name, label=_PLACEHOLDER.sub(lambda part: found[part[1]], self.label))
+
+
+class ReportProgress(Protocol):
+    """Adds one row to a run's curves; ``epoch`` may be fractional."""
+
+    def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
 
 
 PRETRAINING = (

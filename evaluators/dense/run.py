@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from evaluators.dense.checkpoints import latest_checkpoint
-from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
+from evaluators.dense.config import DenseConfig
 from evaluators.dense.library import TITLES, Library, register, versions
 from evaluators.dense.place import Place, config_text
 from evaluators.interface import PER_CLASS_FILE, Context
@@ -33,7 +33,7 @@ MakeConfig = Callable[[CheckpointHeader, Place], dict[str, Any]]
 
 
 def run(
-    *, library: Library, checkpoint: Path, config: Any, context: Context, library_config: MakeConfig
+    *, library: Library, checkpoint: Path, config: DenseConfig, context: Context, library_config: MakeConfig
 ) -> dict[str, float]:
     """Train and test; write configuration, facts, values per class and a contact sheet to ``artifacts/``.
 
@@ -75,7 +75,7 @@ def run(
 
 
 def _train_and_test(
-    library: Library, settings: dict[str, Any], config: Any, context: Context, num_images: int, artifacts: Path
+    library: Library, settings: dict[str, Any], config: DenseConfig, context: Context, num_images: int, artifacts: Path
 ) -> dict[str, float]:
     from mmengine.config import Config as LibraryConfig
     from mmengine.registry import init_default_scope
@@ -137,9 +137,8 @@ def _use_device(device: torch.device) -> None:
     utils.DEVICE = "cpu"
 
 
-def _facts(library: Library, operators: str, config: Any, header: CheckpointHeader) -> dict[str, Any]:
+def _facts(library: Library, operators: str, config: DenseConfig, header: CheckpointHeader) -> dict[str, Any]:
     """Return facts that help to judge the result and are hard to see in the configuration."""
-    optimizer: DenseOptimizerConfig = config.optimizer
     return {
         "library": TITLES[library],
         "versions": versions(),
@@ -147,9 +146,9 @@ def _facts(library: Library, operators: str, config: Any, header: CheckpointHead
         "backbone": header.backbone,
         "checkpoint_sha256": header.sha256,
         "normalisation_layers": config.normalisation_layers,
-        "frozen_stages": config.frozen_stages,
-        "learning_rate": peak_learning_rate(optimizer, config.global_batch_size),
-        "learning_rate_scale": config.global_batch_size / optimizer.base_batch_size,
+        "frozen_stages": getattr(config, "frozen_stages", -1),
+        "learning_rate": config.optimizer.peak_learning_rate(config.global_batch_size),
+        "learning_rate_scale": config.global_batch_size / config.optimizer.base_batch_size,
         "global_batch_size": config.global_batch_size,
         "world_size": get_world_size(),
     }

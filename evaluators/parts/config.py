@@ -21,19 +21,27 @@ TRAINED_METRICS = (
 """Metrics of protocols that train a classifier by epochs; ``top5`` needs six classes."""
 
 
-class FinetuneOptimizerConfig(Strict):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
-
-    The learning rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then
-    half a cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
-    """
+class EvaluationOptimizerConfig(Strict):
+    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
 
     name: Literal["adamw", "sgd"]
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)
-    weight_decay: float = Field(ge=0, description="none on biases, norms, class token and position embedding")
+    weight_decay: float = Field(ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD")
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
+
+    def peak_learning_rate(self, global_batch_size: int) -> float:
+        return self.base_learning_rate * global_batch_size / self.base_batch_size
+
+
+class FinetuneOptimizerConfig(EvaluationOptimizerConfig):
+    """The learning rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then
+    half a cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
+
+    Biases, norms, class token and position embedding have no weight decay.
+    """
+
     epsilon: float = Field(default=1e-8, gt=0, description="AdamW")
     warmup_epochs: Integer = Field(ge=0)
     warmup_learning_rate: float = Field(ge=0)

@@ -19,7 +19,7 @@ def build_optimizer(config: FinetuneOptimizerConfig, model: Classifier, global_b
     from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined]
 
     groups = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=model.no_weight_decay())
-    peak = config.base_learning_rate * global_batch_size / config.base_batch_size
+    peak = config.peak_learning_rate(global_batch_size)
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=peak, betas=config.betas, eps=config.epsilon)
     return torch.optim.SGD(groups, lr=peak, momentum=config.momentum)
