@@ -36,6 +36,8 @@ from pretrain.metrics import Metric, ReportProgress
 
 PER_CLASS_FILE = "per_class.json"
 
+__all__ = ["PER_CLASS_FILE", "Context", "EvaluatorConfig", "EvaluatorModule", "Metric", "ReportProgress"]
+
 
 class EvaluatorConfig(Strict):
     """Settings of every evaluator: its dataset, recipe and seed.

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from evaluators.interface import Context, EvaluatorConfig
-from evaluators.parts.config import TRAINED_METRICS
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
-from pretrain.views.config import TrainAugmentationConfig
+from evaluators.interface import Context
+from evaluators.parts.config import TRAINED_METRICS, TrainingConfig
+from pretrain.config import Integer
 
 if TYPE_CHECKING:
     from evaluators.parts.setup import Setup
@@ -33,20 +32,14 @@ if TYPE_CHECKING:
 METRICS = TRAINED_METRICS
 
 
-class Config(EvaluatorConfig):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
+class Config(TrainingConfig):
+    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
 
-    Image size and normalisation are the checkpoint's.
-    """
-
-    epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     head_init_std: float = Field(ge=0, description="of the head's normal initialisation; its bias starts at 0")
-    augmentation: TrainAugmentationConfig
 
 
 def learning_rate(config: Config, epoch: int) -> float:

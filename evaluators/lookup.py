@@ -7,11 +7,12 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from evaluators.interface import EvaluatorConfig, EvaluatorModule, Metric
+from evaluators.interface import EvaluatorConfig, EvaluatorModule
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
 from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
+from pretrain.metrics import require_metrics
 from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.resolve import refusal
@@ -35,8 +36,7 @@ def find_evaluator(name: str) -> EvaluatorModule:
         The name is unknown, or the module can't be used.
     """
     module = cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
-    if other := [metric for metric in module.METRICS if not isinstance(metric, Metric)]:
-        raise InputError(f"evaluator {name}: METRICS must hold evaluators.interface.Metric, not {other[0]!r}")
+    require_metrics(f"evaluator {name}", module.METRICS)
     return module
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from pretrain.errors import InputError
 
@@ -44,10 +45,18 @@ class Metric:
     optional: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.decimals <= MOST_DECIMALS:
+        for field, text in (("name", self.name), ("label", self.label), ("unit", self.unit)):
+            if not isinstance(text, str) or not text.isprintable() or (field != "unit" and not text.strip()):
+                raise ValueError(f"metric {self.name!r}: its {field} must be text in one line, not {text!r}")
+        if type(self.decimals) is not int or not 0 <= self.decimals <= MOST_DECIMALS:
             raise ValueError(f"metric {self.name}: decimals must be from 0 to {MOST_DECIMALS}, not {self.decimals}")
-        unknown = set(_PLACEHOLDER.findall(self.label)) - set(_PLACEHOLDER.findall(self.name))
-        if unknown:
+        if self.tolerance is not None and not 0 <= self.tolerance < math.inf:
+            raise ValueError(f"metric {self.name}: tolerance must be a finite number from 0, not {self.tolerance}")
+        placeholders = _PLACEHOLDER.findall(self.name)
+        for placeholder in placeholders:
+            if not placeholder.isidentifier() or placeholders.count(placeholder) > 1:
+                raise ValueError(f"metric {self.name}: {{{placeholder}}} must be a word and stand in the name once")
+        if unknown := set(_PLACEHOLDER.findall(self.label)) - set(placeholders):
             raise ValueError(f"metric {self.name}: its label has a placeholder {{{min(unknown)}}}, its name has none")
 
     def called(self, name: str) -> Metric | None:
@@ -79,6 +88,22 @@ PRETRAINING = (
     Metric(name="top5", label="Top-5 accuracy", unit="%", higher_is_better=True),
 )
 """Metrics of the engine and of the hierarchy's objectives. A method's module may declare others as ``METRICS``."""
+
+
+def require_metrics(what: str, declared: object) -> tuple[Metric, ...]:
+    """The declarations of ``what``, such as ``evaluator knn``.
+
+    Raises
+    ------
+    InputError
+        They are no tuple of ``Metric``.
+    """
+    wrong = (
+        [metric for metric in declared if not isinstance(metric, Metric)] if isinstance(declared, tuple) else [declared]
+    )
+    if wrong:
+        raise InputError(f"{what}: METRICS must be a tuple of pretrain.metrics.Metric, not {wrong[0]!r}")
+    return cast("tuple[Metric, ...]", declared)
 
 
 def declarations(declared: Sequence[Metric], names: Iterable[str]) -> dict[str, Metric]:

@@ -18,7 +18,7 @@ from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
 from pretrain.methods.lookup import find_method
-from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared
+from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared, require_metrics
 from results.files import read_regular
 from results.record import CheckpointReference, ParentReference, read_record
 from results.runs import RunDirectory, append_json_line, write_atomically
@@ -56,6 +56,8 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
     from pretrain.engine import pretrain
 
     settings = PretrainConfig.model_validate(config["pretrain"])
+    own = getattr(find_method(settings.method), "METRICS", ())
+    declared = (*require_metrics(f"method {settings.method}", own), *PRETRAINING)
     with _curves(run) as report:
         done = pretrain(
             settings,
@@ -69,16 +71,12 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
         )
     return Outcome(
         metrics=_require_finite(done.metrics),
-        declarations=declarations((*_method_metrics(settings.method), *PRETRAINING), done.metrics),
+        declarations=declarations(declared, done.metrics),
         checkpoints=_checkpoint_references(run, done.checkpoints),
         images_per_second=done.images_per_second,
         world_size=done.world_size,
         micro_batch_size=done.micro_batch_size,
     )
-
-
-def _method_metrics(method: str) -> tuple[Metric, ...]:
-    return getattr(find_method(method), "METRICS", ())
 
 
 def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None) -> Outcome:

@@ -130,7 +130,7 @@ class OperaBackbone(BaseModule):
 
 def resize_position_embedding(embedding: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return the position embedding of a square image (1, 1 + n², C) resized to (1, 1 + rows·columns, C)."""
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers import resample_abs_pos_embed  # type: ignore[attr-defined]
 
     resized: Tensor = resample_abs_pos_embed(embedding, list(grid), antialias=False)
     return resized

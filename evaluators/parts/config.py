@@ -48,17 +48,19 @@ class FinetuneOptimizerConfig(EvaluationOptimizerConfig):
     final_learning_rate: float = Field(ge=0)
 
 
-class FinetuneConfig(EvaluatorConfig):
-    """End-to-end training of a pretrained backbone with a linear head.
-
-    Image size and normalisation are the checkpoint's.
-    """
+class TrainingConfig(EvaluatorConfig):
+    """Training on augmented images by epochs. Image size and normalisation are the checkpoint's."""
 
     epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
     global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    augmentation: TrainAugmentationConfig
+
+
+class FinetuneConfig(TrainingConfig):
+    """End-to-end training of a pretrained backbone with a linear head."""
+
     precision: Literal["fp32", "bf16", "fp16"]
     optimizer: FinetuneOptimizerConfig
-    augmentation: TrainAugmentationConfig
     mixup: MixupConfig
     repeated_augmentations: Integer = Field(ge=1, description="copies of an image in a batch, each augmented anew")
     drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")

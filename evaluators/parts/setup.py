@@ -6,29 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from evaluators.interface import Context, EvaluatorConfig
+from evaluators.parts.config import TrainingConfig
 from evaluators.parts.data import CentreCropBatches, Splits, TrainingBatches, open_splits
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, load_backbone
 from pretrain.config import Interpolation
 from pretrain.datasets import LabelledImages
 from pretrain.distributed import get_rank, get_world_size, process_group
-from pretrain.views.config import TrainAugmentationConfig
 from pretrain.views.evaluation import normalise
-
-
-class TrainingConfig(Protocol):
-    """The settings of a protocol that trains on augmented images."""
-
-    seed: int
-    global_batch_size: int
-    augmentation: TrainAugmentationConfig
 
 
 @dataclass(frozen=True)

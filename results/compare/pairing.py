@@ -246,4 +246,4 @@ def _differing(row: Row, other: Row) -> list[str]:
 
 
 def _shown(field: str, value: Any) -> str:
-    return str(value)[:12] if field == "fingerprint" else str(value)
+    return str(value)[:12] if field == "fingerprint" else str(value) or "none"

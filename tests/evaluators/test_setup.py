@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -35,13 +36,14 @@ def angle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def features_by_hand(checkpoint: Path, images: Any) -> np.ndarray:
+def features_by_hand(checkpoint: Path, images: Any) -> npt.NDArray[np.float64]:
     backbone, _ = load_backbone(checkpoint)
     transform = centre_crop_transform(IMAGE_SIZE, "bicubic")
     crops = torch.stack([transform(images.image(index)) for index in range(len(images))])
     with torch.no_grad():
-        features: np.ndarray = backbone(normalise(crops, DIGITS)).numpy()
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+        features: npt.NDArray[np.float64] = backbone(normalise(crops, DIGITS)).double().numpy()
+    lengths: npt.NDArray[np.float64] = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / lengths
 
 
 def test_the_evaluator_of_the_page_agrees_with_a_loop(
@@ -53,7 +55,7 @@ def test_the_evaluator_of_the_page_agrees_with_a_loop(
     checkpoint = make_checkpoint()
     metrics = angle.evaluate(checkpoint, config, context(tmp_path))
     assert require_declared("evaluator angle", angle.METRICS, metrics)["angle"].unit == "mrad"
-    train, val = (features_by_hand(checkpoint, few_digits[split]).astype(float) for split in ("train", "val"))
+    train, val = (features_by_hand(checkpoint, few_digits[split]) for split in ("train", "val"))
     nearest = [min(np.arccos(np.clip(other @ image, -1, 1)) for other in train) for image in val]
     assert metrics["angle"] == pytest.approx(1000 * np.mean(nearest), abs=0.5)
 

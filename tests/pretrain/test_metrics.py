@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pretrain.errors import InputError
-from pretrain.metrics import Metric, declarations, require_declared
+from pretrain.metrics import Metric, declarations, require_declared, require_metrics
 
 
 def declare(name: str, **more: Any) -> Metric:
@@ -61,7 +61,31 @@ def test_what_is_returned_must_be_what_is_declared(names: list[str], sentence: s
     assert str(refused.value).startswith(sentence)
 
 
-@pytest.mark.parametrize("wrong", [{"decimals": -1}, {"decimals": 10}, {"label": "of {k}"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"decimals": -1},
+        {"decimals": 10},
+        {"decimals": 1.0},
+        {"decimals": True},
+        {"tolerance": -0.1},
+        {"tolerance": float("nan")},
+        {"label": "of {k}"},
+        {"label": "two\nlines"},
+        {"label": " "},
+        {"unit": None},
+        {"unit": "\x1b[31mm"},
+        {"name": ""},
+        {"name": "{k}_{k}"},
+        {"name": "at_{1}"},
+    ],
+)
 def test_a_declaration_that_cannot_be_printed_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="metric error: "):
-        declare("error", **wrong)
+    with pytest.raises(ValueError, match="metric "):
+        Metric(**{"name": "error", "label": "Error", "unit": "px", "higher_is_better": False, **wrong})
+
+
+@pytest.mark.parametrize("wrong", [None, [NEIGHBOURS], ("error",), (NEIGHBOURS, 3)])
+def test_only_a_tuple_of_metrics_declares(wrong: object) -> None:
+    with pytest.raises(InputError, match=r"evaluator mine: METRICS must be a tuple of pretrain\.metrics\.Metric, not "):
+        require_metrics("evaluator mine", wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from results.index import load_rows
 from results.record import SCHEMA_VERSION, read_record
 from results.reference import load_reference
 from results.render import render_table
+from results.report import write_report
 from results.report.runs import _headline_result, _provenance
 from results.seal import seal, unseal
 from results.store import load_runs
@@ -123,6 +125,23 @@ def test_figures_and_report_say_label_unit_and_direction(runs: Path, tmp_path: P
     run = next(run for run in store.runs if run.record and run.record.metrics["drift"] == 1.0)
     assert _headline_result(run) == "Drift 1.00 px, Side 9.0"
     assert _provenance(run)["metrics"] == "Drift 1 px, Side 9, Extra 5 s"
+
+
+def test_a_label_is_text_wherever_it_is_printed(tmp_path: Path) -> None:
+    odd = Metric(name="x", label=r"Cost <b>$\frac$ [red]|_&", unit="$%", higher_is_better=False, headline=True)
+    for seed in range(3):
+        for method in ("opera", "moco_v3"):
+            config = evaluation(pretraining(method, seed=seed), "stranger")
+            write_run(tmp_path / "runs", config, metrics={"x": float(seed)}, declared=(odd,))
+    frame, store = results.load(tmp_path / "runs"), load_runs(tmp_path / "runs")
+    picture = save_figure("methods", store.runs, frame, tmp_path, "svg").read_text(encoding="utf-8")
+    assert html.escape(r"$\frac$ [red]|_&", quote=False) in picture
+    write_report(store, [], ["methods"], tmp_path / "report.html", "s")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Cost &lt;b&gt;$" in page
+    assert "Cost <b>" not in page
+    text = render_comparison(compare(frame, "opera", "moco_v3"), "terminal")
+    assert r"x: Cost <b>$\frac$ [red]|_& in $%, lower is better." in " ".join(text.split())
 
 
 def test_records_of_schema_2_are_read_with_labels_by_name(tmp_path: Path) -> None:

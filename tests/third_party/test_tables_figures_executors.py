@@ -86,7 +86,10 @@ def test_an_evaluator_without_declarations_is_refused_when_it_is_planned(site: S
     assert "evaluator 'knn_sweep' of shapes-ssl 0.0.1 can't be used" in refused.stderr
     assert "knn_sweep.py: has no METRICS of type tuple" in refused.stderr
     site.edit("knn_sweep.py", "OTHERS = (", 'METRICS = ("angle",')
-    assert "METRICS must hold evaluators.interface.Metric, not 'angle'" in site("plan", "SWEEP").stderr
+    assert (
+        "evaluator knn_sweep: METRICS must be a tuple of pretrain.metrics.Metric, not 'angle'"
+        in site("plan", "SWEEP").stderr
+    )
 
 
 def test_names_that_are_taken_are_refused(site: Site) -> None:
