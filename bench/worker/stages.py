@@ -18,7 +18,7 @@ from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
 from pretrain.methods.lookup import find_method
-from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared, require_metrics
+from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared
 from results.files import read_regular
 from results.record import CheckpointReference, ParentReference, read_record
 from results.runs import RunDirectory, append_json_line, write_atomically
@@ -56,8 +56,7 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
     from pretrain.engine import pretrain
 
     settings = PretrainConfig.model_validate(config["pretrain"])
-    own = getattr(find_method(settings.method), "METRICS", ())
-    declared = (*require_metrics(f"method {settings.method}", own), *PRETRAINING)
+    declared: tuple[Metric, ...] = (*getattr(find_method(settings.method), "METRICS", ()), *PRETRAINING)
     with _curves(run) as report:
         done = pretrain(
             settings,
