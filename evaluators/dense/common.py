@@ -7,8 +7,7 @@ from typing import Any
 
 from mmengine.config import Config as LibraryConfig
 
-from evaluators.dense.config import DenseOptimizerConfig
-from evaluators.dense.place import Place
+from evaluators.dense.config import DenseOptimizerConfig, Place
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from evaluators.dense.checkpoints import latest_checkpoint
-from evaluators.dense.config import DenseConfig
+from evaluators.dense.config import DenseConfig, Place, config_text
 from evaluators.dense.library import TITLES, Library, register, versions
-from evaluators.dense.place import Place, config_text
 from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, read_header

@@ -17,11 +17,10 @@ from torch.nn import functional as F
 
 from evaluators.interface import Context
 from evaluators.parts.accuracy import accuracies
-from evaluators.parts.classifier import Classifier
+from evaluators.parts.classifier import Classifier, build_optimizer, learning_rate_by_epoch
 from evaluators.parts.config import FinetuneConfig, mixes
 from evaluators.parts.data import MIX
 from evaluators.parts.epochs import require_finite, run_epochs, stop_within
-from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
 from evaluators.parts.setup import Setup, set_up
 from pretrain.backbones.families.drop_path import set_drop_path, set_rows
 from pretrain.distributed import get_rank, get_world_size, mean_over_processes, synchronise_batch_norm
