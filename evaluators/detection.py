@@ -26,7 +26,20 @@ from pathlib import Path
 
 from evaluators.dense.config import DetectionConfig as Config
 from evaluators.dense.library import require, why_unavailable
-from evaluators.interface import Context
+from evaluators.interface import Context, Metric
+
+METRICS = tuple(
+    Metric(
+        name=f"{kind}_AP{suffix}",
+        label=f"{kind.capitalize()} AP{where}",
+        unit="%",
+        higher_is_better=True,
+        tolerance=0.3,  # 0.3 AP is noise: facebookresearch/moco#39
+        headline=not suffix,
+    )
+    for kind in ("box", "mask")
+    for suffix, where in (("", ""), ("50", " at IoU 0.5"), ("75", " at IoU 0.75"))
+)
 
 
 def unavailable() -> str | None:

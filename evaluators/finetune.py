@@ -22,7 +22,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluators.interface import Context
-from evaluators.parts.config import FinetuneConfig
+from evaluators.parts.config import TRAINED_METRICS, FinetuneConfig
+
+METRICS = TRAINED_METRICS
 
 
 class Config(FinetuneConfig):

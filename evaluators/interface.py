@@ -4,9 +4,12 @@ An evaluator module has
 
 ``Config``
     a pydantic class (a subclass of ``EvaluatorConfig``) with every setting that changes the result;
+``METRICS``
+    a tuple of ``Metric``: name, label, unit, direction and decimals of each metric that ``evaluate`` returns. Records,
+    comparisons, figures, tables and the report take them from here;
 ``evaluate(checkpoint, config, context) -> dict[str, float | None]``
-    returns metric names and values (units: ``results.metrics``); None for a metric that is undefined on the data,
-    such as an average precision without objects;
+    returns metric names and values; None for a metric that is undefined on the data, such as an average precision
+    without objects. Every metric of ``METRICS`` that is not ``optional`` must be there, and no other;
 ``unavailable() -> str | None``
     optional: returns one sentence on why this Python can't run it, such as a library to install. It is called in a
     separate process, where it may import the library.
@@ -29,8 +32,11 @@ from pydantic import Field
 from pretrain.backbones.interface import BackboneInfo
 from pretrain.config import Integer, PretrainConfig, RecipeReference, Strict
 from pretrain.datasets import Kind
+from pretrain.metrics import Metric, ReportProgress
 
 PER_CLASS_FILE = "per_class.json"
+
+__all__ = ["PER_CLASS_FILE", "Context", "EvaluatorConfig", "EvaluatorModule", "Metric", "ReportProgress"]
 
 
 class EvaluatorConfig(Strict):
@@ -54,12 +60,6 @@ class EvaluatorConfig(Strict):
 
     def require_fits(self, backbone: BackboneInfo) -> None:
         """Raise an InputError for a backbone that this protocol can't evaluate with this configuration."""
-
-
-class ReportProgress(Protocol):
-    """Adds one row to the run's curves; ``epoch`` may be fractional."""
-
-    def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -93,5 +93,6 @@ class EvaluatorModule(Protocol):
     """The shape of a module in ``evaluators``."""
 
     Config: type[EvaluatorConfig]
+    METRICS: tuple[Metric, ...]
 
     def evaluate(self, checkpoint: Path, config: Any, context: Context) -> Mapping[str, float | None]: ...

@@ -22,9 +22,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from evaluators.interface import Context, EvaluatorConfig
+from evaluators.interface import Context, EvaluatorConfig, Metric
 from pretrain.config import Integer, Interpolation
 from pretrain.errors import InputError
+
+METRICS = (
+    Metric(name="knn_top1", label="Top-1 accuracy", unit="%", higher_is_better=True, headline=True),
+    Metric(name="recall_at_1", label="Recall@1", unit="%", higher_is_better=True, headline=True),
+)
 
 
 class Config(EvaluatorConfig):
@@ -43,40 +48,22 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     InputError
         The checkpoint or data can't be used, or ``neighbours`` exceeds the number of training images.
     """
-    import torch
-
-    from evaluators.parts.data import CentreCropBatches, open_splits
-    from evaluators.parts.features import extract_features
-    from pretrain.checkpoint import load_backbone
+    from evaluators.parts.setup import set_up
     from pretrain.neighbours import recall_at_1, weighted_knn_top1
 
-    device = torch.device(context.device)
-    backbone, header = load_backbone(checkpoint)
-    splits = open_splits(config, context)
-    if config.neighbours > len(splits.train):
-        raise InputError(f"neighbours: {config.neighbours} is more than the {len(splits.train)} training images")
-    backbone.to(device)
-    (features, labels), (queries, query_labels) = (
-        extract_features(
-            backbone,
-            CentreCropBatches(
-                images,
-                image_size=header.image_size,
-                interpolation=config.interpolation,
-                num_workers=context.num_workers,
-            ),
-            header.normalisation,
-            device,
+    with set_up(checkpoint, config, context) as setup:
+        splits = setup.splits
+        if config.neighbours > len(splits.train):
+            raise InputError(f"neighbours: {config.neighbours} is more than the {len(splits.train)} training images")
+        features, labels = setup.features(splits.train, config.interpolation)
+        queries, query_labels = setup.features(splits.val, config.interpolation)
+        top1 = weighted_knn_top1(
+            features=features,
+            labels=labels,
+            queries=queries,
+            query_labels=query_labels,
+            neighbours=config.neighbours,
+            temperature=config.temperature,
+            num_classes=splits.num_classes,
         )
-        for images in (splits.train, splits.val)
-    )
-    top1 = weighted_knn_top1(
-        features=features,
-        labels=labels,
-        queries=queries,
-        query_labels=query_labels,
-        neighbours=config.neighbours,
-        temperature=config.temperature,
-        num_classes=splits.num_classes,
-    )
-    return {"knn_top1": top1, "recall_at_1": recall_at_1(queries, query_labels)}
+        return {"knn_top1": top1, "recall_at_1": recall_at_1(queries, query_labels)}

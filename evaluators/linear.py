@@ -22,28 +22,24 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
-from pretrain.views.config import TrainAugmentationConfig
+from evaluators.interface import Context
+from evaluators.parts.config import TRAINED_METRICS, TrainingConfig
+from pretrain.config import Integer
 
 if TYPE_CHECKING:
-    import torch
+    from evaluators.parts.setup import Setup
+
+METRICS = TRAINED_METRICS
 
 
-class Config(EvaluatorConfig):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
+class Config(TrainingConfig):
+    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
 
-    Image size and normalisation are the checkpoint's.
-    """
-
-    epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     head_init_std: float = Field(ge=0, description="of the head's normal initialisation; its bias starts at 0")
-    augmentation: TrainAugmentationConfig
 
 
 def learning_rate(config: Config, epoch: int) -> float:
@@ -71,65 +67,36 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     NonFiniteLossError
         The loss became NaN or infinite.
     """
-    import torch
+    from evaluators.parts.setup import set_up
 
-    from pretrain.distributed import process_group
-
-    device = torch.device(context.device)
-    with process_group(device):
-        return _probe(checkpoint, config, context, device)
+    with set_up(checkpoint, config, context) as setup:
+        return _probe(setup, config, context)
 
 
-def _probe(checkpoint: Path, config: Config, context: Context, device: torch.device) -> dict[str, float]:
+def _probe(setup: Setup, config: Config, context: Context) -> dict[str, float]:
     import torch
     from torch import nn
     from torch.nn import functional as F
-    from torch.nn.parallel import DistributedDataParallel
 
     from evaluators.parts.accuracy import accuracies
     from evaluators.parts.classifier import HEAD
-    from evaluators.parts.data import CentreCropBatches, TrainingBatches, open_splits
     from evaluators.parts.epochs import require_finite, run_epochs, stop_within
-    from evaluators.parts.features import extract_features
     from evaluators.parts.frozen import assert_unmoved, tensor_hashes
-    from pretrain.backbones.lookup import find_backbone
-    from pretrain.checkpoint import load_backbone
-    from pretrain.distributed import get_rank, get_world_size, mean_over_processes
+    from pretrain.distributed import get_world_size, mean_over_processes
     from pretrain.randomness import derive_seed
 
-    backbone, header = load_backbone(checkpoint)
-    splits = open_splits(config, context)
-    train = TrainingBatches(
-        splits.train,
-        config.augmentation,
-        header.normalisation,
-        header.image_size,
-        config.global_batch_size,
-        config.seed,
-        device,
-        context.num_workers,
-    )
-    world_size = get_world_size()
-    val = CentreCropBatches(
-        splits.val,
-        image_size=header.image_size,
-        interpolation=config.augmentation.interpolation,
-        num_workers=context.num_workers,
-        rank=get_rank(),
-        world_size=world_size,
-    )
-    backbone = backbone.requires_grad_(False).to(device)
+    device, splits, world_size = setup.device, setup.splits, get_world_size()
+    train = setup.training_batches(config)
+    backbone = setup.backbone.requires_grad_(False)
     before = tensor_hashes(backbone)
     # The backbone is frozen, so the features of the validation crops are equal in every epoch: compute them once.
-    val_features, val_labels = extract_features(backbone, val, header.normalisation, device)
+    val_features, val_labels = setup.features(splits.val, config.augmentation.interpolation, shared=True)
 
-    head = nn.Linear(find_backbone(header.backbone).INFO.width, splits.num_classes)
+    head = nn.Linear(setup.width, splits.num_classes)
     generator = torch.Generator().manual_seed(derive_seed(config.seed, HEAD))
     nn.init.normal_(head.weight, std=config.head_init_std, generator=generator)
     nn.init.zeros_(head.bias)
-    model: nn.Module = head.to(device)
-    if world_size > 1:
-        model = DistributedDataParallel(head, [device] if device.type == "cuda" else None)
+    model = setup.synchronised(head.to(device))
     optimizer = torch.optim.SGD(head.parameters(), lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
 
     def train_epoch(epoch: int) -> float:

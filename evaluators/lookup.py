@@ -12,13 +12,14 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
 from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
+from pretrain.metrics import require_metrics
 from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.resolve import to_input_error
 
 RECIPES = "evaluators.recipes"
 PACKAGE, KIND = "evaluators", "evaluator"
-OFFERS: Offers = {"Config": EvaluatorConfig, "evaluate": None}
+OFFERS: Offers = {"Config": EvaluatorConfig, "METRICS": tuple, "evaluate": None}
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
 
 
@@ -27,7 +28,16 @@ def evaluator_names() -> tuple[str, ...]:
 
 
 def find_evaluator(name: str) -> EvaluatorModule:
-    return cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+    """The evaluator's module.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, or the module can't be used.
+    """
+    module = cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+    require_metrics(f"evaluator {name}", module.METRICS)
+    return module
 
 
 def resolve_evaluation(

@@ -24,7 +24,14 @@ from pathlib import Path
 
 from evaluators.dense.config import SegmentationConfig as Config
 from evaluators.dense.library import require, why_unavailable
-from evaluators.interface import Context
+from evaluators.interface import Context, Metric
+
+# Tolerances of 0.5 are this project's choice; no source gives a value.
+METRICS = (
+    Metric(name="mIoU", label="mIoU", unit="%", higher_is_better=True, tolerance=0.5, headline=True),
+    Metric(name="mAcc", label="Mean class accuracy", unit="%", higher_is_better=True, tolerance=0.5),
+    Metric(name="aAcc", label="Pixel accuracy", unit="%", higher_is_better=True, tolerance=0.5),
+)
 
 
 def unavailable() -> str | None:

@@ -19,22 +19,37 @@ Runtime
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from evaluators.interface import Context, EvaluatorConfig
-from pretrain.config import CropScale, Integer, PretrainConfig, Probability
+from evaluators.interface import Context, EvaluatorConfig, Metric
+from pretrain.config import AugmentationConfig, CropScale, Integer, PretrainConfig, Probability
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from evaluators.parts.data import Splits
+    from evaluators.parts.setup import Setup
 
-KINDS = ("view", "same_class", "different_class")
+KINDS = {
+    "view": "two views of an image",
+    "same_class": "two images of a class",
+    "different_class": "two images of different classes",
+}
+METRICS = tuple(
+    Metric(
+        name=f"{{space}}_{kind}_cosine",
+        label=f"Cosine similarity of {words} in the {{space}} space",
+        unit="",
+        higher_is_better=None,
+        decimals=3,
+    )
+    for kind, words in KINDS.items()
+)
 ARTIFACT = "artifacts/similarity.json"
 VIEWS = 20
 """Purpose number of the random draws here; other evaluations use smaller ones."""
@@ -61,30 +76,28 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     InputError
         The checkpoint or data can't be used, or the labels have no pair of one class or of different classes.
     """
+    from evaluators.parts.setup import set_up
+
+    with set_up(checkpoint, config, context) as setup:
+        represent = _spaces(checkpoint, config.dataset, context.subject, setup)
+        return _judge(setup, config, context, represent)
+
+
+def _judge(
+    setup: Setup, config: Config, context: Context, represent: Callable[[Tensor], Mapping[str, Tensor]]
+) -> dict[str, float]:
     import torch
 
-    from evaluators.parts.data import open_splits
-    from pretrain.checkpoint import load_backbone
     from pretrain.distributed import get_rank
-    from pretrain.views.evaluation import normalise
 
-    backbone, header = load_backbone(checkpoint)
-    splits = open_splits(config, context)
-    device = torch.device(context.device)
-    method = _method(checkpoint, context.subject, splits) if context.subject else None
-    represent = getattr(method, "represent", lambda features: {"backbone": features})
-    for model in (backbone, method):
-        if model is not None:
-            model.to(device).eval()
     first: dict[str, list[Tensor]] = {}
     second: dict[str, list[Tensor]] = {}
     labels: list[int] = []
     with torch.no_grad():
-        for views, targets in _view_batches(splits, config, header.image_size):
+        for views, targets in _view_batches(setup.splits, config, setup.header.image_size):
             labels += targets
             for found, images in zip((first, second), views, strict=True):
-                features = backbone(normalise(images.to(device), header.normalisation))
-                for name, vectors in represent(features).items():
+                for name, vectors in represent(setup.backbone(setup.prepare(images))).items():
                     if vectors.ndim == 2:
                         found.setdefault(name, []).append(vectors.float().cpu())
     truth = torch.tensor(labels)
@@ -106,39 +119,41 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     return metrics
 
 
-def _method(checkpoint: Path, config: PretrainConfig, splits: Splits) -> nn.Module:
-    """Return the whole trained method, rebuilt from its run's configuration; a hierarchy has ``represent``.
+def _spaces(
+    checkpoint: Path, dataset: str, subject: PretrainConfig | None, setup: Setup
+) -> Callable[[Tensor], Mapping[str, Tensor]]:
+    """Return the function that takes the backbone's features to every space of the trained method.
+
+    The method is rebuilt from its run's configuration. Without one, or if it has no ``represent``
+    (``pretrain.methods.interface.RepresentingMethod``), there is only the backbone's space.
 
     Raises
     ------
     InputError
-        The weights are missing, altered or of another method.
+        The method's weights are missing, altered or of another method.
     """
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
     from pretrain.datasets import find_dataset
     from pretrain.methods.interface import RunFacts
     from pretrain.methods.lookup import build_method, find_method
 
-    weights = checkpoint.parent / METHOD_FILE
-    state, header = load_state(weights)
+    if subject is None:
+        return lambda features: {"backbone": features}
+    info = find_dataset(subject.dataset).INFO
+    # The data at hand may be a part of the published dataset, with fewer classes.
+    num_classes = setup.splits.num_classes if dataset == subject.dataset else info.num_classes
     method = build_method(
-        config.method,
-        find_method(config.method),
-        config.method_options,
-        backbone=header.backbone,
-        run=RunFacts.of(config, find_dataset(config.dataset).INFO.sizes["train"]),
-        num_classes=_class_count(state) or splits.num_classes,
+        subject.method,
+        find_method(subject.method),
+        subject.method_options,
+        backbone=setup.header.backbone,
+        run=RunFacts.of(subject, info.sizes["train"]),
+        num_classes=num_classes,
     )
-    load_exactly(method, state, what=str(weights))
-    return method
-
-
-def _class_count(state: dict[str, Tensor]) -> int | None:
-    """Return the class head's number of outputs, which may differ from the number of classes in the evaluated data."""
-    layers = {
-        int(name.split(".")[2]): t for name, t in state.items() if name.startswith("heads.class.") and t.ndim == 2
-    }
-    return layers[max(layers)].shape[0] if layers else None
+    weights = checkpoint.parent / METHOD_FILE
+    load_exactly(method, load_state(weights)[0], what=str(weights))
+    method.to(setup.device).eval()
+    return getattr(method, "represent", lambda features: {"backbone": features})
 
 
 def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[tuple[list[Tensor], list[int]]]:
@@ -147,8 +162,9 @@ def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[t
 
     from evaluators.parts.data import EVALUATION_BATCH_SIZE
     from pretrain.randomness import derive_seed
-    from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
+    from pretrain.views.crop import random_crop, sample_rng
 
+    cropping = AugmentationConfig(crop_scale=config.crop_scale)
     generator = torch.Generator().manual_seed(derive_seed(config.seed, VIEWS))
     chosen = torch.randperm(len(splits.val), generator=generator)[: config.images].tolist()
     flips = torch.rand(2, len(chosen), generator=generator) < config.flip_probability
@@ -159,8 +175,7 @@ def _view_batches(splits: Splits, config: Config, image_size: int) -> Iterator[t
             image = splits.val.image(index)
             for number, found in enumerate(views):
                 rng = sample_rng(config.seed, VIEWS, index, number)
-                box = random_resized_crop_box(image.height, image.width, config.crop_scale, (3 / 4, 4 / 3), rng)
-                crop = crop_and_resize(image, box, image_size)
+                crop = random_crop(image, cropping, image_size, rng)
                 found.append(crop.flip(-1) if flips[number, start + offset] else crop)
         yield [torch.stack(found) for found in views], [splits.val.label(index) for index in indices]
 

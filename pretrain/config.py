@@ -159,21 +159,27 @@ class OptimizerConfig(Strict):
         return self.base_learning_rate * scales[self.learning_rate_scaling]
 
 
-class ViewConfig(Strict):
-    """One random view of an image; strengths are torchvision's, probabilities are per image."""
+class AugmentationConfig(Strict):
+    """How one image is cropped and changed in every training; probabilities are per image."""
+
+    crop_scale: CropScale = Field(default=(0.08, 1.0), description="share of the image's area")
+    crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
+    flip_probability: Probability = 0.5
+    interpolation: Interpolation = "bilinear"
+    auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
+    random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
+
+
+class ViewConfig(AugmentationConfig):
+    """One random view of an image in pretraining; strengths are torchvision's."""
 
     crop_scale: CropScale = Field(description="share of the image's area")
-    crop_ratio: CropRatio = Field(default=(3 / 4, 4 / 3), description="width over height")
     color_jitter: ColorJitter | None = Field(default=None, description="brightness, contrast, saturation, hue")
     color_jitter_probability: Probability = 0.8
     grayscale_probability: Probability = 0.0
     blur_sigma: BlurSigma = Field(default=(0.1, 2.0), description="pixels")
     blur_probability: Probability = 0.0
     solarize_probability: Probability = 0.0
-    flip_probability: Probability = 0.5
-    interpolation: Interpolation = "bilinear"
-    auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
-    random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
     size: Integer | None = Field(default=None, gt=0, le=LARGEST_IMAGE, description="pixels, square; None: image_size")
     count: Integer = Field(default=1, ge=1, le=MOST_VIEWS, description="views with these settings, each drawn anew")
     repeats: Integer | None = Field(

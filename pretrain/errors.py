@@ -1,5 +1,10 @@
 """Exceptions whose messages are for the user."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
 
 class InputError(ValueError):
     """A mistake in what the user typed or named. The message says what is wrong, where, and what is allowed.
@@ -31,3 +36,12 @@ class StoppedEarly(Exception):  # noqa: N818
     def __init__(self, message: str, *, progressed: bool = True) -> None:
         super().__init__(message)
         self.progressed = progressed
+
+
+@contextlib.contextmanager
+def without_worker_traceback() -> Iterator[None]:
+    """Raise an InputError of a loader's worker with its sentence alone: the worker puts its traceback before it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error

@@ -79,6 +79,9 @@ COLUMNS: dict[str, Column] = {
         Role.EVALUATION, "what the sweep set differently from that recipe, as key=value; None when nothing"
     ),
     "metric": Column(Role.RESULT, "name of the metric; None for a run that is not done"),
+    "declaration": Column(
+        Role.RESULT, "the metric's label, unit, direction and decimals, a results.metrics.Metric; None without a metric"
+    ),
     "value": Column(
         Role.RESULT,
         "the metric's value, in the metric's unit; missing if the metric is not defined on the run's data",

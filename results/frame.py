@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.columns import COLUMNS, Role, declared, found_in, option_column, settings_of
+from results.metrics import Metric
 from results.runs import RunState
 from results.store import Run
 
@@ -80,7 +81,18 @@ OWN_COLUMNS = ("run_id", "seed", *declared(Role.RECORD))
 """Columns that repetitions of one setting don't share, and that depend neither on the run's state nor on a metric."""
 
 
-def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None = None) -> Iterator[Row]:
+Measured = Mapping[str, tuple[Metric, float | None]]
+"""Metric → declaration and value."""
+
+
+def measured(run: Run) -> Measured:
+    """The metrics of a run's record; empty without one."""
+    if run.record is None:
+        return {}
+    return {name: (metric, run.record.metrics[name]) for name, metric in run.record.declared().items()}
+
+
+def expand(described: Row, run: Run, metrics: Measured | None = None) -> Iterator[Row]:
     """Yield one row per metric of a done run; for any other run, yield one row without a metric.
 
     Parameters
@@ -91,12 +103,14 @@ def expand(described: Row, run: Run, metrics: Mapping[str, float | None] | None 
         The run's metrics; those of its record by default. A damaged run's record is ignored.
     """
     if metrics is None:
-        metrics = {} if run.record is None else run.record.metrics
+        metrics = measured(run)
     of_run = {**_MISSING, **described, "state": run.state.value, "reason": run.reason}
     if run.state is not RunState.DONE:
         metrics, of_run = {}, {**of_run, **dict.fromkeys(declared(Role.RECORD))}
-    for name, value in metrics.items() or ((None, None),):
-        yield {**of_run, "metric": name, "value": value}
+    if not metrics:
+        yield of_run
+    for name, (declaration, value) in metrics.items():
+        yield {**of_run, "metric": name, "declaration": declaration, "value": value}
 
 
 _MISSING = dict.fromkeys(COLUMNS)

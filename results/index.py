@@ -9,6 +9,7 @@ read or written, all runs are read from their own files.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from results.columns import COLUMNS
-from results.frame import OWN_COLUMNS, Row, describe_own, describe_setting, expand
+from results.frame import OWN_COLUMNS, Row, describe_own, describe_setting, expand, measured
+from results.metrics import Metric
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
 from results.state import OnDisk, Told
@@ -35,7 +37,8 @@ class _Entry:
     """The stored content of one run's file.
 
     ``sign`` comes from ``_sign``; ``setting`` is the result of ``describe_setting``, which repetitions share; ``own``
-    holds the values of ``OWN_COLUMNS``; ``wrote`` and ``judged`` are fields of ``OnDisk``.
+    holds the values of ``OWN_COLUMNS``; ``metrics`` maps a metric to its declaration's fields and its value; ``wrote``
+    and ``judged`` are fields of ``OnDisk``.
     """
 
     sign: list[Any]
@@ -43,7 +46,7 @@ class _Entry:
     parents: list[str]
     setting: Row
     own: list[Any]
-    metrics: dict[str, float | None]
+    metrics: dict[str, tuple[Any, ...]]
     wrote: list[str] | None
     judged: dict[str, list[str]]
 
@@ -90,7 +93,8 @@ def load_rows(
     rows: list[Row] = []
     for name in wanted:
         described = {**entries[name].setting, **dict(zip(OWN_COLUMNS, entries[name].own, strict=True))}
-        rows += expand(described, resolved[name], entries[name].metrics)
+        found = {metric: (_metric(*told), value) for metric, (*told, value) in entries[name].metrics.items()}
+        rows += expand(described, resolved[name], found)
     return rows, (*problems, *damage(resolved.values()))
 
 
@@ -120,10 +124,14 @@ def _entry(sign: list[Any], run: Run) -> _Entry:
         list(run.parents),
         describe_setting(run),
         list(describe_own(run).values()),
-        {} if run.record is None else dict(run.record.metrics),
+        {name: (*vars(metric).values(), value) for name, (metric, value) in measured(run).items()},
         None if on_disk.wrote is None else list(on_disk.wrote),
         {parent: list(sums) for parent, sums in on_disk.judged.items()},
     )
+
+
+_metric = functools.cache(Metric)
+"""A metric from its fields; one object for all runs that declare it alike."""
 
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:

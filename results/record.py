@@ -13,9 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from results.errors import InputError
 from results.files import read_regular
 from results.identity import require_own_id
+from results.metrics import Metric
+from results.reference import published_metric
 from results.seal import seal, unseal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+OLDEST_READABLE_VERSION = 2
+"""Records of schema 2 lack ``declarations`` and are otherwise equal."""
 _VERSION = re.compile(rb'\{\s*"schema_version"\s*:\s*(\d{1,9})\s*,')
 _REMEDY = "opera-bench retry computes the run again"
 
@@ -99,10 +103,7 @@ class Software(_Part):
 
 
 class Record(_Part):
-    """The results of a run and everything needed to check and to repeat them.
-
-    Metric units are those of ``results.metrics``; a metric that is not listed there has its unit in its name.
-    """
+    """The results of a run and everything needed to check and to repeat them."""
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
@@ -112,6 +113,9 @@ class Record(_Part):
     parents: tuple[ParentReference, ...] = ()
     dataset: DatasetReference
     metrics: dict[str, FiniteFloat | None] = Field(description="None for a metric that is not defined on this data")
+    declarations: dict[str, Metric] = Field(
+        default_factory=dict, description="metric to label, unit, direction: what the evaluator or method declares"
+    )
     seed: int
     attempts: int = Field(ge=1)
     timing: Timing
@@ -126,6 +130,16 @@ class Record(_Part):
     per_class: dict[str, dict[str, FiniteFloat | None]] | None = Field(
         default=None, description="class to metric to value (None: it can't be had), of evaluations that give them"
     )
+
+    def declared(self) -> dict[str, Metric]:
+        """The declaration of every metric in ``metrics``.
+
+        An undeclared metric, as in a record of schema 2, has that of the published metric of its name. Otherwise its
+        label is its name, it has neither unit nor direction, and it is a headline if the run has no other.
+        """
+        found = {name: self.declarations.get(name) or published_metric(name) for name in self.metrics}
+        alone = not any(metric is not None and metric.headline for metric in found.values())
+        return {name: metric or Metric(name, headline=alone) for name, metric in found.items()}
 
 
 def record_text(record: Record) -> str:
@@ -165,7 +179,7 @@ def read_record(path: Path) -> Record:
             f"{path}: written by record schema {version}, this opera-bench reads schema {SCHEMA_VERSION}; "
             "upgrade opera-bench to read it"
         )
-    if version < SCHEMA_VERSION:
+    if version < OLDEST_READABLE_VERSION:
         raise OtherSchema(
             f"{path}: written by record schema {version}, whose records carry no checksum; "
             "delete its directory and run the sweep again"

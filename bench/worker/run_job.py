@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,14 @@ from bench.worker.provenance import (
     software,
 )
 from bench.worker.stages import Outcome, Resources, run_evaluation, run_import, run_pretraining
+from pretrain import metrics
 from pretrain.compute import ComputeOptions
 from pretrain.datasets import opening_once
 from pretrain.distributed import ForeignProcessError, agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
 from pretrain.errors import StoppedEarly
 from pretrain.plugin_source import forget_sources
+from results.metrics import Metric
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
 from results.runs import RunDirectory, write_atomically
 from slurm.job import PeerLost, Stopped, stop_requested
@@ -212,6 +214,7 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
         parents=outcome.parents,
         dataset=computed.dataset,
         metrics=dict(outcome.metrics),
+        declarations={name: _declaration(metric) for name, metric in outcome.declarations.items()},
         seed=settings["seed"],
         attempts=attempt.number,
         timing=Timing(
@@ -227,6 +230,11 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
         artifacts=artifact_hashes(run.artifacts),
         per_class=per_class_values(run.artifacts),
     )
+
+
+def _declaration(metric: metrics.Metric) -> Metric:
+    """A declaration as records keep it, by the metric's concrete name."""
+    return Metric(**{field.name: getattr(metric, field.name) for field in fields(Metric)})
 
 
 def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, he
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
+from pretrain.methods.lookup import find_method
+from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared
 from results.files import read_regular
 from results.record import CheckpointReference, ParentReference, read_record
 from results.runs import RunDirectory, append_json_line, write_atomically
@@ -41,6 +43,7 @@ class Outcome:
     """The results of a run; ``micro_batch_size`` is that of ``PretrainOutcome``."""
 
     metrics: Mapping[str, float | None]
+    declarations: Mapping[str, Metric] = field(default_factory=dict)
     parents: tuple[ParentReference, ...] = ()
     checkpoints: tuple[CheckpointReference, ...] = ()
     images_per_second: float | None = None
@@ -52,9 +55,11 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
     """Pretrain in the run's directory, from the start or from a saved state."""
     from pretrain.engine import pretrain
 
+    settings = PretrainConfig.model_validate(config["pretrain"])
+    declared: tuple[Metric, ...] = (*getattr(find_method(settings.method), "METRICS", ()), *PRETRAINING)
     with _curves(run) as report:
         done = pretrain(
-            PretrainConfig.model_validate(config["pretrain"]),
+            settings,
             run_directory=run.path,
             data_root=resources.data_root,
             device=resources.device,
@@ -65,6 +70,7 @@ def run_pretraining(run: RunDirectory, config: Mapping[str, Any], resources: Res
         )
     return Outcome(
         metrics=_require_finite(done.metrics),
+        declarations=declarations(declared, done.metrics),
         checkpoints=_checkpoint_references(run, done.checkpoints),
         images_per_second=done.images_per_second,
         world_size=done.world_size,
@@ -136,7 +142,8 @@ def run_evaluation(
     Raises
     ------
     InputError
-        The parent is not done, or its checkpoint differs from its record.
+        The parent is not done, its checkpoint differs from its record, or the evaluator returns other metrics than it
+        declares.
     """
     import torch
 
@@ -159,7 +166,12 @@ def run_evaluation(
             subject=None if "import" in config else PretrainConfig.model_validate(config["pretrain"]),
         )
         metrics = module.evaluate(checkpoint, module.Config.model_validate(config["evaluator"]), context)
-    return Outcome(metrics=_defined(metrics), parents=(parent,), world_size=get_world_size())
+    return Outcome(
+        metrics=_defined(metrics),
+        declarations=require_declared(f"evaluator {evaluator}", module.METRICS, metrics),
+        parents=(parent,),
+        world_size=get_world_size(),
+    )
 
 
 def forget_other_checkpoint(run: RunDirectory, parent: ParentReference) -> None:

@@ -99,19 +99,14 @@ class OperaBackbone(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map images (B, 3, H, W) to one (B, C, H/stride, W/stride) per entry of ``out_indices``."""
-        stages = self._vit_stages(images) if self.family == "vit" else self._resnet_stages(images)
+        if self.family == "vit":
+            stages = self._vit_stages(images)
+        else:
+            _stem, *stages = cast(Any, self.model).forward_intermediates(images, intermediates_only=True)
         return tuple(stage for index, stage in enumerate(stages) if index in self.out_indices)
 
-    def _resnet_stages(self, images: Tensor) -> list[Tensor]:
-        model = cast(Any, self.model)
-        features = model.maxpool(model.act1(model.bn1(model.conv1(images))))
-        maps = []
-        for stage in _STAGES:
-            features = getattr(model, stage)(features)
-            maps.append(features)
-        return maps
-
     def _vit_stages(self, images: Tensor) -> list[Tensor]:
+        # timm's forward_intermediates resizes the embedding with antialiasing, MMSegmentation without.
         model = cast(Any, self.model)
         patch = model.patch_embed.patch_size[0]
         height, width = images.shape[-2:]
@@ -119,7 +114,7 @@ class OperaBackbone(BaseModule):
         rows, columns = patches.shape[-2:]
         embedding = model.pos_embed
         if (rows, columns) != tuple(model.patch_embed.grid_size):
-            embedding = resize_position_embedding(embedding, (rows, columns), model.patch_embed.grid_size)
+            embedding = resize_position_embedding(embedding, (rows, columns))
         class_token = model.cls_token.expand(len(images), -1, -1)
         tokens = torch.cat([class_token, patches.flatten(2).transpose(1, 2)], dim=1) + embedding
         maps = []
@@ -133,23 +128,12 @@ class OperaBackbone(BaseModule):
         return [model.conv1, model.bn1, *(getattr(model, stage) for stage in _STAGES[:count])]
 
 
-def resize_position_embedding(
-    embedding: Tensor, grid: tuple[int, int], old_grid: tuple[int, int] | None = None
-) -> Tensor:
-    """Return a position embedding (1, 1 + rows·columns, C) resized bicubically; the class token's row is unchanged.
+def resize_position_embedding(embedding: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Return the position embedding of a square image (1, 1 + n², C) resized to (1, 1 + rows·columns, C)."""
+    from timm.layers import resample_abs_pos_embed  # type: ignore[attr-defined]
 
-    Parameters
-    ----------
-    old_grid
-        Current rows and columns; None for a square.
-    """
-    if old_grid is None:
-        side = round((embedding.shape[1] - 1) ** 0.5)
-        old_grid = (side, side)
-    class_token, patches = embedding[:, :1], embedding[:, 1:]
-    maps = patches.transpose(1, 2).unflatten(2, tuple(old_grid))
-    resized = F.interpolate(maps, size=tuple(grid), mode="bicubic", align_corners=False)
-    return torch.cat([class_token, resized.flatten(2).transpose(1, 2)], dim=1)
+    resized: Tensor = resample_abs_pos_embed(embedding, list(grid), antialias=False)
+    return resized
 
 
 def dilate(model: nn.Module) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from mmengine.config import Config as LibraryConfig
 
-from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
-from evaluators.dense.place import Place
+from evaluators.dense.config import DenseOptimizerConfig, Place
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 
@@ -35,7 +34,7 @@ def preprocessor(base: dict[str, Any], normalisation: Normalisation, **more: Any
 
 def optim_wrapper(config: DenseOptimizerConfig, global_batch_size: int) -> dict[str, Any]:
     """Return the optimiser's configuration, with the peak learning rate for the global batch."""
-    rate = {"lr": peak_learning_rate(config, global_batch_size), "weight_decay": config.weight_decay}
+    rate = {"lr": config.peak_learning_rate(global_batch_size), "weight_decay": config.weight_decay}
     if config.name == "sgd":
         optimizer = {"type": "SGD", **rate, "momentum": config.momentum}
     else:

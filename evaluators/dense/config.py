@@ -1,14 +1,18 @@
-"""Settings of segmentation and detection. Imports no torch."""
+"""Settings of segmentation and detection, and those of the machine, which are not hashed. Imports no torch."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+import pprint
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from evaluators.interface import EvaluatorConfig
+from evaluators.parts.config import EvaluationOptimizerConfig
 from pretrain.backbones.interface import BackboneInfo
-from pretrain.config import LARGEST_BATCH, LARGEST_IMAGE, MOST_EPOCHS, WIDEST, Integer, Probability, Strict
+from pretrain.config import LARGEST_BATCH, LARGEST_IMAGE, MOST_EPOCHS, WIDEST, Integer, Probability
 from pretrain.datasets import Kind
 from pretrain.errors import InputError
 
@@ -17,22 +21,29 @@ SCHEDULES = {"1x": 1, "2x": 2}
 RESNET_STAGES = 4
 
 
-class DenseOptimizerConfig(Strict):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
+class DenseOptimizerConfig(EvaluationOptimizerConfig):
+    """Optimiser and warm-up of a dense training."""
 
-    name: Literal["sgd", "adamw"]
-    base_learning_rate: float = Field(gt=0)
-    base_batch_size: Integer = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
     undecayed: tuple[str, ...] = Field(default=(), description="no decay for parameters with one of these in the name")
     warmup_iterations: Integer = Field(ge=0)
     warmup_start: float = Field(default=1e-6, gt=0, le=1, description="the rate warm-up starts from, as a share")
 
 
-class SegmentationConfig(EvaluatorConfig):
-    """Training and test settings on ``dataset``. Image normalisation is the checkpoint's."""
+class DenseConfig(EvaluatorConfig):
+    """Settings of both dense trainings on ``dataset``. Image normalisation is the checkpoint's."""
+
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
+    flip_probability: Probability
+    optimizer: DenseOptimizerConfig
+
+    @property
+    def normalisation_layers(self) -> str:
+        return "synchronised, trained"
+
+
+class SegmentationConfig(DenseConfig):
+    """Settings of segmentation."""
 
     KIND: ClassVar[Kind] = "segmentation"
     DEFAULT_DATASET: ClassVar[str | None] = "ade20k"
@@ -43,12 +54,8 @@ class SegmentationConfig(EvaluatorConfig):
     head_channels: Integer = Field(gt=0, le=WIDEST)
     auxiliary_channels: Integer = Field(gt=0, le=WIDEST)
     iterations: Integer = Field(gt=0, le=10**8)
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
     crop_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
-    resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
     resize_ratio: tuple[float, float] = Field(description="of that scale, drawn for each training image")
-    flip_probability: Probability
-    optimizer: DenseOptimizerConfig
     poly_power: float = Field(gt=0)
     final_learning_rate: float = Field(ge=0, description="not scaled with the batch")
     drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")
@@ -60,14 +67,6 @@ class SegmentationConfig(EvaluatorConfig):
         if self.optimizer.warmup_iterations >= self.iterations:
             raise ValueError(f"warmup_iterations must be below the {self.iterations} iterations")
         return self
-
-    @property
-    def normalisation_layers(self) -> str:
-        return "synchronised, trained"
-
-    @property
-    def frozen_stages(self) -> int:
-        return -1
 
     def require_fits(self, backbone: BackboneInfo) -> None:
         """Raise InputError if the head does not fit the backbone's feature maps."""
@@ -90,8 +89,8 @@ class SegmentationConfig(EvaluatorConfig):
             )
 
 
-class DetectionConfig(EvaluatorConfig):
-    """Training and test settings on ``dataset``. Image normalisation is the checkpoint's."""
+class DetectionConfig(DenseConfig):
+    """Settings of detection."""
 
     KIND: ClassVar[Kind] = "detection"
     DEFAULT_DATASET: ClassVar[str | None] = "coco"
@@ -100,11 +99,7 @@ class DetectionConfig(EvaluatorConfig):
     schedule: Literal["1x", "2x"] = "1x"
     base_epochs: Integer = Field(gt=0, le=MOST_EPOCHS, description="of 1x; 2x has twice as many")
     base_milestones: tuple[Integer, ...] = Field(description="epochs of 1x after which the rate falls to a tenth")
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
-    resize_scale: Size = Field(description="longest and shortest side in pixels, at most")
     smallest_side: Integer = Field(ge=0, description="images below this many pixels are left out of training")
-    flip_probability: Probability
-    optimizer: DenseOptimizerConfig
     frozen_stages: Integer = Field(ge=-1, le=4, description="-1 none, 0 the stem, n the first n stages as well")
     norm_eval: bool = Field(description="whether the backbone's batch normalisation keeps its statistics")
     feature_channels: Integer = Field(gt=0, le=WIDEST, description="of FPN and the heads' convolutions")
@@ -121,7 +116,7 @@ class DetectionConfig(EvaluatorConfig):
 
     @property
     def normalisation_layers(self) -> str:
-        return "as pretrained, statistics kept" if self.norm_eval else "synchronised, trained"
+        return "as pretrained, statistics kept" if self.norm_eval else super().normalisation_layers
 
     @classmethod
     def require_backbone(cls, backbone: BackboneInfo) -> None:
@@ -133,5 +128,24 @@ class DetectionConfig(EvaluatorConfig):
             )
 
 
-def peak_learning_rate(optimizer: DenseOptimizerConfig, global_batch_size: int) -> float:
-    return optimizer.base_learning_rate * global_batch_size / optimizer.base_batch_size
+@dataclass(frozen=True)
+class Place:
+    """Paths and sizes of one machine. The defaults are used in the configuration text that is saved and hashed.
+
+    Parameters
+    ----------
+    world_size
+        Number of processes that share a global batch.
+    """
+
+    data_root: str = "data"
+    checkpoint: str = "backbone.safetensors"
+    work_directory: str = "work"
+    num_workers: int = 0
+    world_size: int = 1
+
+
+def config_text(config: Mapping[str, Any]) -> str:
+    """Return a configuration as a Python file that OpenMMLab's tools can read; equal on every machine."""
+    values = [f"{key} = {pprint.pformat(value, width=110, sort_dicts=False)}\n" for key, value in config.items()]
+    return "".join(values)

@@ -16,9 +16,8 @@ from evaluators.dense.common import (
     runtime,
     warm_up,
 )
-from evaluators.dense.config import DetectionConfig
+from evaluators.dense.config import DetectionConfig, Place
 from evaluators.dense.library import config_file
-from evaluators.dense.place import Place
 from evaluators.interface import Context
 from pretrain.checkpoint import CheckpointHeader
 from pretrain.datasets import DatasetInfo, find_dataset

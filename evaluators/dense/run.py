@@ -11,16 +11,15 @@ from typing import Any
 import torch
 
 from evaluators.dense.checkpoints import latest_checkpoint
-from evaluators.dense.config import DenseOptimizerConfig, peak_learning_rate
+from evaluators.dense.config import DenseConfig, Place, config_text
 from evaluators.dense.library import TITLES, Library, register, versions
-from evaluators.dense.place import Place, config_text
 from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import CheckpointHeader, read_header
 from pretrain.datasets import open_any_split
 from pretrain.datasets._dense import AnnotatedFiles
 from pretrain.distributed import get_rank, get_world_size, process_group, synchronise_batch_norm
-from pretrain.errors import InputError
+from pretrain.errors import without_worker_traceback
 
 ARTIFACTS = "artifacts"
 CONFIG_FILE = "config.py"
@@ -33,7 +32,7 @@ MakeConfig = Callable[[CheckpointHeader, Place], dict[str, Any]]
 
 
 def run(
-    *, library: Library, checkpoint: Path, config: Any, context: Context, library_config: MakeConfig
+    *, library: Library, checkpoint: Path, config: DenseConfig, context: Context, library_config: MakeConfig
 ) -> dict[str, float]:
     """Train and test; write configuration, facts, values per class and a contact sheet to ``artifacts/``.
 
@@ -70,15 +69,12 @@ def run(
             facts = _facts(library, operators, config, header)
             (artifacts / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             _announce(facts)
-        try:
+        with without_worker_traceback():
             return _train_and_test(library, library_config(header, place), config, context, len(files), artifacts)
-        except InputError as error:
-            # A loader worker puts its traceback before the message; keep the last line, the message itself.
-            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error
 
 
 def _train_and_test(
-    library: Library, settings: dict[str, Any], config: Any, context: Context, num_images: int, artifacts: Path
+    library: Library, settings: dict[str, Any], config: DenseConfig, context: Context, num_images: int, artifacts: Path
 ) -> dict[str, float]:
     from mmengine.config import Config as LibraryConfig
     from mmengine.registry import init_default_scope
@@ -140,9 +136,8 @@ def _use_device(device: torch.device) -> None:
     utils.DEVICE = "cpu"
 
 
-def _facts(library: Library, operators: str, config: Any, header: CheckpointHeader) -> dict[str, Any]:
+def _facts(library: Library, operators: str, config: DenseConfig, header: CheckpointHeader) -> dict[str, Any]:
     """Return facts that help to judge the result and are hard to see in the configuration."""
-    optimizer: DenseOptimizerConfig = config.optimizer
     return {
         "library": TITLES[library],
         "versions": versions(),
@@ -150,9 +145,9 @@ def _facts(library: Library, operators: str, config: Any, header: CheckpointHead
         "backbone": header.backbone,
         "checkpoint_sha256": header.sha256,
         "normalisation_layers": config.normalisation_layers,
-        "frozen_stages": config.frozen_stages,
-        "learning_rate": peak_learning_rate(optimizer, config.global_batch_size),
-        "learning_rate_scale": config.global_batch_size / optimizer.base_batch_size,
+        "frozen_stages": getattr(config, "frozen_stages", -1),
+        "learning_rate": config.optimizer.peak_learning_rate(config.global_batch_size),
+        "learning_rate_scale": config.global_batch_size / config.optimizer.base_batch_size,
         "global_batch_size": config.global_batch_size,
         "world_size": get_world_size(),
     }

@@ -8,39 +8,59 @@ from pydantic import Field, model_validator
 
 from evaluators.interface import EvaluatorConfig
 from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Probability, Strict
+from pretrain.metrics import Metric
 from pretrain.views.config import MixupConfig, TrainAugmentationConfig
 
+TRAINED_METRICS = (
+    # Codebases that reproduce MoCo-v3 differ by 0.4 in top-1 and top-5 accuracy.
+    Metric(name="top1", label="Top-1 accuracy", unit="%", higher_is_better=True, tolerance=0.4, headline=True),
+    Metric(name="top5", label="Top-5 accuracy", unit="%", higher_is_better=True, tolerance=0.4, optional=True),
+    Metric(name="best_top1", label="Best top-1 accuracy of any epoch", unit="%", higher_is_better=True),
+    Metric(name="train_loss", label="Training loss", unit="nats", higher_is_better=False, decimals=3),
+)
+"""Metrics of protocols that train a classifier by epochs; ``top5`` needs six classes."""
 
-class FinetuneOptimizerConfig(Strict):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch.
 
-    The learning rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then
-    half a cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
-    """
+class EvaluationOptimizerConfig(Strict):
+    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
 
     name: Literal["adamw", "sgd"]
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)
-    weight_decay: float = Field(ge=0, description="none on biases, norms, class token and position embedding")
+    weight_decay: float = Field(ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD")
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW")
+
+    def peak_learning_rate(self, global_batch_size: int) -> float:
+        return self.base_learning_rate * global_batch_size / self.base_batch_size
+
+
+class FinetuneOptimizerConfig(EvaluationOptimizerConfig):
+    """The learning rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then
+    half a cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
+
+    Biases, norms, class token and position embedding have no weight decay.
+    """
+
     epsilon: float = Field(default=1e-8, gt=0, description="AdamW")
     warmup_epochs: Integer = Field(ge=0)
     warmup_learning_rate: float = Field(ge=0)
     final_learning_rate: float = Field(ge=0)
 
 
-class FinetuneConfig(EvaluatorConfig):
-    """End-to-end training of a pretrained backbone with a linear head.
-
-    Image size and normalisation are the checkpoint's.
-    """
+class TrainingConfig(EvaluatorConfig):
+    """Training on augmented images by epochs. Image size and normalisation are the checkpoint's."""
 
     epochs: Integer = Field(gt=0, le=MOST_EPOCHS)
     global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    augmentation: TrainAugmentationConfig
+
+
+class FinetuneConfig(TrainingConfig):
+    """End-to-end training of a pretrained backbone with a linear head."""
+
     precision: Literal["fp32", "bf16", "fp16"]
     optimizer: FinetuneOptimizerConfig
-    augmentation: TrainAugmentationConfig
     mixup: MixupConfig
     repeated_augmentations: Integer = Field(ge=1, description="copies of an image in a batch, each augmented anew")
     drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")

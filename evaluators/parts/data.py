@@ -19,10 +19,10 @@ from evaluators.interface import Context, EvaluatorConfig
 from pretrain.config import Interpolation, Normalisation
 from pretrain.datasets import LabelledImages, open_split
 from pretrain.distributed import get_rank, get_world_size
-from pretrain.errors import InputError
+from pretrain.errors import InputError, without_worker_traceback
 from pretrain.randomness import derive_seed, epoch_order
 from pretrain.views.config import TrainAugmentationConfig
-from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
+from pretrain.views.crop import random_crop, sample_rng
 from pretrain.views.evaluation import CentreCrops, normalise
 from pretrain.views.timm_train import build_train_transform, seed_everything_for_sample
 
@@ -173,10 +173,7 @@ class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
     def __init__(self, batches: TrainingBatches) -> None:
         self.batches = batches
         wanted = batches.augmentation
-        self.crops_only = (
-            wanted.auto_augment is None and not wanted.color_jitter and wanted.random_erasing_probability == 0
-        )
-        if not self.crops_only:
+        if not wanted.only_crops:
             self.transform = build_train_transform(wanted, batches.image_size, batches.normalisation)
 
     def __len__(self) -> int:
@@ -187,12 +184,11 @@ class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
         image = self.batches.images.image(index)
         label = self.batches.images.label(index)
         seed, wanted = self.batches.seed, self.batches.augmentation
-        if not self.crops_only:
-            seed_everything_for_sample(seed, epoch, position)
-            return self.transform(image), label, index
-        rng = sample_rng(seed, CROP, epoch, position)
-        box = random_resized_crop_box(image.height, image.width, wanted.crop_scale, wanted.crop_ratio, rng)
-        return crop_and_resize(image, box, self.batches.image_size, wanted.interpolation), label, index
+        if wanted.only_crops:
+            rng = sample_rng(seed, CROP, epoch, position)
+            return random_crop(image, wanted, self.batches.image_size, rng), label, index
+        seed_everything_for_sample(seed, epoch, position)
+        return self.transform(image), label, index
 
 
 class CentreCropBatches:
@@ -229,8 +225,5 @@ class CentreCropBatches:
 
 def _user_errors(loader: Iterable[T]) -> Iterator[T]:
     """Yield the loader's batches; raise a worker's InputError with only its one-sentence message."""
-    try:
+    with without_worker_traceback():
         yield from loader
-    except InputError as error:
-        # A worker process puts its traceback before the message; keep the last line.
-        raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error

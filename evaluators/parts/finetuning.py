@@ -12,24 +12,20 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 
 from evaluators.interface import Context
 from evaluators.parts.accuracy import accuracies
-from evaluators.parts.classifier import Classifier
+from evaluators.parts.classifier import Classifier, build_optimizer, learning_rate_by_epoch
 from evaluators.parts.config import FinetuneConfig, mixes
-from evaluators.parts.data import MIX, CentreCropBatches, TrainingBatches, open_splits
+from evaluators.parts.data import MIX
 from evaluators.parts.epochs import require_finite, run_epochs, stop_within
-from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
+from evaluators.parts.setup import Setup, set_up
 from pretrain.backbones.families.drop_path import set_drop_path, set_rows
-from pretrain.backbones.lookup import find_backbone
-from pretrain.checkpoint import load_backbone
-from pretrain.distributed import get_rank, get_world_size, mean_over_processes, process_group, synchronise_batch_norm
+from pretrain.distributed import get_rank, get_world_size, mean_over_processes, synchronise_batch_norm
 from pretrain.errors import InputError
 from pretrain.views.crop import sample_rng
-from pretrain.views.evaluation import normalise
 from pretrain.views.mixing import draw_mixing, mix_images, mix_labels, swap_halves
 from pretrain.views.timm_train import seed_everything_for_step
 
@@ -51,9 +47,8 @@ def finetune(checkpoint: Path, config: FinetuneConfig, context: Context) -> dict
     NonFiniteLossError
         The loss became NaN or infinite.
     """
-    device = torch.device(context.device)
-    with process_group(device):
-        return _finetune(checkpoint, config, context, device)
+    with set_up(checkpoint, config, context) as setup:
+        return _finetune(setup, config, context)
 
 
 def require_equal_shares(config: FinetuneConfig, world_size: int) -> None:
@@ -71,38 +66,16 @@ def require_equal_shares(config: FinetuneConfig, world_size: int) -> None:
         raise InputError(f"global_batch_size: mixup needs an even share for each process, not {share}")
 
 
-def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device: torch.device) -> dict[str, float]:
-    world_size = get_world_size()
+def _finetune(setup: Setup, config: FinetuneConfig, context: Context) -> dict[str, float]:
+    world_size, backbone, splits, device = get_world_size(), setup.backbone, setup.splits, setup.device
     require_equal_shares(config, world_size)
-    backbone, header = load_backbone(checkpoint)
-    splits = open_splits(config, context)
-    train = TrainingBatches(
-        splits.train,
-        config.augmentation,
-        header.normalisation,
-        header.image_size,
-        config.global_batch_size,
-        config.seed,
-        device,
-        context.num_workers,
-        repeats=config.repeated_augmentations,
-        drop_last=True,
-    )
-    val = CentreCropBatches(
-        splits.val,
-        image_size=header.image_size,
-        interpolation=config.augmentation.interpolation,
-        num_workers=context.num_workers,
-        rank=get_rank(),
-        world_size=world_size,
-    )
+    train = setup.training_batches(config, repeats=config.repeated_augmentations, drop_last=True)
+    val = setup.centre_crops(splits.val, config.augmentation.interpolation, shared=True)
     set_drop_path(backbone, config.drop_path_rate)
     set_rows(backbone, get_rank(), world_size)
-    classifier = Classifier(backbone, find_backbone(header.backbone).INFO.width, splits.num_classes, config.seed)
+    classifier = Classifier(backbone, setup.width, splits.num_classes, config.seed)
     classifier = cast(Classifier, synchronise_batch_norm(classifier, device).to(device))
-    model: nn.Module = classifier
-    if world_size > 1:
-        model = DistributedDataParallel(classifier, [device] if device.type == "cuda" else None)
+    model = setup.synchronised(classifier)
     optimizer = build_optimizer(config.optimizer, classifier, config.global_batch_size)
     set_learning_rate = learning_rate_by_epoch(optimizer, config.optimizer, config.epochs)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16" and device.type == "cuda")
@@ -120,7 +93,7 @@ def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device
             seed_everything_for_step(config.seed, batch.step)
             images, targets = batch.images, batch.labels
             if mixes(config):
-                mixing = draw_mixing(config.mixup, header.image_size, sample_rng(config.seed, MIX, batch.step))
+                mixing = draw_mixing(config.mixup, setup.header.image_size, sample_rng(config.seed, MIX, batch.step))
                 images = mix_images(images, mixing, swap_halves)
                 targets = mix_labels(targets, splits.num_classes, mixing, swap_halves)
             optimizer.zero_grad(set_to_none=True)
@@ -137,7 +110,7 @@ def _finetune(checkpoint: Path, config: FinetuneConfig, context: Context, device
     def logits() -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in val:
             with autocast():
-                predicted = classifier(normalise(images.to(device), header.normalisation))
+                predicted = classifier(setup.prepare(images))
             yield predicted.float(), labels.to(device)
 
     def judge() -> dict[str, float]:

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from pretrain.config import PretrainConfig
 from pretrain.datasets import LabelledImages
-from pretrain.errors import InputError
+from pretrain.errors import InputError, without_worker_traceback
 from pretrain.randomness import CROP, REPEAT, epoch_order
-from pretrain.views.crop import crop_and_resize, random_resized_crop_box, sample_rng
+from pretrain.views.crop import random_crop, sample_rng
 from pretrain.views.timm_train import auto_augment, seed_everything_for_sample
 
 
@@ -68,11 +68,10 @@ class CroppedViews(Dataset[tuple[tuple[Tensor, ...], int, int]]):
         for number, (view, policy) in enumerate(zip(self.views, self.policies, strict=True)):
             draw = copy * len(self.policies) + (number if view.repeats is None else view.repeats)
             rng = sample_rng(self.config.seed, CROP, epoch, index, draw)
-            box = random_resized_crop_box(image.height, image.width, view.crop_scale, view.crop_ratio, rng)
             if policy:
                 draws = len(self.policies) * self.config.repeated_augmentations
                 seed_everything_for_sample(self.config.seed, epoch, index * draws + draw)
-            crops.append(crop_and_resize(image, box, cast(int, view.size), view.interpolation, policy))
+            crops.append(random_crop(image, view, cast(int, view.size), rng, policy))
         return tuple(crops), self.images.label(index), index
 
 
@@ -141,9 +140,6 @@ def batches(
         # A generator: a list of a million tuples would delay the first batch of an epoch by seconds.
         rows = _rows(visits, epoch, starts, share)
         loader = DataLoader(dataset, batch_sampler=rows, num_workers=num_workers, pin_memory=pin_memory)
-        try:
+        with without_worker_traceback():
             for offset, (views, labels, indices) in enumerate(loader):
                 yield RawBatch(epoch * per_epoch + first + offset, tuple(views), labels, indices)
-        except InputError as error:
-            # A loader worker puts its traceback before the message, which is the last line.
-            raise InputError(str(error).strip().splitlines()[-1].rpartition("InputError: ")[2]) from error

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from pretrain.checkpoint import CheckpointHeader
 
 
 class NonFiniteLossError(RuntimeError):
     """The loss or the weights became NaN or infinite. The last training state on disk is older than that."""
-
-
-class ReportProgress(Protocol):
-    """Adds one row to a run's curves; ``epoch`` may be fractional."""
-
-    def __call__(self, *, epoch: float, total_epochs: float, values: Mapping[str, float]) -> None: ...
 
 
 @dataclass(frozen=True)

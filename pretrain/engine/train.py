@@ -20,7 +20,7 @@ from pretrain.engine.learner import Learner
 from pretrain.engine.loader import batches, steps_per_epoch
 from pretrain.engine.means import RunningMean
 from pretrain.engine.monitor import Monitor
-from pretrain.engine.outcome import PretrainOutcome, ReportProgress
+from pretrain.engine.outcome import PretrainOutcome
 from pretrain.engine.prepare import choose_micro_batch_size, deterministic_kernels, prepare_backbone
 from pretrain.engine.state import load_training_state, save_training_state
 from pretrain.engine.step import Precision
@@ -29,6 +29,7 @@ from pretrain.errors import InputError, StoppedEarly
 from pretrain.method import Method
 from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import build_method, find_method
+from pretrain.metrics import ReportProgress
 
 MINUTES_BETWEEN_STATES = 10
 ROWS_PER_RUN = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,6 +51,14 @@ class ClassifyingMethod(Protocol):
 
     def class_logits(self, images: Tensor) -> Tensor | None:
         """Return logits (B, classes) of images (B, 3, H, W); None if this configuration has no classifier."""
+        ...
+
+
+class RepresentingMethod(Protocol):
+    """Optional: a method with spaces above the backbone, which the evaluator ``similarity`` judges."""
+
+    def represent(self, features: Tensor) -> Mapping[str, Tensor]:
+        """The backbone's features (B, width) in every space, the backbone's included: {space: (B, D)}."""
         ...
 
 

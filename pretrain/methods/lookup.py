@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
 from pretrain.methods.interface import MethodModule, RunFacts
+from pretrain.metrics import require_metrics
 from pretrain.plugins import Offers, load_plugin, plugin_names
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def method_names() -> tuple[str, ...]:
 
 
 def find_method(name: str) -> MethodModule:
-    return cast(MethodModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+    module = load_plugin(PACKAGE, name, KIND, OFFERS)
+    require_metrics(f"method {name}", getattr(module, "METRICS", ()))
+    return cast(MethodModule, module)
 
 
 def build_method(

@@ -1,4 +1,4 @@
-"""Settings of the supervised training transform. Imports no torch."""
+"""Settings of the augmentation of finetuning. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import Literal
 
 from pydantic import Field
 
-from pretrain.config import CropRatio, CropScale, Interpolation, MixingConfig, Probability, Strict
+from pretrain.config import AugmentationConfig, Interpolation, MixingConfig
 
 
-class TrainAugmentationConfig(Strict):
-    """The per-image training transform of DeiT (Touvron et al. 2021, table 9), as timm builds it.
+class TrainAugmentationConfig(AugmentationConfig):
+    """The augmentation of DeiT (Touvron et al. 2021, table 9), as timm builds it.
 
     ``color_jitter`` is the strength of brightness, contrast and saturation. As in DeiT, it applies only if
     ``auto_augment`` is None, because RandAugment contains colour operations.
     """
 
-    auto_augment: str | None = Field(default=None, description="timm's notation, e.g. rand-m9-mstd0.5-inc1")
     color_jitter: float | None = Field(default=None, ge=0)
-    crop_scale: CropScale = (0.08, 1.0)
-    crop_ratio: CropRatio = (3 / 4, 4 / 3)
-    flip_probability: Probability = 0.5
     interpolation: Interpolation = "bicubic"
-    random_erasing_probability: Probability = 0.0
     random_erasing_mode: Literal["const", "rand", "pixel"] = "pixel"
+
+    @property
+    def only_crops(self) -> bool:
+        """Whether images are only cropped and flipped."""
+        return self.auto_augment is None and not self.color_jitter and self.random_erasing_probability == 0
 
 
 class MixupConfig(MixingConfig):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pretrain.config import Interpolation, Range
+from pretrain.config import AugmentationConfig, Interpolation, Range
 
 _ATTEMPTS = 10
 _RESAMPLING = {
@@ -78,6 +78,18 @@ def crop_and_resize(
     if change:
         resized = change(resized)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
+
+
+def random_crop(
+    image: Image.Image,
+    config: AugmentationConfig,
+    size: int,
+    rng: np.random.Generator,
+    change: Callable[[Image.Image], Image.Image] | None = None,
+) -> torch.Tensor:
+    """A random crop of an RGB image, resized to (3, size, size) uint8; ``change`` as in ``crop_and_resize``."""
+    box = random_resized_crop_box(image.height, image.width, config.crop_scale, config.crop_ratio, rng)
+    return crop_and_resize(image, box, size, config.interpolation, change)
 
 
 def _central_box(height: int, width: int, ratio: Range) -> Box:

@@ -1,4 +1,4 @@
-"""Builds DeiT's training transform, for supervised training and finetuning, from timm's parts.
+"""The training transform of finetuning, and RandAugment for pretraining: DeiT's, from timm's parts.
 
 timm draws from the global generators of Python, numpy and torch. Loader workers call ``seed_everything_for_sample``
 before each image, and the training loop calls ``seed_everything_for_step`` before each forward pass, so that a draw

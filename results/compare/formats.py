@@ -11,7 +11,7 @@ from typing import Any
 from results.columns import Role, declared
 from results.compare.pairing import Comparison, Group
 from results.errors import InputError
-from results.metrics import metric
+from results.metrics import BETTER
 from results.statistics import CONFIDENCE
 
 NO_PAIR = "No two runs differ in nothing but the method, so there is nothing to compare."
@@ -43,11 +43,17 @@ def heading(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Sentences below the table: settings that all groups share, and how Δ, p and W–L–T are defined."""
+    """Sentences below the table: settings that all groups share, the metrics, and how Δ, p and W–L–T are defined."""
     shared = _shared_fields(comparison)
     alike = [f"Equal throughout: {', '.join(f'{k} {_plain(v)}' for k, v in shared.items())}."] if shared else []
+    metrics = {
+        f"{group.fields['metric']}: {group.metric.label}{unit}, {BETTER[group.metric.higher_is_better]}."
+        for group in comparison.groups
+        for unit in [f" in {group.metric.unit}" if group.metric.unit else ""]
+    }
     return [
         *alike,
+        *sorted(metrics),
         f"Δ is the mean of the differences between runs of equal seed, with the two-sided {CONFIDENCE:.0%} "
         "interval and p of the paired t-test; W–L–T counts pairs won, lost, tied. "
         "p values are not corrected for the number of rows.",
@@ -63,7 +69,7 @@ def header(comparison: Comparison) -> list[str]:
 def cells(comparison: Comparison, group: Group) -> list[str]:
     """One group's row as text, one cell for each title of ``header``."""
     values = {**group.fields, **group.settings}
-    decimals = metric(group.fields["metric"]).decimals
+    decimals = group.metric.decimals
     difference = group.difference
     interval = (
         ""
@@ -76,7 +82,7 @@ def cells(comparison: Comparison, group: Group) -> list[str]:
         f"{group.baseline_mean:.{decimals}f}",
         _signed(difference.mean, decimals) + interval,
         _p_value(difference.p_value),
-        f"{difference.wins}–{difference.losses}–{difference.ties}",
+        "–" if group.metric.higher_is_better is None else f"{difference.wins}–{difference.losses}–{difference.ties}",
         group.verdict,
     ]
 
@@ -169,6 +175,8 @@ def _flat(comparison: Comparison, group: Group) -> dict[str, Any]:
         "baseline": comparison.baseline,
         **group.fields,
         **group.settings,
+        "label": group.metric.label,
+        "higher_is_better": group.metric.higher_is_better,
         "n": group.difference.n,
         "seeds": list(group.seeds),
         "method_mean": group.method_mean,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.columns import Role, Row, declared, differing, found_in, is_implied, method_options
 from results.errors import InputError
-from results.metrics import is_headline, metric
+from results.metrics import Metric
 from results.reference import load_methods
 from results.statistics import PairedDifference, mean, paired_difference
 from results.variants import evaluations, variant, variants
@@ -30,10 +30,11 @@ _SHARED = (*declared(Role.SCALE, Role.EVALUATION), "fingerprint")
 class Group:
     """All pairs in which both methods have one setting each.
 
-    ``difference`` is method − baseline in the metric's unit. ``fields`` holds the columns that both methods share,
+    ``difference`` is method − baseline in the unit of ``metric``. ``fields`` holds the columns that both methods share,
     ``settings`` the method's options, its other settings that vary, and its recipe.
     """
 
+    metric: Metric
     fields: dict[str, Any]
     settings: dict[str, Any]
     seeds: tuple[int, ...]
@@ -66,7 +67,7 @@ class Comparison:
 def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Comparison:
     """Pair each evaluation of ``method`` with the evaluation of ``baseline`` that is equal in all other settings.
 
-    Only headline metrics are compared, see ``results.metrics.is_headline``.
+    Only headline metrics are compared.
 
     Parameters
     ----------
@@ -90,10 +91,14 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
     if method == baseline:
         raise InputError(f"{method!r} can't be compared with itself; name another baseline")
 
-    rows = [row for row in evaluations(frame) if row["metric"] is None or is_headline(row["metric"])]
+    rows = [
+        {**row, "unit": row["declaration"].unit if row["metric"] else None}
+        for row in evaluations(frame)
+        if row["metric"] is None or row["declaration"].headline
+    ]
     ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
     columns = [str(name) for name in frame.columns]
-    shared = (*_SHARED, *found_in(columns, Role.EVALUATION), "metric")
+    shared = (*_SHARED, *found_in(columns, Role.EVALUATION), "metric", "unit")
     ours = _Side(method, _repeat_random_weights(their_rows, ours_rows), shared)
     theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows), shared)
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
@@ -113,7 +118,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
     return Comparison(method, baseline, tuple(groups), tuple(unpaired))
 
 
-def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool = True) -> str:
+def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool | None = True) -> str:
     """One sentence: which method is better, or why the pairs don't show a difference."""
     n, low, high = difference.n, difference.low, difference.high
     if n == 1:
@@ -122,6 +127,8 @@ def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_
         return f"n = {n}: equal differences, no spread to judge by"
     if low <= 0 <= high:
         return f"n = {n}: the interval contains 0, no difference shown"
+    if higher_is_better is None:
+        return f"n = {n}: the interval excludes 0; no direction is declared better"
     better = method if (difference.mean > 0) == higher_is_better else baseline
     return f"n = {n}: {better} better, the interval excludes 0"
 
@@ -170,17 +177,18 @@ def _group(
 ) -> Group:
     pairs = sorted(pairs, key=lambda pair: int(pair[0]["seed"]))
     first = pairs[0][0]
-    higher_is_better = metric(first["metric"]).higher_is_better
+    metric: Metric = first["declaration"]
     ours, theirs = [float(a["value"]) for a, _ in pairs], [float(b["value"]) for _, b in pairs]
-    difference = paired_difference(ours, theirs, higher_is_better)
+    difference = paired_difference(ours, theirs, metric.higher_is_better is not False)
     return Group(
+        metric=metric,
         fields={field: first[field] for field in shared},
         settings={field: first[field] for field in settings},
         seeds=tuple(int(a["seed"]) for a, _ in pairs),
         method_mean=mean(ours),
         baseline_mean=mean(theirs),
         difference=difference,
-        verdict=verdict(difference, method, baseline, higher_is_better),
+        verdict=verdict(difference, method, baseline, metric.higher_is_better),
     )
 
 
@@ -209,6 +217,8 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
     same_protocol = [candidate for candidate in other.rows if candidate["protocol"] == row["protocol"]]
     if not same_protocol:
         return f"{other.label} has no {row['protocol']} run", None
+    with_metric = {candidate["run_id"] for candidate in same_protocol if candidate["metric"] == row["metric"]}
+    same_protocol = [c for c in same_protocol if c["metric"] == row["metric"] or c["run_id"] not in with_metric]
     nearest = min(same_protocol, key=lambda candidate: (len(_differing(row, candidate)), candidate["run_id"]))
     differ = _differing(row, nearest)
     if differ:
@@ -221,12 +231,16 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
 
 
 def _differing(row: Row, other: Row) -> list[str]:
-    """Columns that keep two rows from being a pair. Skips the fingerprint of an unfinished run: it isn't known."""
-    unknown = "fingerprint" if other["metric"] is None else None
-    fields = [*_SHARED, *found_in(row, Role.EVALUATION), "seed"]
-    differ = [field for field in fields if row[field] != other[field] and field != unknown]
+    """Columns that keep two rows from being a pair.
+
+    An unfinished run's fingerprint isn't known, and units belong to one metric: neither counts where it says nothing.
+    """
+    unknown = {"fingerprint"} if other["metric"] is None else set()
+    unknown |= {"unit"} if other["metric"] != row["metric"] else set()
+    fields = [*_SHARED, "unit", *found_in(row, Role.EVALUATION), "seed"]
+    differ = [field for field in fields if row[field] != other[field] and field not in unknown]
     return [field for field in differ if not is_implied(field, differ)]
 
 
 def _shown(field: str, value: Any) -> str:
-    return str(value)[:12] if field == "fingerprint" else str(value)
+    return str(value)[:12] if field == "fingerprint" else str(value) or "none"

@@ -19,16 +19,12 @@ from results.figures._style import (
     protocol_order,
 )
 from results.frame import records
-from results.metrics import HEADLINE_METRICS, metric
 from results.reference import load_methods
 from results.titles import dataset_title
 from results.variants import evaluations, variant
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_SHORT = {"knn_top1": "Top-1 accuracy", "mIoU": "mIoU"}
-
 
 _ADDED = ("panel", "row", "place", "variant", "side", "source")
 """Columns of points that runs don't have."""
@@ -47,7 +43,7 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     found = {
         (row["run_id"], row["metric"]): row
         for row in evaluations(frame)
-        if row["metric"] in HEADLINE_METRICS and row["value"] is not None
+        if row["value"] is not None and row["declaration"].headline
     }
     rows = [{**row, "variant": variant(row)} for row in found.values()]
     if not rows:
@@ -91,11 +87,11 @@ def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
     return rows[["backbone", "row", "variant"]]
 
 
-def axis_label(name: str) -> str:
-    """The axis label of a metric, such as ``Top-1 accuracy (%)``."""
-    known = metric(name)
-    words = _SHORT.get(name, known.label)
-    return f"{words} ({known.unit})" if known.unit else words
+def numbers(points: pd.DataFrame) -> pd.DataFrame:
+    """``points`` as the numbers beside a figure: each panel's name in one line, and the unit of each metric."""
+    units = points["declaration"].map(lambda metric: metric.unit)
+    told = points.assign(panel=points["panel"].str.replace("\n", ", "), declaration=units)
+    return told.rename(columns={"declaration": "unit"})
 
 
 def seed_count(points: pd.DataFrame) -> str:
@@ -134,7 +130,7 @@ def _label_panels(rows: list[dict[str, Any]], conditions: Sequence[str]) -> None
             schedule = "" if row["schedule"] is None else f", {row['schedule']}"
             title = f"{protocol_label(row['protocol'])}, {dataset_title(row['dataset'])}{schedule}"
             told = [label(field, row[field]) for field in telling if row[field] is not None]
-            row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), axis_label(row["metric"])])
+            row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), row["declaration"].label_with_unit])
 
 
 def _telling(rows: list[dict[str, Any]], fields: Sequence[str], within: str | None = None) -> list[str]:
@@ -151,7 +147,7 @@ def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         protocol_order(row["protocol"]),
         row["dataset"],
-        HEADLINE_METRICS.index(row["metric"]),
+        row["metric"],
         row["panel"],
         row["place"],
         row["seed"],

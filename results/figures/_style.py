@@ -98,6 +98,7 @@ def style(name: str) -> Iterator[None]:
         "figure.constrained_layout.use": True,
         "svg.hashsalt": name,
         "pdf.fonttype": 42,
+        "text.parse_math": False,  # labels and units are other people's text, which may hold a $
     }
     with matplotlib.rc_context(settings):
         yield

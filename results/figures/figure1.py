@@ -10,7 +10,6 @@ from results.declarations import find_declaration
 from results.errors import InputError
 from results.figures._points import evaluation_points, n_of, require_one_setting
 from results.figures._style import INK, backbone_label, backbone_order, method_style, protocol_label
-from results.metrics import metric
 from results.reference import load_methods, load_reference, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import lay_out
@@ -97,8 +96,7 @@ def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: dict[str, str], methods: 
         axes.barh(
             y, bar["mean"], height * 0.9, xerr=error, error_kw={"linewidth": 1, "ecolor": INK}, **_look(bar["method"])
         )
-        decimals = metric(bar["metric"]).decimals
-        axes.text(101.5, y, f"{bar['mean']:.{decimals}f}", va="center", fontsize=7, color=INK)
+        axes.text(101.5, y, f"{bar['mean']:.1f}", va="center", fontsize=7, color=INK)
         if bar["paper"] == bar["paper"]:  # not NaN
             axes.plot([bar["paper"]] * 2, [y - height / 2, y + height / 2], color="black", linewidth=1.6)
     axes.set_xlim(0, 100)

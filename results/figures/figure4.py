@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from results.columns import Role, declared
 from results.errors import InputError
 from results.figures._ablation import by_side, protocols_in_order, series_settings
-from results.figures._points import axis_label, evaluation_points, n_of, require_one_setting
+from results.figures._points import evaluation_points, n_of, require_one_setting
 from results.figures._style import GRID, MUTED, backbone_label, method_style, protocol_label
 from results.reference import load_methods, load_reference
 from results.statistics import mean, standard_error
@@ -111,14 +111,16 @@ def _best_protocol(points: pd.DataFrame, side: str, alike: Sequence[str]) -> pd.
 
 def _published(side: str) -> list[dict[str, Any]]:
     task, protocol, dataset, metric = _PUBLISHED[side]
-    table = load_reference().tables["figure4"]
+    reference = load_reference()
+    table = reference.tables["figure4"]
     row = next(row for row in table.rows if row[0] == task)
+    unit = reference.metrics[metric].declaration.label_with_unit
     return [
         {
             "side": side,
             "source": "paper",
             "backbone": "vit_small",
-            "panel": f"{protocol_label(protocol)}, {dataset_title(dataset)}\n{axis_label(metric)}",
+            "panel": f"{protocol_label(protocol)}, {dataset_title(dataset)}\n{unit}",
             "protocol": protocol,
             "dataset": dataset,
             "metric": metric,

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from results.figures._points import axis_label, evaluation_points, rows_in_order, seed_count, without_ablations
+from results.figures._points import evaluation_points, numbers, rows_in_order, seed_count, without_ablations
 from results.figures._style import GRID, INK, MUTED, backbone_label, method_style, panel_grid
-from results.metrics import metric
 from results.statistics import mean, standard_error
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     points["n"] = values.transform("size")
     points["mean"] = values.transform("mean")
     points["standard_error"] = values.transform("sem")
-    return points.assign(panel=points["panel"].str.replace("\n", ", "))
+    return numbers(points)
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
@@ -91,7 +90,7 @@ def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 
 def _draw_panel(axes: Axes, points: pd.DataFrame, positions: dict[tuple[str, str], float]) -> None:
-    axes.set_xlabel(axis_label(points["metric"].iloc[0]))
+    axes.set_xlabel(points["declaration"].iloc[0].label_with_unit)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -108,7 +107,7 @@ def _draw_panel(axes: Axes, points: pd.DataFrame, positions: dict[tuple[str, str
         axes.scatter(
             centre, y, s=38, marker=look.marker, color=look.colour, edgecolors="white", linewidths=0.7, zorder=4
         )
-        decimals = metric(found["metric"].iloc[0]).decimals
+        decimals = found["declaration"].iloc[0].decimals
         axes.text(
             1.0, y, f"{centre:.{decimals}f}", transform=axes.get_yaxis_transform(), ha="left", va="center", fontsize=8
         )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from results.errors import InputError
 from results.figures import methods
 from results.frame import records
-from results.metrics import HEADLINE_METRICS
 from results.reference import load_methods
 from results.variants import variant
 
@@ -44,6 +43,7 @@ def _compared(frame: pd.DataFrame) -> pd.DataFrame:
     compared = load_methods().compared["mim"]
     chosen = frame[[variant(row) in compared for row in records(frame)]]
     masked = chosen["method"] == compared[-1]
-    if not (chosen["protocol"].notna() & chosen["metric"].isin(HEADLINE_METRICS) & masked).any():
+    headline = chosen["declaration"].map(lambda metric: metric is not None and metric.headline).astype(bool)
+    if not (chosen["protocol"].notna() & headline & masked).any():
         raise InputError(f"no finished evaluation of {compared[-1]}; run the sweep mim")
     return chosen

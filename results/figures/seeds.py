@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from results.errors import InputError
-from results.figures._points import evaluation_points, rows_in_order, seed_count, without_ablations
+from results.figures._points import evaluation_points, numbers, rows_in_order, seed_count, without_ablations
 from results.figures._style import INK, MUTED, backbone_label, method_style
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TITLE = "Spread over seeds"
 CAPTION = (
     "Each dot is one seed's distance, in percentage points, from the mean over the seeds of its method, backbone and "
-    "protocol. A difference between methods has to be seen against this spread."
+    "protocol. A difference between methods has to be seen against this spread. Metrics in other units are left out."
 )
 LANE_INCHES = 0.11
 
@@ -32,6 +32,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
         No row has two seeds.
     """
     points = evaluation_points(without_ablations(frame))
+    points = points[points["declaration"].map(lambda metric: metric.unit == "%")].copy()
     values = points.groupby(["panel", "backbone", "row"], sort=False)["value"]
     points["n"] = values.transform("size")
     points["mean"] = values.transform("mean")
@@ -39,7 +40,7 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     spread = points[points["n"] > 1]
     if spread.empty:
         raise InputError("no method has two finished seeds under one protocol; spread needs at least two")
-    return spread.assign(panel=spread["panel"].str.replace("\n", ", "))
+    return numbers(spread)
 
 
 def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:

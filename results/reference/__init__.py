@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from results import safe_yaml
 from results.errors import InputError
+from results.metrics import Metric
 
 
 class PublishedTable(BaseModel):
@@ -30,8 +31,20 @@ class PublishedTable(BaseModel):
         return self
 
 
+class PublishedMetric(BaseModel):
+    """The declaration of a metric of published numbers; ``source`` says where its tolerance comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    declaration: Metric
+
+
 class Reference(BaseModel):
-    """The published tables of one source; ``baseline`` and ``ours`` are the methods that its bold numbers compare."""
+    """The published tables of one source, and the metrics in them by name.
+
+    ``baseline`` and ``ours`` are the methods that its bold numbers compare.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +53,7 @@ class Reference(BaseModel):
     source: str
     baseline: str = ""
     ours: str = ""
+    metrics: dict[str, PublishedMetric] = {}
     tables: dict[str, PublishedTable]
 
 
@@ -93,6 +107,12 @@ def load_reference(name: str = "opera_paper") -> Reference:
 @functools.cache
 def load_vocabulary() -> Vocabulary:
     return Vocabulary.model_validate(_read("vocabulary"))
+
+
+def published_metric(name: str) -> Metric | None:
+    """The declaration of a metric that the OPERA paper prints; None if it prints no such metric."""
+    known = load_reference().metrics.get(name)
+    return None if known is None else known.declaration
 
 
 def published_number(printed: str) -> float | None:

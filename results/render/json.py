@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from results.metrics import metric
 from results.tables.model import Cell, Table
 
 SCHEMA_VERSION = 1
@@ -36,4 +35,5 @@ def render(table: Table) -> str:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    return {**asdict(cell), "unit": None if cell.metric is None else metric(cell.metric).unit}
+    fields = {name: value for name, value in asdict(cell).items() if name != "declaration"}
+    return {**fields, "unit": None if cell.declaration is None else cell.declaration.unit}

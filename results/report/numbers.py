@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from results.metrics import metric
 from results.render.html import render
 from results.tables.model import Cell, Row, Table
 
@@ -37,11 +36,11 @@ def linked_table(table: Table, frame: pd.DataFrame) -> dict[str, Any]:
 def _number(
     place: str, table: Table, row: Row, column: str, cell: Cell, runs: list[tuple[str, float, int]]
 ) -> dict[str, Any]:
-    known = metric(cell.metric or "")
+    unit = cell.declaration.unit if cell.declaration else ""
     return {
         "id": place,
         "what": f"{table.title}: {', '.join(row.labels)}; {column}",
-        "value": f"{cell.mean:.6g} {known.unit}".strip(),
+        "value": f"{cell.mean:.6g} {unit}".strip(),
         "error": None if cell.standard_error is None else f"{cell.standard_error:.3g}",
         "published": cell.published and f"{row.published_by} {cell.published}",
         "recipes": ", ".join(cell.recipes),

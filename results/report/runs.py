@@ -11,7 +11,7 @@ import yaml
 
 from results.figures._style import backbone_label, method_style
 from results.frame import recipe_label, records
-from results.metrics import HEADLINE_METRICS, metric, number_or_undefined
+from results.metrics import Metric, number_or_undefined
 from results.report.progress import device_seconds, duration
 from results.runs import RunDirectory, RunState, modified_at
 from results.store import Run
@@ -127,9 +127,18 @@ def _about(facts: Mapping[str, Any]) -> str:
 
 
 def _headline_result(run: Run) -> str:
-    metrics = {} if run.record is None else run.record.metrics
-    shown = [name for name in HEADLINE_METRICS if name in metrics] or list(metrics)[:1]
-    return ", ".join(f"{name} {number_or_undefined(metrics[name], f'.{metric(name).decimals}f')}" for name in shown)
+    """The headline metrics with label and unit, or the first metric if none is a headline."""
+    if run.record is None:
+        return ""
+    metrics, declared = run.record.metrics, run.record.declared()
+    shown = sorted(name for name in metrics if declared[name].headline) or list(metrics)[:1]
+    return ", ".join(_number(metrics[name], declared[name], f".{declared[name].decimals}f") for name in shown)
+
+
+def _number(value: float | None, metric: Metric, form: str = ".6g") -> str:
+    """A value with its metric's label and unit, such as ``Top-1 accuracy 97.0 %``."""
+    unit = f" {metric.unit}" if metric.unit and value is not None else ""
+    return f"{metric.label} {number_or_undefined(value, form)}{unit}"
 
 
 def _provenance(run: Run) -> dict[str, str]:
@@ -140,7 +149,7 @@ def _provenance(run: Run) -> dict[str, str]:
     sizes = ", ".join(f"{split} {size:,}" for split, size in data.sizes.items())
     facts = {
         "record": f"{run.run_id}/record.json, schema {record.schema_version}",
-        "metrics": ", ".join(f"{n} {number_or_undefined(value)}" for n, value in record.metrics.items()),
+        "metrics": ", ".join(_number(record.metrics[name], metric) for name, metric in record.declared().items()),
         "recipe": f"{recipe_label(recipe.model_dump())}: {recipe.source}",
         "changed": ", ".join(recipe.changed),
         "seed": str(record.seed),

@@ -8,8 +8,8 @@ from typing import Any
 
 from results.columns import COLUMNS, Row, describe_differences
 from results.declarations import Query
-from results.metrics import metric as metric_called
-from results.reference import published_number
+from results.metrics import Metric
+from results.reference import published_metric, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import Slot
 from results.tables.model import Cell
@@ -66,7 +66,7 @@ def _with_number(
     published = None if slot.published is None else published_number(slot.published)
     difference = None if published is None or other_data else centre - published
     any_row = done[0]
-    meaning = metric_called(any_row["metric"])
+    declaration: Metric = any_row["declaration"]
     recipes = (("pretraining", any_row["pretrain_recipe"]), (any_row["protocol"], any_row["protocol_recipe"]))
     return Cell(
         state="done",
@@ -77,13 +77,20 @@ def _with_number(
         published=slot.published,
         difference=difference,
         metric=any_row["metric"],
+        declaration=declaration,
         reason="; ".join(reasons) or None,
         recipes=tuple(f"{what} {recipe}" for what, recipe in recipes if recipe),
-        decimals=meaning.decimals,
+        decimals=declaration.decimals,
         run_ids=tuple(row["run_id"] for _, row in sorted(by_seed.items(), key=lambda item: (item[0] is None, item[0]))),
         other_data=tuple(other_data),
-        agreement=_agreement(difference, meaning.tolerance),
+        agreement=_agreement(difference, _tolerance(any_row["metric"], declaration)),
     )
+
+
+def _tolerance(name: str, declaration: Metric) -> float | None:
+    """The tolerance that the evaluator declares, or else that of the published metric."""
+    published = published_metric(name)
+    return declaration.tolerance if published is None or declaration.tolerance is not None else published.tolerance
 
 
 def _agreement(difference: float | None, tolerance: float | None) -> str | None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from results.metrics import metric
-from results.reference import published_number
+from results.reference import published_metric, published_number
 from results.tables.model import Cell, Row, Table
 
 _SAME = ("Backbone", "Backbone.", "F.T.", "Pretrained on")
@@ -33,8 +32,7 @@ def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | No
         return table
     rows = [list(row.cells) for row in table.rows]
     for column in range(len(table.columns)):
-        name = metrics[column]
-        sign = 1 if name is None or metric(name).higher_is_better else -1
+        sign = _sign(metrics[column], [row.cells[column] for row in table.rows])
         measured = [_times(sign, _shown(row.cells[column])) for row in table.rows]
         printed = [_times(sign, _number(row.cells[column].published)) for row in table.rows]
         for place in _improved(table, measured, baseline, ours):
@@ -49,8 +47,22 @@ def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | No
     return replace(table, rows=tuple(filled))
 
 
+def _sign(metric: str | None, cells: Sequence[Cell]) -> int:
+    """1 if a higher number of the column is better, −1 if a lower one is, 0 if no direction is declared.
+
+    A column of several metrics, and published numbers of an unknown metric, count as higher is better.
+    """
+    declared = {cell.declaration.higher_is_better for cell in cells if cell.declaration is not None}
+    if not declared and metric is not None and (published := published_metric(metric)):
+        declared = {published.higher_is_better}
+    if len(declared) > 1 or None in declared:
+        return 0
+    return -1 if False in declared else 1
+
+
 def _times(sign: int, value: float | None) -> float | None:
-    return None if value is None else sign * value
+    """``sign * value``; None if there is no value or no direction, so that the number gets no mark."""
+    return sign * value if sign and value is not None else None
 
 
 def _shown(cell: Cell) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from results.metrics import Metric
+
 WITHOUT_RUNS = ("not planned", "cited", "published")
 """States of cells without runs."""
 
@@ -32,6 +34,8 @@ class Cell:
         One sentence about runs that are unfinished, lack the metric, or must not be averaged.
     recipes
         ``<protocol> <id>@<version>``, followed by ``*`` if the sweep changed some of the recipe's settings.
+    declaration
+        What the evaluator declares of the metric; None without a number.
     decimals
         Number of digits printed after the decimal point.
     run_ids
@@ -54,6 +58,7 @@ class Cell:
     published: str | None = None
     difference: float | None = None
     metric: str | None = None
+    declaration: Metric | None = None
     reason: str | None = None
     recipes: tuple[str, ...] = ()
     decimals: int = 1

@@ -38,7 +38,9 @@ def build(config, *, backbone, feature_dimension, num_classes, run):
     return HierarchicalMethod(backbone, feature_dimension, Hierarchy((space,)))
 """
 EVALUATOR = """\
-from evaluators.interface import EvaluatorConfig
+from evaluators.interface import EvaluatorConfig, Metric
+
+METRICS = (Metric(name="parameters_count", label="Parameters", unit="", higher_is_better=False, decimals=0),)
 
 class Config(EvaluatorConfig):
     scale: float
@@ -112,3 +114,6 @@ def test_a_sweep_of_another_distributions_method_and_evaluator(elsewhere: Path, 
     assert pretrained["recipe"]["id"] == "acme-digits"
     assert judged["recipe"]["version"] == 3
     assert judged["metrics"]["parameters_count"] > 100_000
+    told = judged["declarations"]["parameters_count"]
+    assert (told["label"], told["unit"], told["higher_is_better"], told["decimals"]) == ("Parameters", "", False, 0)
+    assert pretrained["declarations"]["class_top1"]["unit"] == "%"

@@ -12,9 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from evaluators import finetune
-from evaluators.parts.classifier import Classifier
+from evaluators.parts.classifier import Classifier, build_optimizer, learning_rate_by_epoch
 from evaluators.parts.finetuning import require_equal_shares
-from evaluators.parts.optim import build_optimizer, learning_rate_by_epoch
 from pretrain.backbones.families.drop_path import set_drop_path
 from pretrain.backbones.lookup import find_backbone
 from pretrain.checkpoint import load_backbone

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from evaluators import linear
+from evaluators.parts import setup
 from evaluators.parts.classifier import HEAD
 from evaluators.parts.frozen import assert_unmoved, tensor_hashes
-from pretrain import checkpoint as checkpoints
 from pretrain.checkpoint import load_backbone
 from pretrain.randomness import derive_seed, epoch_order
 from tests.evaluators.conftest import DIGITS, IMAGE_SIZE, Curves, Few, MakeCheckpoint, context, resolved
@@ -92,7 +92,7 @@ def test_a_moving_batch_norm_stops_the_probe(
         backbone, header = load_backbone(path)
         return backbone.train(), header
 
-    monkeypatch.setattr(checkpoints, "load_backbone", in_training_mode)
+    monkeypatch.setattr(setup, "load_backbone", in_training_mode)
     config = resolved("linear", backbone="tiny_resnet", epochs=1, global_batch_size=64)
     with pytest.raises(RuntimeError, match=r"frozen backbone moved: bn1\.running_mean"):
         linear.evaluate(make_checkpoint("tiny_resnet"), config, context(tmp_path / "run"))

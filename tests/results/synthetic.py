@@ -14,13 +14,17 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from evaluators.lookup import evaluator_names, find_evaluator
+from pretrain.metrics import PRETRAINING, Metric, declarations
 from results.identity import run_id
+from results.metrics import Metric as RecordedMetric
 from results.record import (
     CheckpointReference,
     DatasetReference,
@@ -136,7 +140,9 @@ def make_record(
     differs: str | None = None,
     images_per_second: float = 1000.0,
     seconds: float = 12.5,
+    declared: Sequence[Metric] | None = None,
 ) -> Record:
+    """A record of ``config``; ``declared`` are the metrics of the evaluator, those of the shipped one by default."""
     stage = config.get("protocol", "pretrain")
     part: Config = config["evaluator"] if "evaluator" in config else config["pretrain"]
     written = CheckpointReference(
@@ -156,6 +162,7 @@ def make_record(
             differs=differs,
         ),
         metrics=dict(metrics),
+        declarations=_declarations(_declared(stage) if declared is None else declared, metrics),
         seed=part["seed"],
         attempts=1,
         timing=Timing(started_at=STARTED, finished_at=STARTED + timedelta(seconds=seconds), seconds=seconds),
@@ -164,6 +171,16 @@ def make_record(
         images_per_second=images_per_second,
         checkpoints=() if "evaluator" in config else (written,),
     )
+
+
+def _declared(stage: str) -> Sequence[Metric]:
+    return find_evaluator(stage).METRICS if stage in evaluator_names() else PRETRAINING
+
+
+def _declarations(declared: Sequence[Metric], metrics: Mapping[str, float | None]) -> dict[str, RecordedMetric]:
+    kept = [field.name for field in fields(RecordedMetric)]
+    found = declarations(declared, metrics)
+    return {name: RecordedMetric(**{field: getattr(metric, field) for field in kept}) for name, metric in found.items()}
 
 
 def write_run(
@@ -190,7 +207,7 @@ def write_run(
     progress
         Rows of ``progress.jsonl``.
     record_fields
-        ``fingerprint``, ``differs``, ``images_per_second``, ``seconds``.
+        ``fingerprint``, ``differs``, ``images_per_second``, ``seconds``, ``declared``.
     """
     name = run_id_of(config, parents)
     directory = RunDirectory(runs_directory / name)

@@ -91,4 +91,4 @@ def test_the_report_says_it(tmp_path: Path) -> None:
     write(tmp_path, [None])
     (run,) = [run for run in load_runs(tmp_path).runs if run.stage == "segmentation"]
     assert _headline_result(run) == "mIoU not defined"
-    assert _provenance(run)["metrics"] == "mIoU not defined, aAcc 90"
+    assert _provenance(run)["metrics"] == "mIoU not defined, Pixel accuracy 90 %"

@@ -136,7 +136,7 @@ def test_what_is_no_record_is_refused(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('{"schema_version": 3, "everything": "else"}', "schema 3.*upgrade opera-bench"),
+        ('{"schema_version": 4, "everything": "else"}', "schema 4.*upgrade opera-bench"),
         ('{"mood": "good", "schema_version": 99}', "schema 99.*upgrade opera-bench"),
         ('{"schema_version": 1, "run_id": "x"}', "schema 1, whose records carry no checksum"),
     ],

@@ -37,6 +37,10 @@ def test_editing_a_plugin_runs_it_again_and_the_record_names_it(site: Site) -> N
         plugin = record["config"]["plugins"]["shapes-ssl"]
         assert plugin["version"] == "0.0.1"
         assert len(plugin["source_sha256"]) == 64
+    (pretrained,) = (record for record in first.values() if record["stage"] == "pretrain")
+    assert pretrained["declarations"]["similarity_loss"]["label"] == "Negative cosine"
+    assert pretrained["declarations"]["loss"]["unit"] == "nats"
+    assert "embedding_std" not in pretrained["declarations"]
     assert "starting 0 jobs" in site(*run).stderr, "unchanged code has its results"
 
     site.edit("simsiam.py", "/ 2\n", "/ 3\n")
@@ -117,6 +121,7 @@ def test_two_distributions_of_one_name_are_refused(site: Site, bare: Callable[..
         ("raise SystemExit(3)\n", "simsiam.py:1: SystemExit: 3"),
         ("def build(): ...\n", "simsiam.py: has no class Config"),
         ("from pretrain.config import Strict as Config\n", "simsiam.py: has no function build"),
+        ("from pretrain.metrics import Metric\nMetric(name='x', label='', unit='', higher_is_better=None)\n", "label"),
         (None, "entry point shapes_ssl.simsiam: ModuleNotFoundError"),
     ],
 )
@@ -127,6 +132,12 @@ def test_a_broken_module_is_one_sentence_and_breaks_what_uses_it(site: Site, tex
     assert "method 'simsiam' of shapes-ssl 0.0.1 can't be used" in message
     assert told in message
     assert len(message.strip().splitlines()) == 1
+    site.planned(SHIPPED)
+
+
+def test_declarations_of_another_type_are_refused_before_training(site: Site) -> None:
+    site.edit("simsiam.py", "METRICS = (", "METRICS = 3, (")
+    assert "method simsiam: METRICS must be a tuple of pretrain.metrics.Metric, not 3" in refused(site)
     site.planned(SHIPPED)
 
 

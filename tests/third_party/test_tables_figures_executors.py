@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ WHOLE = SWEEP.replace("backbone: tiny_vit", "backbone: wide_vit").replace(
 
 @pytest.mark.slow
 def test_a_sweep_runs_on_its_executor_and_fills_its_table_and_figure(site: Site) -> None:
-    sweep = f"{WHOLE}tables: [strangers, own.yaml]\nfigures: [dots]\n"
+    sweep = f"{WHOLE}tables: [strangers, own.yaml]\nfigures: [dots, methods]\n"
     (site.work / "own.yaml").write_text(
         TABLE.read_text().replace("id: strangers", "id: own").replace("Strangers", "Own")
     )
@@ -26,13 +27,70 @@ def test_a_sweep_runs_on_its_executor_and_fills_its_table_and_figure(site: Site)
     assert "aloud: 4 jobs" in done.stderr
     assert "Own" in done.stdout
     report = site.work / "runs" / "report" / "strangers"
-    assert {path.name for path in report.glob("*/*.csv")} == {"strangers.csv", "own.csv", "dots.csv"}
+    assert {path.name for path in report.glob("*/*.csv")} == {"strangers.csv", "own.csv", "dots.csv", "methods.csv"}
     rows = (report / "tables" / "strangers.csv").read_text()
     assert rows == (report / "tables" / "own.csv").read_text()
     assert "SimSiam" in rows
     printed = site("tables", str(site.work / "own.yaml"), "--runs", "runs")
     assert printed.returncode == 0, printed.stderr
     assert "SimCLR" in printed.stdout
+    _own_metrics_are_shown(site, report)
+
+
+def _own_metrics_are_shown(site: Site, report: Path) -> None:
+    """The evaluator's metric is smaller for the better method, and has a unit of its own."""
+    angles = {
+        record["config"]["pretrain"]["method"]: record["metrics"]["angle"]
+        for record in (json.loads(path.read_text()) for path in site.work.glob("runs/knn_sweep-*/record.json"))
+    }
+    numbers = (report / "figures" / "methods.csv").read_text()
+    assert "Angle to the nearest (mrad, lower is better)" in numbers
+    assert "Top-1 accuracy, k = 5 (%)" in numbers
+    table = json.loads(site("tables", str(site.work / "own.yaml"), "--runs", "runs", "--format", "json").stdout)
+    simsiam, simclr = (row["cells"]["angle"] for row in table["rows"])
+    assert (simclr["unit"], simclr["decimals"], simclr["mean"]) == ("mrad", 2, angles["simclr"])
+    better = min(angles, key=lambda method: angles[method])
+    assert (simsiam["best"], simclr["best"]) == (better == "simsiam", better == "simclr")
+    compared = site("compare", "SWEEP", "--runs", "runs", "--method", "simclr", "--baseline", "simsiam", sweep=WHOLE)
+    assert compared.returncode == 0, compared.stderr
+    assert "angle: Angle to the nearest in mrad, lower is better." in " ".join(compared.stdout.split())
+    page = next(report.glob("*.html")).read_text()
+    assert f"Angle to the nearest {angles['simclr']:.2f} mrad" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        (
+            '{"angle": angle',
+            '{"angel": angle',
+            "returns the metric 'angel', which its METRICS lack; they declare knn_k{k}",
+        ),
+        ('{"angle": angle} |', "{} |", "declares the metric 'angle' in METRICS and returns only knn_k1, knn_k5"),
+    ],
+)
+def test_metrics_that_are_not_declared_fail_in_one_sentence(old: str, new: str, sentence: str, site: Site) -> None:
+    site.edit("knn_sweep.py", old, new)
+    done = site("run", "SWEEP", "--executor", "inline", "--runs", "runs")
+    assert done.returncode == 1
+    failures = [json.loads(path.read_text())["error"] for path in site.work.glob("runs/knn_sweep-*/failure.json")]
+    assert len(failures) == 1
+    assert f"evaluator knn_sweep {sentence}" in failures[0]
+    assert len(failures[0].splitlines()) == 1
+
+
+def test_an_evaluator_without_declarations_is_refused_when_it_is_planned(site: Site) -> None:
+    site.edit("knn_sweep.py", "METRICS = (", "OTHERS = (")
+    refused = site("plan", "SWEEP")
+    assert refused.returncode == 2
+    assert "evaluator 'knn_sweep' of shapes-ssl 0.0.1 can't be used" in refused.stderr
+    assert "knn_sweep.py: has no METRICS of type tuple" in refused.stderr
+    site.edit("knn_sweep.py", "OTHERS = (", 'METRICS = ("angle",')
+    assert (
+        "evaluator knn_sweep: METRICS must be a tuple of pretrain.metrics.Metric, not 'angle'"
+        in site("plan", "SWEEP").stderr
+    )
 
 
 VARIED = """\

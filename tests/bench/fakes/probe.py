@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from evaluators.interface import PER_CLASS_FILE, Context, EvaluatorConfig
+from evaluators.interface import PER_CLASS_FILE, Context, EvaluatorConfig, Metric
+
+METRICS = (Metric(name="top1", label="Top-1 accuracy", unit="%", higher_is_better=True, headline=True),)
 
 
 class Config(EvaluatorConfig):

@@ -57,8 +57,8 @@ def test_the_zoos_vit_decays_what_mmsegmentation_decays() -> None:
 
 
 def golden_text(name: str) -> str:
+    from evaluators.dense.config import Place, config_text
     from evaluators.dense.operators import ensure_operators
-    from evaluators.dense.place import Place, config_text
 
     ensure_operators()
     evaluator, backbone, options = GOLDEN_CONFIGS[name]
@@ -85,7 +85,7 @@ def test_the_published_configurations(name: str) -> None:
 
 @needs("mmseg")
 def test_the_rate_follows_the_global_batch_and_the_shape_of_the_work_does_not_follow_the_machine() -> None:
-    from evaluators.dense.place import Place
+    from evaluators.dense.config import Place
     from evaluators.dense.segmenter import library_config
 
     config = configured("segmentation", "tiny_resnet", global_batch_size=32)
