@@ -11,7 +11,6 @@ import faulthandler
 import importlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import threading
 import traceback
 import weakref
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class ForkServer:
 
     def __init__(self, modules: Sequence[str], variables: Mapping[str, str]) -> None:
         self._modules, self._variables = modules, variables
-        self._running: dict[str, int | None] = {}  # process ids; None until the server has forked
+        self._running: set[str] = set()
+        self._pids: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self.ended: dict[str, tuple[int, str | None]] = {}
 
@@ -49,13 +50,14 @@ class ForkServer:
         for _ in range(2):
             if self._process is None:
                 self._launch()
-            self.ended.pop(job_id, None)
-            self._running[job_id] = None
+            for left in (self.ended, self._pids):  # by a start that Ctrl-C has interrupted
+                left.pop(job_id, None)
+            self._running.add(job_id)
             self._request({"id": job_id, "order": order})
-            while job_id in self._running:
-                if (pid := self._running[job_id]) is not None:
-                    return pid
+            while job_id in self._running and job_id not in self._pids:
                 self.receive(None)
+            if job_id in self._pids:  # one that is quick may have ended already
+                return self._pids.pop(job_id)
         preloaded = ", ".join(self._modules) or "nothing"
         raise InputError(f"the fork server died before it could start a job; it preloads {preloaded}")
 
@@ -65,14 +67,14 @@ class ForkServer:
 
     def receive(self, timeout_seconds: float | None) -> None:
         """Wait until a job starts or ends, for at most ``timeout_seconds``. If the server has died, its jobs end."""
-        if self._process is None or not select.select([self._answers.descriptor], [], [], timeout_seconds)[0]:
+        if self._process is None or not wait([self._answers.descriptor], timeout_seconds):
             return
         try:
             for answer in self._answers.read():
                 if "pid" in answer:
-                    self._running[answer["id"]] = answer["pid"]
+                    self._pids[answer["id"]] = answer["pid"]
                 else:
-                    del self._running[answer["id"]]
+                    self._running.discard(answer["id"])
                     self.ended[answer["id"]] = answer["code"], answer["reason"]
         except (EOFError, ValueError):  # the server has died, or a Ctrl-C while reading has cut an answer
             self.stop()
@@ -86,7 +88,7 @@ class ForkServer:
         self._running.clear()
 
     def _launch(self) -> None:
-        path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+        path = os.pathsep.join(str(entry or Path.cwd()) for entry in sys.path)
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({list(self._modules)!r})"],
             stdin=subprocess.PIPE,
@@ -161,7 +163,7 @@ class _Jobs:
         signal.set_wakeup_fd(notify)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
-            ready, _, _ = select.select([self._requests.descriptor, wake], [], [])
+            ready = wait([self._requests.descriptor, wake])
             if wake in ready:
                 os.read(wake, 4096)
                 self._collect()

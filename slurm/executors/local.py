@@ -103,7 +103,7 @@ class LocalExecutor:
                 "log_path": str(job.log_path),
                 "environment": {**without_group(os.environ), **self._variables},
                 "directory": str(Path.cwd()),
-                "path": sys.path,
+                "path": [str(entry) for entry in sys.path],
             }
             handle.details["pid"] = str(self._server.start(job.id, order))
             self._running.append(handle)
@@ -111,9 +111,10 @@ class LocalExecutor:
 
     def _collect(self) -> None:
         """Wait until a job ends, if one runs, and set the final state of every ended job."""
-        if self._running:
+        if self._running and not any(map(self._has_ended, self._running)):
             self._server.receive(None)
-        for handle in [handle for handle in self._running if self._has_ended(handle)]:
+        # One at a time: ``on_change`` may cancel another.
+        while handle := next(filter(self._has_ended, self._running), None):
             self._running.remove(handle)
             self._graph.change(handle, *_outcome(*self._server.ended.pop(handle.job.id)))
 
@@ -131,8 +132,10 @@ class LocalExecutor:
             ends = [self._server.ended.pop(handle.job.id, None) for handle in handles]
             self._running = [handle for handle in self._running if handle not in handles]
             for handle, end in zip(handles, ends, strict=True):
-                was_stopped = handle in stopped or end is None
-                self._graph.change(handle, *((JobState.CANCELLED, reason) if was_stopped else _outcome(*end)))
+                if handle in stopped or end is None:
+                    self._graph.change(handle, JobState.CANCELLED, reason)
+                else:
+                    self._graph.change(handle, *_outcome(*end))
 
     def _signal(self, handles: Sequence[Handle], number: signal.Signals) -> None:
         """Signal the jobs and wait until they have ended, for at most ``GRACE_SECONDS``."""
