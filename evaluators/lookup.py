@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,22 +12,14 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Subject
 from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
-from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
+from pretrain.plugins import PluginKind, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.resolve import refusal
 
 RECIPES = "evaluators.recipes"
-PACKAGE, KIND = "evaluators", "evaluator"
-OFFERS: Offers = {"Config": EvaluatorConfig, "evaluate": None}
+EVALUATORS = PluginKind[EvaluatorModule]("evaluators", "evaluator", {"Config": EvaluatorConfig, "evaluate": None})
+evaluator_names, find_evaluator = EVALUATORS.names, EVALUATORS.find
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
-
-
-def evaluator_names() -> tuple[str, ...]:
-    return plugin_names(PACKAGE)
-
-
-def find_evaluator(name: str) -> EvaluatorModule:
-    return cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def resolve_evaluation(

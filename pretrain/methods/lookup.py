@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
 from pretrain.methods.interface import MethodModule, RunFacts
-from pretrain.plugins import Offers, load_plugin, plugin_names
+from pretrain.plugins import PluginKind
 
 if TYPE_CHECKING:
     from pretrain.method import Method
 
-PACKAGE, KIND = "pretrain.methods", "method"
-OFFERS: Offers = {"Config": BaseModel, "build": None}
-
-
-def method_names() -> tuple[str, ...]:
-    return plugin_names(PACKAGE)
-
-
-def find_method(name: str) -> MethodModule:
-    return cast(MethodModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+METHODS = PluginKind[MethodModule]("pretrain.methods", "method", {"Config": BaseModel, "build": None})
+method_names, find_method = METHODS.names, METHODS.find
 
 
 def build_method(
