@@ -72,33 +72,3 @@ def masked_absolute_errors(predicted: Tensor, images: Tensor, mask: Tensor) -> T
     truth = F.unfold(images.float(), kernel_size=side, stride=side).transpose(1, 2)
     of_patches = (predicted - truth).abs().mean(dim=2)
     return (of_patches * mask).sum(dim=1) / mask.sum(dim=1)
-
-
-def pair_weighting(similarities: Tensor, positive: Tensor, w_p: Tensor, w_n: Tensor) -> Tensor:
-    """The general objective J of eq. 1, summed over all pairs.
-
-    Parameters
-    ----------
-    similarities
-        s(y, p), shape (B, P).
-    positive
-        I(l_y, l_p), boolean, shape (B, P).
-    w_p, w_n
-        Non-negative weights, shape (B, P). They are constants of the objective: no gradient flows into them, so that
-        dJ/ds is -w_p on positive and w_n on negative pairs (eq. 16).
-    """
-    weight = torch.where(positive, -w_p, w_n).detach()
-    return (weight * similarities).sum()
-
-
-def softmax_pair_weights(similarities: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """(w_p, w_n) that make eq. 1 the softmax loss of eq. 14 (eq. 2): only negatives stand in the denominator."""
-    negatives = similarities.masked_fill(positive, -torch.inf)
-    return torch.ones_like(similarities), negatives.softmax(dim=1)
-
-
-def info_nce_pair_weights(similarities: Tensor, positive: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(w_p, w_n) that make eq. 1 InfoNCE (eq. 3). Each row has exactly one positive."""
-    probabilities = (similarities / temperature).softmax(dim=1)
-    of_negatives = probabilities.masked_fill(positive, 0.0).sum(dim=1, keepdim=True)
-    return of_negatives.expand_as(similarities) / temperature, probabilities / temperature

@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluators.dense.contact_sheet import HEIGHT, IGNORED, write_contact_sheet
-from evaluators.dense.palette import palette
+from evaluators.dense.contact_sheet import HEIGHT, IGNORED, palette, write_contact_sheet
 
 
 @pytest.mark.parametrize("count", [11, 20, 150])
