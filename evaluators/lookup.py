@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,29 +13,27 @@ from pretrain.config import Subject
 from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
 from pretrain.metrics import require_metrics
-from pretrain.plugins import Offers, load_plugin, plugin_names, suggest
+from pretrain.plugins import PluginKind, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.resolve import to_input_error
 
 RECIPES = "evaluators.recipes"
-PACKAGE, KIND = "evaluators", "evaluator"
-OFFERS: Offers = {"Config": EvaluatorConfig, "METRICS": tuple, "evaluate": None}
+EVALUATORS = PluginKind[EvaluatorModule](
+    "evaluators", "evaluator", {"Config": EvaluatorConfig, "METRICS": tuple, "evaluate": None}
+)
+evaluator_names = EVALUATORS.names
 _NOT_OPTIONS = {"dataset", "dataset_version", "recipe", "seed"}
 
 
-def evaluator_names() -> tuple[str, ...]:
-    return plugin_names(PACKAGE)
-
-
 def find_evaluator(name: str) -> EvaluatorModule:
-    """The evaluator's module.
+    """Return the evaluator's module.
 
     Raises
     ------
     InputError
         The name is unknown, or the module can't be used.
     """
-    module = cast(EvaluatorModule, load_plugin(PACKAGE, name, KIND, OFFERS))
+    module = EVALUATORS.find(name)
     require_metrics(f"evaluator {name}", module.METRICS)
     return module
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import Normalisation, Strict
 from pretrain.errors import InputError
+from pretrain.wording import refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -160,18 +162,12 @@ def load_backbone(weights: Path) -> tuple[nn.Module, CheckpointHeader]:
 
 def load_exactly(model: nn.Module, state: dict[str, Tensor], *, what: str) -> None:
     """Load if every key is present, none is left over and all shapes match; else raise and list the differences."""
-    expected = model.state_dict()
-    problems = [f"missing {key}" for key in expected if key not in state]
-    problems += [f"unexpected {key}" for key in state if key not in expected]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
-        for key, tensor in expected.items()
-        if key in state and state[key].shape != tensor.shape
-    ]
-    if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise InputError(f"{what}: weights of another model: {shown}")
+    refuse_differences(shapes_of(state), shapes_of(model.state_dict()), f"{what}: weights of another model")
     model.load_state_dict(state)
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def file_sha256(path: Path) -> str:

@@ -209,19 +209,20 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """Sum over processes. Every process's loss depends on every term, so the gradient is summed over processes too."""
+    """Sum over processes. Every process's loss depends on every term, so the gradient is summed over processes too.
+
+    torch's own differentiable collectives are deprecated since 2.14, and what replaces them is a private module.
+    """
 
     @staticmethod
     def forward(context: Any, local: Tensor) -> Tensor:
-        total = local.clone()
+        total = local.contiguous().clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
+        return _SumOverProcesses.forward(context, gradient)
 
 
 def sum_over_processes(local: Tensor) -> Tensor:

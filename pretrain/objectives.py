@@ -68,33 +68,3 @@ def masked_absolute_errors(predicted: Tensor, images: Tensor, mask: Tensor) -> T
     truth = F.unfold(images.float(), kernel_size=side, stride=side).transpose(1, 2)
     patch_errors = (predicted - truth).abs().mean(dim=2)
     return (patch_errors * mask).sum(dim=1) / mask.sum(dim=1)
-
-
-def pair_weighting(similarities: Tensor, positive: Tensor, w_p: Tensor, w_n: Tensor) -> Tensor:
-    """Return the general objective J of eq. 1, summed over all pairs.
-
-    Parameters
-    ----------
-    similarities
-        s(y, p), shape (B, P).
-    positive
-        I(l_y, l_p), boolean, shape (B, P).
-    w_p, w_n
-        Non-negative weights, shape (B, P). No gradient flows into them, so dJ/ds is -w_p for positive and w_n for
-        negative pairs (eq. 16).
-    """
-    weight = torch.where(positive, -w_p, w_n).detach()
-    return (weight * similarities).sum()
-
-
-def softmax_pair_weights(similarities: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (w_p, w_n) that make eq. 1 the softmax loss of eq. 14 (eq. 2): the denominator has only negatives."""
-    negatives = similarities.masked_fill(positive, -torch.inf)
-    return torch.ones_like(similarities), negatives.softmax(dim=1)
-
-
-def info_nce_pair_weights(similarities: Tensor, positive: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Return (w_p, w_n) that make eq. 1 InfoNCE (eq. 3). Each row must have exactly one positive."""
-    probabilities = (similarities / temperature).softmax(dim=1)
-    negative_mass = probabilities.masked_fill(positive, 0.0).sum(dim=1, keepdim=True)
-    return negative_mass.expand_as(similarities) / temperature, probabilities / temperature

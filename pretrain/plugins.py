@@ -10,19 +10,22 @@ name still work.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
 import pkgutil
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from pretrain.errors import InputError
 
+Module = TypeVar("Module")
 NOT_PLUGINS = {"interface", "lookup"}
 Offers = Mapping[str, type | None]
 """Attributes of a kind of module → their types; None for a function; ``Config`` must be a subclass of its type."""
@@ -53,59 +56,74 @@ def plugin_entry_points(group: str) -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, title_of(point.dist))))
 
 
-def plugin_distribution(package: str, name: str) -> Distribution | None:
-    """Return the distribution that offers ``name``; None for a shipped module or an unknown name.
+@dataclass(frozen=True)
+class PluginKind(Generic[Module]):
+    """A kind of module that is found by name, such as methods.
 
-    Raises
-    ------
-    InputError
-        The name is offered more than once.
+    Parameters
+    ----------
+    package, word
+        The package of the shipped modules, and the kind's name in messages: ``pretrain.methods``, ``method``.
+    offers
+        Attributes that every module has.
     """
-    if name in shipped_names(package):
-        return None
-    points = _points(package, name)
-    return points[0].dist if points else None
 
+    package: str
+    word: str
+    offers: Offers
 
-def load_plugin(package: str, name: str, kind: str, offers: Offers) -> ModuleType:
-    """Import the module called ``name``.
+    def names(self) -> tuple[str, ...]:
+        """Return all names, sorted."""
+        return plugin_names(self.package)
 
-    Raises
-    ------
-    InputError
-        The name is unknown (the message lists the allowed names and the nearest match), or the plugin can't be used
-        (the message names its distribution and file).
-    """
-    names = plugin_names(package)
-    if name not in names:
-        raise InputError(f"unknown {kind} {name!r}; {suggest(name, names)}")
-    points = _points(package, name, kind)
-    if not points:
-        return importlib.import_module(f"{package}.{name}")
-    try:
-        return _load(points[0], tuple(offers.items()))
-    except InputError as error:
-        raise InputError(f"{kind} {name!r} of {title_of(points[0].dist)} can't be used: {error}") from error
+    def find(self, name: str) -> Module:
+        """Import the module called ``name``.
 
-
-def usable_plugins(package: str, kind: str, offers: Offers) -> Iterator[tuple[str, ModuleType]]:
-    """Yield every name and module that can be imported; skip the others, which ``load_plugin`` reports."""
-    for name in plugin_names(package):
+        Raises
+        ------
+        InputError
+            The name is unknown (the message lists the allowed names and the nearest match), or the plugin can't be used
+            (the message names its distribution and file).
+        """
+        names = self.names()
+        if name not in names:
+            raise InputError(f"unknown {self.word} {name!r}; {suggest(name, names)}")
+        points = _points(self.package, name, self.word)
+        if not points:
+            return cast(Module, importlib.import_module(f"{self.package}.{name}"))
         try:
-            yield name, load_plugin(package, name, kind, offers)
-        except InputError:
-            continue
-
-
-def refused_plugins(package: str, kind: str, offers: Offers) -> list[str]:
-    """Return a sentence for each name of the entry point group that can't be used."""
-    sentences = []
-    for name in sorted({point.name for point in plugin_entry_points(_group(package))}):
-        try:
-            load_plugin(package, name, kind, offers)
+            return cast(Module, _load(points[0], tuple(self.offers.items())))
         except InputError as error:
-            sentences.append(str(error))
-    return sentences
+            raise InputError(f"{self.word} {name!r} of {title_of(points[0].dist)} can't be used: {error}") from error
+
+    def usable(self) -> Iterator[tuple[str, Module]]:
+        """Yield every name and module that can be imported; skip the others, which ``find`` reports."""
+        for name in self.names():
+            with contextlib.suppress(InputError):
+                yield name, self.find(name)
+
+    def refusals(self) -> list[str]:
+        """Return a sentence for each name of the entry point group that can't be used."""
+        sentences = []
+        for name in sorted({point.name for point in plugin_entry_points(_group(self.package))}):
+            try:
+                self.find(name)
+            except InputError as error:
+                sentences.append(str(error))
+        return sentences
+
+    def distribution(self, name: str) -> Distribution | None:
+        """Return the distribution that offers ``name``; None for a shipped module or an unknown name.
+
+        Raises
+        ------
+        InputError
+            The name is offered more than once.
+        """
+        if name in shipped_names(self.package):
+            return None
+        points = _points(self.package, name)
+        return points[0].dist if points else None
 
 
 def title_of(distribution: Distribution | None) -> str:

@@ -49,7 +49,7 @@ def inspect(
     """
     from bench.sweep.errors import InputError
     from pretrain.foreign.parts.own import is_ours
-    from pretrain.foreign.parts.printable import printable
+    from pretrain.wording import printable
 
     ours = from_ == "opera_bench" or (from_ == "auto" and is_ours(path))
     if ours and weights is not None:
@@ -84,9 +84,9 @@ def convert(
     from bench.sweep.errors import InputError
     from pretrain.foreign.lookup import writable_format_names
     from pretrain.foreign.parts.conversion import OWN_FORMAT, read_checkpoint, write_checkpoint
-    from pretrain.foreign.parts.printable import printable
     from pretrain.foreign.parts.writing import refuse_existing
     from pretrain.plugins import suggest
+    from pretrain.wording import printable
 
     if to not in (known := (OWN_FORMAT, *writable_format_names())):
         raise InputError(f"--to {to}: can't write this format; {suggest(to, known)}")

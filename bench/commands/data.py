@@ -26,8 +26,7 @@ def list_() -> None:
     from rich.table import Table
 
     from bench.show.status import wide_console
-    from pretrain.datasets.lookup import KIND, OFFERS, PACKAGE, describe_datasets
-    from pretrain.plugins import refused_plugins
+    from pretrain.datasets.lookup import DATASETS, describe_datasets
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("dataset", "title", "classes", "images", "where"):
@@ -37,7 +36,7 @@ def list_() -> None:
         where = "needs a directory" if info.needs_root else "comes with a package"
         table.add_row(info.name, info.title, str(info.num_classes), sizes, where)
     wide_console().print(table)
-    for sentence in refused_plugins(PACKAGE, KIND, OFFERS):
+    for sentence in DATASETS.refusals():
         print(sentence)
 
 

@@ -7,14 +7,14 @@ from importlib.metadata import Distribution
 from typing import Any
 
 from bench.sweep.errors import InputError
-from evaluators.lookup import OFFERS as EVALUATOR_OFFERS
+from evaluators.lookup import EVALUATORS
 from evaluators.lookup import RECIPES as EVALUATOR_RECIPES
-from pretrain.backbones import lookup as backbones
-from pretrain.datasets import lookup as datasets
-from pretrain.foreign import lookup as formats
-from pretrain.methods import lookup as methods
+from pretrain.backbones.lookup import BACKBONES
+from pretrain.datasets.lookup import DATASETS
+from pretrain.foreign.lookup import FORMATS
+from pretrain.methods.lookup import METHODS
 from pretrain.plugin_source import describe_plugin
-from pretrain.plugins import distribution_name, plugin_distribution, refused_plugins
+from pretrain.plugins import distribution_name
 from pretrain.recipes import broken_recipes, recipe_distribution
 from pretrain.resolve import RECIPES as PRETRAIN_RECIPES
 from results.declarations import refused_tables
@@ -57,10 +57,9 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
 
 def refusals() -> list[str]:
     """One sentence for each plugin, recipe, table, figure or executor of another distribution that can't be used."""
-    sentences = []
-    for room in (methods, backbones, datasets, formats):
-        sentences += refused_plugins(room.PACKAGE, room.KIND, room.OFFERS)
-    sentences += refused_plugins("evaluators", "evaluator", EVALUATOR_OFFERS)
+    sentences: list[str] = []
+    for kind in (METHODS, BACKBONES, DATASETS, FORMATS, EVALUATORS):
+        sentences += kind.refusals()
     sentences += [*broken_recipes(PRETRAIN_RECIPES), *broken_recipes(EVALUATOR_RECIPES)]
     return [*sentences, *refused_tables(), *refused_figures(), *refused_executors()]
 
@@ -73,13 +72,13 @@ def _words(name: str, plugins: Mapping[str, Any]) -> str:
 
 def _distributions(stage: str, config: Mapping[str, Any]) -> Iterator[Distribution | None]:
     subject = config["pretrain"]
-    yield plugin_distribution(methods.PACKAGE, subject["method"])
-    yield plugin_distribution(backbones.PACKAGE, subject["backbone"])
-    yield plugin_distribution(datasets.PACKAGE, subject["dataset"])
+    yield METHODS.distribution(subject["method"])
+    yield BACKBONES.distribution(subject["backbone"])
+    yield DATASETS.distribution(subject["dataset"])
     yield recipe_distribution(PRETRAIN_RECIPES, subject["recipe"]["id"])
     if "import" in config:
-        yield plugin_distribution(formats.PACKAGE, config["import"]["format"])
+        yield FORMATS.distribution(config["import"]["format"])
     if "evaluator" in config:
-        yield plugin_distribution("evaluators", stage)
-        yield plugin_distribution(datasets.PACKAGE, config["evaluator"]["dataset"])
+        yield EVALUATORS.distribution(stage)
+        yield DATASETS.distribution(config["evaluator"]["dataset"])
         yield recipe_distribution(EVALUATOR_RECIPES, config["evaluator"]["recipe"]["id"])

@@ -86,10 +86,9 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     InputError
         The file is missing, has another SHA-256 or format than declared, is not recognised, or contradicts the sweep.
     """
-    from pretrain.foreign.parts.conversion import import_file, write_ours
-    from pretrain.foreign.parts.declared import refuse_contradictions
-    from pretrain.foreign.parts.printable import printable
+    from pretrain.foreign.parts.conversion import import_file, refuse_contradictions, write_ours
     from pretrain.foreign.parts.reading import read_foreign
+    from pretrain.wording import printable
 
     declared = config["import"]
     if source is None:

@@ -25,6 +25,6 @@ INFO = BackboneInfo(
 
 
 def build(image_size: int) -> nn.Module:
-    from pretrain.backbones.families.deit import build_deit
+    from pretrain.backbones.families.vit import build_deit
 
-    return build_deit(image_size=image_size, patch_size=16, width=384, depth=12)
+    return build_deit(image_size=image_size, patch_size=16, width=384, depth=12, num_heads=6)

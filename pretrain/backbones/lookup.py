@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import cast
-
 from pretrain.backbones.interface import BackboneInfo, BackboneModule
-from pretrain.plugins import Offers, load_plugin, plugin_names, usable_plugins
+from pretrain.plugins import PluginKind
 
-PACKAGE, KIND = "pretrain.backbones", "backbone"
-OFFERS: Offers = {"INFO": BackboneInfo, "build": None}
-
-
-def backbone_names() -> tuple[str, ...]:
-    return plugin_names(PACKAGE)
+BACKBONES = PluginKind[BackboneModule]("pretrain.backbones", "backbone", {"INFO": BackboneInfo, "build": None})
+backbone_names, find_backbone = BACKBONES.names, BACKBONES.find
 
 
-def find_backbone(name: str) -> BackboneModule:
-    return cast(BackboneModule, load_plugin(PACKAGE, name, KIND, OFFERS))
-
-
-def usable_backbones() -> Iterator[BackboneModule]:
-    """Yield every backbone that can be imported."""
-    for _, module in usable_plugins(PACKAGE, KIND, OFFERS):
-        yield cast(BackboneModule, module)
+def usable_backbones() -> list[BackboneModule]:
+    """Return every backbone that can be imported."""
+    return [module for _, module in BACKBONES.usable()]

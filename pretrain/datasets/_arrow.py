@@ -15,13 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pretrain.datasets._images import decode_rgb_bytes, file_kind, inspect_bytes
+from pretrain.datasets._images import EncodedImages, file_kind
 from pretrain.errors import InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 DICTIONARY = "dataset_dict.json"
 STATE = "state.json"
@@ -31,7 +28,7 @@ IMAGE_COLUMN, LABEL_COLUMN = "image", "label"
 
 
 @dataclass(frozen=True, eq=False)
-class ArrowImages:
+class ArrowImages(EncodedImages):
     """A split in Arrow files, in the files' order.
 
     Parameters
@@ -47,22 +44,10 @@ class ArrowImages:
     labels: array[int]
     num_classes: int
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def image(self, index: int) -> Image:
-        return decode_rgb_bytes(self._content(index), self.describe(index))
-
-    def inspect(self, index: int) -> bool:
-        return inspect_bytes(self._content(index), self.describe(index))
-
     def _content(self, index: int) -> bytes:
         file, row = self._place(index)
         content: bytes = _encoded_images(file)[row].as_py()
         return content
-
-    def label(self, index: int) -> int:
-        return self.labels[index]
 
     def describe(self, index: int) -> str:
         file, row = self._place(index)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -22,7 +23,7 @@ _INSPECTING_THREADS = 16
 
 
 @runtime_checkable
-class EncodedImages(Protocol):
+class Inspectable(Protocol):
     """A split whose images can be inspected without decoding them."""
 
     def __len__(self) -> int: ...
@@ -71,6 +72,30 @@ def check_split(info: DatasetInfo, split: str, open_split: Callable[[str], Label
     return check_images(info, split, images)
 
 
+def check_files(
+    info: DatasetInfo,
+    locate_files: Callable[[], Path],
+    open_split: Callable[[Path, str], LabelledImages],
+    published_md5: Mapping[str, str] | None = None,
+    pairing_problems: Callable[[Path], Iterable[str]] = lambda _: (),
+) -> list[str]:
+    """Return the faults of a dataset: of the files with a published MD5, of each split, and of the labels' pairing."""
+    try:
+        directory = locate_files()
+    except InputError as error:
+        return [str(error)]
+    problems = []
+    for name, md5 in (published_md5 or {}).items():
+        problems += checksum_problems(directory / name, md5)
+    for split in info.sizes:
+        problems += check_split(info, split, functools.partial(open_split, directory))
+    try:
+        problems += pairing_problems(directory)
+    except InputError as error:
+        problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
 def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[str]:
     """Return the faults of an open split; see ``check_split``."""
     problems = size_problems(info, split, len(images))
@@ -79,7 +104,7 @@ def check_images(info: DatasetInfo, split: str, images: LabelledImages) -> list[
         named = ", ".join(map(str, missing[:_NAMED_FILES])) + (", …" if len(missing) > _NAMED_FILES else "")
         problems.append(f"{info.name} {split}: {len(missing):,} listed images are missing ({named})")
         return problems
-    if isinstance(images, EncodedImages):
+    if isinstance(images, Inspectable):
         deep: list[int] = []
 
         def inspect(index: int) -> None:

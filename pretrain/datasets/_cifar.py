@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pretrain.datasets._arrays import ArrayImages
-from pretrain.datasets._checks import check_split, checksum_problems, locate
+from pretrain.datasets._checks import check_files, locate
 from pretrain.datasets._pickles import read_plain_pickle
 from pretrain.datasets.interface import DatasetInfo
 from pretrain.errors import InputError
@@ -56,17 +56,12 @@ def open_cifar(info: DatasetInfo, files: CifarFiles, root: Path | None, split: s
 
 
 def check_cifar(info: DatasetInfo, files: CifarFiles, root: Path | None) -> list[str]:
-    try:
-        directory = locate(info, root, files.folder, files.names)
-    except InputError as error:
-        return [str(error)]
-    problems = []
-    for split, batches in files.batches.items():
-        for name, md5 in batches.items():
-            problems += checksum_problems(directory / name, md5)
-        if all((directory / name).is_file() for name in batches):
-            problems += check_split(info, split, lambda split: open_cifar(info, files, directory, split))
-    return problems
+    return check_files(
+        info,
+        lambda: locate(info, root, files.folder, files.names),
+        lambda directory, split: open_cifar(info, files, directory, split),
+        {name: md5 for split in files.batches.values() for name, md5 in split.items()},
+    )
 
 
 def _read_batch(path: Path, labels_key: str, num_classes: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -72,9 +73,28 @@ def inspect_file(path: Path) -> bool:
         return _inspect(file, str(path))
 
 
-def inspect_bytes(content: bytes, where: str) -> bool:
-    """Return whether the samples of an image in memory have more than 8 bits; raises like ``inspect_file``."""
-    return _inspect(io.BytesIO(content), where)
+class EncodedImages:
+    """Base of a split whose images are stored inside larger files. Subclasses return an image's bytes and its place."""
+
+    labels: array[int]
+
+    def _content(self, index: int) -> bytes:
+        raise NotImplementedError
+
+    def describe(self, index: int) -> str:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def label(self, index: int) -> int:
+        return self.labels[index]
+
+    def image(self, index: int) -> Image:
+        return decode_rgb_bytes(self._content(index), self.describe(index))
+
+    def inspect(self, index: int) -> bool:
+        return _inspect(io.BytesIO(self._content(index)), self.describe(index))
 
 
 def file_kind(path: Path) -> str | None:

@@ -15,12 +15,12 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretrain.datasets import _ade, _coco, mnist5k
 from pretrain.datasets._arrays import ArrayImages
-from pretrain.datasets._outlines import polygons, run_lengths
 from pretrain.errors import InputError
 
 if TYPE_CHECKING:
@@ -249,3 +249,30 @@ def _save_jpeg(scene: Scene, path: Path) -> None:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def polygons(silhouette: NDArray[np.bool_]) -> list[list[int]]:
+    """Return COCO's polygons, which cover the silhouette exactly: a rectangle per horizontal run of pixels."""
+    found = []
+    for row, line in enumerate(silhouette):
+        edges = _edges(line)
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            found.append([start, row, stop, row, stop, row + 1, start, row + 1])
+    return found
+
+
+def run_lengths(silhouette: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return COCO's uncompressed form: lengths of runs of 0, 1, 0, … down the columns."""
+    flat = silhouette.ravel(order="F")
+    bounds = [0, *_edges(flat)]
+    if bounds[-1] != len(flat):
+        bounds.append(len(flat))
+    return {"counts": [b - a for a, b in pairwise(bounds)], "size": list(silhouette.shape)}
+
+
+def _edges(line: NDArray[np.bool_]) -> list[int]:
+    """Return the positions where runs of True start and stop, alternately."""
+    import numpy as np
+
+    padded = np.concatenate(([False], line, [False]))
+    return [int(place) for place in np.flatnonzero(padded[1:] != padded[:-1])]

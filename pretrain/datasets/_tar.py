@@ -16,15 +16,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pretrain.datasets._files import PackedPaths
 from pretrain.datasets._folder import IMAGE_EXTENSIONS
-from pretrain.datasets._images import decode_rgb_bytes, inspect_bytes
+from pretrain.datasets._images import EncodedImages
 from pretrain.errors import InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 LABEL_EXTENSION = ".cls"
 
@@ -47,7 +44,7 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class TarImages:
+class TarImages(EncodedImages):
     """A split of images in tar shards.
 
     Parameters
@@ -66,15 +63,6 @@ class TarImages:
     labels: array[int]
     num_classes: int
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def image(self, index: int) -> Image:
-        return decode_rgb_bytes(self._content(index), self.describe(index))
-
-    def inspect(self, index: int) -> bool:
-        return inspect_bytes(self._content(index), self.describe(index))
-
     def _content(self, index: int) -> bytes:
         shard = self.shards[self.shard_of[index]]
         try:
@@ -83,9 +71,6 @@ class TarImages:
                 return os.pread(file.fileno(), self.sizes[index], self.offsets[index])
         except OSError as error:
             raise InputError(f"{shard}: can't be read ({error.strerror})") from error
-
-    def label(self, index: int) -> int:
-        return self.labels[index]
 
     def describe(self, index: int) -> str:
         return f"{self.shards[self.shard_of[index]]}, {self.names[index]}"

@@ -13,7 +13,7 @@ from array import array
 from pathlib import Path
 from typing import Any
 
-from pretrain.datasets._checks import check_split, checksum_problems, download, locate
+from pretrain.datasets._checks import check_files, download, locate
 from pretrain.datasets._files import FileImages, PackedPaths
 from pretrain.datasets.interface import DatasetInfo
 from pretrain.errors import InputError
@@ -53,20 +53,7 @@ def open_split(root: Path | None, split: str) -> FileImages:
 
 
 def check(root: Path | None) -> list[str]:
-    try:
-        directory = _locate(root)
-    except InputError as error:
-        return [str(error)]
-    problems = []
-    for name, md5 in PUBLISHED_MD5.items():
-        problems += checksum_problems(directory / name, md5)
-    for split in INFO.sizes:
-        problems += check_split(INFO, split, lambda split: open_split(directory, split))
-    try:
-        problems += _pairing_problems(directory)
-    except InputError as error:
-        problems.append(str(error))
-    return list(dict.fromkeys(problems))
+    return check_files(INFO, lambda: _locate(root), open_split, PUBLISHED_MD5, _pairing_problems)
 
 
 def prepare(root: Path | None) -> None:

@@ -10,24 +10,18 @@ from typing import cast
 
 from pretrain.datasets.interface import DatasetInfo, DatasetModule, LabelledImages, Split
 from pretrain.errors import InputError
-from pretrain.plugins import Offers, load_plugin, plugin_names, usable_plugins
+from pretrain.plugins import PluginKind
 
-PACKAGE, KIND = "pretrain.datasets", "dataset"
-OFFERS: Offers = {"INFO": DatasetInfo, "open_split": None, "check": None, "prepare": None}
+DATASETS = PluginKind[DatasetModule](
+    "pretrain.datasets", "dataset", {"INFO": DatasetInfo, "open_split": None, "check": None, "prepare": None}
+)
+dataset_names, find_dataset = DATASETS.names, DATASETS.find
 _OPENED: ContextVar[dict[tuple[str, Path | None, str], Split] | None] = ContextVar("opened splits", default=None)
-
-
-def dataset_names() -> tuple[str, ...]:
-    return plugin_names(PACKAGE)
-
-
-def find_dataset(name: str) -> DatasetModule:
-    return cast(DatasetModule, load_plugin(PACKAGE, name, KIND, OFFERS))
 
 
 def describe_datasets() -> list[DatasetInfo]:
     """Return the facts of every dataset that can be imported, sorted by name; reads no data."""
-    return [cast(DatasetModule, module).INFO for _, module in usable_plugins(PACKAGE, KIND, OFFERS)]
+    return [module.INFO for _, module in DATASETS.usable()]
 
 
 @contextmanager

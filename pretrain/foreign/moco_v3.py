@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pretrain.checkpoint import shapes_of
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, MethodParts, State
 from pretrain.foreign.parts import resnet, vit
-from pretrain.foreign.parts.differences import listed, refuse_differences
+from pretrain.wording import listed, refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +134,7 @@ def checked_mlp(mlp: State, input_dimension: int, what: str) -> MlpShape:
     InputError
         A key is missing, left over or of another shape.
     """
-    found = {name: tuple(tensor.shape) for name, tensor in mlp.items()}
+    found = shapes_of(mlp)
     linear = sorted(
         int(number)
         for name, shape in found.items()

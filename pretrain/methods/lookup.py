@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -11,23 +11,26 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
 from pretrain.methods.interface import MethodModule, RunFacts
 from pretrain.metrics import require_metrics
-from pretrain.plugins import Offers, load_plugin, plugin_names
+from pretrain.plugins import PluginKind
 
 if TYPE_CHECKING:
     from pretrain.method import Method
 
-PACKAGE, KIND = "pretrain.methods", "method"
-OFFERS: Offers = {"Config": BaseModel, "build": None}
-
-
-def method_names() -> tuple[str, ...]:
-    return plugin_names(PACKAGE)
+METHODS = PluginKind[MethodModule]("pretrain.methods", "method", {"Config": BaseModel, "build": None})
+method_names = METHODS.names
 
 
 def find_method(name: str) -> MethodModule:
-    module = load_plugin(PACKAGE, name, KIND, OFFERS)
+    """Return the method's module.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, or the module can't be used.
+    """
+    module = METHODS.find(name)
     require_metrics(f"method {name}", getattr(module, "METRICS", ()))
-    return cast(MethodModule, module)
+    return module
 
 
 def build_method(

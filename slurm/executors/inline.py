@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO, cast
 
-from slurm._call import call, describe
-from slurm._group import group_hidden
+from slurm._process import call, describe, group_hidden
 from slurm.graph import JobGraph, all_final, encode_arguments
 from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange
 

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import signal
+import sys
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Self
 
-from slurm._child import Order
-from slurm._forkserver import ServerSettings, start_child
-from slurm._group import without_group
-from slurm._interrupts import Interrupts
+from slurm._fork_server import ForkServer
+from slurm._process import without_group
 from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
 from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange, Request
 
 GRACE_SECONDS = 5.0
 """Seconds between SIGTERM and SIGKILL for a job that is told to end."""
-
-
-@dataclass(frozen=True)
-class _Child:
-    handle: Handle
-    process: ForkServerProcess
-    connection: Connection
-
-    @property
-    def pid(self) -> int:
-        assert self.process.pid is not None, "a child is kept once it is started"
-        return self.process.pid
 
 
 class LocalOptions(ExecutorOptions):
@@ -88,13 +71,10 @@ class LocalExecutor(Executor):
             if importlib.util.find_spec(module.partition(".")[0]) is None:
                 raise InputError(f"local executor: no module {module!r} to preload")
         self._workers = workers
-        threads = str(threads_per_worker)
-        self._settings = ServerSettings(
-            preload=tuple(preload), variables=(("OMP_NUM_THREADS", threads), ("MKL_NUM_THREADS", threads))
-        )
+        self._variables = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads_per_worker))
+        self._server = ForkServer(tuple(preload), self._variables)
         self._graph = JobGraph()
-        self._children: list[_Child] = []
-        self._interrupts = Interrupts()
+        self._running: list[Handle] = []
 
     @classmethod
     def create(cls, options: LocalOptions, folder: Path, label: str, code: Code) -> Self:
@@ -110,13 +90,16 @@ class LocalExecutor(Executor):
         If Ctrl-C or an error in ``on_change`` interrupts the wait, running jobs are cancelled and the exception is
         raised again. Waiting jobs stay waiting, and another ``wait`` continues with them.
         """
-        with self._interrupts.held_back(), self._graph.watched(handles, on_change):
+        with self._graph.watched(handles, on_change):
             try:
                 while not all_final(handles):
                     self._start_ready()
                     self._collect()
             except BaseException:
-                self._end(list(self._children), "interrupted")
+                try:
+                    self._end(self._running, "interrupted")
+                finally:  # ends whatever a second Ctrl-C or one during a start leaves
+                    self._server.stop()
                 raise
 
     def cancel(self, ids: Collection[str]) -> None:
@@ -126,99 +109,71 @@ class LocalExecutor(Executor):
             if handle.state is JobState.WAITING:
                 self._graph.change(handle, JobState.CANCELLED, "cancelled")
         wanted = {id(handle) for handle in handles}
-        self._end([child for child in self._children if id(child.handle) in wanted], "cancelled")
+        self._end([handle for handle in self._running if id(handle) in wanted], "cancelled")
         self._graph.settle()
 
     def _start_ready(self) -> None:
-        while len(self._children) < self._workers and (handle := self._graph.next_ready()) is not None:
+        while len(self._running) < self._workers and (handle := self._graph.next_ready()) is not None:
             job = handle.job
-            environment = {**without_group(os.environ), **dict(self._settings.variables)}
-            process, connection = start_child(self._settings)
-            child = _Child(handle, process, connection)
-            self._children.append(child)
-            self._interrupts.let_through()  # the first start preloads modules, which takes long
-            with contextlib.suppress(ConnectionError):  # the child is dead already; _collect will find it
-                connection.send(Order(job.function, encode_arguments(job), job.log_path, environment))
-            handle.number = str(child.pid)
+            order = {
+                "function": job.function,
+                "arguments": encode_arguments(job),
+                "log_path": str(job.log_path),
+                "environment": {**without_group(os.environ), **self._variables},
+                "directory": str(Path.cwd()),
+                "path": [str(entry) for entry in sys.path],
+            }
+            handle.number = str(self._server.start(job.id, order))
+            self._running.append(handle)
             self._graph.change(handle, JobState.RUNNING)
 
     def _collect(self) -> None:
-        """Wait until a child ends, if there is one, and set the final state of every ended child's job."""
-        for child in self._wait_for_any(self._children, timeout_seconds=None):
-            outcome = _outcome(child)
-            self._children.remove(child)
-            self._graph.change(child.handle, *outcome)
+        """Wait until a job ends, if one runs, and set the final state of every ended job."""
+        if self._running and not any(map(self._has_ended, self._running)):
+            self._server.receive(None)
+        # One at a time: ``on_change`` may cancel another.
+        while handle := next(filter(self._has_ended, self._running), None):
+            self._running.remove(handle)
+            self._graph.change(handle, *_outcome(*self._server.ended.pop(handle.job.id)))
 
-    def _terminate(self, children: Sequence[_Child]) -> None:
-        """Send SIGTERM to the jobs and wait until they have ended, for at most ``GRACE_SECONDS``."""
-        for child in children:
-            _signal_group(child, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        left = list(children)
-        while left and (seconds := deadline - time.monotonic()) > 0:
-            ended = self._wait_for_any(left, seconds)
-            left = [child for child in left if child not in ended]
+    def _has_ended(self, handle: Handle) -> bool:
+        return handle.job.id in self._server.ended
 
-    def _wait_for_any(self, children: Sequence[_Child], timeout_seconds: float | None) -> list[_Child]:
-        """Return the ended ones of ``children`` once one has ended or the time is over; raise a noted Ctrl-C."""
-        if children:
-            wait([child.process.sentinel for child in children] + self._interrupts.descriptors, timeout_seconds)
-        self._interrupts.let_through()
-        return _ended(children)
-
-    def _end(self, children: Sequence[_Child], reason: str) -> None:
-        """Stop these processes and set their jobs' final states; a job that had ended already keeps its own outcome."""
-        ended = _ended(children)
-        running = [child for child in children if child not in ended]
+    def _end(self, handles: Sequence[Handle], reason: str) -> None:
+        """Stop these jobs and set their final states; a job that had ended already keeps its own outcome."""
+        self._server.receive(0)
+        stopped = [handle for handle in handles if not self._has_ended(handle)]
         try:
-            self._terminate(running)
+            self._signal(stopped, signal.SIGTERM)
         finally:  # a second Ctrl-C shortens the grace period
-            for child in running:
-                _signal_group(child, signal.SIGKILL)
-            outcomes = [_outcome(child) for child in children]
-            self._children = [child for child in self._children if child not in children]
-            for child, outcome in zip(children, outcomes, strict=True):
-                self._graph.change(child.handle, *((JobState.CANCELLED, reason) if child in running else outcome))
+            self._signal(stopped, signal.SIGKILL)
+            ends = [self._server.ended.pop(handle.job.id, None) for handle in handles]
+            self._running = [handle for handle in self._running if handle not in handles]
+            for handle, end in zip(handles, ends, strict=True):
+                if handle in stopped or end is None:
+                    self._graph.change(handle, JobState.CANCELLED, reason)
+                else:
+                    self._graph.change(handle, *_outcome(*end))
+
+    def _signal(self, handles: Sequence[Handle], number: signal.Signals) -> None:
+        """Signal the jobs and wait until they have ended, for at most ``GRACE_SECONDS``."""
+        for handle in handles:
+            self._server.signal(handle.job.id, number)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while not all(map(self._has_ended, handles)) and (seconds := deadline - time.monotonic()) > 0:
+            self._server.receive(seconds)
 
 
-def _ended(children: Sequence[_Child]) -> list[_Child]:
-    ready = wait([child.process.sentinel for child in children], timeout=0)
-    return [child for child in children if child.process.sentinel in ready]
-
-
-def _outcome(child: _Child) -> tuple[JobState, str | None]:
-    """Return the state and reason of an ended child, and kill any processes it left running."""
-    child.process.join()
-    _signal_group(child, signal.SIGKILL)
-    code = child.process.exitcode
-    assert code is not None, "the child has been joined"
-    reason = None
-    with contextlib.suppress(EOFError, ConnectionError):
-        if child.connection.poll():
-            reason = child.connection.recv()
+def _outcome(code: int, reason: str | None) -> tuple[JobState, str | None]:
     if code == 0:
         return JobState.DONE, None
-    return JobState.FAILED, reason or _describe_exit(code)
-
-
-def _describe_exit(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit status {code}"
-    cause = ", perhaps out of memory" if -code == signal.SIGKILL else ""
-    try:
-        return f"killed by signal {-code} ({signal.Signals(-code).name}){cause}"
-    except ValueError:
-        return f"killed by signal {-code}"
-
-
-def _signal_group(child: _Child, number: signal.Signals) -> None:
-    """Signal a job's process group, or its process alone if it has not created the group yet."""
-    try:
-        os.killpg(child.pid, number)
-    except ProcessLookupError:
-        if child.process.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, number)
+    if reason is None and code > 0:
+        reason = f"ended with exit status {code}"
+    elif reason is None:
+        cause = ", perhaps out of memory" if -code == signal.SIGKILL else ""
+        names = {number.value: f" ({number.name})" for number in signal.Signals}
+        reason = f"killed by signal {-code}{names.get(-code, '')}{cause}"
+    return JobState.FAILED, reason
 
 
 EXECUTOR = LocalExecutor

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from submitit import JobEnvironment
 
-from slurm._group import without_group
+from slurm._process import without_group
 from slurm.scheduler.script import ATTEMPT
 
 SECONDS_TO_MEET = 600.0

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from slurm import stop
-from slurm._call import call
-from slurm._child import redirect_to
+from slurm._process import call, redirect_to
 from slurm.scheduler.script import SECONDS_UNTIL_KILLED, failure_mark
 from slurm.scheduler.signals import catch_signals, ignore_signals
 

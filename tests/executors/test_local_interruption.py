@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
 
-from slurm._interrupts import Interrupts
+from slurm import Job, JobState
+from slurm.executors.local import LocalExecutor
 from tests.executors import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -124,29 +126,30 @@ def test_jobs_end_with_a_submitting_process_that_is_killed(directory: Path) -> N
     assert jobs.eventually(lambda: submitter.survivors() == [])
 
 
-def test_interrupts_wait_until_they_are_let_through() -> None:
-    interrupts = Interrupts()
-    steps = []
-
-    def work() -> None:
-        with interrupts.held_back():
-            signal.raise_signal(signal.SIGINT)
-            assert wait(interrupts.descriptors, timeout=0) == interrupts.descriptors, "who waits is woken"
-            steps.append("held back")
-            with pytest.raises(KeyboardInterrupt):
-                interrupts.let_through()
-            assert wait(interrupts.descriptors, timeout=0) == []
-            interrupts.let_through()
-            signal.raise_signal(signal.SIGINT)
-            with pytest.raises(KeyboardInterrupt):  # impatience is not held back
-                signal.raise_signal(signal.SIGINT)
-            steps.append("ended")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert steps == ["held back", "ended"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    interrupts.let_through()
+def test_an_interruption_at_any_moment_leaves_no_process_behind(tmp_path: Path) -> None:
+    executor = LocalExecutor(workers=3)
+    for attempt in range(8):
+        names = [f"{attempt}-{number}" for number in range(6)]
+        submitted = [
+            Job(name, f"{jobs.NAME}:append", {"path": str(tmp_path / name), "text": name}, tmp_path / f"{name}.log")
+            for name in names
+        ]
+        handles = executor.submit(submitted)
+        started: list[int] = []
+        timer = threading.Timer(0.002 + attempt * 0.02, os.kill, (os.getpid(), signal.SIGINT))
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                timer.start()
+                executor.wait(handles, lambda handle: started.append(int(handle.details.get("pid", 0))))  # noqa: B023
+            finally:
+                timer.join()  # raises here if the jobs were faster
+        assert not any(jobs.is_alive(pid) for pid in started if pid)
+        assert {handle.state for handle in handles} <= {JobState.DONE, JobState.CANCELLED, JobState.WAITING}
+        executor.wait(handles)
+        for handle, name in zip(handles, names, strict=True):
+            assert handle.state in (JobState.DONE, JobState.CANCELLED)
+            if handle.state is JobState.DONE:
+                assert set((tmp_path / name).read_text().split()) == {name}, "done means done"
 
 
 def test_ctrl_c_while_modules_are_preloaded_ends_quietly(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +178,35 @@ def test_cancelling_ends_a_running_job_and_all_it_started(tmp_path: Path) -> Non
     executor.wait([running, child, other], cancel)
     assert [handle.state.value for handle in (running, child, other)] == ["cancelled", "cancelled", "done"]
     assert not any(jobs.is_alive(int(pid)) for pid in pids.read_text().split())
+
+
+def test_a_job_that_ends_before_its_start_is_noticed_runs_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_late(*arguments: Any) -> Any:
+        assert jobs.eventually((tmp_path / "trace").exists)
+        time.sleep(0.5)  # until its end is reported, too
+        return wait(*arguments)
+
+    monkeypatch.setattr("slurm._fork_server.wait", wait_late)
+    handle = run_one(tmp_path, "append", path=str(tmp_path / "trace"), text="x")
+    assert (handle.state, (tmp_path / "trace").read_text()) == (JobState.DONE, "x\n")
+
+
+def test_a_job_that_has_ended_beside_another_one_can_be_cancelled_by_its_callback(tmp_path: Path) -> None:
+    executor = LocalExecutor(workers=2)
+    first, second = executor.submit([make(tmp_path, name, "do_nothing") for name in ("first", "second")])
+
+    def wait_for_both_and_cancel(handle: Handle) -> None:
+        if handle is second and handle.state is JobState.RUNNING:
+            assert jobs.eventually(lambda: not any(Path("/proc", pid).exists() for pid in pids()))
+            time.sleep(0.3)  # until both ends are reported
+        if handle.state is JobState.DONE:
+            executor.cancel([first, second])
+
+    def pids() -> list[str]:
+        return [handle.details["pid"] for handle in (first, second)]
+
+    executor.wait([first, second], wait_for_both_and_cancel)
+    assert [handle.state.value for handle in (first, second)] == ["done", "done"], "what has ended keeps its outcome"
 
 
 def test_preloaded_modules_are_imported_once_and_never_in_the_submitting_process(tmp_path: Path) -> None:

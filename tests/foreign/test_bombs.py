@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +15,9 @@ import torch
 
 from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint
-from pretrain.foreign.parts.printable import printable
 from pretrain.foreign.parts.reading import read_foreign
-from tests.foreign.bombs import BOMBS, CASES
+from pretrain.wording import printable
+from tests.foreign.bombs import BOMBS, CASES, archive, nested_pairs
 
 SECONDS = 5.0
 MEGABYTES = 500
@@ -50,6 +52,29 @@ def test_the_command_refuses_it_in_500_megabytes(name: str, tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_torch_load_has_no_limit_of_time(tmp_path: Path) -> None:
+    """Why foreign pickles are not read with ``torch.load(weights_only=True, mmap=True)`` in this process."""
+    path = archive(tmp_path / "bomb.pth", nested_pairs(), {"version": b"3\n", "byteorder": b"little"})
+    with pytest.raises(InputError, match="no tensors"):
+        read_foreign(path)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            resource.setrlimit(resource.RLIMIT_CPU, (2, 2))
+            torch.load(path, weights_only=True, mmap=True)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+def test_torch_load_does_not_fit_into_a_child_with_the_limits_of_a_reader(tmp_path: Path) -> None:
+    """Why not in a child process with a limit on memory: torch itself needs more than any file of weights does."""
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({MEGABYTES} * 2**20,) * 2); import torch"
+    done = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
 
 
 def test_what_a_file_says_reaches_no_terminal(tmp_path: Path) -> None:

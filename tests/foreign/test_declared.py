@@ -8,8 +8,7 @@ import pytest
 
 from pretrain.checkpoint import CheckpointHeader
 from pretrain.errors import InputError
-from pretrain.foreign.parts.conversion import IMAGENET, Checkpoint
-from pretrain.foreign.parts.declared import refuse_contradictions
+from pretrain.foreign.parts.conversion import IMAGENET, Checkpoint, refuse_contradictions
 
 
 def checkpoint(method: str, epochs: int | None, format_name: str) -> Checkpoint:

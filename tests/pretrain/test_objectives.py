@@ -9,15 +9,43 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrain.objectives import (
-    class_cross_entropy,
-    info_nce,
-    info_nce_pair_weights,
-    pair_weighting,
-    softmax_pair_weights,
-)
+from pretrain.objectives import class_cross_entropy, info_nce
 
 DOUBLE = torch.float64
+
+
+def pair_weighting(
+    similarities: torch.Tensor, positive: torch.Tensor, w_p: torch.Tensor, w_n: torch.Tensor
+) -> torch.Tensor:
+    """The general objective J of eq. 1, summed over all pairs.
+
+    Parameters
+    ----------
+    similarities
+        s(y, p), shape (B, P).
+    positive
+        I(l_y, l_p), boolean, shape (B, P).
+    w_p, w_n
+        Non-negative weights, shape (B, P). They are constants of the objective: no gradient flows into them, so that
+        dJ/ds is -w_p on positive and w_n on negative pairs (eq. 16).
+    """
+    weight = torch.where(positive, -w_p, w_n).detach()
+    return (weight * similarities).sum()
+
+
+def softmax_pair_weights(similarities: torch.Tensor, positive: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(w_p, w_n) that make eq. 1 the softmax loss of eq. 14 (eq. 2): only negatives stand in the denominator."""
+    negatives = similarities.masked_fill(positive, -torch.inf)
+    return torch.ones_like(similarities), negatives.softmax(dim=1)
+
+
+def info_nce_pair_weights(
+    similarities: torch.Tensor, positive: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(w_p, w_n) that make eq. 1 InfoNCE (eq. 3). Each row has exactly one positive."""
+    probabilities = (similarities / temperature).softmax(dim=1)
+    of_negatives = probabilities.masked_fill(positive, 0.0).sum(dim=1, keepdim=True)
+    return of_negatives.expand_as(similarities) / temperature, probabilities / temperature
 
 
 def brute_force_info_nce(queries: torch.Tensor, keys: torch.Tensor, temperature: float, first_key: int) -> torch.Tensor:

@@ -1,6 +1,9 @@
-"""Vision transformers as MoCo-v3 defines them, on timm's blocks.
+"""Vision transformers on timm's blocks, as DeiT and as MoCo-v3 define them.
 
-Source: MoCo-v3 (arXiv 2104.02057), section 4 "Vision transformers" and the official ``vits.py``: a fixed 2-D sin-cos
+Source of DeiT's: arXiv 2012.12877, table 1; timm's ``deit_small_patch16_224`` and ``deit_base_patch16_224``. All of it
+is learned.
+
+Source of MoCo-v3's: arXiv 2104.02057, section 4 "Vision transformers" and the official ``vits.py``: a fixed 2-D sin-cos
 position embedding, xavier-uniform linear layers with query, key and value each initialised on its own, and a class
 token drawn from N(0, 1e-6). A method that wants MoCo-v3's frozen random patch projection freezes it.
 """
@@ -16,12 +19,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 
-def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> VisionTransformer:
-    """Return a ViT without a head whose forward returns the normalised class token, shape (B, width).
+def build_deit(*, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> VisionTransformer:
+    """Return DeiT's ViT without a head; its forward returns the normalised class token, shape (B, width).
 
     For images of another size than ``image_size``, the position embedding is interpolated bicubically.
     """
-    model = VisionTransformer(
+    return VisionTransformer(
         img_size=image_size,
         patch_size=patch_size,
         embed_dim=width,
@@ -34,6 +37,11 @@ def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_h
         global_pool="token",
         dynamic_img_size=True,
     )
+
+
+def build_vit(*, image_size: int, patch_size: int, width: int, depth: int, num_heads: int) -> VisionTransformer:
+    """Return MoCo-v3's ViT, which differs from DeiT's in initialisation and position embedding."""
+    model = build_deit(image_size=image_size, patch_size=patch_size, width=width, depth=depth, num_heads=num_heads)
     _initialise(model, width=width, patch_size=patch_size)
     rows, columns = model.patch_embed.grid_size
     model.pos_embed = nn.Parameter(sincos_position_embedding(rows, columns, width), requires_grad=False)

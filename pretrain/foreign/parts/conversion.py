@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pretrain.checkpoint import (
     BACKBONE_FILE,
@@ -13,20 +13,21 @@ from pretrain.checkpoint import (
     CheckpointHeader,
     read_header,
     save_checkpoint,
+    shapes_of,
 )
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, Imported, MethodParts, State
 from pretrain.foreign.lookup import find_format, find_writable_format, format_names, recognise
-from pretrain.foreign.parts.differences import listed, refuse_differences
 from pretrain.foreign.parts.hub_config import TRANSFORMERS_ADVICE
 from pretrain.foreign.parts.identify import identify_backbone, method_shapes
 from pretrain.foreign.parts.own import is_ours, own_weights, read_own
-from pretrain.foreign.parts.printable import printable, printable_name
 from pretrain.foreign.parts.reading import ForeignFile, read_foreign
 from pretrain.foreign.parts.resnet import refuse_caffe_style
 from pretrain.foreign.parts.vit import checked_geometry, looks_like_vit
 from pretrain.foreign.parts.writing import new_path, write_file, write_folder
+from pretrain.methods.lookup import method_names
+from pretrain.wording import listed, printable, printable_name, refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,8 @@ UNKNOWN_METHOD = "unknown"
 _TRANSFORMERS_KEYS = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
 DEFAULT_IMAGE_SIZE = 224
 """Side in pixels assumed for a ResNet, whose shapes don't show it."""
+_COUNTED_FROM_ONE = ("moco_v3", "opera")
+"""Formats whose ``epoch`` is the number of finished epochs. Other projects save the index of the last epoch."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,10 @@ def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:
         info = identify_backbone(backbone, imported.num_heads, f"{name} backbone")
         image_size = _image_size(backbone, file.facts)
         if imported.method is not None:
-            found = {f"backbone.{key}": tuple(tensor.shape) for key, tensor in backbone.items()}
-            found |= {key: tuple(tensor.shape) for key, tensor in imported.method.state.items()}
-            refuse_differences(found, method_shapes(info.name, image_size, imported.method), f"{name} method")
+            whole = {**{f"backbone.{key}": tensor for key, tensor in backbone.items()}, **imported.method.state}
+            refuse_differences(
+                shapes_of(whole), method_shapes(info.name, image_size, imported.method), f"{name} method"
+            )
     except InputError as error:
         raise InputError(f"{file.path}: {error}") from error
     header = CheckpointHeader(
@@ -185,6 +189,30 @@ def write_ours(checkpoint: Checkpoint, folder: Path, run_id: str, **facts: objec
         headers["method"] = save_checkpoint(folder / METHOD_FILE, state, {**common, "role": "method"})
     headers["backbone"] = save_checkpoint(folder / BACKBONE_FILE, checkpoint.backbone, {**common, "role": "backbone"})
     return headers
+
+
+def refuse_contradictions(checkpoint: Checkpoint, declared: Mapping[str, Any]) -> None:
+    """Compare ``backbone``, ``epochs`` and ``method``; a user may state what the file does not.
+
+    A method's name that this suite does not have is the user's own name for the file and contradicts nothing.
+
+    Raises
+    ------
+    InputError
+        The file states another value; the message names both.
+    """
+    header = checkpoint.header
+    if header.backbone != declared["backbone"]:
+        raise InputError(f"holds {header.backbone}, but the sweep says {declared['backbone']}")
+    if header.epochs is not None and declared["epochs"] not in _epochs(header.epochs, checkpoint.format):
+        raise InputError(f"trained for {header.epochs} epochs, but the sweep says {declared['epochs']}")
+    named = declared["method"] in method_names()
+    if named and header.method not in (UNKNOWN_METHOD, declared["method"]):
+        raise InputError(f"trained with {header.method}, but the sweep says {declared['method']}")
+
+
+def _epochs(said: int, format_name: str) -> tuple[int, ...]:
+    return (said,) if format_name in _COUNTED_FROM_ONE else (said, said + 1)
 
 
 def _missing_counters(state: State) -> dict[str, Tensor]:

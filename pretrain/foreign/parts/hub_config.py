@@ -18,7 +18,7 @@ from pretrain.checkpoint import BACKBONE_FILE
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts
-from pretrain.foreign.parts.differences import listed
+from pretrain.wording import listed
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 """The two files of a Hugging Face folder that timm reads."""

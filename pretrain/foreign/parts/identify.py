@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 
 from pretrain.backbones.interface import BackboneInfo
 from pretrain.backbones.lookup import find_backbone, usable_backbones
+from pretrain.checkpoint import shapes_of
 from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
 from pretrain.foreign.parts import resnet, vit
-from pretrain.foreign.parts.differences import differences, listed
 from pretrain.resolve import validate
-
-if TYPE_CHECKING:
-    from torch import nn
+from pretrain.wording import differences, listed
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -48,7 +45,7 @@ def fitting_heads(state: State, geometry: vit.VitGeometry) -> list[int]:
 
 
 def _fitting(state: State, geometry: vit.VitGeometry) -> list[BackboneInfo]:
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    shapes = shapes_of(state)
     return [
         info
         for info in _infos("vit")
@@ -59,7 +56,10 @@ def _fitting(state: State, geometry: vit.VitGeometry) -> list[BackboneInfo]:
 @functools.cache
 def backbone_shapes(name: str, image_size: int) -> Shapes:
     """Return every key of a backbone with its shape; built on torch's meta device, without memory for numbers."""
-    return _shapes(_on_meta(name, image_size))
+    import torch
+
+    with torch.device("meta"):
+        return shapes_of(find_backbone(name).build(image_size).state_dict())
 
 
 def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
@@ -73,11 +73,11 @@ def method_shapes(backbone: str, image_size: int, parts: MethodParts) -> Shapes:
     options = validate(module.Config, parts.options).model_dump()
     with torch.device("meta"):
         method = build_method(parts.name, module, options, backbone=backbone, run=run, num_classes=parts.num_classes)
-    return _shapes(method)
+    return shapes_of(method.state_dict())
 
 
 def _identify_resnet(state: State, what: str) -> BackboneInfo:
-    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    found = shapes_of(state)
     # A ResNet's shapes don't depend on its image size.
     problems = {info: differences(found, backbone_shapes(info.name, 32)) for info in _infos("resnet")}
     nearest = min(problems, key=lambda info: len(problems[info]))
@@ -89,14 +89,3 @@ def _identify_resnet(state: State, what: str) -> BackboneInfo:
 def _infos(family: str) -> list[BackboneInfo]:
     infos = (module.INFO for module in usable_backbones())
     return [info for info in infos if info.family == family]
-
-
-def _on_meta(name: str, image_size: int) -> nn.Module:
-    import torch
-
-    with torch.device("meta"):
-        return find_backbone(name).build(image_size)
-
-
-def _shapes(module: nn.Module) -> Shapes:
-    return {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pretrain.backbones.lookup import find_backbone
-from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, header_path, load_state
+from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, header_path, load_state, shapes_of
 from pretrain.errors import InputError
-from pretrain.foreign.parts.differences import refuse_differences
 from pretrain.foreign.parts.identify import backbone_shapes
 from pretrain.foreign.parts.usable import refuse_unusable
 from pretrain.foreign.parts.vit import checked_geometry
+from pretrain.wording import refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +57,9 @@ def read_own(path: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
             size = checked_geometry(backbone, f"not {header.backbone}").image_size
             if size != header.image_size:
                 raise InputError(f"the header says image_size {header.image_size}, the weights are of {size}")
-        found = {name: tuple(tensor.shape) for name, tensor in backbone.items()}
-        refuse_differences(found, backbone_shapes(header.backbone, header.image_size), f"not {header.backbone}")
+        refuse_differences(
+            shapes_of(backbone), backbone_shapes(header.backbone, header.image_size), f"not {header.backbone}"
+        )
     except InputError as error:
         raise InputError(f"{weights}: {error}") from error
     return state, header

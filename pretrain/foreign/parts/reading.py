@@ -13,11 +13,11 @@ from pretrain.checkpoint import file_sha256, parse_header
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, State
 from pretrain.foreign.parts.hub_config import CONFIG, WEIGHTS, folder_facts, folder_weights
-from pretrain.foreign.parts.printable import printable
 from pretrain.foreign.parts.references import Storage, TensorReference
 from pretrain.foreign.parts.torch_file import open_torch_file
 from pretrain.foreign.parts.usable import refuse_unusable, refuse_unusable_references
 from pretrain.foreign.parts.weight_sets import Choice, WeightSet, choose_weights
+from pretrain.wording import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ import re
 
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Imported, State
-from pretrain.foreign.parts.differences import listed
+from pretrain.wording import listed
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
 _INPUT_VARIANCE = 4.0

@@ -12,10 +12,9 @@ from typing import Any
 
 from pretrain.archives import archive_fault
 from pretrain.errors import InputError
-from pretrain.foreign.parts.differences import listed
 from pretrain.foreign.parts.pickle_machine import DamagedPickleError, Machine
-from pretrain.foreign.parts.printable import printable_name
 from pretrain.foreign.parts.references import Storage
+from pretrain.wording import listed, printable_name
 
 PICKLE_BYTES = 1 << 24
 """Largest pickle, 16 MiB. It holds names, shapes and plain values; that of a ViT-L with AdamW has 300 KB."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
-from pretrain.foreign.parts.differences import listed
 from pretrain.foreign.parts.references import TensorReference
 from pretrain.foreign.parts.weight_sets import WeightSet
+from pretrain.wording import listed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +44,8 @@ def refuse_unusable_references(path: Path, weights: WeightSet, file_bytes: int) 
             f"{path}: refused, {len(tensors):,} tensors and a name of {max(map(len, tensors)):,} characters; read are "
             f"{TENSORS:,} tensors and names of {KEY_CHARACTERS:,}"
         )
-    odd = [f"{key} is {kind}" for key, tensor in tensors.items() if (kind := _unusable_reference(key, tensor))]
-    if odd:
-        raise InputError(f"{path}: weights are read as plain float16, bfloat16, float32 or float64, and {listed(odd)}")
+    kinds = {key: tensor.oddity or _unread_type(key, tensor.dtype) for key, tensor in tensors.items()}
+    _refuse_odd(path, [f"{key} is {kind}" for key, kind in kinds.items() if kind])
     faults = [f"{key} {fault}" for key, tensor in tensors.items() if (fault := tensor.fault())]
     if faults:
         raise InputError(f"{path}: refused, {listed(faults)}")
@@ -55,14 +54,7 @@ def refuse_unusable_references(path: Path, weights: WeightSet, file_bytes: int) 
         raise InputError(f"{path}: refused, its tensors are {asked:,} bytes of a file of {file_bytes:,}")
 
 
-def _unusable_reference(key: str, tensor: TensorReference) -> str | None:
-    if tensor.oddity:
-        return tensor.oddity
-    is_counter = key.rpartition(".")[2] == _COUNTERS and tensor.dtype in ("int64", "int32")
-    return None if is_counter or tensor.dtype in _READ else tensor.dtype
-
-
-def refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:
+def refuse_unusable(path: Path, state: Mapping[str, Tensor]) -> None:
     """Check the values of tensors.
 
     Raises
@@ -74,28 +66,20 @@ def refuse_unusable(path: Path, state: Mapping[Any, Any]) -> None:
 
     if not state:
         raise InputError(f"{path}: holds no weights")
-    strange = [str(key) for key, value in state.items() if not isinstance(key, str) or not torch.is_tensor(value)]
-    if strange:
-        raise InputError(f"{path}: no state dict, these entries are no tensors: {listed(strange)}")
-    odd = [f"{key} is {kind}" for key, value in state.items() if (kind := _unusable_kind(key, value))]
-    if odd:
-        raise InputError(f"{path}: weights are read as plain float16, bfloat16, float32 or float64, and {listed(odd)}")
+    kinds = {key: _unread_type(key, str(tensor.dtype).removeprefix("torch.")) for key, tensor in state.items()}
+    _refuse_odd(path, [f"{key} is {kind}" for key, kind in kinds.items() if kind])
     # Computations here use single precision, in which some finite doubles are infinite.
-    broken = [key for key, value in state.items() if not torch.isfinite(value.to(torch.float32)).all()]
+    broken = [key for key, tensor in state.items() if not torch.isfinite(tensor.to(torch.float32)).all()]
     if broken:
         raise InputError(f"{path}: NaN or infinite weights in {listed(broken)}")
 
 
-def _unusable_kind(key: str, tensor: Tensor) -> str | None:
-    """Return in one or two words why a tensor can't be read; None if it can."""
-    import torch
+def _refuse_odd(path: Path, odd: list[str]) -> None:
+    if odd:
+        raise InputError(f"{path}: weights are read as plain float16, bfloat16, float32 or float64, and {listed(odd)}")
 
-    kind = str(tensor.dtype).removeprefix("torch.")
-    if tensor.is_meta:
-        return "without numbers (meta)"
-    if tensor.is_nested or tensor.layout is not torch.strided:
-        return f"sparse or nested {kind}"
-    if tensor.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-        return None
-    is_counter = key.rpartition(".")[2] == _COUNTERS and tensor.dtype in (torch.int64, torch.int32)
-    return None if is_counter else kind
+
+def _unread_type(key: str, dtype: str) -> str | None:
+    """Return the type's name if weights are not read from it; None if they are."""
+    is_counter = key.rpartition(".")[2] == _COUNTERS and dtype in ("int64", "int32")
+    return None if is_counter or dtype in _READ else dtype

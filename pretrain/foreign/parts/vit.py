@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pretrain.checkpoint import shapes_of
 from pretrain.errors import InputError
 from pretrain.foreign.interface import State
-from pretrain.foreign.parts.differences import refuse_differences
+from pretrain.wording import refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +54,7 @@ def checked_geometry(state: State, what: str) -> VitGeometry:
         A key is missing, left over or of another shape; the message begins with ``what``.
     """
     geometry = _geometry(state, what)
-    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    found = shapes_of(state)
     refuse_differences(found, vit_shapes(geometry), what)
     return geometry
 
@@ -112,7 +113,7 @@ def _patch_positions(state: State) -> tuple[Tensor, Tensor]:
 
 
 def _geometry(state: State, what: str) -> VitGeometry:
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    shapes = shapes_of(state)
     rank = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
     for key, dimensions in rank.items():
         if key not in shapes:

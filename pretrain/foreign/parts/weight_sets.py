@@ -14,10 +14,9 @@ from typing import Any
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts
 from pretrain.foreign.lookup import recognise
-from pretrain.foreign.parts.differences import listed
-from pretrain.foreign.parts.printable import printable_name
 from pretrain.foreign.parts.references import TensorReference
 from pretrain.foreign.parts.wrappers import unwrapped
+from pretrain.wording import listed, printable_name
 
 RAW, EMA = "raw", "ema"
 _DEPTH = 8

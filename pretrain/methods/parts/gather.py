@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from pretrain.distributed import gather, get_rank, get_world_size, sum_over_processes
@@ -18,7 +15,11 @@ def gather_with_gradient(local: Tensor) -> Tensor:
 
     Every process's loss depends on every row, so a row's gradient is summed over all processes.
     """
-    return local if get_world_size() == 1 else cast(Tensor, _Gather.apply(local))
+    if get_world_size() == 1:
+        return local
+    blocks = [torch.zeros_like(local) for _ in range(get_world_size())]
+    blocks[get_rank()] = local
+    return sum_over_processes(torch.cat(blocks))
 
 
 def rows_of_this_process(count: int) -> slice:
@@ -30,18 +31,3 @@ def mean_of_rows(local: Tensor) -> Tensor:
     """Return the mean over the rows of all processes, with gradient: (B, …) on each becomes (…)."""
     mean = local.mean(dim=0)
     return mean if get_world_size() == 1 else sum_over_processes(mean.contiguous()) / get_world_size()
-
-
-class _Gather(torch.autograd.Function):
-    """Gather with gradient. torch's own is deprecated since 2.14, and its replacement is in a private module."""
-
-    @staticmethod
-    def forward(context: Any, local: Tensor) -> Tensor:
-        context.rows = len(local)
-        return gather(local)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total[rows_of_this_process(context.rows)]

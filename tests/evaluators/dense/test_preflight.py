@@ -94,7 +94,7 @@ def test_what_is_right_is_left_alone(command: Command, tmp_path: Path) -> None:
 def test_compressed_run_lengths_are_decoded_as_pycocotools_does() -> None:
     mask_tools = pytest.importorskip("pycocotools.mask")
     from pretrain.datasets._coco_entries import _decoded_runs
-    from pretrain.datasets._outlines import run_lengths
+    from pretrain.datasets._scenes import run_lengths
 
     generator = np.random.default_rng(0)
     for density in (0.0, 0.01, 0.5, 0.99, 1.0):

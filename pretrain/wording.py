@@ -1,11 +1,30 @@
-"""Describes briefly how a state dict differs from the expected one."""
+"""Words for messages about files: names that are safe to print, and how a state dict differs from the expected one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from pretrain.errors import InputError
-from pretrain.foreign.parts.printable import printable_name
+
+NAME_CHARACTERS = 200
+"""Longest key or name to show; the longest key of a shipped network has 60 characters."""
+
+
+def printable(text: object) -> str:
+    """Return the text with control characters, line breaks and other unprintable characters escaped, e.g. ``\\x1b``.
+
+    In a terminal some of these characters colour, move or delete earlier output.
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in str(text)
+    )
+
+
+def printable_name(name: object) -> str:
+    """Return the name, escaped, and cut after ``NAME_CHARACTERS``."""
+    text = str(name)
+    return printable(text if len(text) <= NAME_CHARACTERS else f"{text[:NAME_CHARACTERS]}…")
 
 
 def refuse_differences(
