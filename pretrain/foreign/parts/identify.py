@@ -87,8 +87,9 @@ def _identify_resnet(state: State, what: str) -> BackboneInfo:
 
 
 def _infos(family: str) -> list[BackboneInfo]:
+    """Return the backbones of a family that can be recognised by their shapes: not those with a relative position."""
     infos = (module.INFO for module in usable_backbones())
-    return [info for info in infos if info.family == family]
+    return [info for info in infos if info.family == family and info.position_embedding != "relative"]
 
 
 def _on_meta(name: str, image_size: int) -> nn.Module:
