@@ -167,6 +167,6 @@ def test_the_teachers_backbone_is_saved(tmp_path: Path) -> None:
 
 
 def test_one_view_is_refused() -> None:
+    views = [{"crop_scale": [0.4, 1.0]}]
     with pytest.raises(InputError, match="dino needs two global crops"):
-        views = [{"crop_scale": [0.4, 1.0]}]
         resolve_pretraining(method="dino", backbone="tiny_vit", dataset="digits", seed=0, options={"views": views})

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pretrain.backbones.families.vit import visible_tokens
-from pretrain.backbones.lookup import find_backbone
 from pretrain.batch import Batch, Place
 from pretrain.errors import InputError
 from pretrain.methods.networks.mae import normalised_patches
