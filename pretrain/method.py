@@ -46,16 +46,23 @@ class ParameterGroup:
         Keep the peak rate during the whole training, as SimSiam's predictor does.
     weight_decay
         Instead of the configuration's; None keeps that.
+    always_decays
+        Apply the configured decay even to parameters that are exempt by their shape or by the backbone's list, as DINO
+        decays its class token.
+    clipped
+        Whether the gradients count in ``clip_norm`` and are shortened with it; MSN's prototypes are left out.
     """
 
     parameters: Sequence[nn.Parameter]
     learning_rate_factor: float = 1.0
     constant_learning_rate: bool = False
     weight_decay: float | None = None
+    always_decays: bool = False
+    clipped: bool = True
 
 
 class Method(nn.Module):
-    """A torch module that knows its loss. ``backbone``'s weights are what a pretraining leaves.
+    """A torch module that knows its loss. ``exported_backbone`` returns what a pretraining leaves.
 
     One rule holds for every method: loss, gradients and logged numbers do not depend on the number of processes, on
     micro-batches or on a restart. ``pretrain.testing.check_method`` checks it.
@@ -82,6 +89,10 @@ class Method(nn.Module):
 
     def after_step(self, step: Step) -> None:
         """Fill a queue, move a centre."""
+
+    def exported_backbone(self) -> nn.Module:
+        """Return the backbone that is saved and evaluated; DINO, iBOT and MSN return their teacher's."""
+        return self.backbone
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Groups with their own rates or decays; all other parameters that train follow the configuration."""

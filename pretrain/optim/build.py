@@ -73,7 +73,8 @@ def clip_gradients(config: OptimizerConfig, method: Method) -> None:
     """Shorten the gradients to ``clip_norm``, all together or each parameter's (DINO's official ``utils.py``)."""
     if config.clip_norm is None:
         return
-    parameters = [parameter for parameter in method.parameters() if parameter.grad is not None]
+    spared = {id(p) for group in method.parameter_groups() if not group.clipped for p in group.parameters}
+    parameters = [p for p in method.parameters() if p.grad is not None and id(p) not in spared]
     for clipped in [parameters] if config.clip_by == "all" else [[parameter] for parameter in parameters]:
         torch.nn.utils.clip_grad_norm_(clipped, config.clip_norm)
 
@@ -92,7 +93,7 @@ def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
         if group.weight_decay is not None:
             groups.append({"params": parameters, "weight_decay": group.weight_decay, DECAYS: False, **kind})
         else:
-            groups += _split(parameters, exempt, config.weight_decay, kind)
+            groups += _split(parameters, set() if group.always_decays else exempt, config.weight_decay, kind)
     others = [p for p in method.parameters() if p.requires_grad and id(p) not in taken]
     return _split(others, exempt, config.weight_decay, {FACTOR: 1.0, CONSTANT: False}) + groups
 
