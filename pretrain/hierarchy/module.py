@@ -23,7 +23,7 @@ from pretrain.hierarchy.spaces import (
     SpaceViews,
     represent,
 )
-from pretrain.method import FeatureMethod, ParameterGroup, Step
+from pretrain.method import InstanceMethod, ParameterGroup, Step
 from pretrain.optim.target import follow
 from pretrain.schedules import target_momentum
 
@@ -58,7 +58,7 @@ class Scale(nn.Module):
         return rows * self.weight
 
 
-class HierarchicalMethod(FeatureMethod):
+class HierarchicalMethod(InstanceMethod):
     """A backbone, the heads of a hierarchy and, if an objective asks for keys, a momentum target of both.
 
     The target follows the online network's parameters before they are used in a step; its batch-normalisation
@@ -140,11 +140,14 @@ class HierarchicalMethod(FeatureMethod):
             return {}
         return {BACKBONE: self.target_backbone(images)}
 
-    def loss_from_features(
-        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    def instances(self, online: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+        """Per view that the online network sees, its representations in all spaces by name."""
+        return [{**view, **self.represent(view[BACKBONE])} if view else {} for view in online]
+
+    def loss_from_instances(
+        self, instances: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum of all objectives (paper eq. 9), and scalars worth logging."""
-        represented = [{**view, **self.represent(view[BACKBONE])} if view else {} for view in online]
         keys = [self._gathered_keys(view[BACKBONE]) if view else {} for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
@@ -152,11 +155,11 @@ class HierarchicalMethod(FeatureMethod):
             if space.objective is None:
                 continue
             views = SpaceViews(
-                online=[of_view[space.name].float() for of_view in represented if of_view],
+                online=[of_view[space.name].float() for of_view in instances if of_view],
                 target=keys,
                 labels=labels,
                 first_key=get_rank() * len(labels),
-                spaces=represented,
+                spaces=instances,
             )
             loss, scalars = space.objective.loss(views)
             total = total + space.objective.weight * loss

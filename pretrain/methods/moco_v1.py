@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 LONGEST_QUEUE = 2**24
+INSTANCE_DIMENSION = "embedding_dimension"
 
 
 class Config(Strict):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pretrain.methods.interface import RunFacts
 
+INSTANCE_DIMENSION = moco_v1.INSTANCE_DIMENSION
 check = moco_v1.check
 
 

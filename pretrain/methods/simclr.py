@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 INITIAL_STD = 0.01
+INSTANCE_DIMENSION = "embedding_dimension"
 check = moco_v3.check
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pretrain.methods.interface import RunFacts
 
+INSTANCE_DIMENSION = "embedding_dimension"
 check = moco_v3.check
 
 

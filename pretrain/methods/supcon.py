@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from pretrain.methods.interface import RunFacts
 
+INSTANCE_DIMENSION = "embedding_dimension"
+
 
 class Config(Strict):
     """Temperature and projector; the defaults are those of the ImageNet run."""
