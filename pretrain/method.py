@@ -130,3 +130,26 @@ class FeatureMethod(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """As ``loss``, from the features per view of all of this process's images."""
         raise NotImplementedError
+
+
+class InstanceMethod(FeatureMethod):
+    """A feature method with an instance space, on which OPERA's class space can be stacked.
+
+    The loss is split in two, so that both spaces share one pass through the heads. The method's module says
+    ``INSTANCE_DIMENSION``: the name of the option that is the dimension of the space.
+    """
+
+    def instances(self, online: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+        """Per view, what the loss needs of the online network, with ``instance`` (B, D); empty for views without."""
+        raise NotImplementedError
+
+    def loss_from_instances(
+        self, instances: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As ``loss_from_features``, from what ``instances`` returned."""
+        raise NotImplementedError
+
+    def loss_from_features(
+        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss_from_instances(self.instances(online), target, labels)

@@ -72,7 +72,7 @@ def _words(name: str, plugins: Mapping[str, Any]) -> str:
 
 def _distributions(stage: str, config: Mapping[str, Any]) -> Iterator[Distribution | None]:
     subject = config["pretrain"]
-    yield plugin_distribution(methods.PACKAGE, subject["method"])
+    yield plugin_distribution(methods.PACKAGE, methods.base_of(subject["method"]) or subject["method"])
     yield plugin_distribution(backbones.PACKAGE, subject["backbone"])
     yield plugin_distribution(datasets.PACKAGE, subject["dataset"])
     yield recipe_distribution(PRETRAIN_RECIPES, subject["recipe"]["id"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pretrain.schedules import MomentumSchedule
 
@@ -28,16 +28,23 @@ class Head:
     Parameters
     ----------
     last_batch_norm
-        Ends with a batch normalisation without affine parameters, as MoCo-v3's projectors do.
+        Ends with a batch normalisation without affine parameters, as MoCo-v3's projectors do; ``scale``: with a learnt
+        scale and no shift, as SimCLR's.
     bias
         Whether the linear layers have one; MoCo-v3's and OPERA's have none.
+    last_bias
+        Whether the last linear layer has one, if that differs from ``bias``.
+    hidden_batch_norm
+        Whether hidden layers are batch-normalised; MoCo-v2's are not.
     """
 
     layers: int
     hidden_dimension: int
     output_dimension: int
-    last_batch_norm: bool = False
+    last_batch_norm: bool | Literal["scale"] = False
     bias: bool = False
+    last_bias: bool | None = None
+    hidden_batch_norm: bool = True
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,19 @@ class MaskedPixels:
 
 @dataclass(frozen=True)
 class Space:
-    """One level: ``head`` maps into it from the space called ``below``; ``objective`` None means no supervision."""
+    """One level: ``head`` maps into it from the space called ``below``; ``objective`` None means no supervision.
+
+    Parameters
+    ----------
+    constant_learning_rate
+        Keep the head at the peak rate during the whole training, as SimSiam's predictor.
+    """
 
     name: str
     below: str
     head: Head
     objective: Objective | None = None
+    constant_learning_rate: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,8 +209,11 @@ class Hierarchy:
         Base momentum of the target network; None when no objective needs one.
     momentum_schedule
         How that momentum rises to 1 over the training.
-    target_views
-        Numbers of the views that the target network sees; None for all.
+    target_moves
+        Whether the target follows the online network before a step uses it (MoCo) or after the optimiser (BYOL).
+    target_views, online_views
+        Numbers of the views that the target and the online network see; None for all. Objectives get the online
+        representations of these views alone.
     freeze_patch_projection
         Keep the patch projection of a ViT at its random initialisation (MoCo-v3, section 4.4).
     masking
@@ -206,7 +223,9 @@ class Hierarchy:
     spaces: tuple[Space, ...]
     target_momentum: float | None = None
     momentum_schedule: MomentumSchedule = "cosine"
+    target_moves: Literal["before the step", "after the step"] = "before the step"
     target_views: tuple[int, ...] | None = None
+    online_views: tuple[int, ...] | None = None
     freeze_patch_projection: bool = False
     masking: Masking | None = None
 

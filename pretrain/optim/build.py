@@ -114,8 +114,5 @@ def _split(
 def _exempt_from_decay(method: Method) -> set[int]:
     """Identities of biases, normalisations, and what the backbone names: a ViT's class token and position embedding."""
     names: set[str] = getattr(method.backbone, "no_weight_decay", set)()
-    return {
-        id(parameter)
-        for name, parameter in method.named_parameters()
-        if parameter.ndim <= 1 or name.removeprefix("backbone.") in names
-    }
+    named = {id(parameter) for name, parameter in method.backbone.named_parameters() if name in names}
+    return named | {id(parameter) for parameter in method.parameters() if parameter.ndim <= 1}

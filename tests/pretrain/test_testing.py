@@ -15,7 +15,15 @@ from pretrain.testing import MethodFaultError, check_method
 from tests.pretrain import example_methods as examples
 from tests.pretrain.steps import RUN
 
-SMALL = {"mlp_dimension": 32, "embedding_dimension": 16, "hidden_dimension": 16, "mask_square": 4}
+SMALL = {
+    "mlp_dimension": 32,
+    "embedding_dimension": 16,
+    "hidden_dimension": 16,
+    "predictor_dimension": 8,
+    "mask_square": 4,
+    "queue_size": 32,
+    "batch_norm_group": 4,
+}
 VIT, RESNET = ("tiny_vit",), ("tiny_resnet",)
 MULTI_CROP = ({"crop_scale": (0.4, 1.0), "count": 2}, {"crop_scale": (0.05, 0.4), "count": 3, "size": 8})
 TRAINED = sorted(shipped_names("pretrain.methods") - {"random_init"})
