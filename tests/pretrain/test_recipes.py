@@ -22,7 +22,15 @@ from pretrain.recipes import load_recipes
 from pretrain.resolve import resolve_pretraining
 from tests.pretrain.steps import RUN
 
-TINY = {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"}
+TINY = {
+    "resnet50": "tiny_resnet",
+    "vit_small": "tiny_vit",
+    "vit_base": "tiny_vit_base",
+    "deit_base": "tiny_vit",
+    "beit_base": "tiny_beit",
+}
+SHRUNK = ("mlp_dimension", "hidden_dimension", "output_dimension", "queue_size")
+"""Options that are divided by 16 for a step at tiny size."""
 CASES = [
     (recipe.id, method, backbone, dataset)
     for recipe in load_recipes("pretrain.recipes")
@@ -229,6 +237,125 @@ PUBLISHED |= {
         "views.0.auto_augment": "original",
     },
 }
+MULTI_CROP = {
+    "views.0.color_jitter": (0.4, 0.4, 0.2, 0.1),
+    "views.0.color_jitter_probability": 0.8,
+    "views.0.grayscale_probability": 0.2,
+    "views.0.blur_probability": 1.0,
+    "views.0.solarize_probability": 0.0,
+    "views.0.interpolation": "bicubic",
+    "views.1.blur_probability": 0.1,
+    "views.1.solarize_probability": 0.2,
+    "views.2.size": 96,
+    "views.2.count": 10,
+    "views.2.blur_probability": 0.5,
+    "views.2.flip_probability": 0.5,
+    "optimizer.name": "adamw",
+    "optimizer.base_learning_rate": 7.5e-4,
+    "optimizer.base_batch_size": 256,
+    "optimizer.learning_rate_scaling": "linear",
+    "optimizer.weight_decay": 0.04,
+    "optimizer.final_weight_decay": 0.4,
+    "optimizer.decay_one_dimensional": False,
+    "optimizer.warmup_epochs": 10,
+    "optimizer.final_learning_rate": 2e-6,
+    "optimizer.clip_norm": 0.3,
+    "optimizer.clip_by": "parameter",
+    "method_options.student_temperature": 0.1,
+    "method_options.first_teacher_temperature": 0.04,
+    "method_options.teacher_temperature": 0.07,
+    "method_options.teacher_temperature_warmup_epochs": 50,
+    "method_options.target_momentum": 0.996,
+    "method_options.centre_momentum": 0.9,
+    "method_options.frozen_prototype_epochs": 3,
+    "method_options.drop_path_rate": 0.1,
+    "global_batch_size": 1024,
+    "epochs": 400,
+    "image_size": 224,
+}
+PUBLISHED |= {
+    ("dino", "deit_base"): {
+        **MULTI_CROP,
+        "views.0.crop_scale": (0.25, 1.0),
+        "views.2.crop_scale": (0.05, 0.25),
+        "method_options.output_dimension": 65536,
+        "precision": "fp32",
+    },
+    ("ibot", "deit_base"): {
+        **MULTI_CROP,
+        "views.1.crop_scale": (0.32, 1.0),
+        "views.2.crop_scale": (0.05, 0.32),
+        "method_options.output_dimension": 8192,
+        "method_options.mask_ratio": 0.3,
+        "method_options.mask_ratio_range": 0.2,
+        "method_options.masked_share": 0.5,
+        "precision": "fp16",
+    },
+    ("msn", "deit_base"): {
+        "views.0.count": 2,
+        "views.0.crop_scale": (0.3, 1.0),
+        "views.0.color_jitter": (0.4, 0.4, 0.4, 0.1),
+        "views.0.blur_probability": 0.5,
+        "views.0.interpolation": "bilinear",
+        "views.1.count": 10,
+        "views.1.size": 96,
+        "views.1.crop_scale": (0.05, 0.3),
+        "optimizer.base_learning_rate": 1e-3,
+        "optimizer.learning_rate_scaling": "none",
+        "optimizer.initial_learning_rate": 2e-4,
+        "optimizer.final_learning_rate": 1e-6,
+        "optimizer.schedule_length": 1.25,
+        "optimizer.warmup_epochs": 15,
+        "optimizer.weight_decay": 0.04,
+        "optimizer.final_weight_decay": 0.4,
+        "optimizer.clip_norm": 3.0,
+        "optimizer.clip_by": "all",
+        "method_options.mask_ratio": 0.3,
+        "method_options.prototypes": 1024,
+        "method_options.target_sharpening": 0.25,
+        "method_options.momentum_schedule_length": 1.25,
+        "global_batch_size": 1024,
+        "epochs": 600,
+    },
+    ("mae", "vit_base"): {
+        "views.0.crop_scale": (0.2, 1.0),
+        "views.0.interpolation": "bicubic",
+        "views.0.color_jitter": None,
+        "views.0.flip_probability": 0.5,
+        "optimizer.base_learning_rate": 1.5e-4,
+        "optimizer.base_batch_size": 256,
+        "optimizer.betas": (0.9, 0.95),
+        "optimizer.weight_decay": 0.05,
+        "optimizer.warmup_epochs": 40,
+        "optimizer.final_learning_rate": 0.0,
+        "optimizer.clip_norm": None,
+        "method_options.mask_ratio": 0.75,
+        "method_options.decoder_width": 512,
+        "method_options.decoder_depth": 8,
+        "method_options.decoder_heads": 16,
+        "global_batch_size": 4096,
+        "epochs": 1600,
+    },
+    ("simmim", "beit_base"): {
+        "views.0.crop_scale": (0.67, 1.0),
+        "views.0.interpolation": "bilinear",
+        "views.0.flip_probability": 0.5,
+        "optimizer.base_learning_rate": 1e-4,
+        "optimizer.base_batch_size": 512,
+        "optimizer.schedule": "steps",
+        "optimizer.decay_epochs": (700,),
+        "optimizer.decay_factor": 0.1,
+        "optimizer.warmup_epochs": 10,
+        "optimizer.initial_learning_rate": 2e-6,
+        "optimizer.weight_decay": 0.05,
+        "optimizer.clip_norm": 5.0,
+        "method_options.mask_ratio": 0.6,
+        "method_options.mask_square": 32,
+        "method_options.drop_path_rate": 0.1,
+        "global_batch_size": 2048,
+        "epochs": 800,
+    },
+}
 PUBLISHED["opera", "vit_small"] = PUBLISHED["opera", "vit_base"]
 PUBLISHED["supervised", "vit_base"] = PUBLISHED["supervised_mlp", "vit_small"]
 
@@ -295,12 +422,17 @@ def test_every_recipe_steps_once_at_tiny_size(
     monkeypatch.setattr(pretrain.engine.train, "open_split", lambda name, root, split: FirstImages("digits", split))
     full = resolve_pretraining(method=method, backbone=backbone, dataset=dataset, seed=0, options={}, recipe=recipe)
     small = {"backbone": TINY.get(backbone, backbone), "dataset": "digits", "image_size": 16, "global_batch_size": 16}
-    options = {key: value // 16 for key, value in full.method_options.items() if key in ("mlp_dimension", "queue_size")}
+    options = {key: value // 16 for key, value in full.method_options.items() if key in SHRUNK}
     if "batch_norm_group" in full.method_options:
         options["batch_norm_group"] = 8
     if "mask_square" in full.method_options:
         options["mask_square"] = 4  # of 16 pixels
+    # Small crops of 96 of 224 pixels become crops of 8 of 16.
+    views = [
+        view.model_copy(update={"size": 8 if view.size else None, "count": min(view.count, 2)}) for view in full.views
+    ]
     update = {**small, "epochs": min(full.epochs, 1), "method_options": {**full.method_options, **options}}
+    update["views"] = tuple(views)
     torch.set_num_threads(1)
     done = run_pretraining(
         full.model_copy(update=update),
