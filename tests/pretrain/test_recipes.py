@@ -414,13 +414,29 @@ class FirstImages:
         return self.images.label(index)
 
 
+@pytest.fixture
+def tokenizer_sha256(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The SHA-256 of a random tokenizer, which BEiT finds."""
+    directory = tmp_path / "assets"
+    directory.mkdir()
+    monkeypatch.setenv(VARIABLE, str(directory))
+    return save_tokenizer(directory, hidden=8, vocabulary=20)
+
+
 @pytest.mark.parametrize(("recipe", "method", "backbone", "dataset"), CASES)
 def test_every_recipe_steps_once_at_tiny_size(
-    recipe: str, method: str, backbone: str, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str,
+    method: str,
+    backbone: str,
+    dataset: str,
+    tokenizer_sha256: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its own settings on the tiny sibling of its backbone, 16 digits, one step, or none where nothing trains."""
     monkeypatch.setattr(pretrain.engine.train, "open_split", lambda name, root, split: FirstImages("digits", split))
-    full = resolve_pretraining(method=method, backbone=backbone, dataset=dataset, seed=0, options={}, recipe=recipe)
+    given = {"tokenizer_sha256": tokenizer_sha256} if method == "beit" else {}
+    full = resolve_pretraining(method=method, backbone=backbone, dataset=dataset, seed=0, options=given, recipe=recipe)
     small = {"backbone": TINY.get(backbone, backbone), "dataset": "digits", "image_size": 16, "global_batch_size": 16}
     options = {key: value // 16 for key, value in full.method_options.items() if key in SHRUNK}
     if "batch_norm_group" in full.method_options:
