@@ -50,13 +50,12 @@ def test_rule(sha256: str) -> None:
 
 def test_loss_and_gradients_equal_the_formula(sha256: str) -> None:
     """The cross-entropy over all hidden patches of the batch, of classes from the tokenizer's own arithmetic."""
-    options = {**SMALL, "smallest_block": 4, "tokenizer_sha256": sha256}
-    method = built("beit", options, "tiny_beit").double()
+    method = built("beit", {**SMALL, "tokenizer_sha256": sha256}, "tiny_beit").double()
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(4, 3, 16, 16, generator=generator, dtype=torch.float64)
     seen = torch.rand(4, 3, 32, 32, generator=generator, dtype=torch.float64)
-    mask = method.draw_mask(images, PLACE)
-    assert len(mask.sum(dim=1).unique()) > 1, "images hide different numbers of patches"
+    mask = torch.rand(4, 16, generator=generator) < 0.4  # another number in each image, as blocks may leave
+    method.draw_mask = lambda images, place: mask
     loss, logs = method.loss(Batch((images, seen), torch.zeros(4), torch.arange(4), draw_seed=5))
 
     vit = method.backbone
