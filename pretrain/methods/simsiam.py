@@ -9,7 +9,7 @@ frozen: the batch normalisation behind it takes it away.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -66,5 +66,5 @@ def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_cl
     )
     method = HierarchicalMethod(backbone, feature_dimension, Hierarchy(spaces))
     last = [layer for layer in method.heads["projection"].modules() if isinstance(layer, nn.Linear)][-1]
-    cast("nn.Parameter", last.bias).requires_grad_(False)
+    last.bias.requires_grad_(False)
     return method

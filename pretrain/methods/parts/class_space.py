@@ -8,7 +8,6 @@ place of MoCo-v3. The paper says that this is possible and gives no numbers; uni
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model
@@ -30,22 +29,18 @@ class ClassSpace(Strict):
     class_hidden_dimension: Integer = Field(default=256, gt=0, le=WIDEST, description="hidden width of the class head")
 
 
-@dataclass(frozen=True)
 class StackedModule:
     """A method module: the class space on the instance space of the method called ``on``, whose module is ``below``."""
 
-    on: str
-    below: MethodModule
+    def __init__(self, on: str, below: MethodModule) -> None:
+        self.on, self.below = on, below
+        self.Config = _config(below.Config)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Modules can't be pickled; names can."""
         from pretrain.methods.lookup import STACKED, find_method
 
         return find_method, (f"{STACKED}{self.on}",)
-
-    @property
-    def Config(self) -> type[Strict]:  # noqa: N802 # the name that every method's module has
-        return _config(self.below.Config)
 
     def check(self, config: PretrainConfig) -> None:
         """Refuse what the other method refuses."""
