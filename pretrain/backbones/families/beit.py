@@ -36,7 +36,7 @@ def build_beit(*, image_size: int, patch_size: int, width: int, depth: int, num_
         num_heads=num_heads,
         num_classes=0,
         global_pool="token",
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
         init_values=0.1,
         use_abs_pos_emb=False,
         use_shared_rel_pos_bias=True,

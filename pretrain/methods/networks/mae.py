@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -36,7 +36,7 @@ class MAE(FeatureMethod):
         self.token = nn.Parameter(torch.empty(1, 1, config.decoder_width))
         positions = sincos_position_embedding(rows, columns, config.decoder_width)
         self.decoder_positions = nn.Parameter(positions, requires_grad=False)
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)
         self.decoder = nn.Sequential(
             *[
                 Block(config.decoder_width, config.decoder_heads, qkv_bias=True, norm_layer=norm)

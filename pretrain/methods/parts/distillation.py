@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,12 +33,13 @@ class DistillationHead(nn.Module):
         )
         initialise_linear_layers(self.mlp)
         self.last = weight_norm(nn.Linear(bottleneck_dimension, output_dimension, bias=False))
-        nn.init.ones_(self._parametrization.original0).requires_grad_(False)
+        lengths, _ = self._lengths_and_directions()
+        nn.init.ones_(lengths).requires_grad_(False)
 
-    @property
-    def _parametrization(self) -> nn.Module:
-        """torch's: ``original0`` are the lengths, ``original1`` the directions of the last layer's rows."""
-        return self.last.parametrizations.weight  # type: ignore[union-attr, return-value]
+    def _lengths_and_directions(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """Return what torch computes the last layer's rows from."""
+        parametrization: Any = self.last.parametrizations
+        return parametrization.weight.original0, parametrization.weight.original1
 
     def bottleneck(self, features: Tensor) -> Tensor:
         """Return unit vectors, (…, bottleneck_dimension), of features (…, width)."""
@@ -48,7 +51,8 @@ class DistillationHead(nn.Module):
 
     def cancel_last_gradient(self) -> None:
         """Make the optimiser leave the prototypes as they are in this step."""
-        self._parametrization.original1.grad = None
+        _, directions = self._lengths_and_directions()
+        directions.grad = None
 
 
 class Centre(nn.Module):

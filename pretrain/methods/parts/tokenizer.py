@@ -49,7 +49,8 @@ class Block(nn.Module):
         self.res_path = nn.Sequential(layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.id_path(images) + self.gain * self.res_path(images)
+        found: Tensor = self.id_path(images) + self.gain * self.res_path(images)
+        return found
 
 
 class Tokenizer(nn.Module):
