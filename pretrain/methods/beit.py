@@ -18,15 +18,15 @@ from pydantic import Field
 from pretrain.config import Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
 from pretrain.methods.parts.requirements import require_patches
+from pretrain.methods.parts.view_numbers import IMAGE
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
 
-IMAGE, TOKENS = 0, 1
-"""Numbers of the backbone's view and of the tokenizer's."""
 PIXELS_PER_TOKEN = 8
+"""Side in pixels of the square of which the tokenizer makes a token."""
 
 
 class Config(Strict):

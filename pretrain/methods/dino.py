@@ -13,13 +13,12 @@ from pydantic import Field
 
 from pretrain.config import WIDEST, Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
+from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
-
-GLOBAL_VIEWS = 2
 
 
 class Config(Strict):

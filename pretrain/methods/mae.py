@@ -14,7 +14,11 @@ from pydantic import Field
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import DEEPEST, WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
-from pretrain.methods.parts.requirements import require_position_embedding, require_views_of_image_size
+from pretrain.methods.parts.requirements import (
+    require_position_embedding,
+    require_views_of_image_size,
+    visible_patches,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,11 +54,6 @@ def check(config: PretrainConfig) -> None:
     patches = (config.image_size // (find_backbone(config.backbone).INFO.patch_size or 1)) ** 2
     if visible_patches(patches, options.mask_ratio) == 0:
         raise InputError(f"mask_ratio: {options.mask_ratio:g} hides all {patches} patches", key=("mask_ratio",))
-
-
-def visible_patches(patches: int, mask_ratio: float) -> int:
-    """Return how many of an image's patches the encoder sees."""
-    return int(patches * (1 - mask_ratio))
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:

@@ -15,14 +15,12 @@ from pydantic import Field
 from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
 from pretrain.methods.parts.requirements import require_position_embedding
+from pretrain.methods.parts.view_numbers import TARGET
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
-
-ANCHOR, TARGET = 0, 1
-"""Numbers of the random anchor's view and of the target's."""
 
 
 class Config(Strict):

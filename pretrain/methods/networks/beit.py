@@ -1,8 +1,9 @@
-"""BEiT's mask token, classifier and loss; its options are in ``pretrain.methods.beit``."""
+"""BEiT's mask token, classifier and loss; its options, ``config``, are ``pretrain.methods.beit.Config``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from pretrain.backbones.families.vit import masked_tokens, patch_size
 from pretrain.batch import Place
 from pretrain.config import Normalisation
 from pretrain.method import FeatureMethod
-from pretrain.methods.beit import IMAGE, TOKENS, Config
 from pretrain.methods.parts.block_masks import Mask, block_mask, masks_at
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.gather import mean_of_rows
 from pretrain.methods.parts.precision import full_precision
 from pretrain.methods.parts.tokenizer import Tokenizer
+from pretrain.methods.parts.view_numbers import IMAGE, TOKENS
 
 Features = Sequence[Mapping[str, Tensor]]
 
@@ -29,7 +30,7 @@ class BEiT(FeatureMethod):
     """A linear layer classifies the tokens of hidden patches; the tokenizer is no part of the method's state."""
 
     def __init__(
-        self, config: Config, backbone: nn.Module, width: int, tokenizer: Tokenizer, normalisation: Normalisation
+        self, config: Any, backbone: nn.Module, width: int, tokenizer: Tokenizer, normalisation: Normalisation
     ) -> None:
         super().__init__()
         self.config = config

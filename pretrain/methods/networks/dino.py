@@ -1,9 +1,10 @@
-"""DINO's student, teacher and loss; its options are in ``pretrain.methods.dino``."""
+"""DINO's student, teacher and loss; its options, ``config``, are ``pretrain.methods.dino.Config``."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,6 @@ from torch.nn import functional as F
 from pretrain.backbones.families.drop_path import draw_paths_at, set_drop_path
 from pretrain.batch import Place
 from pretrain.method import FeatureMethod, ParameterGroup, Step
-from pretrain.methods.dino import GLOBAL_VIEWS, Config
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.distillation import (
     Centre,
@@ -21,6 +21,7 @@ from pretrain.methods.parts.distillation import (
     teacher_temperature,
     tokens_that_decay,
 )
+from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
 from pretrain.optim.target import follow
 from pretrain.schedules import target_momentum
 
@@ -30,7 +31,7 @@ Features = Sequence[Mapping[str, Tensor]]
 class DINO(FeatureMethod):
     """The student trains; the teacher follows it after each step and has no drop path."""
 
-    def __init__(self, config: Config, backbone: nn.Module, width: int) -> None:
+    def __init__(self, config: Any, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone

@@ -1,9 +1,9 @@
-"""iBOT's masks and patch loss; its options are in ``pretrain.methods.ibot``."""
+"""iBOT's masks and patch loss; its options, ``config``, are ``pretrain.methods.ibot.Config``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,13 +14,12 @@ from torch.nn import functional as F
 from pretrain.backbones.families.drop_path import draw_paths_at
 from pretrain.backbones.families.vit import masked_tokens, patch_size
 from pretrain.batch import Place
-from pretrain.methods.dino import GLOBAL_VIEWS
-from pretrain.methods.ibot import Config
 from pretrain.methods.networks.dino import DINO
 from pretrain.methods.parts.block_masks import Mask, block_mask, masks_at
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.distillation import Centre
 from pretrain.methods.parts.precision import full_precision
+from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
 
 Features = Sequence[Mapping[str, Tensor]]
 
@@ -28,9 +27,7 @@ Features = Sequence[Mapping[str, Tensor]]
 class IBOT(DINO):
     """DINO's student and teacher. The student's global crops have hidden patches."""
 
-    config: Config
-
-    def __init__(self, config: Config, backbone: nn.Module, width: int) -> None:
+    def __init__(self, config: Any, backbone: nn.Module, width: int) -> None:
         super().__init__(config, backbone, width)
         # Two dimensions, because vectors are exempt from weight decay and the official code decays this token.
         self.token = nn.Parameter(torch.zeros(1, width))

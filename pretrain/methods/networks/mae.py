@@ -1,4 +1,4 @@
-"""MAE's decoder and loss; its options are in ``pretrain.methods.mae``."""
+"""MAE's decoder and loss; its options, ``config``, are ``pretrain.methods.mae.Config``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from pretrain.backbones.families.vit import patch_size, sincos_position_embedding, visible_tokens
 from pretrain.batch import Place
 from pretrain.method import FeatureMethod, ParameterGroup
-from pretrain.methods.mae import Config, visible_patches
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.distillation import tokens_that_decay
 from pretrain.methods.parts.precision import full_precision
+from pretrain.methods.parts.requirements import visible_patches
 from pretrain.randomness import uniform_rows
 
 Features = Sequence[Mapping[str, Tensor]]
@@ -25,7 +25,7 @@ Features = Sequence[Mapping[str, Tensor]]
 class MAE(FeatureMethod):
     """The backbone encodes visible patches alone; a small transformer predicts the pixels of the others."""
 
-    def __init__(self, config: Config, backbone: nn.Module, width: int) -> None:
+    def __init__(self, config: Any, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone

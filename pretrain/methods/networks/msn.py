@@ -1,10 +1,11 @@
-"""MSN's networks, prototypes and loss; its options are in ``pretrain.methods.msn``."""
+"""MSN's networks, prototypes and loss; its options, ``config``, are ``pretrain.methods.msn.Config``."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from torch.nn import functional as F
 from pretrain.backbones.families.vit import patch_size, visible_tokens
 from pretrain.batch import Place
 from pretrain.method import FeatureMethod, ParameterGroup, Step
-from pretrain.methods.msn import ANCHOR, TARGET, Config
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.distillation import (
     initialise_class_token,
@@ -23,6 +23,7 @@ from pretrain.methods.parts.distillation import (
 from pretrain.methods.parts.gather import mean_of_rows
 from pretrain.methods.parts.precision import full_precision
 from pretrain.methods.parts.sinkhorn import balanced_assignments
+from pretrain.methods.parts.view_numbers import ANCHOR, TARGET
 from pretrain.optim.target import follow
 from pretrain.randomness import uniform_rows
 from pretrain.schedules import target_momentum
@@ -33,7 +34,7 @@ Features = Sequence[Mapping[str, Tensor]]
 class MSN(FeatureMethod):
     """The anchors' network trains; the target's follows it after each step. Prototypes belong to both."""
 
-    def __init__(self, config: Config, backbone: nn.Module, width: int) -> None:
+    def __init__(self, config: Any, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone

@@ -1,8 +1,9 @@
-"""SimMIM's mask token, decoder and loss; its options are in ``pretrain.methods.simmim``."""
+"""SimMIM's mask token, decoder and loss; its options, ``config``, are ``pretrain.methods.simmim.Config``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,6 @@ from pretrain.hierarchy.spaces import Masking
 from pretrain.method import FeatureMethod
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.precision import full_precision
-from pretrain.methods.simmim import Config
 from pretrain.objectives import masked_absolute_errors
 
 Features = Sequence[Mapping[str, Tensor]]
@@ -25,7 +25,7 @@ Features = Sequence[Mapping[str, Tensor]]
 class SimMIM(FeatureMethod):
     """One linear layer predicts the pixels of a patch, channel by channel, from its token."""
 
-    def __init__(self, config: Config, backbone: nn.Module, width: int) -> None:
+    def __init__(self, config: Any, backbone: nn.Module, width: int) -> None:
         super().__init__()
         self.masking = Masking(config.mask_ratio, config.mask_square)
         self.backbone = backbone

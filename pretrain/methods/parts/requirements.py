@@ -55,3 +55,8 @@ def require_views_of_image_size(config: PretrainConfig) -> None:
                 f"{view.size} pixels",
                 key=("views",),
             )
+
+
+def visible_patches(patches: int, mask_ratio: float) -> int:
+    """Return how many of an image's patches an encoder sees that computes no others."""
+    return int(patches * (1 - mask_ratio))
