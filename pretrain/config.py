@@ -12,6 +12,8 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
     model_validator,
 )
 from pydantic import Strict as StrictMarker
@@ -176,6 +178,8 @@ class ViewConfig(AugmentationConfig):
     crop_scale: CropScale = Field(description="share of the image's area")
     color_jitter: ColorJitter | None = Field(default=None, description="brightness, contrast, saturation, hue")
     color_jitter_probability: Probability = 0.8
+    adds_brightness: bool = Field(default=False, description="the jitter adds to pixels, as BYOL's; else it multiplies")
+    grayscale_first: bool = Field(default=False, description="before the jitter, as in MoCo-v1")
     grayscale_probability: Probability = 0.0
     blur_sigma: BlurSigma = Field(default=(0.1, 2.0), description="pixels")
     blur_probability: Probability = 0.0
@@ -185,6 +189,12 @@ class ViewConfig(AugmentationConfig):
     repeats: Integer | None = Field(
         default=None, ge=0, description="number of an earlier view whose random numbers this one uses: the same crop"
     )
+
+    @model_serializer(mode="wrap")
+    def _leave_out_rare_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Two settings are written only where they are on: what is written makes the ids of runs."""
+        rare = ("adds_brightness", "grayscale_first")
+        return {key: value for key, value in serialise(self).items() if key not in rare or value}
 
 
 class MixingConfig(Strict):

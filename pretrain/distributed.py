@@ -200,12 +200,13 @@ def agreed(decision: bool, device: torch.device) -> bool:
 
 
 def synchronise_batch_norm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Make every batch normalisation use the statistics of the global batch; a no-op for a single process."""
+    """Make batch normalisations use the statistics of the global batch; a no-op for a single process.
+
+    One whose attribute ``synchronise`` is False stays as it is.
+    """
     if get_world_size() == 1:
         return model
-    if device.type == "cuda":
-        return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(model))
-    return _replace_batch_norm(model)
+    return _replace_batch_norm(model, is_cuda=device.type == "cuda")
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -270,8 +271,12 @@ class AllReduceBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance * count / (count - 1), self.momentum)
 
 
-def _replace_batch_norm(module: nn.Module) -> nn.Module:
+def _replace_batch_norm(module: nn.Module, is_cuda: bool) -> nn.Module:
     if isinstance(module, _BatchNorm):
+        if not getattr(module, "synchronise", True):
+            return module
+        if is_cuda:
+            return cast(nn.Module, nn.SyncBatchNorm.convert_sync_batchnorm(module))
         replacement = AllReduceBatchNorm(
             module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats
         )
@@ -280,5 +285,5 @@ def _replace_batch_norm(module: nn.Module) -> nn.Module:
             getattr(replacement, name).requires_grad_(parameter.requires_grad)
         return replacement.train(module.training)
     for name, child in module.named_children():
-        setattr(module, name, _replace_batch_norm(child))
+        setattr(module, name, _replace_batch_norm(child, is_cuda))
     return module

@@ -46,16 +46,23 @@ class ParameterGroup:
         Keep the peak rate during the whole training, as for SimSiam's predictor.
     weight_decay
         Replaces the configured decay; None keeps it.
+    always_decays
+        Apply the configured decay even to parameters that are exempt by their shape or by the backbone's list, as DINO
+        decays its class token.
+    clipped
+        Whether ``clip_norm`` counts and scales these gradients; MSN's prototypes are left out.
     """
 
     parameters: Sequence[nn.Parameter]
     learning_rate_factor: float = 1.0
     constant_learning_rate: bool = False
     weight_decay: float | None = None
+    always_decays: bool = False
+    clipped: bool = True
 
 
 class Method(nn.Module):
-    """A torch module with a loss. The weights of its ``backbone`` are the result of a pretraining.
+    """A torch module with a loss. ``exported_backbone`` returns the result of a pretraining.
 
     Loss, gradients and logged numbers must not depend on the number of processes, on micro-batches or on a restart.
     ``pretrain.testing.check_method`` checks this rule. State that a restart needs must be in parameters and buffers.
@@ -82,6 +89,10 @@ class Method(nn.Module):
 
     def after_step(self, step: Step) -> None:
         """Update a queue, a centre and the like."""
+
+    def exported_backbone(self) -> nn.Module:
+        """Return the backbone that is saved and evaluated; DINO, iBOT and MSN return their teacher's."""
+        return self.backbone
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return groups with rates or decays of their own; all other trainable parameters use the configured ones."""
@@ -119,3 +130,26 @@ class FeatureMethod(Method):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return what ``loss`` returns, from the features of all of this process's images, per view."""
         raise NotImplementedError
+
+
+class InstanceMethod(FeatureMethod):
+    """A feature method with an instance space, on which OPERA's class space can be stacked.
+
+    The loss is split in two, so that both spaces share one pass through the heads. The method's module says
+    ``INSTANCE_DIMENSION``: the name of the option that is the dimension of the space.
+    """
+
+    def instances(self, online: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+        """Return, per view, what the loss needs of the online network, with ``instance`` (B, D); {} if nothing."""
+        raise NotImplementedError
+
+    def loss_from_instances(
+        self, instances: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what ``loss_from_features`` returns, from the result of ``instances``."""
+        raise NotImplementedError
+
+    def loss_from_features(
+        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.loss_from_instances(self.instances(online), target, labels)

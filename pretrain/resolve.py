@@ -13,7 +13,7 @@ from pretrain.backbones.lookup import find_backbone
 from pretrain.config import PretrainConfig
 from pretrain.datasets import find_dataset
 from pretrain.errors import InputError, shorten
-from pretrain.methods.lookup import find_method
+from pretrain.methods.lookup import base_of, find_method, name_on
 from pretrain.plugins import suggest
 from pretrain.recipes import merge, select_recipe
 
@@ -40,7 +40,8 @@ def resolve_pretraining(
     Parameters
     ----------
     options
-        Keys of ``PretrainConfig`` that a user may set, and fields of the method's ``Config``, in one mapping.
+        Keys of ``PretrainConfig`` that a user may set, and fields of the method's ``Config``, in one mapping. ``on``
+        names the method whose instance space gets OPERA's class space, and whose recipe then applies.
 
     Raises
     ------
@@ -49,9 +50,13 @@ def resolve_pretraining(
     """
     find_backbone(backbone)
     info = find_dataset(dataset).INFO
+    if "on" in options:
+        method, options = name_on(method, options["on"]), {key: value for key, value in options.items() if key != "on"}
     module = find_method(method)
     method_config: type[BaseModel] = module.Config
-    chosen = select_recipe(RECIPES, {"method": method, "backbone": backbone, "dataset": dataset}, recipe)
+    chosen = select_recipe(
+        RECIPES, {"method": base_of(method) or method, "backbone": backbone, "dataset": dataset}, recipe
+    )
 
     method_keys = tuple(method_config.model_fields)
     allowed = (*_RUN_KEYS, *method_keys)

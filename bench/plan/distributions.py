@@ -12,7 +12,7 @@ from evaluators.lookup import RECIPES as EVALUATOR_RECIPES
 from pretrain.backbones.lookup import BACKBONES
 from pretrain.datasets.lookup import DATASETS
 from pretrain.foreign.lookup import FORMATS
-from pretrain.methods.lookup import METHODS
+from pretrain.methods.lookup import METHODS, base_of
 from pretrain.plugin_source import describe_plugin
 from pretrain.plugins import distribution_name
 from pretrain.recipes import broken_recipes, recipe_distribution
@@ -72,7 +72,7 @@ def _words(name: str, plugins: Mapping[str, Any]) -> str:
 
 def _distributions(stage: str, config: Mapping[str, Any]) -> Iterator[Distribution | None]:
     subject = config["pretrain"]
-    yield METHODS.distribution(subject["method"])
+    yield METHODS.distribution(base_of(subject["method"]) or subject["method"])
     yield BACKBONES.distribution(subject["backbone"])
     yield DATASETS.distribution(subject["dataset"])
     yield recipe_distribution(PRETRAIN_RECIPES, subject["recipe"]["id"])

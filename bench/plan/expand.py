@@ -22,7 +22,7 @@ from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, R
 from pretrain.datasets import find_dataset
 from pretrain.errors import shorten
 from pretrain.foreign.lookup import find_format
-from pretrain.methods.lookup import find_method
+from pretrain.methods.lookup import find_method, name_on
 from pretrain.plugins import suggest
 from pretrain.resolve import resolve_pretraining
 
@@ -85,11 +85,12 @@ def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
 
 def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
     at = ("pretrain", position)
-    for method in entry.method:
+    written = {key: value for key, value in entry.options.items() if key != "on"}
+    for method in _methods(sweep, at, entry):
         fields = {**PretrainConfig.model_fields, **find_method(method).Config.model_fields}
         method_keys = tuple(find_method(method).Config.model_fields)
         allowed = (*PRETRAIN_KEYS, *RUN_OPTIONS, *ALIASES, *method_keys)
-        options = _known_options(sweep, at, entry.options, allowed, f"method {method}")
+        options = _known_options(sweep, at, written, allowed, f"method {method}")
         listed = {key for key, field in fields.items() if _is_list(field.annotation)}
         axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
         lists = (entry.backbone, entry.dataset, *axes.values(), entry.seed)
@@ -107,6 +108,20 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
                 )
             except INPUT_ERRORS as error:
                 raise _locate_error(sweep, at, entry.options, error) from error
+
+
+def _methods(sweep: Sweep, at: tuple[str | int, ...], entry: PretrainEntry) -> Iterator[str]:
+    """The entry's methods, on each of the methods that ``on`` lists."""
+    if "on" not in entry.options:
+        yield from entry.method
+        return
+    for method, on in itertools.product(entry.method, _axis(sweep, (*at, "on"), entry.options["on"], False)):
+        try:
+            found = name_on(method, on)
+            find_method(found)
+        except INPUT_ERRORS as error:
+            raise _locate_error(sweep, at, entry.options, error) from error
+        yield found
 
 
 def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:

@@ -66,7 +66,7 @@ def _pretraining() -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["method", "backbone"],
-        "properties": named,
+        "properties": {**named, "on": _one_or_many({"enum": list(plugin_names("pretrain.methods"))})},
         "description": "further keys are settings of the run or of the method; lists multiply",
     }
 

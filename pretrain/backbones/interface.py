@@ -21,7 +21,8 @@ class BackboneInfo:
         Attention heads; None for convolutional networks. MoCo-v3's ViT-S has 12 and DeiT's has 6, with weights of equal
         shapes: only this number tells them apart.
     position_embedding
-        How token positions are encoded; None for convolutional networks.
+        How token positions are encoded; None for convolutional networks. ``relative`` is BEiT's bias on attention,
+        which belongs to one image size.
     patch_size
         Side of a token's patch in pixels; None for convolutional networks.
     depth
@@ -33,7 +34,7 @@ class BackboneInfo:
     family: Literal["vit", "resnet"]
     width: int
     num_heads: int | None = None
-    position_embedding: Literal["sincos-2d", "learned"] | None = None
+    position_embedding: Literal["sincos-2d", "learned", "relative"] | None = None
     patch_size: int | None = None
     depth: int | None = None
 

@@ -71,5 +71,5 @@ def _write(
         "epochs": epochs,
         "run_id": path.parent.parent.name,
     }
-    module = cast(Method, method).backbone if role == "backbone" else method
+    module = cast(Method, method).exported_backbone() if role == "backbone" else method
     return save_checkpoint(path, module.state_dict(), header)

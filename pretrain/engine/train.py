@@ -215,7 +215,7 @@ class _Training:
         return Monitor(every, self.images, val, self.config, self.device, self.num_workers, self.should_stop)
 
     def _monitor(self, monitor: Monitor, epoch: int) -> None:
-        if epoch % monitor.every_epochs == 0 and (values := monitor.measure(self.method.backbone)):
+        if epoch % monitor.every_epochs == 0 and (values := monitor.measure(self.method.exported_backbone())):
             self.report(epoch=epoch, total_epochs=self.config.epochs, values=values)
 
     def _save(self, learner: Learner, step: int, metrics: dict[str, float]) -> None:

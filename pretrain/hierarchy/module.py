@@ -23,7 +23,7 @@ from pretrain.hierarchy.spaces import (
     SpaceViews,
     represent,
 )
-from pretrain.method import FeatureMethod, Step
+from pretrain.method import InstanceMethod, ParameterGroup, Step
 from pretrain.optim.target import follow
 from pretrain.schedules import target_momentum
 
@@ -35,16 +35,30 @@ def build_head(head: Head, input_dimension: int) -> nn.Sequential:
     for index in range(head.layers):
         last = index == head.layers - 1
         output = head.output_dimension if last else head.hidden_dimension
-        layers.append(nn.Linear(width, output, bias=head.bias))
+        bias = head.last_bias if last and head.last_bias is not None else head.bias
+        layers.append(nn.Linear(width, output, bias=bias))
         if not last:
-            layers += [nn.BatchNorm1d(output), nn.ReLU(inplace=True)]
+            layers += [nn.BatchNorm1d(output)] if head.hidden_batch_norm else []
+            layers.append(nn.ReLU(inplace=True))
         elif head.last_batch_norm:
             layers.append(nn.BatchNorm1d(output, affine=False))
+            layers += [Scale(output)] if head.last_batch_norm == "scale" else []
         width = output
     return nn.Sequential(*layers)
 
 
-class HierarchicalMethod(FeatureMethod):
+class Scale(nn.Module):
+    """A learnt factor for each dimension, 1 at first."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dimension))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return rows * self.weight
+
+
+class HierarchicalMethod(InstanceMethod):
     """A backbone, the heads of a hierarchy and, if an objective needs keys, a momentum target of both.
 
     The target's parameters are updated at the start of each step. Its batch normalisations have statistics of their
@@ -76,7 +90,11 @@ class HierarchicalMethod(FeatureMethod):
             ).requires_grad_(False)
 
     def before_step(self, step: Step) -> None:
-        """Update the target's parameters."""
+        """Update the target's parameters, unless they are updated after the step."""
+        if self.hierarchy.target_moves == "before the step":
+            self._move_target(step)
+
+    def _move_target(self, step: Step) -> None:
         if self.target_backbone is None:
             return
         assert self.hierarchy.target_momentum is not None
@@ -85,16 +103,26 @@ class HierarchicalMethod(FeatureMethod):
         follow([self.target_backbone, *self.target_heads.values()], [self.backbone, *heads], momentum)
 
     def after_step(self, step: Step) -> None:
-        """Call ``after_step`` of the objectives that have it."""
+        """Update the target's parameters if it is time, and call ``after_step`` of the objectives that have it."""
+        if self.hierarchy.target_moves == "after the step":
+            self._move_target(step)
         for objective in self.objectives.values():
             if callable(after_step := getattr(objective, "after_step", None)):
                 after_step(step)
 
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """A group for each head that keeps its peak rate."""
+        constant = [space.name for space in self.hierarchy.spaces if space.constant_learning_rate]
+        return [ParameterGroup(list(self.heads[name].parameters()), constant_learning_rate=True) for name in constant]
+
     def features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
         """Return the online backbone's features, {"backbone": (B, width)}.
 
-        For each space on masked patches, also return the error of every image, (B,), under the space's name.
+        For each space on masked patches, also return the error of every image, (B,), under the space's name. For views
+        that the online network does not see, return {}.
         """
+        if not _is_seen(place.view, self.hierarchy.online_views):
+            return {}
         draw_paths_at(self.backbone, place)
         found: dict[str, Tensor] = {BACKBONE: self.backbone(images)}
         if self.masked_patches is not None:
@@ -108,16 +136,18 @@ class HierarchicalMethod(FeatureMethod):
     @torch.no_grad()
     def target_features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
         """Return the target backbone's features; {} without a target, or for views that it does not see."""
-        seen = self.hierarchy.target_views
-        if self.target_backbone is None or (seen is not None and place.view not in seen):
+        if self.target_backbone is None or not _is_seen(place.view, self.hierarchy.target_views):
             return {}
         return {BACKBONE: self.target_backbone(images)}
 
-    def loss_from_features(
-        self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
+    def instances(self, online: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+        """Return the representations in all spaces by name, per view; {} for views that the online network does not see."""
+        return [{**view, **self.represent(view[BACKBONE])} if view else {} for view in online]
+
+    def loss_from_instances(
+        self, instances: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of all objectives (paper eq. 9), and scalars to log."""
-        represented = [{**view, **self.represent(view[BACKBONE])} for view in online]
         keys = [self._gather_keys(view[BACKBONE]) if view else {} for view in target] if self.target_backbone else []
         total = torch.zeros((), device=labels.device)
         logs: dict[str, Tensor] = {}
@@ -125,11 +155,11 @@ class HierarchicalMethod(FeatureMethod):
             if space.objective is None:
                 continue
             views = SpaceViews(
-                online=[representations[space.name].float() for representations in represented],
+                online=[of_view[space.name].float() for of_view in instances if of_view],
                 target=keys,
                 labels=labels,
                 first_key=get_rank() * len(labels),
-                spaces=represented,
+                spaces=instances,
             )
             loss, scalars = space.objective.loss(views)
             total = total + space.objective.weight * loss
@@ -150,3 +180,7 @@ class HierarchicalMethod(FeatureMethod):
         heads = dict(self.target_heads.items())
         local = represent(features, self.hierarchy.target_spaces, heads)
         return {name: gather(keys.float()) for name, keys in local.items() if name in heads}
+
+
+def _is_seen(view: int, seen: tuple[int, ...] | None) -> bool:
+    return seen is None or view in seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pretrain.schedules import MomentumSchedule
 
@@ -28,16 +28,23 @@ class Head:
     Parameters
     ----------
     last_batch_norm
-        End with a batch normalisation without affine parameters, as in MoCo-v3's projectors.
+        End with a batch normalisation without affine parameters, as in MoCo-v3's projectors; ``scale``: with a learnt
+        scale and no shift, as in SimCLR's.
     bias
         Give the linear layers a bias; those of MoCo-v3 and OPERA have none.
+    last_bias
+        Give the last linear layer a bias, if that differs from ``bias``.
+    hidden_batch_norm
+        Normalise hidden layers over the batch; MoCo-v2 does not.
     """
 
     layers: int
     hidden_dimension: int
     output_dimension: int
-    last_batch_norm: bool = False
+    last_batch_norm: bool | Literal["scale"] = False
     bias: bool = False
+    last_bias: bool | None = None
+    hidden_batch_norm: bool = True
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,19 @@ class MaskedPixels:
 
 @dataclass(frozen=True)
 class Space:
-    """One level: ``head`` maps into it from the space named ``below``; without an objective it has no loss."""
+    """One level: ``head`` maps into it from the space named ``below``; without an objective it has no loss.
+
+    Parameters
+    ----------
+    constant_learning_rate
+        Keep the head at the peak rate during the whole training, as SimSiam's predictor.
+    """
 
     name: str
     below: str
     head: Head
     objective: Objective | None = None
+    constant_learning_rate: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,8 +209,11 @@ class Hierarchy:
         Momentum of the target network at the start; None if no objective needs a target.
     momentum_schedule
         How the momentum rises to 1 during the training.
-    target_views
-        Numbers of the views that the target network sees; None for all.
+    target_moves
+        Whether the target is updated before a step uses it (MoCo) or after the optimiser (BYOL).
+    target_views, online_views
+        Numbers of the views that the target and the online network see; None for all. Objectives get the online
+        representations of these views only.
     freeze_patch_projection
         Keep a ViT's patch projection at its random initialisation (MoCo-v3, section 4.4).
     masking
@@ -211,7 +228,9 @@ class Hierarchy:
     spaces: tuple[Space, ...]
     target_momentum: float | None = None
     momentum_schedule: MomentumSchedule = "cosine"
+    target_moves: Literal["before the step", "after the step"] = "before the step"
     target_views: tuple[int, ...] | None = None
+    online_views: tuple[int, ...] | None = None
     freeze_patch_projection: bool = False
     masking: Masking | None = None
 

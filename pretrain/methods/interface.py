@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pretrain.config import PretrainConfig, Strict
+from pretrain.config import Normalisation, PretrainConfig, Strict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+_PIXELS_AS_THEY_ARE = Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class RunFacts:
         Side in pixels of the images that the backbone is built for.
     view_sizes
         Side in pixels of each view, in the order of ``Batch.views``.
+    normalisation
+        Of the views' pixels, for a method that needs them in [0, 1]; without one they are.
     """
 
     epochs: int
@@ -33,6 +38,7 @@ class RunFacts:
     global_batch_size: int
     image_size: int
     view_sizes: tuple[int, ...]
+    normalisation: Normalisation = _PIXELS_AS_THEY_ARE
 
     @property
     def total_steps(self) -> int:
@@ -43,7 +49,7 @@ class RunFacts:
         """Return the facts of a run over ``num_images`` training images."""
         sizes = tuple(view.size or config.image_size for view in config.each_view)
         steps = num_images // config.global_batch_size
-        return cls(config.epochs, steps, config.global_batch_size, config.image_size, sizes)
+        return cls(config.epochs, steps, config.global_batch_size, config.image_size, sizes, config.normalisation)
 
 
 class ClassifyingMethod(Protocol):

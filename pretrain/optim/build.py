@@ -73,7 +73,8 @@ def clip_gradients(config: OptimizerConfig, method: Method) -> None:
     """Clip the norm of all gradients together, or of each parameter's (DINO's official ``utils.py``)."""
     if config.clip_norm is None:
         return
-    parameters = [parameter for parameter in method.parameters() if parameter.grad is not None]
+    spared = {id(p) for group in method.parameter_groups() if not group.clipped for p in group.parameters}
+    parameters = [p for p in method.parameters() if p.grad is not None and id(p) not in spared]
     for clipped in [parameters] if config.clip_by == "all" else [[parameter] for parameter in parameters]:
         torch.nn.utils.clip_grad_norm_(clipped, config.clip_norm)
 
@@ -92,7 +93,7 @@ def _groups(config: OptimizerConfig, method: Method) -> list[dict[str, Any]]:
         if group.weight_decay is not None:
             groups.append({"params": parameters, "weight_decay": group.weight_decay, DECAYS: False, **kind})
         else:
-            groups += _split(parameters, exempt, config.weight_decay, kind)
+            groups += _split(parameters, set() if group.always_decays else exempt, config.weight_decay, kind)
     others = [p for p in method.parameters() if p.requires_grad and id(p) not in taken]
     return _split(others, exempt, config.weight_decay, {FACTOR: 1.0, CONSTANT: False}) + groups
 
@@ -113,8 +114,5 @@ def _split(
 def _exempt_from_decay(method: Method) -> set[int]:
     """Return the ``id`` of biases, normalisation weights and parameters in the backbone's ``no_weight_decay()``."""
     names: set[str] = getattr(method.backbone, "no_weight_decay", set)()
-    return {
-        id(parameter)
-        for name, parameter in method.named_parameters()
-        if parameter.ndim <= 1 or name.removeprefix("backbone.") in names
-    }
+    named = {id(parameter) for name, parameter in method.backbone.named_parameters() if name in names}
+    return named | {id(parameter) for parameter in method.parameters() if parameter.ndim <= 1}

@@ -34,6 +34,8 @@ class AugmentParameters:
     ----------
     jitter_order
         (B, 4) int64, see ``color.color_jitter``.
+    brightness
+        Factors, or summands where the view adds brightness.
     blur_sigma
         Pixels.
     erase_seed
@@ -81,10 +83,11 @@ def draw_parameters(view: ViewConfig, batch_size: int, generator: torch.Generato
 
     strengths = view.color_jitter or (0.0, 0.0, 0.0, 0.0)
     around_one = [(max(0.0, 1 - strength), 1 + strength) for strength in strengths[:3]]
+    brightness = (-strengths[0], strengths[0]) if view.adds_brightness else around_one[0]
     return AugmentParameters(
         jitter=mask(view.color_jitter_probability if any(strengths) else 0.0),
         jitter_order=torch.rand(batch_size, 4, generator=generator).argsort(dim=1),
-        brightness=uniform(*around_one[0]),
+        brightness=uniform(*brightness),
         contrast=uniform(*around_one[1]),
         saturation=uniform(*around_one[2]),
         hue=uniform(-strengths[3], strengths[3]),
@@ -112,9 +115,15 @@ def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, nor
         Those of the same B samples.
     view
         The view of the parameters; its largest ``blur_sigma`` gives the blur's radius.
+
+    Returns
+    -------
+    (B, 3, H, W) float32, normalised.
     """
     radius = math.ceil(_RADIUS_IN_SIGMAS * view.blur_sigma[1])
     floats = images.to(torch.float32).div_(255)
+    if view.grayscale_first:
+        _apply_to_rows(floats, parameters.grayscale, lambda chosen, _: color.grayscale(chosen))
     _apply_to_rows(
         floats,
         parameters.jitter,
@@ -125,9 +134,11 @@ def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, nor
             contrast=parameters.contrast[rows],
             saturation=parameters.saturation[rows],
             hue=parameters.hue[rows],
+            adds_brightness=view.adds_brightness,
         ),
     )
-    _apply_to_rows(floats, parameters.grayscale, lambda chosen, _: color.grayscale(chosen))
+    if not view.grayscale_first:
+        _apply_to_rows(floats, parameters.grayscale, lambda chosen, _: color.grayscale(chosen))
     _apply_to_rows(
         floats,
         parameters.blur,

@@ -19,7 +19,14 @@ SOLARIZE_THRESHOLD = 127.5 / 255
 
 
 def color_jitter(
-    images: Tensor, order: Tensor, *, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor
+    images: Tensor,
+    order: Tensor,
+    *,
+    brightness: Tensor,
+    contrast: Tensor,
+    saturation: Tensor,
+    hue: Tensor,
+    adds_brightness: bool = False,
 ) -> Tensor:
     """Apply the four operations to each sample in the sample's order, and clip after each.
 
@@ -31,12 +38,18 @@ def color_jitter(
         (N,) factors, at least 0; 1 changes nothing.
     hue
         (N,) shifts in turns, in [-0.5, 0.5].
+    adds_brightness
+        ``brightness`` is added to the pixels instead, as TensorFlow's ``adjust_brightness`` does; 0 changes nothing.
     """
     images = images.clone()
-    factors = torch.stack([brightness, contrast, saturation, torch.ones_like(hue)], dim=1).to(order.device)
+    ones = torch.ones_like(hue)
+    factors = torch.stack([ones if adds_brightness else brightness, contrast, saturation, ones], dim=1).to(order.device)
     for position in range(order.shape[1]):
         operation = order[:, position]
         _blend_in_place(images, factors.gather(1, operation[:, None]).squeeze(1), operation)
+        if adds_brightness:
+            summand = brightness.to(order.device) * (operation == BRIGHTNESS)
+            images.add_(_broadcast(summand, images)).clamp_(0, 1)
         rows = (operation == HUE).nonzero().squeeze(1)
         if len(rows) > 0:
             chosen = rows.to(images.device)

@@ -60,7 +60,7 @@ def build_train_transform(
             f"auto_augment: {config.auto_augment!r} is not one of timm's policies; try 'rand-m9-mstd0.5-inc1'"
         ) from error
     for stage in cast(Any, transform).transforms:
-        for operation in getattr(stage, "ops", ()):
+        for operation in _operations(stage):
             if operation.name.startswith("Posterize"):
                 operation.aug_fn = _posterize
     return transform
@@ -69,7 +69,7 @@ def build_train_transform(
 def auto_augment(
     policy: str, image_size: int, normalisation: Normalisation, interpolation: Interpolation
 ) -> Callable[[Image], Image]:
-    """Return the RandAugment stage of ``build_train_transform``: RGB image → RGB image of the same size.
+    """Return the RandAugment or AutoAugment stage of ``build_train_transform``: RGB image → RGB image of its size.
 
     Raises
     ------
@@ -78,7 +78,13 @@ def auto_augment(
     """
     config = TrainAugmentationConfig(auto_augment=policy, interpolation=interpolation)
     stages = cast(Any, build_train_transform(config, image_size, normalisation)).transforms
-    return cast("Callable[[Image], Image]", next(stage for stage in stages if hasattr(stage, "ops")))
+    return cast("Callable[[Image], Image]", next(stage for stage in stages if _operations(stage)))
+
+
+def _operations(stage: Any) -> list[Any]:
+    """The operations of timm's RandAugment (``ops``) or AutoAugment (``policy``, in pairs); of other stages none."""
+    policies = getattr(stage, "policy", [getattr(stage, "ops", [])])
+    return [operation for policy in policies for operation in policy]
 
 
 def _posterize(image: Image, bits_to_keep: int, **ignored: object) -> Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -190,3 +190,38 @@ def test_gradients_are_clipped_together_or_each(clip_by: str, expected: list[flo
         parameter.grad = torch.full_like(parameter, value)
     clip_gradients(optimizer_config(clip_norm=1.0, clip_by=clip_by), model)
     assert [float(p.grad) for p in model.parameters() if p.grad is not None] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_group_that_always_decays_takes_tokens_and_biases_along() -> None:
+    backbone = nn.Linear(2, 3)
+    backbone.no_weight_decay = lambda: {"weight"}  # type: ignore[assignment]
+    config = OptimizerConfig(
+        name="adamw",
+        base_learning_rate=1e-3,
+        weight_decay=0.1,
+        final_weight_decay=0.3,
+        warmup_epochs=0,
+        decay_one_dimensional=False,
+    )
+    plain = build_optimizer(config, Grouped(backbone), torch.device("cpu")).param_groups
+    assert [group["weight_decay"] for group in plain] == [0.0]
+    method = Grouped(backbone, ParameterGroup([backbone.weight], always_decays=True))
+    optimizer = build_optimizer(config, method, torch.device("cpu"))
+    decays = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert decays[id(backbone.weight)]["weight_decay"] == 0.1
+    assert decays[id(backbone.bias)]["weight_decay"] == 0.0
+    set_rates(optimizer, tiny_config(optimizer=config.model_dump()), Step(1, 2, 1.0, 2))
+    assert decays[id(backbone.weight)]["weight_decay"] == pytest.approx(0.2), "and follows the decay's schedule"
+
+
+@pytest.mark.parametrize("by", ["all", "parameter"])
+def test_a_group_that_is_not_clipped_counts_nowhere(by: Literal["all", "parameter"]) -> None:
+    backbone = nn.Linear(2, 1)
+    method = Grouped(backbone, ParameterGroup([backbone.bias], clipped=False))
+    backbone.weight.grad, backbone.bias.grad = torch.tensor([[3.0, 4.0]]), torch.tensor([100.0])
+    config = OptimizerConfig(
+        name="adamw", base_learning_rate=1e-3, weight_decay=0.1, warmup_epochs=0, clip_norm=1.0, clip_by=by
+    )
+    clip_gradients(config, method)
+    torch.testing.assert_close(backbone.weight.grad, torch.tensor([[0.6, 0.8]]))
+    assert backbone.bias.grad == 100.0

@@ -21,7 +21,7 @@ PIP = ("install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", 
 SWEEP = """\
 name: strangers
 pretrain:
-  - method: simsiam
+  - method: shapes_simsiam
     backbone: tiny_vit
     dataset: digits
     recipe: shapes-contrastive

@@ -66,19 +66,19 @@ for name in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_its_methods_follow_the_rule_of_all_methods(site: Site) -> None:
-    done = site.python(CHECK, "my_method", "simclr", "simsiam", "byol")
+    done = site.python(CHECK, "my_method", "shapes_simclr", "shapes_simsiam", "shapes_byol")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_a_simclr_with_the_negatives_of_one_process_breaks_the_rule(site: Site) -> None:
     site.edit("simclr.py", "gather_with_gradient(view) for view in", "view for view in")
-    done = site.python(CHECK, "simclr")
+    done = site.python(CHECK, "shapes_simclr")
     assert done.returncode == 1
     sentence = (
-        "method simclr on tiny_resnet: the loss depends on the number of processes: negatives must be gathered from"
+        "method shapes_simclr on tiny_resnet: the loss depends on the number of processes: negatives must be gathered"
     )
-    assert f"{sentence} all of them, use pretrain.methods.parts.gather" in done.stderr
+    assert f"{sentence} from all of them, use pretrain.methods.parts.gather" in done.stderr
 
 
 def test_the_version_alone_is_part_of_the_id_and_recipes_are_code(site: Site) -> None:
@@ -105,9 +105,9 @@ def test_a_plugin_never_replaces_a_shipped_name(site: Site) -> None:
 
 
 def test_two_distributions_of_one_name_are_refused(site: Site, bare: Callable[..., Path]) -> None:
-    bare(site.path, "rival", "3.1", "[opera_bench.methods]\nsimsiam = rival\n", rival="")
+    bare(site.path, "rival", "3.1", "[opera_bench.methods]\nshapes_simsiam = rival\n", rival="")
     message = refused(site)
-    assert "method 'simsiam' is offered by" in message
+    assert "method 'shapes_simsiam' is offered by" in message
     assert "shapes-ssl 0.0.1 (shapes_ssl.simsiam)" in message
     assert "rival 3.1 (rival)" in message
     site.planned(SHIPPED)
@@ -129,7 +129,7 @@ def test_a_broken_module_is_one_sentence_and_breaks_what_uses_it(site: Site, tex
     path = site.path / "shapes_ssl" / "simsiam.py"
     path.unlink() if text is None else path.write_text(text)
     message = refused(site)
-    assert "method 'simsiam' of shapes-ssl 0.0.1 can't be used" in message
+    assert "method 'shapes_simsiam' of shapes-ssl 0.0.1 can't be used" in message
     assert told in message
     assert len(message.strip().splitlines()) == 1
     site.planned(SHIPPED)

@@ -12,7 +12,7 @@ from tests.third_party.conftest import SWEEP, Site
 
 TABLE = Path(__file__).parent / "shapes_ssl" / "shapes_ssl" / "tables" / "strangers.yaml"
 WHOLE = SWEEP.replace("backbone: tiny_vit", "backbone: wide_vit").replace(
-    "method: simsiam", "method: [simsiam, simclr]"
+    "method: shapes_simsiam", "method: [shapes_simsiam, shapes_simclr]"
 )
 
 

@@ -47,15 +47,19 @@ def images(count: int, size: int = 20, seed: int = 0) -> torch.Tensor:
 
 
 def one_by_one(
-    batch: torch.Tensor, parameters: AugmentParameters, radius: int, normalisation: Normalisation
+    batch: torch.Tensor, parameters: AugmentParameters, radius: int, normalisation: Normalisation, view: ViewConfig
 ) -> torch.Tensor:
     """What ``augment`` must give, by torchvision's functions on one image at a time."""
     done = []
     for row, image in enumerate(tv.to_dtype(batch, torch.float32, scale=True)):
         p = parameters.rows(row, row + 1)
+        if p.grayscale and view.grayscale_first:
+            image = tv.rgb_to_grayscale(image, num_output_channels=3)
         if p.jitter:
             for operation in p.jitter_order[0].tolist():
-                if operation == color.BRIGHTNESS:
+                if operation == color.BRIGHTNESS and view.adds_brightness:
+                    image = (image + p.brightness.item()).clamp(0, 1)
+                elif operation == color.BRIGHTNESS:
                     image = tv.adjust_brightness(image, p.brightness.item())
                 elif operation == color.CONTRAST:
                     image = tv.adjust_contrast(image, p.contrast.item())
@@ -63,7 +67,7 @@ def one_by_one(
                     image = tv.adjust_saturation(image, p.saturation.item())
                 else:
                     image = tv.adjust_hue(image, p.hue.item())
-        if p.grayscale:
+        if p.grayscale and not view.grayscale_first:
             image = tv.rgb_to_grayscale(image, num_output_channels=3)
         if p.blur:
             image = tv.gaussian_blur(image, [2 * radius + 1] * 2, [p.blur_sigma.item()] * 2)
@@ -75,13 +79,17 @@ def one_by_one(
     return torch.stack(done)
 
 
-@pytest.mark.parametrize("view", [BUSY, STRONG], ids=["moco", "strong"])
+GRAY_FIRST = STRONG.model_copy(update={"grayscale_first": True})
+ADDED = STRONG.model_copy(update={"adds_brightness": True})
+
+
+@pytest.mark.parametrize("view", [BUSY, STRONG, GRAY_FIRST, ADDED], ids=["moco", "strong", "moco-v1", "byol"])
 def test_equals_torchvision_image_by_image(view: ViewConfig) -> None:
     batch, parameters = images(96), draw_parameters(view, 96, generator(3))
     found = augment(batch, parameters, view, IDENTITY)
-    torch.testing.assert_close(found, one_by_one(batch, parameters, 6, IDENTITY), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, one_by_one(batch, parameters, 6, IDENTITY, view), atol=1e-5, rtol=0)
     normalised = augment(batch, parameters, view, IMAGENET)
-    torch.testing.assert_close(normalised, one_by_one(batch, parameters, 6, IMAGENET), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalised, one_by_one(batch, parameters, 6, IMAGENET, view), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("operation", [color.BRIGHTNESS, color.CONTRAST, color.SATURATION, color.HUE])
@@ -92,7 +100,7 @@ def test_each_jitter_operation_alone_equals_torchvisions(operation: int) -> None
     view = PLAIN.model_copy(update={"color_jitter": tuple(strengths), "color_jitter_probability": 1.0})
     parameters = draw_parameters(view, 48, generator(1))
     found = augment(batch, parameters, view, IDENTITY)
-    torch.testing.assert_close(found, one_by_one(batch, parameters, 6, IDENTITY), atol=2e-6, rtol=0)
+    torch.testing.assert_close(found, one_by_one(batch, parameters, 6, IDENTITY, view), atol=2e-6, rtol=0)
     assert not torch.equal(found, batch / 255)
 
 
@@ -210,6 +218,22 @@ def test_a_strength_above_one_is_cut_at_zero() -> None:
     view = BUSY.model_copy(update={"color_jitter": (1.5, 0, 0, 0)})
     brightness = draw_parameters(view, 4000, generator()).brightness
     assert kstest(brightness.numpy(), "uniform", args=(0, 2.5)).pvalue > 0.01
+
+
+def test_added_brightness_is_drawn_around_zero_and_changes_no_other_draw() -> None:
+    plain, added = (draw_parameters(view, 4000, generator()) for view in (STRONG, ADDED))
+    assert kstest(added.brightness.numpy(), "uniform", args=(-0.9, 1.8)).pvalue > 0.01
+    for field in dataclasses.fields(plain):
+        if field.name != "brightness":
+            assert torch.equal(getattr(plain, field.name), getattr(added, field.name)), field.name
+
+
+def test_grayscale_before_the_jitter_is_another_image() -> None:
+    parameters = draw_parameters(STRONG, 64, generator())
+    first, last = (augment(images(64), parameters, view, IDENTITY) for view in (GRAY_FIRST, STRONG))
+    gray = parameters.grayscale
+    assert torch.equal(first[~gray], last[~gray])
+    assert not torch.allclose(first[gray], last[gray], atol=1e-3)
 
 
 def test_probabilities_zero_and_one_are_certain() -> None:

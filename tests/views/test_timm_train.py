@@ -15,6 +15,7 @@ from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.views.config import TrainAugmentationConfig
 from pretrain.views.timm_train import (
+    auto_augment,
     build_train_transform,
     seed_everything_for_sample,
     seed_everything_for_step,
@@ -133,3 +134,11 @@ def test_strong_magnitudes_posterize_to_black_and_never_fail() -> None:
         operation.prob = 1.0
         assert max(high for _, high in operation(image).getextrema()) == 0
     assert posterize
+
+
+def test_autoaugment_is_a_policy_too() -> None:
+    image = Image.effect_noise((16, 16), 50).convert("RGB")
+    policy = auto_augment("original", 16, IMAGENET, "bicubic")
+    changed = [policy(image) for _ in range(20)]
+    assert {other.size for other in changed} == {(16, 16)}
+    assert any(other.tobytes() != image.tobytes() for other in changed)

@@ -48,3 +48,14 @@ def test_plan_time_loads_no_torch() -> None:
     code = "import sys, pretrain.views.config; print({'torch', 'torchvision', 'timm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_settings_of_other_papers_are_written_only_where_they_are_on() -> None:
+    """What is written makes the ids of runs, and those of runs without these settings stay."""
+    plain = ViewConfig(crop_scale=(0.2, 1.0))
+    assert not {"adds_brightness", "grayscale_first"} & plain.model_dump(mode="json").keys()
+    changed = plain.model_copy(update={"adds_brightness": True, "grayscale_first": True})
+    written = changed.model_dump(mode="json")
+    assert written == plain.model_dump(mode="json") | {"adds_brightness": True, "grayscale_first": True}
+    assert ViewConfig.model_validate(written) == changed
+    assert ViewConfig.model_validate(plain.model_dump(mode="json")) == plain

@@ -60,7 +60,12 @@ def patch_size(model: nn.Module) -> int:
 
 
 def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: Tensor) -> Tensor:
-    """Return the normalised patch tokens (B, patches, width) of images with hidden patches (SimMIM, section 3.2).
+    """Return the tokens of ``masked_tokens`` without those before the patches, (B, patches, width)."""
+    return masked_tokens(model, images, mask, token)[:, cast(VisionTransformer, model).num_prefix_tokens :]
+
+
+def masked_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: Tensor) -> Tensor:
+    """Return all normalised tokens (B, 1 + patches, width) of images with hidden patches (SimMIM, section 3.2).
 
     The embedding of a hidden patch is replaced by ``token`` before positions are added.
 
@@ -73,14 +78,36 @@ def masked_patch_tokens(model: nn.Module, images: Tensor, mask: Tensor, token: T
     """
 
     def hide(_module: nn.Module, _inputs: object, embedded: Tensor) -> Tensor:
-        flat = embedded.flatten(1, 2)  # (B, rows, columns, width): positions are added to the grid afterwards
+        flat = embedded.flatten(1, -2)  # (B, rows, columns, width) if the image size is dynamic, else flat already
         return torch.where(mask.unsqueeze(-1), token.to(flat.dtype), flat).view_as(embedded)
 
     vit = cast(VisionTransformer, model)
     # A hook leaves the rest of the forward pass to the model, including checkpointed blocks.
     with vit.patch_embed.register_forward_hook(hide):
-        tokens = vit.forward_features(images)
-    return tokens[:, vit.num_prefix_tokens :]
+        tokens: Tensor = vit.forward_features(images)
+    return tokens
+
+
+def visible_tokens(model: nn.Module, images: Tensor, kept: Tensor) -> Tensor:
+    """Return the normalised class token and tokens of the patches ``kept``, (B, 1 + K, width), and compute no others.
+
+    Positions are added before patches are dropped (MAE, section 3).
+
+    Parameters
+    ----------
+    kept
+        Numbers of patches in the order in which their tokens are returned, (B, K).
+    """
+
+    def drop(_module: nn.Module, _inputs: object, tokens: Tensor) -> Tensor:
+        prefix = torch.zeros(len(kept), 1, dtype=kept.dtype, device=kept.device)
+        chosen = torch.cat([prefix, kept + 1], dim=1).unsqueeze(-1)
+        return tokens.gather(1, chosen.expand(-1, -1, tokens.shape[2]))
+
+    vit = cast(VisionTransformer, model)
+    with vit.patch_drop.register_forward_hook(drop):
+        found: Tensor = vit.forward_features(images)
+    return found
 
 
 @torch.no_grad()

@@ -87,5 +87,6 @@ def _identify_resnet(state: State, what: str) -> BackboneInfo:
 
 
 def _infos(family: str) -> list[BackboneInfo]:
+    """Return the backbones of a family whose shapes identify them: all but those with relative positions."""
     infos = (module.INFO for module in usable_backbones())
-    return [info for info in infos if info.family == family]
+    return [info for info in infos if info.family == family and info.position_embedding != "relative"]

@@ -1,0 +1,1 @@
+"""The torch modules of methods whose options stand in ``pretrain.methods``: plans read those and import no torch."""
