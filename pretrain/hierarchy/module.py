@@ -141,7 +141,7 @@ class HierarchicalMethod(InstanceMethod):
         return {BACKBONE: self.target_backbone(images)}
 
     def instances(self, online: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
-        """Return the representations in all spaces by name, per view; {} for views that the online network does not see."""
+        """Return, per view, the representations in all spaces by name; {} for views that the online network skips."""
         return [{**view, **self.represent(view[BACKBONE])} if view else {} for view in online]
 
     def loss_from_instances(
