@@ -38,9 +38,10 @@ def test_a_sweep_runs_on_its_executor_and_fills_its_table_and_figure(site: Site)
 VARIED = """\
 name: varied
 pretrain:
-  - &small {method: simsiam, backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive, epochs: 1, image_size: 8,
-            global_batch_size: 512}
-  - {<<: *small, method: simclr, temperature: [0.1, 0.5]}
+  - {method: simsiam, backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive, epochs: 1, image_size: 8,
+     global_batch_size: 512}
+  - {method: simclr, temperature: [0.1, 0.5], backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive, epochs: 1,
+     image_size: 8, global_batch_size: 512}
 evaluate:
   - knn_sweep: {ks: [[1]], noise: [0.0, 0.5]}
 tables: [temperatures.yaml]
