@@ -124,9 +124,10 @@ def _without_number(slot: Slot, rows: RunRows, runs: Sequence[Row], unfinished: 
 
 def _missing_option(query: Query, rows: RunRows) -> str | None:
     """A sentence if the query's option, perhaps misspelt, is in none of the runs that match its other conditions."""
-    alike = rows.matching({name: value for name, value in query.items() if name in COLUMNS})
+    options = [name for name, value in query.items() if name not in COLUMNS and value != NONE]
+    alike = rows.matching({name: value for name, value in query.items() if name in COLUMNS}) if options else []
     known = {name for row in alike for name, value in row.items() if value is not None} - {*COLUMNS}
-    missing = [name for name, value in query.items() if name not in COLUMNS and name not in known and value != NONE]
+    missing = [name for name in options if name not in known]
     if not alike or not missing:
         return None
     return f"the runs have no column {missing[0]!r}; they have {', '.join(sorted(known)) or 'no options'}"

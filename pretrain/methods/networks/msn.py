@@ -114,4 +114,5 @@ class MSN(FeatureMethod):
     def compare(self, embeddings: Tensor) -> Tensor:
         """Return cosines between embeddings (B, output) and prototypes over the temperature, (B, prototypes)."""
         rows, prototypes = (F.normalize(full_precision(one), dim=1) for one in (embeddings, self.prototypes))
-        return full_precision(rows @ prototypes.T) / self.config.temperature
+        cosines: Tensor = full_precision(rows @ prototypes.T)
+        return cosines / self.config.temperature
