@@ -52,9 +52,10 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     settings = (*declared(Role.SCALE)[1:], *found_in(columns, Role.METHOD), "pretrain_recipe")
     _label_rows(rows, settings)
     _label_panels(rows, ("finetune_epochs", *found_in(columns, Role.EVALUATION), "protocol_recipe", "fingerprint"))
-    rows.sort(key=lambda row: _row_order(row, settings))
-    for place, row in enumerate(rows):
-        row["place"] = place
+    orders = [_row_order(row, settings) for row in rows]
+    places = {order: place for place, order in enumerate(sorted(set(orders)))}
+    for row, order in zip(rows, orders, strict=True):
+        row["place"] = places[order]
     rows.sort(key=_drawing_order)
     points = pd.DataFrame(rows)
     require_one_setting(points, ["backbone", "row", "panel"])

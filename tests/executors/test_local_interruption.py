@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm import Job, JobState
 from slurm.executors.local import LocalExecutor
+from slurm.job import Job, JobState
 from tests.executors import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_an_interruption_at_any_moment_leaves_no_process_behind(tmp_path: Path) 
         with contextlib.suppress(KeyboardInterrupt):
             try:
                 timer.start()
-                executor.wait(handles, lambda handle: started.append(int(handle.details.get("pid", 0))))  # noqa: B023
+                executor.wait(handles, lambda handle: started.append(int(handle.number or 0)))  # noqa: B023
             finally:
                 timer.join()  # raises here if the jobs were faster
         assert not any(jobs.is_alive(pid) for pid in started if pid)

@@ -200,10 +200,10 @@ def test_a_job_that_has_ended_beside_another_one_can_be_cancelled_by_its_callbac
             assert jobs.eventually(lambda: not any(Path("/proc", pid).exists() for pid in pids()))
             time.sleep(0.3)  # until both ends are reported
         if handle.state is JobState.DONE:
-            executor.cancel([first, second])
+            executor.cancel([first.job.id, second.job.id])
 
     def pids() -> list[str]:
-        return [handle.details["pid"] for handle in (first, second)]
+        return [handle.number or "" for handle in (first, second)]
 
     executor.wait([first, second], wait_for_both_and_cancel)
     assert [handle.state.value for handle in (first, second)] == ["done", "done"], "what has ended keeps its outcome"

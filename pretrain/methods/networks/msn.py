@@ -113,6 +113,7 @@ class MSN(FeatureMethod):
 
     def compare(self, embeddings: Tensor) -> Tensor:
         """Return cosines between embeddings (B, output) and prototypes over the temperature, (B, prototypes)."""
-        rows, prototypes = (F.normalize(full_precision(one), dim=1) for one in (embeddings, self.prototypes))
-        cosines: Tensor = full_precision(rows @ prototypes.T)
-        return cosines / self.config.temperature
+        rows = F.normalize(full_precision(embeddings), dim=1)
+        prototypes = F.normalize(full_precision(self.prototypes), dim=1)
+        scores: Tensor = full_precision(rows @ prototypes.T) / self.config.temperature
+        return scores
