@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,6 +12,10 @@ import pytest
 from bench.cli import main
 
 CLUSTER = "tests/cluster/"
+
+# Read when torch is imported, here and in children. Two processes test at a time: more threads wait for each other.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their children with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
