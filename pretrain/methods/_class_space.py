@@ -8,7 +8,8 @@ place of MoCo-v3. The paper says that this is possible and gives no numbers; uni
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, create_model
 
@@ -37,10 +38,8 @@ class StackedModule:
         self.Config = _config(below.Config)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Modules can't be pickled; names can."""
-        from pretrain.methods.lookup import STACKED, find_method
-
-        return find_method, (f"{STACKED}{self.on}",)
+        """Pickle the name of the other method's module: modules can't be pickled."""
+        return _stacked, (self.on, self.below.__name__)  # type: ignore[attr-defined]
 
     def check(self, config: PretrainConfig) -> None:
         """Refuse what the other method refuses."""
@@ -57,6 +56,10 @@ class StackedModule:
         )
         dimension = getattr(config, self.below.INSTANCE_DIMENSION)  # type: ignore[attr-defined]
         return StackedMethod(below, config, dimension, num_classes)
+
+
+def _stacked(on: str, module: str) -> StackedModule:
+    return StackedModule(on, cast("MethodModule", importlib.import_module(module)))
 
 
 @functools.cache
