@@ -20,8 +20,11 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=TEST_SLURM_DIR)
 demo: $(READY)
 	$(BIN)/opera-bench run digits --runs demo --yes
 
+# Tests of the cluster mostly wait for its daemons, so they run beside all others.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n 2 --dist loadfile tests/cluster & cluster=$$!; \
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/cluster; rest=$$?; \
+	wait $$cluster && exit $$rest
 
 # Each of the five files of fuzzed inputs tries 20,000. One run of pytest, so that one table at its end counts everything.
 test-all: $(READY)

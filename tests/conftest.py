@@ -1,4 +1,4 @@
-"""What every test relies on, and the order in which processes share the tests."""
+"""What every test relies on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import pytest
 
 from bench.cli import main
 
-CLUSTER = "tests/cluster/"
-
 # Read when torch is imported, here and in children. Two processes test at a time: more threads wait for each other.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -20,11 +18,6 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 # A shell that starts the tests in the background has them ignore Ctrl-C, and their children with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the cluster come first: they take longest, and mostly wait, while another process computes."""
-    items.sort(key=lambda item: not item.nodeid.startswith(CLUSTER))
 
 
 class Ended(NamedTuple):
