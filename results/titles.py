@@ -20,6 +20,12 @@ METHODS = {
     "opera (A)": "OPERA (A)",
     "opera (B)": "OPERA (B)",
     "opera_mim": "OPERA-MIM",
+    "opera_on_moco_v1": "OPERA on MoCo-v1",
+    "opera_on_moco_v2": "OPERA on MoCo-v2",
+    "opera_on_simclr": "OPERA on SimCLR",
+    "opera_on_simsiam": "OPERA on SimSiam",
+    "opera_on_byol": "OPERA on BYOL",
+    "opera_on_supcon": "OPERA on SupCon",
 }
 """Variant label (``results.variants``) → title, from untrained weights to OPERA."""
 

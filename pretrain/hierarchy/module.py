@@ -61,8 +61,8 @@ class Scale(nn.Module):
 class HierarchicalMethod(InstanceMethod):
     """A backbone, the heads of a hierarchy and, if an objective asks for keys, a momentum target of both.
 
-    The target follows the online network's parameters before they are used in a step; its batch-normalisation
-    statistics are its own.
+    The target follows the online network's parameters before a step uses it, unless the hierarchy says after; its
+    batch-normalisation statistics are its own.
     """
 
     def __init__(self, backbone: nn.Module, feature_dimension: int, hierarchy: Hierarchy) -> None:

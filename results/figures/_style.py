@@ -49,7 +49,7 @@ def method_style(variant: str) -> MethodStyle:
         return _STYLES[variant]
     choice = zlib.crc32(variant.encode())
     marker = _OTHER_MARKERS[choice // len(_OTHER_COLOURS) % len(_OTHER_MARKERS)]
-    return MethodStyle(variant, _OTHER_COLOURS[choice % len(_OTHER_COLOURS)], marker)
+    return MethodStyle(title(METHODS, variant), _OTHER_COLOURS[choice % len(_OTHER_COLOURS)], marker)
 
 
 def backbone_label(name: str) -> str:
