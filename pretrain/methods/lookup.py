@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
+from pretrain.methods._class_space import StackedModule
 from pretrain.methods.interface import MethodModule, RunFacts
-from pretrain.methods.parts.class_space import StackedModule
 from pretrain.plugins import Offers, load_plugin, plugin_names, usable_plugins
 
 if TYPE_CHECKING:

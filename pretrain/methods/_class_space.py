@@ -8,6 +8,7 @@ place of MoCo-v3. The paper says that this is possible and gives no numbers; uni
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model
@@ -38,9 +39,8 @@ class StackedModule:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Modules can't be pickled; names can."""
-        from pretrain.methods.lookup import STACKED, find_method
-
-        return find_method, (f"{STACKED}{self.on}",)
+        below: Any = self.below
+        return _restored, (self.on, below.__name__)
 
     def check(self, config: PretrainConfig) -> None:
         """Refuse what the other method refuses."""
@@ -64,3 +64,8 @@ def _config(below: type[Strict]) -> type[Strict]:
     if taken := ClassSpace.model_fields.keys() & below.model_fields.keys():
         raise ValueError(f"{below.__module__}: OPERA's class space has options of the same names: {sorted(taken)}")
     return create_model("Config", __base__=(below, ClassSpace))
+
+
+def _restored(on: str, below: str) -> StackedModule:
+    module: Any = importlib.import_module(below)
+    return StackedModule(on, module)
