@@ -61,8 +61,8 @@ class Scale(nn.Module):
 class HierarchicalMethod(InstanceMethod):
     """A backbone, the heads of a hierarchy and, if an objective needs keys, a momentum target of both.
 
-    The target's parameters are updated at the start of each step. Its batch normalisations have statistics of their
-    own.
+    The target's parameters are updated at the start of each step or, if the hierarchy says so, after it. Its batch
+    normalisations have statistics of their own.
     """
 
     def __init__(self, backbone: nn.Module, feature_dimension: int, hierarchy: Hierarchy) -> None:

@@ -47,7 +47,7 @@ class GroupedBatchNorm(_BatchNorm):
         normalised, means, variances = [], [], []
         for group in input.split(self.group_size):
             # With a momentum of 1 these become the group's own statistics.
-            mean, variance = torch.empty(2, self.num_features, device=input.device).fill_(1.0)
+            mean, variance = torch.ones(2, self.num_features, device=input.device)
             normalised.append(F.batch_norm(group, mean, variance, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
             variances.append(variance)
@@ -83,7 +83,9 @@ class ShuffledTarget(HierarchicalMethod):
     def target_features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
         """As of any hierarchy. Images travel between processes twice, as pixels and as features (MoCo's builder.py)."""
         assert self.target_backbone is not None
-        if not any(isinstance(module, GroupedBatchNorm) for module in self.target_backbone.modules()):
+        assert self.hierarchy.target_views is not None
+        shuffles = any(isinstance(module, GroupedBatchNorm) for module in self.target_backbone.modules())
+        if not shuffles or place.view not in self.hierarchy.target_views:
             return super().target_features(images, place)
         everyone = gather(images)
         generator = torch.Generator().manual_seed(place.draw_seed)

@@ -39,15 +39,25 @@ def trained(directory: Path, method: str, **options: Any) -> tuple[PretrainConfi
     return config, rows
 
 
+def nearest_neighbours(directory: Path, config: PretrainConfig) -> float:
+    """The k-NN accuracy of the run's backbone, as the evaluator ``knn`` computes it."""
+    settings = resolve_evaluation("knn", subject=config, options={})
+    context = Context(data_root=None, work_directory=directory, device="cpu", num_workers=0, report=lambda **_: None)
+    found: Any = find_evaluator("knn").evaluate(directory / "checkpoints" / BACKBONE_FILE, settings, context)
+    return float(found["knn_top1"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_it_learns_and_does_not_collapse(method: str, tmp_path: Path) -> None:
-    """Features spread over at least a third of what all directions allow, from the first row to the last."""
+    """At the end unit vectors deviate by a tenth and more of what all directions allow, and neighbours tell digits.
+
+    An untrained ResNet gives all digits almost the same features: its k-NN is right for 18 of 100.
+    """
     config, rows = trained(tmp_path, method, epochs=3)
-    least = 1 / 3 / math.sqrt(config.method_options["embedding_dimension"])
-    assert all(row["feature_std"] > least for row in rows), [row["feature_std"] for row in rows]
+    assert rows[-1]["feature_std"] > 0.1 / math.sqrt(config.method_options["embedding_dimension"])
     assert all(math.isfinite(row["loss"]) for row in rows)
-    assert rows[-1]["loss"] < max(row["loss"] for row in rows)
+    assert nearest_neighbours(tmp_path, config) > 35
 
 
 def test_pixels_between_0_and_1_travel_with_the_checkpoint(tmp_path: Path) -> None:
@@ -55,12 +65,6 @@ def test_pixels_between_0_and_1_travel_with_the_checkpoint(tmp_path: Path) -> No
     config, _ = trained(tmp_path, "simclr", epochs=1, normalisation=RAW, image_size=8, global_batch_size=512)
     weights = tmp_path / "checkpoints" / BACKBONE_FILE
     assert read_header(weights).normalisation.model_dump() == RAW
-    settings = resolve_evaluation("knn", subject=config, options={})
-    found = find_evaluator("knn").evaluate(
-        weights,
-        settings,
-        Context(data_root=None, work_directory=tmp_path, device="cpu", num_workers=0, report=lambda **_: None),
-    )
     backbone, header = load_backbone(weights)
     features, labels = {}, {}
     for split in ("train", "val"):
@@ -78,4 +82,4 @@ def test_pixels_between_0_and_1_travel_with_the_checkpoint(tmp_path: Path) -> No
         temperature=0.07,
         num_classes=10,
     )
-    assert found["knn_top1"] == pytest.approx(top1, abs=0.3)
+    assert nearest_neighbours(tmp_path, config) == pytest.approx(top1, abs=0.3)
