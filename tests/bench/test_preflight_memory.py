@@ -14,7 +14,7 @@ import pytest
 from bench.launch.preflight import require_sound_data
 from bench.sweep.errors import InputError
 from pretrain.datasets import find_dataset
-from tests.datasets.writers import (
+from tests.pretrain.datasets.writers import (
     WNIDS,
     write_cifar10,
     write_flowers102,

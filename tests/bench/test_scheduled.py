@@ -13,8 +13,8 @@ import pytest
 
 from slurm.scheduler.ledger import Ledger
 from tests.conftest import Ended
-from tests.executors.test_queue import stand_in
 from tests.results.synthetic import evaluation, pretraining, write_run
+from tests.slurm.test_queue import stand_in
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import yaml
 
 from bench.sweep.source import parse_yaml
 from slurm.scheduler.profile import ClusterProfile
-from tests.executors.profiles import parse_profile
+from tests.slurm.profiles import parse_profile
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = {

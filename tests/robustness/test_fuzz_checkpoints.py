@@ -20,7 +20,7 @@ from torch import Tensor
 from pretrain.backbones.lookup import find_backbone
 from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint
-from tests.foreign.layouts import randomise
+from tests.pretrain.foreign.layouts import randomise
 from tests.robustness.conftest import Tally, fuzz_cases
 
 CASES = fuzz_cases(200, tests=9)

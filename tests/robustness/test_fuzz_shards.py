@@ -21,7 +21,7 @@ from pretrain.datasets._arrow import open_saved_split
 from pretrain.datasets._images import decode_rgb, decode_rgb_bytes, inspect_file
 from pretrain.datasets._tar import read_members
 from pretrain.errors import InputError
-from tests.datasets.writers import write_imagenet, write_imagenet_arrow, write_imagenet_shards
+from tests.pretrain.datasets.writers import write_imagenet, write_imagenet_arrow, write_imagenet_shards
 from tests.robustness.conftest import Tally, fuzz_cases
 
 CASES = fuzz_cases(70, tests=3)
