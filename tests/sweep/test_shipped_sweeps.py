@@ -17,7 +17,7 @@ from bench.plan.graph import Plan, PlannedRun, plan_sweep
 from bench.show.plan import summary
 from bench.sweep.load import load_sweep
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "plan" / "paper.txt"
+GOLDEN = Path(__file__).parents[1] / "golden" / "plan" / "paper.txt"
 TABLES = {
     name: table
     for name, table in yaml.safe_load(files("results").joinpath("reference/opera_paper.yaml").read_text())[
@@ -229,13 +229,13 @@ def test_planning_every_shipped_sweep_imports_no_torch(tiny: bool) -> None:
         f"for name in shipped_sweeps(): plan_sweep(load_sweep(name, tiny={tiny}))\n"
         "sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
 def test_the_command_line_says_back_what_was_typed(tmp_path: Path) -> None:
     runs = tmp_path / "its runs"
     call = [sys.executable, "-m", "bench.cli", "plan", "table1", "--tiny", "--runs", str(runs)]
-    ended = subprocess.run(call, cwd=Path(__file__).parents[3], capture_output=True, text=True)
+    ended = subprocess.run(call, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.endswith(f"12 runs, 12 would start: opera-bench run table1 --tiny --runs '{runs}'\n")
     assert "table1-tiny: 6 pretrainings, 6 evaluations (6 linear)" in ended.stdout
