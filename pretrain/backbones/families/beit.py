@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from timm.layers import trunc_normal_
 from timm.models.beit import Beit
 from torch import Tensor, nn
 
@@ -53,4 +54,5 @@ def build_beit(*, image_size: int, patch_size: int, width: int, depth: int, num_
 
 def truncated_normal(parameter: Tensor) -> None:
     """Draw from a normal distribution of deviation 0.02 that is cut off at ±0.02."""
-    nn.init.trunc_normal_(parameter, std=STD, a=-STD, b=STD)
+    # timm inverts the distribution function; torch draws again until every value fits, which takes minutes for a ViT-B.
+    trunc_normal_(parameter, std=STD, a=-STD, b=STD)
