@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from timm.layers import trunc_normal_
+from timm.layers.weight_init import trunc_normal_
 from timm.models.beit import Beit
 from torch import Tensor, nn
 
