@@ -20,7 +20,7 @@ from bench.launch.jobs import (
     write_configs,
 )
 from bench.launch.options import Launch
-from bench.launch.preflight import require_sound_data
+from bench.launch.preflight import require_same_sources, require_sound_data
 from bench.plan.graph import Plan, PlannedRun, plan_sweep
 from bench.runs.configs import check_configs
 from bench.runs.ends import remove_leftovers, set_aside
@@ -89,6 +89,7 @@ def run_sweep(
     for line in check_configs(unmended, launch.runs_directory):
         say(line)
     chosen = select(sound, retry, on_cluster=on_cluster, locked=locked_elsewhere(sound, launch.runs_directory))
+    require_same_sources([s.run for s in sound if s.own_state is RunState.DONE], launch.runs_directory)
     require_software(chosen, launch.options, announce=say)
     for line in check_compute(chosen, launch.compute):
         say(line)
@@ -138,6 +139,9 @@ def run_sweep(
     after = statuses(plan.runs, launch.runs_directory)
     counts = Counter(status.state for status in after)
     for state, word in _STATE_WORDS.items():
+    # Another command may have computed an import meanwhile, from a file of the same name.
+    awaited = [s.run for s in sound if s.own_state is RunState.RUNNING]
+    require_same_sources(awaited, launch.runs_directory)
         if counts[state]:
             say(f"{counts[state]} of {len(plan.runs)} runs {word}: opera-bench status {command}")
     interrupted = [s for s in after if s.state is RunState.PLANNED and s.run in chosen and s.reason]
