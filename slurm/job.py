@@ -29,6 +29,8 @@ from slurm.stop import stop_requested as stop_requested
 
 JOB_NUMBER = "OPERA_BENCH_JOB_NUMBER"
 """Environment variable in which an executor other than SLURM's tells a job its number (``JobReport.number``)."""
+JOB_GROUP = "OPERA_BENCH_JOB_GROUP"
+"""Environment variable with the process group of a job that shares the group with no other job."""
 
 
 class JobState(enum.StrEnum):
@@ -259,3 +261,8 @@ def job_number() -> str | None:
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     return os.environ.get("SLURM_JOB_ID") or os.environ.get(JOB_NUMBER)
+
+
+def leads_job_group() -> bool:
+    """Return whether this process is a job whose process group may be signalled: no other job would be hit."""
+    return os.environ.get(JOB_GROUP) == str(os.getpid()) == str(os.getpgrp())
