@@ -199,7 +199,8 @@ class Executor(ABC):
 
         A parent may be in ``jobs`` or submitted to this executor earlier; any other parent counts as done. An executor
         that runs jobs on this machine starts none before ``wait``. An executor that returns at once sets the ``number``
-        of the jobs it took and the ``reason`` of the others.
+        of the jobs it took and the ``reason`` of the others, which go on with ``N runs are``. Jobs that a later
+        submission can take stay waiting; those that can't run, such as jobs without their parents, have failed.
 
         Raises
         ------

@@ -98,6 +98,13 @@ def test_who_returns_at_once_is_found_again(executor: Executor, submitted: list[
 
 
 @pytest.mark.parametrize("name", ["slurm"])
+def test_a_job_whose_parent_slurm_has_not_can_not_run(executor: Executor, submitted: list[Job]) -> None:
+    (child,) = executor.submit(submitted[1:])
+    assert (child.state, child.number) == (JobState.FAILED, None)
+    assert child.reason == "not submitted: their parent runs were not submitted either"
+
+
+@pytest.mark.parametrize("name", ["slurm"])
 def test_nothing_counts_as_cancelled_while_the_scheduler_does_not_answer(
     executor: Executor, submitted: list[Job], tmp_path: Path
 ) -> None:
