@@ -75,19 +75,16 @@ class ReportProgress(Protocol):
 
 
 PRETRAINING = (
-    Metric(name="loss", label="Pretraining loss", unit="nats", higher_is_better=False, decimals=3),
-    Metric(name="contrastive_loss", label="InfoNCE loss", unit="nats", higher_is_better=False, decimals=3),
-    Metric(name="class_loss", label="Cross-entropy of the class head", unit="nats", higher_is_better=False, decimals=3),
-    Metric(
-        name="class_top1", label="Top-1 accuracy of the class head on training views", unit="%", higher_is_better=True
-    ),
-    Metric(
-        name="masked_loss", label="Mean absolute error of hidden pixels", unit="", higher_is_better=False, decimals=3
-    ),
+    Metric(name="loss", label="Pretraining loss", unit="", higher_is_better=False, decimals=3),
     Metric(name="top1", label="Top-1 accuracy", unit="%", higher_is_better=True, headline=True),
     Metric(name="top5", label="Top-5 accuracy", unit="%", higher_is_better=True),
 )
-"""Metrics of the engine and of the hierarchy's objectives. A method's module may declare others as ``METRICS``."""
+"""Metrics of the engine. What a method logs besides, its module declares as ``METRICS``."""
+
+FEATURE_STD = Metric(
+    name="feature_std", label="Standard deviation of unit features", unit="", higher_is_better=None, decimals=4
+)
+"""What ``pretrain.methods.parts.collapse.feature_std`` returns."""
 
 
 def require_metrics(what: str, declared: object) -> tuple[Metric, ...]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from slurm._process import call, describe, redirect_to
 from slurm.errors import InputError
+from slurm.job import JOB_GROUP
 
 
 class ForkServer:
@@ -215,6 +216,7 @@ def _run(order: Mapping[str, Any], failures: Sequence[str], reason: int) -> int:
     """Run a job in its process and return its exit code; if it fails, write a sentence to the descriptor ``reason``."""
     os.environ.clear()
     os.environ.update(order["environment"])
+    os.environ[JOB_GROUP] = str(os.getpid())  # _start has made this process the leader of a group of its own
     sys.path[:] = order["path"]
     try:
         os.chdir(order["directory"])

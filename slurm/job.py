@@ -29,6 +29,8 @@ from slurm.stop import stop_requested as stop_requested
 
 JOB_NUMBER = "OPERA_BENCH_JOB_NUMBER"
 """Environment variable in which an executor other than SLURM's tells a job its number (``JobReport.number``)."""
+JOB_GROUP = "OPERA_BENCH_JOB_GROUP"
+"""Environment variable with the process group of a job that shares the group with no other job."""
 
 
 class JobState(enum.StrEnum):
@@ -197,7 +199,8 @@ class Executor(ABC):
 
         A parent may be in ``jobs`` or submitted to this executor earlier; any other parent counts as done. An executor
         that runs jobs on this machine starts none before ``wait``. An executor that returns at once sets the ``number``
-        of the jobs it took and the ``reason`` of the others.
+        of the jobs it took and the ``reason`` of the others, which go on with ``N runs are``. Jobs that a later
+        submission can take stay waiting; those that can't run, such as jobs without their parents, have failed.
 
         Raises
         ------
@@ -259,3 +262,8 @@ def job_number() -> str | None:
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     return os.environ.get("SLURM_JOB_ID") or os.environ.get(JOB_NUMBER)
+
+
+def leads_job_group() -> bool:
+    """Return whether this process is a job whose process group may be signalled: no other job would be hit."""
+    return os.environ.get(JOB_GROUP) == str(os.getpid()) == str(os.getpgrp())

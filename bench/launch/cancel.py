@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench.launch.run_sweep import confirmed, say
 from bench.plan.graph import PlannedRun, plan_sweep
@@ -199,10 +200,10 @@ def _find_obstacle(run: RunDirectory) -> str | None:
         return f"{run.attempts}: damaged, so that nobody can say which process computes {run.run_id}; stop it by hand"
     if host != socket.gethostname():
         return f"{run.run_id} runs on {host}, and no scheduler holds it; stop process {pid} there"
-    # A job of the local executor leads its own process group; an inline run shares its command's group.
+    # An interactive shell, too, makes a command the leader of its process group, so the group alone proves nothing.
     with contextlib.suppress(ProcessLookupError):
-        if os.getpgid(pid) != pid:
-            return f"{run.run_id} runs within process {pid}; interrupt that with Ctrl-C"
+        if not _last_attempt(run).get("leads_job_group") or os.getpgid(pid) != pid:
+            return f"{run.run_id} runs within process {pid}, which may compute more; interrupt it there with Ctrl-C"
     return None
 
 
@@ -215,6 +216,10 @@ def _terminate_local(run: RunDirectory) -> None:
 
 def _process(run: RunDirectory) -> tuple[int | None, str]:
     """Process id of the last attempt, None if it can't be read, and the attempt's host."""
-    last = (run.read_attempts() or [{}])[-1]
+    last = _last_attempt(run)
     pid = last.get("pid")
     return (pid if type(pid) is int and pid > 1 else None), str(last.get("host"))
+
+
+def _last_attempt(run: RunDirectory) -> dict[str, Any]:
+    return (run.read_attempts() or [{}])[-1]

@@ -1,7 +1,8 @@
-"""Checks datasets before anything is trained or submitted. ``opera-bench data check`` runs the same check.
+"""Checks datasets and imported files before anything is trained or submitted.
 
-A passed check is stored in the user's cache with a key that covers the data's files and the checking code. If the key
-is unchanged, the dataset is not checked again. If the cache can't be read or written, the check is repeated.
+``opera-bench data check`` runs the same check of a dataset. A passed check is stored in the user's cache with a key
+that covers the data's files and the checking code. If the key is unchanged, the dataset is not checked again. If the
+cache can't be read or written, the check is repeated.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench.plan.graph import PlannedRun
+from bench.plan.graph import IMPORT, PlannedRun
 from bench.sweep.errors import INPUT_ERRORS, InputError
 from pretrain import datasets
+from pretrain.checkpoint import file_sha256
 from pretrain.datasets import NotPublished, find_dataset, open_any_split
 from pretrain.datasets._changes import OnDisk, digest_statuses
-from results.runs import write_atomically
+from pretrain.foreign.parts.reading import weights_file
+from results.record import read_record
+from results.runs import RunDirectory, write_atomically
 
 _DATASETS = Path(datasets.__file__).parent
 
@@ -33,6 +37,27 @@ def check_data(name: str, root: Path | None) -> list[str]:
         The dataset is unknown, or its module's check raised an unexpected error.
     """
     return _check(name, root, None if root is None else _key(name, root))
+
+
+def require_same_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> None:
+    """Compare the file of each finished import with the file that the import has read, unless its entry has ``sha256``.
+
+    Raises
+    ------
+    InputError
+        They differ: the file was replaced, or another sweep imported a file of the same name.
+    """
+    for run in runs:
+        record = RunDirectory(runs_directory / run.run_id).record
+        if run.source is None or run.config[IMPORT]["sha256"] is not None or not record.exists():
+            continue
+        path = Path(run.source).expanduser()
+        read = [reference.sha256 for reference in read_record(record).checkpoints if reference.role == "source"]
+        if path.exists() and read and (found := file_sha256(weights_file(path))) not in read:
+            raise InputError(
+                f"checkpoint {path}: its SHA-256 is not that of the file of this name which {run.run_id} imported; "
+                f"add sha256: {found} to its entry, which makes it another run"
+            )
 
 
 def require_sound_data(

@@ -20,7 +20,7 @@ from bench.launch.jobs import (
     write_configs,
 )
 from bench.launch.options import Launch
-from bench.launch.preflight import require_sound_data
+from bench.launch.preflight import require_same_sources, require_sound_data
 from bench.plan.graph import Plan, PlannedRun, plan_sweep
 from bench.runs.configs import check_configs
 from bench.runs.ends import remove_leftovers, set_aside
@@ -66,8 +66,9 @@ def run_sweep(
     Returns
     -------
     int
-        The exit status: 0 if every run is done, or another process or a scheduler computes it; 1 if a run ended without
-        a record or was not started because of its parents; 130 if interrupted.
+        The exit status: 0 if every run is done, another process or a scheduler computes it, or the scheduler's queue
+        has no room for it yet; 1 if a run ended without a record or was not started because of its parents; 130 if
+        interrupted.
     """
     plan = plan_sweep(sweep)
     for note in plan.notes:
@@ -88,6 +89,7 @@ def run_sweep(
     unmended = [s for s in before if s.own_state is not RunState.DAMAGED or s.run.run_id in broken]
     for line in check_configs(unmended, launch.runs_directory):
         say(line)
+    require_same_sources([s.run for s in sound if s.own_state is RunState.DONE], launch.runs_directory)
     chosen = select(sound, retry, on_cluster=on_cluster, locked=locked_elsewhere(sound, launch.runs_directory))
     require_software(chosen, launch.options, announce=say)
     for line in check_compute(chosen, launch.compute):
@@ -129,11 +131,17 @@ def run_sweep(
                 has = f"what {executor.title} has by now: opera-bench status {command}"
                 say(f"interrupted; {has}; the same command goes on")
                 return INTERRUPTED
-            hand_over(handles, earlier, executor, command)
-            return 1 if any(s.own_state in _LOST and s.run not in chosen for s in before) else 0
+            again = f"opera-bench {'retry' if retry else 'run'} {start_again}"
+            hand_over(handles, earlier, executor, command, again)
+            orphaned = any(handle.number is None and handle.state.is_final for handle in handles)
+            lost = any(s.own_state in _LOST and s.run not in chosen for s in before)
+            return 1 if orphaned or lost else 0
         ended = start(jobs, executor, launch)
         if ended == INTERRUPTED:
             return INTERRUPTED
+    # Another command may have computed an import meanwhile, from a file of the same name.
+    awaited = [s.run for s in sound if s.own_state is RunState.RUNNING]
+    require_same_sources(awaited, launch.runs_directory)
     finish_sweep(sweep, plan, launch.runs_directory)
     after = statuses(plan.runs, launch.runs_directory)
     counts = Counter(status.state for status in after)
@@ -171,10 +179,13 @@ def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
     return found
 
 
-def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], executor: Executor, command: str) -> None:
+def hand_over(
+    handles: Sequence[Handle], earlier: Mapping[Path, int], executor: Executor, command: str, again: str
+) -> None:
     """Print how many runs were submitted, and delete the ``earlier`` end files of submitted runs.
 
-    A file that changed since is kept: a job may have failed while later jobs were being submitted.
+    A file that changed since is kept: a job may have failed while later jobs were being submitted. ``again`` is the
+    command that submits the runs for which the queue has no room.
     """
     taken = [handle for handle in handles if handle.number is not None]
     ids = {handle.job.id for handle in taken if handle.state is JobState.WAITING}
@@ -183,8 +194,10 @@ def hand_over(handles: Sequence[Handle], earlier: Mapping[Path, int], executor: 
             if path.parent.name in ids and path.stat().st_mtime_ns == written:
                 path.unlink()
     say(f"{len(taken)} runs are with {executor.describe(taken)}: opera-bench status {command}")
-    for reason, count in Counter(handle.reason for handle in handles if handle.number is None).items():
-        say(f"{count} more are {reason}; give the same command again later")
+    others = Counter((handle.reason, handle.state.is_final) for handle in handles if handle.number is None)
+    for (reason, is_final), count in others.items():
+        advice = f"see: opera-bench status {command}" if is_final else f"submit the rest later with: {again}"
+        say(f"{count} runs are {reason}; {advice}")
 
 
 def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -81,6 +82,7 @@ def plan_sweep(sweep: Sweep) -> Plan:
     evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
     parts = tuple(plan_sweep(part) for part in sweep.parts)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
+    _require_one_file_per_import(runs, sweep.source.name)
     notes = tuple(unmatched_filters(sweep, subjects))
     return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
@@ -136,6 +138,22 @@ def deduplicated(runs: Iterable[PlannedRun]) -> tuple[PlannedRun, ...]:
     for run in runs:
         unique.setdefault(run.run_id, run)
     return tuple(unique.values())
+
+
+def _require_one_file_per_import(runs: Iterable[PlannedRun], where: str) -> None:
+    """Refuse entries that name different files and would be one import, whose id has only the file's name.
+
+    Files with the same declared SHA-256 are equal, wherever they lie.
+    """
+    sources: dict[str, str] = {}
+    for run in runs:
+        if run.source is not None and run.config[IMPORT]["sha256"] is None:
+            first = sources.setdefault(run.run_id, run.source)
+            if Path(first).expanduser().resolve() != Path(run.source).expanduser().resolve():
+                raise InputError(
+                    f"{where}: checkpoints {first} and {run.source} have the same name and as:, and would be one run; "
+                    "add sha256: to both entries, with the digits that sha256sum FILE prints"
+                )
 
 
 def describe(stage: str, config: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import results
 from bench.runs.states import load_with_executors
 from bench.sweep.errors import InputError
 from results.errors import InputError as NothingToShow
@@ -70,7 +71,7 @@ def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:
     for table in tables:
         print_table(table)
     out = runs_directory / REPORTS / sweep.name
-    stamp = _stamp(plan.run_ids, runs_directory)
+    stamp = _stamp(sweep, plan.run_ids, runs_directory)
     stamp_file = out / STAMP
     is_made = stamp_file.is_file() and stamp_file.read_bytes() == stamp.encode() and (out / "report.html").is_file()
     if not is_made:
@@ -175,11 +176,23 @@ def status_of_damage(states: Iterable[str]) -> int:
     return 1 if RunState.DAMAGED in set(states) else 0
 
 
-def _stamp(run_ids: Iterable[str], runs_directory: Path) -> str:
-    """A digest that changes when a run of the sweep ends or is deleted, or a run joins the sweep."""
+def _stamp(sweep: Sweep, run_ids: Iterable[str], runs_directory: Path) -> str:
+    """A digest that changes with the ends and the number of the runs, and with what the outputs show of them.
+
+    The latter is the sweep's tables and figures, the declarations of the tables, and code and data of ``results``.
+    """
+    from results.declarations import find_declaration
+    from results.figures import find_figure
+
     digest = hashlib.sha256()
     for run_id in run_ids:
         run = RunDirectory(runs_directory / run_id)
         ends = [modified_at(path) for path in (run.record, run.failure)]
         digest.update(f"{run_id} {ends}\n".encode())
+    declared = {name: find_declaration(name).model_dump_json() for name in sweep.file.tables}
+    digest.update(f"{declared} {sweep.file.figures}\n".encode())
+    drawn_by = {getattr(find_figure(name), "__file__", None) for name in sweep.file.figures} - {None}
+    shown_by = (path for path in Path(results.__file__).parent.rglob("*") if path.suffix in (".py", ".yaml"))
+    for path in sorted({*shown_by, *map(Path, drawn_by), Path(__file__)}):
+        digest.update(path.read_bytes())
     return digest.hexdigest() + "\n"

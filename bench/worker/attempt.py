@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from results.runs import HEARTBEAT_SECONDS, RunDirectory, append_json_line, modified_at
-from slurm.job import job_number
+from slurm.job import job_number, leads_job_group
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def begin_attempt(run: RunDirectory) -> Attempt:
             "started_at": started_at.isoformat(),
             "seconds_before": round(seconds_before, 3),
             "scheduler_job_id": job_number(),
+            "leads_job_group": leads_job_group(),
         },
     )
     run.failure.unlink(missing_ok=True)

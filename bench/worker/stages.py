@@ -274,8 +274,8 @@ def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
     undefined = [name for name, value in metrics.items() if value is None or math.isnan(value)]
     if undefined:
         print(f"not defined on this data: {', '.join(undefined)}", flush=True)
-    defined = {name: value for name, value in metrics.items() if value is not None and name not in undefined}
-    return {name: _require_finite(defined).get(name) for name in metrics}
+    finite = _require_finite({n: value for n, value in metrics.items() if value is not None and n not in undefined})
+    return {name: finite.get(name) for name in metrics}
 
 
 def _require_finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from evaluators.interface import EvaluatorConfig
 from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Probability, Strict
 from pretrain.metrics import Metric
-from pretrain.views.config import MixupConfig, TrainAugmentationConfig
+from pretrain.views.finetuning import MixupConfig, TrainAugmentationConfig
 
 TRAINED_METRICS = (
     # Codebases that reproduce MoCo-v3 differ by 0.4 in top-1 and top-5 accuracy.

@@ -21,9 +21,9 @@ from pretrain.datasets import LabelledImages, open_split
 from pretrain.distributed import get_rank, get_world_size
 from pretrain.errors import InputError, without_worker_traceback
 from pretrain.randomness import derive_seed, epoch_order
-from pretrain.views.config import TrainAugmentationConfig
 from pretrain.views.crop import random_crop, sample_rng
 from pretrain.views.evaluation import CentreCrops, normalise
+from pretrain.views.finetuning import TrainAugmentationConfig
 from pretrain.views.timm_train import build_train_transform, seed_everything_for_sample
 
 T = TypeVar("T")

@@ -77,7 +77,11 @@ class Setup:
     def features(
         self, images: LabelledImages, interpolation: Interpolation, *, shared: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Features (N, width) float32 and labels (N,) of a split's centre crops, in their order, on the device."""
+        """Features (N, width) float32 and labels (N,) of a split's centre crops, on the device.
+
+        All images in the split's order; if ``shared``, only this process's share: every world_size-th image from its
+        rank on.
+        """
         features, labels = [], []
         for crops, targets in self.centre_crops(images, interpolation, shared=shared):
             features.append(self.backbone(self.prepare(crops)).float())

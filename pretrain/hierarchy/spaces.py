@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from pretrain.metrics import Metric
 from pretrain.schedules import MomentumSchedule
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ class SpaceViews:
 
 
 class Objective(Protocol):
-    """A training objective on one space. ``weight`` multiplies its loss summed over the views.
+    """A training objective on one space. ``weight`` multiplies the loss that ``loss`` returns.
 
     An objective that is a torch module may have state, such as a queue: it is registered with the method, saved and
-    restored. Its ``after_step(step)``, if it has one, is called after each optimiser step.
+    restored. Its ``after_step(step)``, if it has one, is called after each optimiser step. ``METRICS`` of the shipped
+    objectives declares the scalars that they log; the ``METRICS`` of a method's module include them.
     """
 
     @property
@@ -103,7 +105,11 @@ class Objective(Protocol):
     def target_space(self) -> str | None: ...
 
     def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the unweighted loss summed over the views, and scalars to log."""
+        """Return the unweighted loss over all views, and scalars to log.
+
+        The shipped objectives sum over the views; SimSiam's, as published, is the mean. For each view it is the mean
+        over this process's images, as ``pretrain.method.Method.loss`` demands.
+        """
         ...
 
 
@@ -123,6 +129,9 @@ class InstanceContrast:
     temperature: float
     target_space: str
     scale: float = 1.0
+    METRICS: ClassVar = (
+        Metric(name="contrastive_loss", label="InfoNCE loss", unit="nats", higher_is_better=False, decimals=3),
+    )
 
     def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
         from pretrain.objectives import info_nce
@@ -145,6 +154,17 @@ class ClassLabels:
     weight: float
     label_smoothing: float = 0.0
     target_space: str | None = None
+    METRICS: ClassVar = (
+        Metric(
+            name="class_loss", label="Cross-entropy of the class head", unit="nats", higher_is_better=False, decimals=3
+        ),
+        Metric(
+            name="class_top1",
+            label="Top-1 accuracy of the class head on training views",
+            unit="%",
+            higher_is_better=True,
+        ),
+    )
 
     def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
         import torch
@@ -167,6 +187,15 @@ class MaskedPixels:
 
     weight: float
     target_space: str | None = None
+    METRICS: ClassVar = (
+        Metric(
+            name="masked_loss",
+            label="Mean absolute error of hidden pixels",
+            unit="",
+            higher_is_better=False,
+            decimals=3,
+        ),
+    )
 
     def errors(self, predicted: Tensor, images: Tensor, mask: Tensor) -> Tensor:
         """Return each image's error, (B,), of predictions (B, patches, D) with ``mask`` (B, patches)."""

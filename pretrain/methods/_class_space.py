@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field, create_model
 
 from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
+from pretrain.hierarchy import ClassLabels
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +37,7 @@ class StackedModule:
     def __init__(self, on: str, below: MethodModule) -> None:
         self.on, self.below = on, below
         self.Config = _config(below.Config)
+        self.METRICS = (*getattr(below, "METRICS", ()), *ClassLabels.METRICS)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name of the other method's module: modules can't be pickled."""

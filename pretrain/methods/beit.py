@@ -19,6 +19,7 @@ from pretrain.config import Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
 from pretrain.methods.parts.requirements import require_patches
 from pretrain.methods.parts.view_numbers import IMAGE
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +28,24 @@ if TYPE_CHECKING:
 
 PIXELS_PER_TOKEN = 8
 """Side in pixels of the square of which the tokenizer makes a token."""
+
+METRICS = (
+    Metric(
+        name="masked_loss",
+        label="Cross-entropy of the tokens of hidden patches",
+        unit="nats",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    Metric(
+        name="token_top1",
+        label="Top-1 accuracy on the tokens of hidden patches",
+        unit="%",
+        higher_is_better=True,
+        decimals=1,
+    ),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

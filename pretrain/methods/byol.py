@@ -18,6 +18,7 @@ from pretrain.config import WIDEST, Integer, Strict
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
 from pretrain.hierarchy.spaces import SpaceViews
 from pretrain.methods import moco_v3
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 INSTANCE_DIMENSION = "embedding_dimension"
 check = moco_v3.check
+METRICS = (
+    Metric(
+        name="regression_loss",
+        label="Squared distance of unit vectors, summed over both views",
+        unit="",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

@@ -14,11 +14,23 @@ from pydantic import Field
 from pretrain.config import WIDEST, Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
 from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
+
+METRICS = (
+    Metric(
+        name="distillation_loss",
+        label="Cross-entropy of student and teacher",
+        unit="nats",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

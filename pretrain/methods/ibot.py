@@ -16,11 +16,23 @@ from pretrain.config import WIDEST, Integer, PretrainConfig
 from pretrain.errors import InputError
 from pretrain.methods import dino
 from pretrain.methods.parts.requirements import require_patches
+from pretrain.metrics import Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
+
+METRICS = (
+    *dino.METRICS,
+    Metric(
+        name="patch_loss",
+        label="Cross-entropy of student and teacher on hidden patches",
+        unit="nats",
+        higher_is_better=False,
+        decimals=3,
+    ),
+)
 
 
 class Config(dino.Config):

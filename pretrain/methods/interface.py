@@ -72,7 +72,8 @@ class MethodModule(Protocol):
     """The attributes of a module in ``pretrain.methods``.
 
     It may also have ``check(config: PretrainConfig) -> None``, which raises InputError for a configuration that the
-    method can't run. Plans call it, so it must not import torch.
+    method can't run. Plans call it, so it must not import torch. ``METRICS``, a tuple of ``pretrain.metrics.Metric``,
+    declares the scalars that the method logs; every shipped module has it.
     """
 
     Config: type[Strict]

@@ -19,11 +19,23 @@ from pretrain.methods.parts.requirements import (
     require_views_of_image_size,
     visible_patches,
 )
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
+
+METRICS = (
+    Metric(
+        name="masked_loss",
+        label="Mean squared error of hidden patches, each normalised",
+        unit="",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

@@ -16,8 +16,9 @@ from pydantic import Field
 
 from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
-from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
+from pretrain.hierarchy import BACKBONE, Head, Hierarchy, InstanceContrast, Space
 from pretrain.methods import moco_v3
+from pretrain.metrics import FEATURE_STD
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST_QUEUE = 2**24
 INSTANCE_DIMENSION = "embedding_dimension"
+METRICS = (*InstanceContrast.METRICS, FEATURE_STD)
 
 
 class Config(Strict):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 INSTANCE_DIMENSION = moco_v1.INSTANCE_DIMENSION
 check = moco_v1.check
+METRICS = moco_v1.METRICS
 
 
 class Config(moco_v1.Config):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pretrain.methods.interface import RunFacts
 
+METRICS = InstanceContrast.METRICS
+
 
 class Config(Strict):
     """Heads, temperature and target of MoCo-v3; the defaults are those of its ViT recipe."""

@@ -16,11 +16,30 @@ from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
 from pretrain.methods.parts.requirements import require_position_embedding
 from pretrain.methods.parts.view_numbers import TARGET
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
+
+METRICS = (
+    Metric(
+        name="assignment_loss",
+        label="Cross-entropy of anchor and target assignments",
+        unit="nats",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    Metric(
+        name="distance_from_uniform",
+        label="Distance of the mean assignment from uniform",
+        unit="nats",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 check = moco_v3.check
 
 CLASS_SPACE_LIES_ON = {"A": BACKBONE, "B": "projection", "C": "instance"}
+METRICS = (*moco_v3.METRICS, *ClassLabels.METRICS)
 
 
 class Config(moco_v3.Config):

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from pretrain.methods.interface import RunFacts
 
+METRICS = (*MaskedPixels.METRICS, *opera.METRICS)
+
 
 class Config(opera.Config):
     """Options of OPERA and of the masked-image space."""

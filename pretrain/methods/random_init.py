@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from pretrain.config import Strict
 from pretrain.hierarchy import Hierarchy
+from pretrain.metrics import Metric
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
+
+METRICS: tuple[Metric, ...] = ()
 
 
 class Config(Strict):

@@ -17,6 +17,7 @@ from pretrain.config import WIDEST, Integer, Strict
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
 from pretrain.hierarchy.spaces import SpaceViews
 from pretrain.methods import moco_v3
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 INITIAL_STD = 0.01
 INSTANCE_DIMENSION = "embedding_dimension"
 check = moco_v3.check
+METRICS = (
+    Metric(name="contrastive_loss", label="NT-Xent loss", unit="nats", higher_is_better=False, decimals=3),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

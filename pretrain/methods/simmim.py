@@ -13,12 +13,16 @@ from pydantic import Field
 
 from pretrain.config import Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
+from pretrain.hierarchy import MaskedPixels
 from pretrain.methods.parts.requirements import require_patches, require_views_of_image_size
+from pretrain.metrics import FEATURE_STD
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
+
+METRICS = (*MaskedPixels.METRICS, FEATURE_STD)
 
 
 class Config(Strict):

@@ -18,6 +18,7 @@ from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
 from pretrain.hierarchy.spaces import SpaceViews
 from pretrain.methods import moco_v3
+from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 INSTANCE_DIMENSION = "embedding_dimension"
+METRICS = (
+    Metric(
+        name="contrastive_loss",
+        label="Supervised contrastive loss times the temperature",
+        unit="nats",
+        higher_is_better=False,
+        decimals=3,
+    ),
+    FEATURE_STD,
+)
 
 
 class Config(Strict):

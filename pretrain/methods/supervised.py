@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from pretrain.methods.interface import RunFacts
 
+METRICS = ClassLabels.METRICS
+
 
 class Config(Strict):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -105,7 +105,7 @@ def augment(images: Tensor, parameters: AugmentParameters, view: ViewConfig, nor
     """Return augmented, normalised images, (B, 3, H, W) float32.
 
     The order is that of MoCo-v3's main_moco.py and of DeiT: colour jitter, grayscale, blur, solarize, flip, normalise,
-    erase.
+    erase. With ``view.grayscale_first``, grayscale comes before the jitter, as in MoCo-v1.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ import torch
 
 from pretrain.config import Interpolation, Normalisation
 from pretrain.errors import InputError
-from pretrain.views.config import TrainAugmentationConfig
+from pretrain.views.finetuning import TrainAugmentationConfig
 
 if TYPE_CHECKING:
     from PIL.Image import Image

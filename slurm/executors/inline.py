@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import Any, Self, TextIO, cast
 
 from slurm._process import call, describe, group_hidden
+from slurm.errors import InputError
 from slurm.graph import JobGraph, all_final, encode_arguments
-from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange
+from slurm.job import Code, Executor, ExecutorOptions, Handle, Job, JobState, OnChange, Request
 
 
 class InlineOptions(ExecutorOptions):
     """See ``InlineExecutor``."""
 
     is_one_of_several: bool = False
+
+    @classmethod
+    def read(cls, request: Request) -> Self:
+        if request.workers is not None:
+            raise InputError("--workers: goes with --executor local; inline runs one job after the other")
+        return super().read(request)
 
 
 class InlineExecutor(Executor):

@@ -13,7 +13,7 @@ from typing import Self
 
 from slurm.errors import InputError
 from slurm.graph import check_jobs, encode_arguments
-from slurm.job import Code, Executor, Handle, Job, JobReport, OnChange
+from slurm.job import Code, Executor, Handle, Job, JobReport, JobState, OnChange
 from slurm.scheduler.commands import Standing, View, active_jobs, cancel_jobs
 from slurm.scheduler.grouping import group_jobs, with_parents
 from slurm.scheduler.ledger import Ledger
@@ -87,7 +87,7 @@ class SlurmExecutor(Executor):
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:
         """Submit jobs to the cluster, parents first; see ``slurm.job.Executor``.
 
-        If a job's parent is neither in ``jobs`` nor held by the scheduler, the job is not submitted.
+        If a job's parent is neither in ``jobs`` nor held by the scheduler, the job is not submitted and has failed.
 
         Raises
         ------
@@ -114,6 +114,7 @@ class SlurmExecutor(Executor):
             cancel_jobs([views[i] for i in handles if i in views and views[i].standing is Standing.NEVER])
             fit = with_parents([job for job in jobs if job.id not in held], held)
             for job_id in handles.keys() - held.keys() - {job.id for job in fit}:
+                handles[job_id].state = JobState.FAILED
                 handles[job_id].reason = "not submitted: their parent runs were not submitted either"
             self._submit_new(fit, handles, held)
         return list(handles.values())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import results
 from results.record import read_record
 from results.runs import append_json_line
 from tests.bench.conftest import SWEEP, Engine
@@ -37,6 +38,15 @@ pretrain:
     seed: [0, 1]
 evaluate:
   - knn
+"""
+
+OWN_TABLE = """\
+id: mine
+title: Mine at first
+caption: All runs.
+labels: [Runs]
+rows: [{labels: [all], where: {}}]
+columns: {Top-1: {protocol: probe, metric: top1}}
 """
 
 
@@ -128,6 +138,42 @@ def test_run_ends_with_tables_and_a_report_that_is_made_once(command, finished, 
     next(runs.glob("probe-*/record.json")).unlink()
     command("run", finished, "--runs", runs, "--executor", "inline", "--yes")
     assert (out / "report.html").stat().st_mtime_ns > made
+
+
+def test_the_report_follows_what_the_sweep_shows(command, write_sweep, runs, engine, tmp_path, monkeypatch) -> None:
+    table = tmp_path / "mine.yaml"
+    table.write_text(OWN_TABLE, encoding="utf-8")
+    out = runs / "report" / "small"
+
+    def again(text: str) -> tuple[str, bool]:
+        """The report, and whether the command made it anew."""
+        made = (out / "report.html").stat().st_mtime_ns if out.exists() else 0
+        ended = command("run", write_sweep(text), "--runs", runs, "--executor", "inline", "--yes")
+        assert ended.status == 0, ended.err
+        return (out / "report.html").read_text(encoding="utf-8"), (out / "report.html").stat().st_mtime_ns > made
+
+    again(SWEEP)
+    with_table = SWEEP.replace("tables: [digits]", f"tables: [digits, {table}]")
+    report, is_new = again(with_table)
+    assert is_new
+    assert "Mine at first" in report
+    assert (out / "tables" / "mine.md").is_file()
+    table.write_text(OWN_TABLE.replace("Mine at first", "Mine renamed"), encoding="utf-8")
+    report, is_new = again(with_table)
+    assert is_new
+    assert "Mine renamed" in report
+    _, is_new = again(with_table + "figures: [seeds]\n")
+    assert is_new
+    assert (out / "figures" / "seeds.svg").is_file()
+    assert not again(with_table + "figures: [seeds]\n")[1]
+    code = tmp_path / "results"
+    (code / "reference").mkdir(parents=True)
+    (code / "reference" / "methods.yaml").write_text("opera: {title: OPERA}", encoding="utf-8")
+    monkeypatch.setattr(results, "__file__", str(code / "__init__.py"))
+    assert again(with_table)[1], "another release of the package that shows runs"
+    assert not again(with_table)[1]
+    (code / "reference" / "methods.yaml").write_text("opera: {title: Opera}", encoding="utf-8")
+    assert again(with_table)[1], "another title of a method"
 
 
 def test_logs_show_a_traceback_and_unknown_runs_are_named(command, runs, write_sweep, engine) -> None:

@@ -27,6 +27,8 @@ METHOD = """\
 from pretrain.config import Strict
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 
+METRICS = ClassLabels.METRICS
+
 class Config(Strict):
     width: int = 32
 

@@ -13,8 +13,8 @@ from evaluators.parts import data
 from evaluators.parts.data import AugmentedImages, CentreCropBatches, TrainingBatches
 from pretrain.datasets import open_split
 from pretrain.errors import InputError
-from pretrain.views.config import TrainAugmentationConfig
 from pretrain.views.evaluation import normalise
+from pretrain.views.finetuning import TrainAugmentationConfig
 from tests.evaluators.conftest import DIGITS, IMAGE_SIZE, Few
 
 CROPS = TrainAugmentationConfig(crop_scale=(0.5, 1.0), flip_probability=0.5, interpolation="bilinear")

@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from evaluators.lookup import evaluator_names, find_evaluator
+from pretrain.hierarchy import ClassLabels
 from pretrain.metrics import PRETRAINING, Metric, declarations
 from results.identity import run_id
 from results.metrics import Metric as RecordedMetric
@@ -174,7 +175,7 @@ def make_record(
 
 
 def _declared(stage: str) -> Sequence[Metric]:
-    return find_evaluator(stage).METRICS if stage in evaluator_names() else PRETRAINING
+    return find_evaluator(stage).METRICS if stage in evaluator_names() else (*PRETRAINING, *ClassLabels.METRICS)
 
 
 def _declarations(declared: Sequence[Metric], metrics: Mapping[str, float | None]) -> dict[str, RecordedMetric]:

@@ -98,6 +98,13 @@ def test_who_returns_at_once_is_found_again(executor: Executor, submitted: list[
 
 
 @pytest.mark.parametrize("name", ["slurm"])
+def test_a_job_whose_parent_slurm_has_not_can_not_run(executor: Executor, submitted: list[Job]) -> None:
+    (child,) = executor.submit(submitted[1:])
+    assert (child.state, child.number) == (JobState.FAILED, None)
+    assert child.reason == "not submitted: their parent runs were not submitted either"
+
+
+@pytest.mark.parametrize("name", ["slurm"])
 def test_nothing_counts_as_cancelled_while_the_scheduler_does_not_answer(
     executor: Executor, submitted: list[Job], tmp_path: Path
 ) -> None:
@@ -114,7 +121,7 @@ def test_nothing_counts_as_cancelled_while_the_scheduler_does_not_answer(
 @pytest.mark.parametrize(
     ("name", "asked", "summary"),
     [
-        ("inline", {"workers": 3}, ""),
+        ("inline", {"cpus": 8, "sweep_cluster": "a100"}, ""),
         ("local", {"workers": 3, "cpus": 8}, "3 at a time"),
         ("local", {"cpus": 8, "sweep_cluster": "a100"}, "8 at a time"),
         ("slurm", {"cluster": "a100", "sweep_cluster": "rtx3090"}, "cluster a100"),
@@ -140,6 +147,7 @@ def test_options_are_read_from_the_command_and_the_sweep(
             if name != "slurm"
         ),
         ("slurm", {}, "--executor slurm needs a cluster"),
+        ("inline", {"workers": 1}, "--workers: goes with --executor local; inline runs one"),
         ("slurm", {"cluster": "a100", "workers": 2}, "--workers: goes with --executor local"),
         ("slurm", {"cluster": "a100", "stages": ("lineal",)}, "unknown stage 'knn'; allowed: lineal"),
     ],

@@ -22,7 +22,7 @@ from pretrain.wording import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CONFIG", "HEADER_KEY", "WEIGHTS", "ForeignFile", "read_foreign"]
+__all__ = ["CONFIG", "HEADER_KEY", "WEIGHTS", "ForeignFile", "read_foreign", "weights_file"]
 
 HEADER_KEY = "opera_bench_header"
 """Key of our header (JSON) in files written here: in safetensors' metadata, or under ``meta`` in a pickle."""
@@ -63,8 +63,13 @@ def read_foreign(path: Path, weights: str | None = None) -> ForeignFile:
         raise InputError(printable(error)) from error
 
 
+def weights_file(path: Path) -> Path:
+    """Return the file that ``ForeignFile.sha256`` covers: ``path``, or the weights in a folder."""
+    return folder_weights(path) if path.is_dir() else path
+
+
 def _read(path: Path, wanted: str | None) -> ForeignFile:
-    file = folder_weights(path) if path.is_dir() else path
+    file = weights_file(path)
     if not file.is_file():
         raise InputError(f"{file}: no such checkpoint")
     is_safetensors = file.suffix == ".safetensors"

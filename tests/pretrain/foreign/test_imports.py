@@ -260,3 +260,58 @@ def test_inspect_and_convert_show_and_choose_the_set(command, tmp_path) -> None:
     status, _, err = command("checkpoint", "inspect", tmp_path / "two.pth", "--weights", "teacher")
     assert status == 2
     assert "say raw, ema" in err
+
+
+def _imports(*entries: str) -> str:
+    head, _, entry = SWEEP.partition("evaluate:")[0].partition("  -")
+    return head + "".join(f"  -{entry}".format(checkpoint=place) for place in entries)
+
+
+def _with_sha256(text: str, *files: Path) -> str:
+    head, *entries = text.split("    as:")
+    sums = [f"    sha256: {file_sha256(file)}\n" for file in files]
+    return head + "".join(f"{one}    as:{entry}" for one, entry in zip(sums, entries, strict=True))
+
+
+@pytest.fixture
+def namesakes(released, tmp_path) -> tuple[Path, Path, Path]:
+    """Two files of one name with different weights, and a copy of the first in a third directory."""
+    content = torch.load(released, weights_only=True)
+    paths = tuple(tmp_path / folder / released.name for folder in ("a", "b", "copy"))
+    for path, factor in zip(paths, (1, 2, 1), strict=True):
+        path.parent.mkdir()
+        name = "module.base_encoder.cls_token"
+        state = {**content["state_dict"], name: factor * content["state_dict"][name]}
+        torch.save({**content, "state_dict": state}, path)
+    return paths
+
+
+def test_two_files_of_one_name_in_a_sweep_need_sha256(command, namesakes, write, tmp_path) -> None:
+    first, second, copy = namesakes
+    (tmp_path / "link").symlink_to(first.parent)
+    relative = first.parent / ".." / "a" / first.name
+    plan = plan_sweep(load_sweep(str(write(_imports(first, relative, tmp_path / "link" / first.name)))))
+    assert len(plan.runs) == 1, "one file under three paths"
+    part = write(_imports(first)).rename(tmp_path / "part.yaml")
+    for text in (_imports(first, second), f"include: [{part}]\n{_imports(second)}"):
+        status, _, err = command("plan", write(text), "--runs", tmp_path / "runs")
+        assert status == 2
+        assert f"checkpoints {first} and {second} have the same name" in err
+        assert "add sha256: to both entries" in err
+    plan = plan_sweep(load_sweep(str(write(_with_sha256(_imports(first, second, copy), *namesakes)))))
+    assert len(plan.runs) == 2, "the copy is the first file"
+
+
+def test_a_finished_import_is_not_taken_for_another_file_of_its_name(command, namesakes, write, tmp_path) -> None:
+    first, second, copy = namesakes
+    options = ("--runs", tmp_path / "runs", "--executor", "inline", "--yes")
+    assert command("run", write(_imports(first)), *options)[0] == 0
+    assert command("run", write(_imports(copy)), *options)[0] == 0, "the same bytes in another directory"
+    status, out, err = command("run", write(_imports(second)), *options)
+    assert (status, out) == (2, "")
+    assert f"checkpoint {second}: its SHA-256 is not that of the file of this name" in err
+    assert f"add sha256: {file_sha256(second)} to its entry" in err
+    assert command("run", write(_with_sha256(_imports(second), second)), *options)[0] == 0
+    assert len(list(tmp_path.glob("runs/import-*/record.json"))) == 2
+    first.unlink()
+    assert command("run", write(_imports(first)), *options)[0] == 0, "a done import no longer needs its file"

@@ -12,8 +12,8 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 from torchvision.transforms import functional as tv
 
-from pretrain.views.config import Interpolation
 from pretrain.views.crop import Box, crop_and_resize, random_resized_crop_box, sample_rng
+from pretrain.views.finetuning import Interpolation
 
 RATIO = (3 / 4, 4 / 3)
 DRAWS = 3000

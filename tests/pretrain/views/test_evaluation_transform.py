@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from pretrain.config import Normalisation
-from pretrain.views.config import Interpolation
 from pretrain.views.evaluation import centre_crop_transform, normalise
+from pretrain.views.finetuning import Interpolation
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])

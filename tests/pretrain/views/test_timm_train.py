@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
-from pretrain.views.config import TrainAugmentationConfig
+from pretrain.views.finetuning import TrainAugmentationConfig
 from pretrain.views.timm_train import (
     auto_augment,
     build_train_transform,

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from pretrain.config import ViewConfig
-from pretrain.views.config import TrainAugmentationConfig
+from pretrain.views.finetuning import TrainAugmentationConfig
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_training_transforms_crop_is_checked_too() -> None:
 
 
 def test_plan_time_loads_no_torch() -> None:
-    code = "import sys, pretrain.views.config; print({'torch', 'torchvision', 'timm'} & set(sys.modules))"
+    code = "import sys, pretrain.views.finetuning; print({'torch', 'torchvision', 'timm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
