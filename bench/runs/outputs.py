@@ -191,8 +191,8 @@ def _stamp(sweep: Sweep, run_ids: Iterable[str], runs_directory: Path) -> str:
         digest.update(f"{run_id} {ends}\n".encode())
     declared = {name: find_declaration(name).model_dump_json() for name in sweep.file.tables}
     digest.update(f"{declared} {sweep.file.figures}\n".encode())
-    drawn_by = {getattr(find_figure(name), "__file__", None) for name in sweep.file.figures} - {None}
+    drawn_by = {Path(file) for name in sweep.file.figures if (file := getattr(find_figure(name), "__file__", None))}
     shown_by = (path for path in Path(results.__file__).parent.rglob("*") if path.suffix in (".py", ".yaml"))
-    for path in sorted({*shown_by, *map(Path, drawn_by), Path(__file__)}):
+    for path in sorted({*shown_by, *drawn_by, Path(__file__)}):
         digest.update(path.read_bytes())
     return digest.hexdigest() + "\n"
