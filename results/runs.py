@@ -6,6 +6,7 @@
     failure.json     error, traceback, attempt: the run failed
     cancelled.json   the user cancelled it
     attempts.jsonl   one line per attempt: host, pid, start
+    source.txt       path of the file that an import is started with
     progress.jsonl   training curves; its modification time is the heartbeat
     artifacts/       an evaluation's further files; the record has the SHA-256 of each, and the values of per_class.json
     checkpoints/ logs/
@@ -93,6 +94,7 @@ class RunDirectory:
     failure = _File("failure.json")
     cancelled = _File("cancelled.json")
     attempts = _File("attempts.jsonl")
+    source = _File("source.txt")
     progress = _File("progress.jsonl")
     checkpoints = _File("checkpoints")
     artifacts = _File("artifacts")

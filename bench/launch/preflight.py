@@ -39,25 +39,41 @@ def check_data(name: str, root: Path | None) -> list[str]:
     return _check(name, root, None if root is None else _key(name, root))
 
 
+def note_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> None:
+    """Write which file each import is going to read, for sweeps that find it queued or running."""
+    for run in runs:
+        if run.source is not None and run.config[IMPORT]["sha256"] is None:
+            write_atomically(RunDirectory(runs_directory / run.run_id).source, f"{_resolved(run.source)}\n")
+
+
 def require_same_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> None:
-    """Compare the file of each finished import with the file that the import has read, unless its entry has ``sha256``.
+    """Compare each import's file with the one that the import has read or is going to read, unless ``sha256`` is given.
 
     Raises
     ------
     InputError
-        They differ: the file was replaced, or another sweep imported a file of the same name.
+        They differ: the file was replaced, or another sweep imports a file of the same name.
     """
     for run in runs:
-        record = RunDirectory(runs_directory / run.run_id).record
-        if run.source is None or run.config[IMPORT]["sha256"] is not None or not record.exists():
+        if run.source is None or run.config[IMPORT]["sha256"] is not None or not _resolved(run.source).exists():
             continue
-        path = Path(run.source).expanduser()
-        read = [reference.sha256 for reference in read_record(record).checkpoints if reference.role == "source"]
-        if path.exists() and read and (found := file_sha256(weights_file(path))) not in read:
+        path, place = _resolved(run.source), RunDirectory(runs_directory / run.run_id)
+        if place.record.exists():
+            read = {file.sha256 for file in read_record(place.record).checkpoints if file.role == "source"}
+        elif place.source.exists():
+            noted = Path(place.source.read_text(encoding="utf-8").removesuffix("\n"))
+            read = {file_sha256(weights_file(noted))} if noted.exists() and noted != path else set()
+        else:
+            read = set()
+        if read and (found := file_sha256(weights_file(path))) not in read:
             raise InputError(
-                f"checkpoint {path}: its SHA-256 is not that of the file of this name which {run.run_id} imported; "
+                f"checkpoint {path}: its SHA-256 is not that of the file of this name which {run.run_id} imports; "
                 f"add sha256: {found} to its entry, which makes it another run"
             )
+
+
+def _resolved(source: str) -> Path:
+    return Path(source).expanduser().resolve()
 
 
 def require_sound_data(

@@ -20,7 +20,7 @@ from bench.launch.jobs import (
     write_configs,
 )
 from bench.launch.options import Launch
-from bench.launch.preflight import require_same_sources, require_sound_data
+from bench.launch.preflight import note_sources, require_same_sources, require_sound_data
 from bench.plan.graph import Plan, PlannedRun, plan_sweep
 from bench.runs.configs import check_configs
 from bench.runs.ends import remove_leftovers, set_aside
@@ -89,7 +89,8 @@ def run_sweep(
     unmended = [s for s in before if s.own_state is not RunState.DAMAGED or s.run.run_id in broken]
     for line in check_configs(unmended, launch.runs_directory):
         say(line)
-    require_same_sources([s.run for s in sound if s.own_state is RunState.DONE], launch.runs_directory)
+    started = [s.run for s in sound if s.own_state in (RunState.DONE, RunState.WAITING, RunState.RUNNING)]
+    require_same_sources(started, launch.runs_directory)
     chosen = select(sound, retry, on_cluster=on_cluster, locked=locked_elsewhere(sound, launch.runs_directory))
     require_software(chosen, launch.options, announce=say)
     for line in check_compute(chosen, launch.compute):
@@ -119,6 +120,7 @@ def run_sweep(
     # This sweep also needs runs that another command computes or has queued, so it is noted for them too.
     if chosen or any(status.own_state in (RunState.RUNNING, RunState.WAITING) for status in before):
         write_configs([status.run for status in sound], launch.runs_directory)
+        note_sources(chosen, launch.runs_directory)
         remember_sweep(sweep, plan.run_ids, launch.runs_directory)
     ended = 0
     if chosen:
@@ -140,7 +142,7 @@ def run_sweep(
         if ended == INTERRUPTED:
             return INTERRUPTED
     # Another command may have computed an import meanwhile, from a file of the same name.
-    awaited = [s.run for s in sound if s.own_state is RunState.RUNNING]
+    awaited = [s.run for s in sound if s.own_state is not RunState.DONE]
     require_same_sources(awaited, launch.runs_directory)
     finish_sweep(sweep, plan, launch.runs_directory)
     after = statuses(plan.runs, launch.runs_directory)

@@ -22,6 +22,7 @@ from results.record import read_record
 from results.reference import load_reference
 from results.store import load_runs
 from tests.pretrain.foreign.layouts import Official, OfficialViT, randomise, save_official
+from tests.robustness.standin import StandIn
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -315,3 +316,17 @@ def test_a_finished_import_is_not_taken_for_another_file_of_its_name(command, na
     assert len(list(tmp_path.glob("runs/import-*/record.json"))) == 2
     first.unlink()
     assert command("run", write(_imports(first)), *options)[0] == 0, "a done import no longer needs its file"
+
+
+def test_a_queued_import_is_not_taken_for_another_file_of_its_name(
+    command, namesakes, write, tmp_path, monkeypatch
+) -> None:
+    first, second, copy = namesakes
+    monkeypatch.setenv("PATH", StandIn(tmp_path / "bin").environment["PATH"])
+    cluster = "cluster: {name: site, hours: 2}\n"
+    options = ("--runs", tmp_path / "runs", "--executor", "slurm", "--yes")
+    for file in (first, first, copy):
+        assert command("run", write(_imports(file) + cluster), *options)[0] == 0
+    status, _, err = command("run", write(_imports(second) + cluster), *options)
+    assert (status, f"add sha256: {file_sha256(second)} to its entry" in err) == (2, True), err
+    assert command("run", write(_with_sha256(_imports(second), second) + cluster), *options)[0] == 0
