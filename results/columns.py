@@ -89,7 +89,15 @@ COLUMNS: dict[str, Column] = {
     ),
     "fingerprint": Column(Role.RECORD, "SHA-256 of the data the run saw", label="data {:.6}"),
     "data_differs": Column(
-        Role.RECORD, "how that is another set than the published one of its name; None where it is that one"
+        Role.RECORD, "how the data differ from the published dataset of their name; None if they don't differ"
+    ),
+    "pretrain_fingerprint": Column(
+        Role.RECORD,
+        "SHA-256 of the data pretrained on, from the parent's record; None for a pretraining, for untrained or "
+        "imported weights, and without that record",
+    ),
+    "pretrain_data_differs": Column(
+        Role.RECORD, "data_differs of the parent; None for a pretraining and without the parent's record"
     ),
     "checkpoint_sha256": Column(Role.RECORD, "checkpoint written by a pretraining, or tested by an evaluation"),
     "images_per_second": Column(Role.RECORD, "throughput", "measurement"),
@@ -190,14 +198,17 @@ def differing(rows: Sequence[Row]) -> list[str]:
     """The columns that tell how these runs' settings or data differ, without those that follow from others.
 
     Settings of a pretraining follow from another method, backbone or dataset, options of an evaluator from another
-    protocol or dataset or from ``protocol_changes``, and the digest ``setting`` from any other difference.
+    protocol or dataset or from ``protocol_changes``, and the digest ``setting`` from any other difference. An unknown
+    ``pretrain_fingerprint`` differs from no other.
     """
-    names: tuple[str, ...] = ("metric", "fingerprint")
+    names: tuple[str, ...] = ("metric", "fingerprint", "pretrain_fingerprint")
     if len({row["setting"] for row in rows}) > 1:
         settings = (Role.METHOD, Role.SCALE, Role.EVALUATION)
         found = found_in({name for row in rows for name in row}, *settings)
         names = (*declared(*settings), *names, *found, "setting")
-    differ = [name for name in names if len({row.get(name) for row in rows}) > 1]
+    values = {name: {row.get(name) for row in rows} for name in names}
+    values["pretrain_fingerprint"].discard(None)
+    differ = [name for name in names if len(values[name]) > 1]
     return [name for name in differ if not is_implied(name, differ)]
 
 
@@ -205,6 +216,8 @@ def is_implied(name: str, differ: Sequence[str]) -> bool:
     """Whether the difference in a column follows from those in the other columns of ``differ``."""
     if name == "setting":
         return len(differ) > 1
+    if name == "pretrain_fingerprint":
+        return "pretrain_dataset" in differ
     if name in COLUMNS:
         return False
     causes = ("protocol", "dataset", "protocol_changes")
@@ -226,7 +239,7 @@ def shown_values(name: str, rows: Sequence[Row]) -> list[str]:
         keys = dict.fromkeys(key for found in objects for key in found)
         differ = [key for key in keys if any(found.get(key) != objects[0].get(key) for found in objects)]
         values = [", ".join(f"{key} {found.get(key)}" for key in differ) for found in objects]
-    return sorted(str(value)[:12] if name == "fingerprint" else str(value) for value in values)
+    return sorted(str(value)[:12] if name.endswith("fingerprint") else str(value) for value in values)
 
 
 def _object(value: Any) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from results.columns import COLUMNS, Role, declared, found_in, option_column, settings_of
 from results.metrics import Metric
+from results.record import NOT_SEEN
 from results.runs import RunState
 from results.store import Run
 
@@ -77,8 +78,9 @@ def describe_own(run: Run) -> Row:
     return {column: _clean(column, found.get(column)) for column in OWN_COLUMNS}
 
 
-OWN_COLUMNS = ("run_id", "seed", *declared(Role.RECORD))
-"""Columns that repetitions of one setting don't share, and that depend neither on the run's state nor on a metric."""
+_PARENT_COLUMNS = ("pretrain_fingerprint", "pretrain_data_differs")
+OWN_COLUMNS = ("run_id", "seed", *(name for name in declared(Role.RECORD) if name not in _PARENT_COLUMNS))
+"""Columns from a run's own files that repetitions of one setting don't share, and that depend on no metric."""
 
 
 Measured = Mapping[str, tuple[Metric, float | None]]
@@ -104,7 +106,7 @@ def expand(described: Row, run: Run, metrics: Measured | None = None) -> Iterato
     """
     if metrics is None:
         metrics = measured(run)
-    of_run = {**_MISSING, **described, "state": run.state.value, "reason": run.reason}
+    of_run = {**_MISSING, **described, **_of_parent(described, run), "state": run.state.value, "reason": run.reason}
     if run.state is not RunState.DONE:
         metrics, of_run = {}, {**of_run, **dict.fromkeys(declared(Role.RECORD))}
     if not metrics:
@@ -114,6 +116,14 @@ def expand(described: Row, run: Run, metrics: Measured | None = None) -> Iterato
 
 
 _MISSING = dict.fromkeys(COLUMNS)
+
+
+def _of_parent(described: Row, run: Run) -> dict[str, str | None]:
+    fingerprint, differs = run.parent_data
+    # Nothing was learnt from the data of an untrained network: only its seed determines the weights.
+    if fingerprint == NOT_SEEN or described.get("pretrain_epochs") == 0:
+        fingerprint = None
+    return dict(zip(_PARENT_COLUMNS, (fingerprint, differs), strict=True))
 
 
 def _clean(column: str, value: Any) -> Any:

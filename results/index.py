@@ -30,6 +30,7 @@ INDEX = ".index.json"
 _RECORD = "record.json"
 _FORMAT = [4, *COLUMNS]
 """Format version and declared columns. An index with another value here is ignored."""
+_FINGERPRINT, _DIFFERS = OWN_COLUMNS.index("fingerprint"), OWN_COLUMNS.index("data_differs")
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
     if entry.sign[0] == _RECORD:
         wrote = None if entry.wrote is None else tuple(entry.wrote)
         judged = {parent: tuple(sums) for parent, sums in entry.judged.items()}
-        on_disk = OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged)
+        data = (entry.own[_FINGERPRINT], entry.own[_DIFFERS])
+        on_disk = OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged, data=data)
     else:
         on_disk = unrecorded(RunDirectory(runs_directory / name), parents)
     return Run(name, entry.stage, on_disk.state, {}, parents, None, on_disk.reason, runs_directory, on_disk)

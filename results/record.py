@@ -21,6 +21,8 @@ SCHEMA_VERSION = 3
 OLDEST_READABLE_VERSION = 2
 """Records of schema 2 lack ``declarations`` and are otherwise equal."""
 _VERSION = re.compile(rb'\{\s*"schema_version"\s*:\s*(\d{1,9})\s*,')
+NOT_SEEN = "not seen"
+"""The fingerprint in the record of an import, whose pretraining data this suite never opened."""
 _REMEDY = "opera-bench retry computes the run again"
 
 

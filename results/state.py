@@ -36,6 +36,8 @@ class OnDisk:
         SHA-256 of the weights and of the header of the checkpoint that the run wrote, from its record.
     judged
         Parent's run id → SHA-256 of the weights and of the header of the parent's checkpoint that the run evaluated.
+    data
+        From the run's record: fingerprint of its data, and how the data differ from the published dataset.
     is_interrupted
         True if the last attempt was ended by a full disk or an I/O error and wrote the reason to ``failure.json``.
     is_cancel_noted
@@ -53,6 +55,7 @@ class OnDisk:
     reason: str | None = None
     wrote: tuple[str, ...] | None = None
     judged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    data: tuple[str | None, str | None] = (None, None)
     is_interrupted: bool = False
     is_cancel_noted: bool = False
     is_here: bool = False

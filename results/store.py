@@ -38,6 +38,8 @@ class Run:
         One sentence why the run failed, waits, is damaged or unknown, or was interrupted.
     on_disk
         The facts read from the run's directory.
+    parent_data
+        ``on_disk.data`` of the first parent; a pair of None if the parent has no valid record.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class Run:
     reason: str | None
     directory: Path
     on_disk: OnDisk
+    parent_data: tuple[str | None, str | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,8 @@ def _recorded(record: Record) -> OnDisk:
     judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
     backbones = (written for written in record.checkpoints if written.role == "backbone")
     wrote = next(((written.sha256, written.header_sha256 or "") for written in backbones), None)
-    return OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged)
+    data = (record.dataset.fingerprint, record.dataset.differs)
+    return OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged, data=data)
 
 
 def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
@@ -286,12 +290,14 @@ def resolve(found: Mapping[str, Run], told: Mapping[str, Told] = NOTHING_TOLD) -
     A damaged run loses its record, so that its numbers can't be used.
     """
     standings = standing({run_id: run.on_disk for run_id, run in found.items()}, told)
+    trusted = {run_id: run for run_id, run in found.items() if standings[run_id].state is not RunState.DAMAGED}
     return {
         run_id: replace(
             run,
             state=standings[run_id].state,
             reason=standings[run_id].reason,
-            record=None if standings[run_id].state is RunState.DAMAGED else run.record,
+            record=run.record if run_id in trusted else None,
+            parent_data=next((trusted[p].on_disk.data for p in run.parents if p in trusted), (None, None)),
         )
         for run_id, run in found.items()
     }

@@ -18,7 +18,7 @@ from evaluators.dense.library import versions as openmmlab_versions
 from evaluators.interface import PER_CLASS_FILE
 from pretrain.checkpoint import file_sha256
 from pretrain.datasets import DatasetInfo, find_dataset, open_any_split
-from results.record import DatasetReference, Machine, Software
+from results.record import NOT_SEEN, DatasetReference, Machine, Software
 from slurm.job import job_host, job_number
 
 CODE_VERSION_FILE = "code-version.json"
@@ -115,7 +115,7 @@ def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> st
 def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
     """The declared pretraining dataset of an imported checkpoint, whose data can't be fingerprinted."""
     return DatasetReference(
-        name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint="not seen"
+        name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint=NOT_SEEN
     )
 
 

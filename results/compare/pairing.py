@@ -1,8 +1,9 @@
 """Compares two methods over pairs of runs that differ only in the method.
 
-Two runs form a pair if backbone, batch, epochs, data (with fingerprint), protocol (with recipe and all options), metric
-and seed are equal. A run without a partner is listed with the columns in which the nearest candidate differs; it never
-enters a mean.
+Two runs form a pair if backbone, batch, epochs, data of pretraining and evaluation (with fingerprints), protocol (with
+recipe and all options), metric and seed are equal. An unknown fingerprint of the pretraining's data, such as that of an
+imported checkpoint, equals any other. A run without a partner is listed with the columns in which the nearest candidate
+differs; it never enters a mean.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SCALE = ("global_batch_size", "pretrain_epochs")
-_SHARED = (*declared(Role.SCALE, Role.EVALUATION), "fingerprint")
+_PRETRAIN_DATA = "pretrain_fingerprint"
+_SHARED = (*declared(Role.SCALE, Role.EVALUATION), "fingerprint", _PRETRAIN_DATA)
 """Declared columns that are equal in all runs of one group, for both methods."""
 
 
@@ -106,6 +108,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
         partners = theirs.partners(a)
         if len(partners) == 1:
             b = partners[0]
+            a = {**a, _PRETRAIN_DATA: a[_PRETRAIN_DATA] or b[_PRETRAIN_DATA]}
             key = (*(a[field] for field in shared), a["setting"], b["setting"])
             pairs.setdefault(key, []).append((a, b))
 
@@ -152,7 +155,7 @@ class _Side:
     def __init__(self, label: str, rows: list[dict[str, Any]], shared: tuple[str, ...]) -> None:
         self.label = label
         self.rows = rows
-        self._fields = (*shared, "seed")
+        self._fields = (*(name for name in shared if name != _PRETRAIN_DATA), "seed")
         self._by_key: dict[tuple[Any, ...], dict[str, Row]] = {}
         for row in self.finished():
             self._by_key.setdefault(self._key(row), {})[row["run_id"]] = row
@@ -161,12 +164,13 @@ class _Side:
         """Rows with a value. If several runs share setting and seed, only the one whose run id sorts first is kept."""
         rows: dict[tuple[Any, ...], Row] = {}
         for row in sorted((r for r in self.rows if r["value"] is not None), key=lambda r: str(r["run_id"])):
-            alike = ("setting", "fingerprint", "seed", "metric", *_SCALE)
+            alike = ("setting", "fingerprint", _PRETRAIN_DATA, "seed", "metric", *_SCALE)
             rows.setdefault(tuple(row[field] for field in alike), row)
         return list(rows.values())
 
     def partners(self, row: Row) -> list[Row]:
-        return list(self._by_key.get(self._key(row), {}).values())
+        found = self._by_key.get(self._key(row), {}).values()
+        return [other for other in found if len({row[_PRETRAIN_DATA], other[_PRETRAIN_DATA]} - {None}) < 2]
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[field] for field in self._fields)
@@ -236,6 +240,7 @@ def _differing(row: Row, other: Row) -> list[str]:
     An unfinished run's fingerprint isn't known, and units belong to one metric: neither counts where it says nothing.
     """
     unknown = {"fingerprint"} if other["metric"] is None else set()
+    unknown |= {_PRETRAIN_DATA} if None in (row[_PRETRAIN_DATA], other[_PRETRAIN_DATA]) else set()
     unknown |= {"unit"} if other["metric"] != row["metric"] else set()
     fields = [*_SHARED, "unit", *found_in(row, Role.EVALUATION), "seed"]
     differ = [field for field in fields if row[field] != other[field] and field not in unknown]
@@ -243,4 +248,4 @@ def _differing(row: Row, other: Row) -> list[str]:
 
 
 def _shown(field: str, value: Any) -> str:
-    return str(value)[:12] if field == "fingerprint" else str(value) or "none"
+    return str(value)[:12] if field.endswith("fingerprint") else str(value) or "none"

@@ -22,6 +22,7 @@ from results.figures._style import (
     method_style,
     protocol_order,
 )
+from results.frame import records
 from results.reference import load_methods
 from results.statistics import mean, standard_error
 
@@ -101,9 +102,9 @@ def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
 
 
 def series_settings(frame: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-    """Columns in which the runs of one line agree: what was pretrained, and the method's options."""
-    options = method_options(map(str, frame.columns))
-    return [*declared(Role.SCALE), *(name for name in options if points[name].notna().any())]
+    """Columns in which the runs of one line agree: what was pretrained, on which data, and the method's options."""
+    further = [*method_options(map(str, frame.columns)), "pretraining_data"]
+    return [*declared(Role.SCALE), *(name for name in further if points[name].notna().any())]
 
 
 def by_side(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -198,11 +199,20 @@ def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[st
 
 
 def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
-    """The series name of each point: its backbone and the settings that distinguish series of one backbone."""
-    telling = [name for name in others if name != "backbone" and points.groupby("backbone")[name].nunique().max() > 1]
+    """The series name of each point: its backbone and the settings that distinguish series of one backbone.
+
+    If the figure has pretrainings on several sets of one dataset's name, the name says on which.
+    """
+    values = points.groupby("backbone")[others].nunique(dropna=False).max()
+    telling = [name for name in others if name == "pretraining_data" or (name != "backbone" and values[name] > 1)]
     return [
-        ", ".join([backbone_label(row["backbone"]), *(f"{name.replace('_', ' ')} {row[name]}" for name in telling)])
-        for row in points.to_dict("records")
+        ", ".join(
+            [
+                backbone_label(row["backbone"]),
+                *(f"{name.replace('_', ' ')} {row[name]}" for name in telling if row[name] is not None),
+            ]
+        )
+        for row in records(points)
     ]
 
 

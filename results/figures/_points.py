@@ -1,7 +1,8 @@
 """Converts finished evaluations to points and assigns each to a panel and a row of a figure.
 
 Like tables, figures average only equal runs: numbers in one row of a panel differ only in the seed, and in one panel,
-all numbers of a backbone have equal protocol recipe, epochs and data fingerprint.
+all numbers of a backbone have equal protocol recipe, epochs and data fingerprint. If a figure has pretrainings on
+several sets of one dataset's name, such as a part of ImageNet and the whole, each row's name says on which.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from results.variants import evaluations, variant
 if TYPE_CHECKING:
     import pandas as pd
 
-_ADDED = ("panel", "row", "place", "variant", "side", "source")
+_ADDED = ("panel", "row", "place", "variant", "side", "source", "pretraining_data")
 """Columns of points that runs don't have."""
 
 
@@ -50,6 +51,8 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
         raise InputError("no finished evaluation to draw; run the sweep first")
     columns = [str(name) for name in frame.columns]
     settings = (*declared(Role.SCALE)[1:], *found_in(columns, Role.METHOD), "pretrain_recipe")
+    name_pretraining_data(rows)
+    settings = (*settings, "pretraining_data")
     _label_rows(rows, settings)
     _label_panels(rows, ("finetune_epochs", *found_in(columns, Role.EVALUATION), "protocol_recipe", "fingerprint"))
     orders = [_row_order(row, settings) for row in rows]
@@ -61,6 +64,18 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     require_one_setting(points, ["backbone", "row", "panel"])
     first = ["panel", "row", "place", "backbone", "variant"]
     return points[[*first, *(name for name in points if name not in first)]]
+
+
+def name_pretraining_data(rows: Sequence[dict[str, Any]]) -> None:
+    """Set ``pretraining_data``: the fingerprint if the rows have several of one dataset, else None."""
+    known: dict[Any, set[str]] = {}
+    for row in rows:
+        if row["pretrain_fingerprint"] is not None:
+            known.setdefault(row["pretrain_dataset"], set()).add(row["pretrain_fingerprint"])
+    for row in rows:
+        fingerprint = row["pretrain_fingerprint"]
+        is_ambiguous = len(known.get(row["pretrain_dataset"], ())) > 1
+        row["pretraining_data"] = fingerprint[:12] if fingerprint and is_ambiguous else None
 
 
 def require_one_setting(points: pd.DataFrame, fields: Sequence[str]) -> None:
@@ -115,6 +130,7 @@ def _label_rows(rows: list[dict[str, Any]], settings: Sequence[str]) -> None:
         families.setdefault((row["backbone"], row["variant"]), []).append(row)
     for family in families.values():
         telling = _telling(family, settings)
+        telling = [*(name for name in telling if name != "pretraining_data"), "pretraining_data"]
         for row in family:
             details = [label(field, row[field]) for field in telling if row[field] is not None]
             row["row"] = ", ".join([method_style(row["variant"]).label, *details])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,7 +34,7 @@ CAPTION = (
 )
 _METRICS = ("top1", "mIoU", "box_AP", "mask_AP")
 _PROTOCOLS = ("linear", "finetune", "transfer", "segmentation", "detection")
-_PRETRAINING = ("pretrain_dataset", "pretrain_epochs", "global_batch_size")
+_PRETRAINING = ("pretrain_dataset", "pretrain_epochs", "global_batch_size", "pretraining_data")
 _EVALUATION = ("finetune_epochs", "schedule", "protocol_recipe", "protocol_changes", "fingerprint")
 _TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 
@@ -126,7 +128,7 @@ def _task(protocol: str, dataset: str, name: str) -> str:
 
 
 def _pretraining(bars: pd.DataFrame) -> str:
-    told = [("pretrain_epochs", "{:g} epochs"), ("global_batch_size", "batch {:g}")]
+    told = [("pretrain_epochs", "{:g} epochs"), ("global_batch_size", "batch {:g}"), ("pretraining_data", "data {}")]
     known = [text.format(bars[field].dropna().iloc[0]) for field, text in told if bars[field].notna().any()]
     return f"\n{', '.join(known)}" if known else ""
 
@@ -141,17 +143,19 @@ def _length(bars: pd.DataFrame) -> str:
 def _select_pretraining(points: pd.DataFrame) -> pd.DataFrame:
     """The points of the pretraining setting that most variants share.
 
-    Ties go to more epochs, then to the smaller batch. An imported checkpoint's unknown settings match any value.
+    Ties go to more epochs, then to the smaller batch, then to more runs. An imported checkpoint's
+    unknown settings match any value.
     """
 
     def fitting(setting: dict[Any, Any]) -> pd.DataFrame:
         fits = [points[field].isna() | (points[field] == setting[field]) for field in _PRETRAINING]
-        found: pd.DataFrame = points[fits[0] & fits[1] & fits[2]]
+        found: pd.DataFrame = points[functools.reduce(operator.and_, fits)]
         return found
 
-    def rank(setting: dict[Any, Any]) -> tuple[int, int, int]:
+    def rank(setting: dict[Any, Any]) -> tuple[int, int, int, int]:
         epochs, batch = (present(setting[field]) or 0 for field in ("pretrain_epochs", "global_batch_size"))
-        return fitting(setting)["variant"].nunique(), epochs, -batch
+        found = fitting(setting)
+        return found["variant"].nunique(), epochs, -batch, len(found)
 
     return fitting(max(points[[*_PRETRAINING]].drop_duplicates().to_dict("records"), key=rank))
 

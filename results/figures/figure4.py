@@ -17,7 +17,7 @@ from results.figures._style import GRID, MUTED, backbone_label, method_style, pr
 from results.reference import load_methods, load_reference
 from results.statistics import mean, standard_error
 from results.titles import dataset_title
-from results.variants import variant
+from results.variants import present, variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ _PUBLISHED = {
     "transfer": ("Seg", "segmentation", "ade20k", "mIoU"),
 }
 _OPTION = "arrangement"
-_PANEL = ["side", "source", *declared(Role.SCALE), "panel"]
+_PANEL = ["side", "source", *declared(Role.SCALE), "pretraining_data", "panel"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
@@ -137,8 +137,9 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame) -> None:
     ours = first["source"] == "ours"
     *title, unit = first["panel"].split("\n")
     whose = f"Ours, {first['pretrain_epochs']:g} epochs" if ours else "Paper"
+    data = [f"pretraining data {first['pretraining_data']}"] if present(first["pretraining_data"]) else []
     axes.set_title(
-        "\n".join([f"{whose}, {backbone_label(first['backbone'])}", *title]), fontweight="normal", fontsize=8.5
+        "\n".join([f"{whose}, {backbone_label(first['backbone'])}", *data, *title]), fontweight="normal", fontsize=8.5
     )
     axes.set_ylabel(unit)
     axes.grid(axis="y")

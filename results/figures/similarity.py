@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from results.errors import InputError
+from results.figures._points import name_pretraining_data
 from results.figures._style import INK, MUTED, backbone_label, backbone_order, method_order, method_style
 from results.frame import records
 from results.reference import load_methods
@@ -38,6 +39,7 @@ CAPTION = (
 ARTIFACT = "artifacts/similarity.json"
 SPACES = ("backbone", "instance", "class")
 BINS = 40
+_GROUP = ["backbone", "variant", "dataset", "pretraining_data"]
 _TICKS = (-0.5, 0, 0.5, 0.8, 0.95, 1)
 _KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
     "view": ("two views of an image", "#0072B2", "-"),
@@ -47,7 +49,10 @@ _KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per bin: backbone, variant, dataset, space, kind, low, high, count, share, mean, n (seeds).
+    """One row per bin: backbone, variant, dataset, pretraining_data, space, kind, low, high, count, share, mean, n.
+
+    ``n`` is the number of seeds; ``pretraining_data`` is empty unless the runs were pretrained on several sets of one
+    dataset's name.
 
     Raises
     ------
@@ -57,14 +62,14 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for (backbone, method, dataset), found in sorted(_histograms(runs, frame).items(), key=_order):
+    for key, found in sorted(_histograms(runs, frame).items(), key=_order):
         first = found[0]
         for space in (name for name in SPACES if name in first["counts"]):
             for kind in _KINDS:
                 counts = [sum(values) for values in zip(*(f["counts"][space][kind] for f in found), strict=True)]
                 means = [f["metrics"][f"{space}_{kind}_cosine"] for f in found]
                 for low, high, count in zip(first["edges"], first["edges"][1:], counts, strict=False):
-                    row = {"backbone": backbone, "variant": method, "dataset": dataset, "space": space, "kind": kind}
+                    row: dict[str, Any] = {**dict(zip(_GROUP, key, strict=True)), "space": space, "kind": kind}
                     row |= {"low": low, "high": high, "count": count, "share": count / sum(counts)}
                     rows.append({**row, "mean": sum(means) / len(means), "n": len(found)})
     return pd.DataFrame(rows)
@@ -77,20 +82,21 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     from matplotlib.lines import Line2D
 
     bins = data(runs, frame)
-    rows = [tuple(map(str, key)) for key, _ in bins.groupby(["backbone", "variant", "dataset"], sort=False)]
+    groups = bins.groupby(_GROUP, sort=False)
     spaces = [space for space in SPACES if space in set(bins["space"])]
-    figure = Figure(figsize=(2.5 * len(spaces) + 0.6, 1.35 * len(rows) + 0.8))
-    grid = figure.subplots(len(rows), len(spaces), squeeze=False, sharex="col")
-    for line, (backbone, method, dataset) in zip(grid, rows, strict=True):
-        of_row = bins[(bins["backbone"] == backbone) & (bins["variant"] == method) & (bins["dataset"] == dataset)]
+    figure = Figure(figsize=(2.5 * len(spaces) + 0.6, 1.35 * len(groups) + 0.8))
+    grid = figure.subplots(len(groups), len(spaces), squeeze=False, sharex="col")
+    for line, (key, of_row) in zip(grid, groups, strict=True):
+        backbone, method, _, pretraining_data = map(str, key)
         for axes, space in zip(line, spaces, strict=True):
             found = of_row[of_row["space"] == space]
             _draw_panel(axes, found)
         n = of_row["n"].iloc[0]
-        line[0].set_ylabel(f"{method_style(method).label}\n{backbone_label(backbone)} (n = {n})", color=INK)
+        told = f"\ndata {pretraining_data}" if pretraining_data else ""
+        line[0].set_ylabel(f"{method_style(method).label}\n{backbone_label(backbone)} (n = {n}){told}", color=INK)
     for axes, space in zip(grid[0], spaces, strict=True):
         axes.set_title(f"{space.capitalize()} space")
-        of_space = bins[bins["space"] == space].groupby(["backbone", "variant", "dataset"])
+        of_space = bins[bins["space"] == space].groupby(_GROUP)
         axes.set_xscale("function", functions=(_minus_angle, np.cos))
         axes.set_xticks(_TICKS, [f"{cosine:g}".replace("-", "−") for cosine in _TICKS])
         axes.set_xlim(min(_left(found) for _, found in of_space), 1)
@@ -142,8 +148,8 @@ def _minus_angle(cosine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return -np.arccos(np.clip(cosine, -1, 1))
 
 
-def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """(backbone, variant, dataset) → one histogram per seed, of the longest pretraining with the largest batch.
+def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Values of ``_GROUP`` → one histogram per seed, of the longest pretraining with the largest batch.
 
     Raises
     ------
@@ -152,8 +158,9 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
     """
     facts = frame[(frame["stage"] == "similarity") & (frame["state"] == "done")].drop_duplicates("run_id")
     described = {row["run_id"]: row for row in records(facts)}
+    name_pretraining_data([*described.values()])
     shown = load_methods().compared["similarity"]
-    groups: dict[tuple[str, str, str], dict[tuple[Any, ...], dict[int, dict[str, Any]]]] = {}
+    groups: dict[tuple[str, ...], dict[tuple[Any, ...], dict[int, dict[str, Any]]]] = {}
     unread: list[str] = []
     for run in sorted(runs, key=lambda run: run.run_id):
         row = described.get(run.run_id)
@@ -169,7 +176,7 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
             unread.append(run.run_id)
             continue  # the record is still valid; only this figure omits the run
         size = (row["pretrain_epochs"] or 0, row["global_batch_size"] or 0, row["setting"], row["fingerprint"])
-        key = (row["backbone"], variant(row), row["dataset"])
+        key = (row["backbone"], variant(row), row["dataset"], row["pretraining_data"] or "")
         seeds = groups.setdefault(key, {}).setdefault(size, {})
         seeds.setdefault(row["seed"], {**histogram, "metrics": run.record.metrics})
     if unread and not groups:
@@ -179,6 +186,6 @@ def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, str
     return {key: list(sizes[max(sizes)].values()) for key, sizes in groups.items()}
 
 
-def _order(item: tuple[tuple[str, str, str], Any]) -> tuple[Any, ...]:
-    backbone, method, dataset = item[0]
-    return (backbone_order(backbone), dataset, method_order(method))
+def _order(item: tuple[tuple[str, ...], Any]) -> tuple[Any, ...]:
+    backbone, method, dataset, pretraining_data = item[0]
+    return (backbone_order(backbone), dataset, method_order(method), pretraining_data)

@@ -44,7 +44,7 @@ def fill(slot: Slot, rows: RunRows) -> Cell:
         return Cell("mixed", published=slot.published, seeds=n, reason=f"{n} runs differ: {different}")
     repetitions = [row for row in unfinished if row["setting"] == done[0]["setting"]]
     undefined = [row for row in undefined if row["setting"] == done[0]["setting"]]
-    return _with_number(slot, done, repetitions, undefined, rows.data_differences(done[0]))
+    return _with_number(slot, done, repetitions, undefined)
 
 
 def _with_number(
@@ -52,8 +52,9 @@ def _with_number(
     done: Sequence[Row],
     unfinished: Sequence[Row],
     undefined: Sequence[Row],
-    other_data: Sequence[str],
 ) -> Cell:
+    told = (row[name] for row in done for name in ("pretrain_data_differs", "data_differs"))
+    other_data = tuple(dict.fromkeys(words for words in told if words))
     by_seed: dict[Any, Row] = {}
     for row in done:
         by_seed.setdefault(row["seed"], row)
@@ -61,6 +62,9 @@ def _with_number(
     undefined = [row for row in undefined if row["seed"] not in by_seed]
     reasons = [_tally(pending)] if pending else []
     reasons += [_describe_undefined(undefined)] if undefined else []
+    unknown = [row["run_id"] for row in by_seed.values() if row["pretrain_fingerprint"] is None]
+    if 0 < len(unknown) < len(by_seed):
+        reasons.append(f"the data pretrained on is unknown of {', '.join(sorted(unknown))}")
     values = [float(row["value"]) for row in by_seed.values()]
     centre = mean(values)
     published = None if slot.published is None else published_number(slot.published)
@@ -82,7 +86,7 @@ def _with_number(
         recipes=tuple(f"{what} {recipe}" for what, recipe in recipes if recipe),
         decimals=declaration.decimals,
         run_ids=tuple(row["run_id"] for _, row in sorted(by_seed.items(), key=lambda item: (item[0] is None, item[0]))),
-        other_data=tuple(other_data),
+        other_data=other_data,
         agreement=_agreement(difference, _tolerance(any_row["metric"], declaration)),
     )
 

@@ -7,7 +7,6 @@ Tables read plain rows and not the data frame: importing pandas and filling a fr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from results.columns import Row
@@ -41,16 +40,6 @@ class RunRows:
         if question not in self._answers:  # table columns often differ only in the metric
             self._answers[question] = self._search(asked)
         return self._answers[question]
-
-    def data_differences(self, row: Row) -> list[str]:
-        """How the data of a run, and of the pretraining it evaluates, differ from the published datasets."""
-        told = (self._pretraining_differs.get(row["checkpoint_sha256"]), row["data_differs"])
-        return list(dict.fromkeys(words for words in told if words))
-
-    @cached_property
-    def _pretraining_differs(self) -> dict[Any, str | None]:
-        pretrainings = (row for row in self.all if row["protocol"] is None)
-        return {row["checkpoint_sha256"]: row["data_differs"] for row in pretrainings}
 
     def _search(self, asked: Mapping[str, Any]) -> list[Row]:
         role = (asked.get("method"), asked.get("protocol"))

@@ -74,7 +74,7 @@ def write_paper_runs(
                 metrics = _metrics(config, config["protocol"])
                 write_run(runs, config, state=state, metrics=metrics, parents=(parent,))
             if similarity:
-                _write_similarity(runs, subject, parent)
+                write_similarity(runs, subject, parent)
 
 
 def _subjects(scale: Scale, seed: int) -> Iterator[tuple[Config, list[Config]]]:
@@ -173,7 +173,7 @@ def _curve(config: Config) -> list[dict[str, float]]:
     return [*losses, *({"epoch": epoch, **seen} for epoch in points[9::10])]
 
 
-def _write_similarity(runs: Path, subject: Config, parent: str) -> None:
+def write_similarity(runs: Path, subject: Config, parent: str) -> None:
     spaces = {
         "opera": ("backbone", "projection", "instance", "class"),
         "moco_v3": ("backbone", "projection", "instance"),
