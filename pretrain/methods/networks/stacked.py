@@ -18,7 +18,7 @@ INSTANCE = "instance"
 
 
 class StackedMethod(FeatureMethod):
-    """``below``'s loss plus cross-entropy in a class space above its instance space (``methods/_class_space.py``)."""
+    """``below``'s loss plus cross-entropy in a class space on its instance space, see ``methods/_class_space.py``."""
 
     def __init__(self, below: nn.Module, config: Any, instance_dimension: int, num_classes: int) -> None:
         super().__init__()
