@@ -56,7 +56,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Store:
-    """Runs sorted by id, and problems: a sentence for each damaged run and for each run directory with a wrong name."""
+    """Runs sorted by id, and problems.
+
+    Problems are a sentence for each damaged run or damaged ancestor of a run, and for each directory with a wrong name.
+    """
 
     runs: tuple[Run, ...]
     problems: tuple[str, ...]
@@ -108,6 +111,18 @@ def damage(runs: Iterable[Run]) -> list[str]:
     """One sentence for each damaged run."""
     damaged = sorted((run for run in runs if run.state is RunState.DAMAGED), key=lambda run: run.run_id)
     return [f"{run.run_id} is damaged: {run.reason}" for run in damaged]
+
+
+def with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
+    """The named runs of ``found`` and all their ancestors in it."""
+    reached: dict[str, Run] = {}
+    ahead = list(run_ids)
+    while ahead:
+        name = ahead.pop()
+        if name in found and name not in reached:
+            reached[name] = found[name]
+            ahead += found[name].parents
+    return reached
 
 
 def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[str]) -> dict[str, Run]:

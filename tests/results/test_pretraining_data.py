@@ -156,7 +156,7 @@ def test_lines_join_equal_data(tmp_path: Path) -> None:
         write_seeds(tmp_path, data=data, mlp_layers=layers)
     store = load_runs(tmp_path)
     shown = find_figure("figure6").data(store.runs, to_frame(store.runs))
-    assert set(shown["series"]) == {f"Tiny ViT, pretraining data {WHOLE[:12]}"}, "the series with the most values"
+    assert set(shown["series"]) == {f"tiny ViT, pretraining data {WHOLE[:12]}"}, "the series with the most values"
     assert sorted(shown["mlp_layers"]) == [1, 2, 3]
 
 
