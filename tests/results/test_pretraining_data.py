@@ -79,7 +79,7 @@ def test_an_unknown_parent_is_named(tmp_path: Path) -> None:
     (tmp_path / parents[1] / "record.json").unlink()
     found = cell(results.load(tmp_path))
     assert (found.mean, found.n) == (85.5, 2)
-    assert found.reason == f"the data pretrained on is unknown of {found.run_ids[1]}"
+    assert found.reason == f"the data pretrained on is unknown for {found.run_ids[1]}"
 
 
 def test_the_index_follows_the_parents_record(tmp_path: Path) -> None:
