@@ -23,7 +23,7 @@ from results.metrics import Metric
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
 from results.state import OnDisk, Told
-from results.store import NOTHING_TOLD, Run, damage, read_run, resolve, run_names, unrecorded, with_ancestors
+from results.store import NOTHING_TOLD, Run, damage, read_run, resolve, run_names, unrecorded
 from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
@@ -97,7 +97,19 @@ def load_rows(
         described = {**entries[name].setting, **dict(zip(OWN_COLUMNS, entries[name].own, strict=True))}
         found = {metric: (_metric(*told), value) for metric, (*told, value) in entries[name].metrics.items()}
         rows += expand(described, resolved[name], found)
-    return rows, (*problems, *damage(with_ancestors(resolved, wanted).values()))
+    return rows, (*problems, *damage(_with_ancestors(resolved, wanted).values()))
+
+
+def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
+    """The named runs of ``found`` and all their ancestors in it."""
+    reached: dict[str, Run] = {}
+    ahead = list(run_ids)
+    while ahead:
+        name = ahead.pop()
+        if name in found and name not in reached:
+            reached[name] = found[name]
+            ahead += found[name].parents
+    return reached
 
 
 def _sign(directory: str) -> list[Any] | None:

@@ -36,10 +36,8 @@ class Run:
         ``{pretrain: …}``, and for an evaluation also ``{evaluator: …}``.
     reason
         One sentence why the run failed, waits, is damaged or unknown, or was interrupted.
-    on_disk
-        The facts read from the run's directory.
-    parent_data
-        ``on_disk.data`` of the first parent; a pair of None if the parent has no valid record.
+    on_disk, parent_data
+        The facts read from the run's directory, and ``data`` of the parent's: None twice without its valid record.
     """
 
     run_id: str
@@ -56,10 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Store:
-    """Runs sorted by id, and problems.
-
-    Problems are a sentence for each damaged run or damaged ancestor of a run, and for each directory with a wrong name.
-    """
+    """Runs by id, and problems: a sentence for each damaged run or ancestor and each directory with a wrong name."""
 
     runs: tuple[Run, ...]
     problems: tuple[str, ...]
@@ -111,18 +106,6 @@ def damage(runs: Iterable[Run]) -> list[str]:
     """One sentence for each damaged run."""
     damaged = sorted((run for run in runs if run.state is RunState.DAMAGED), key=lambda run: run.run_id)
     return [f"{run.run_id} is damaged: {run.reason}" for run in damaged]
-
-
-def with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
-    """The named runs of ``found`` and all their ancestors in it."""
-    reached: dict[str, Run] = {}
-    ahead = list(run_ids)
-    while ahead:
-        name = ahead.pop()
-        if name in found and name not in reached:
-            reached[name] = found[name]
-            ahead += found[name].parents
-    return reached
 
 
 def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[str]) -> dict[str, Run]:
@@ -233,8 +216,7 @@ def _recorded(record: Record) -> OnDisk:
     judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
     backbones = (written for written in record.checkpoints if written.role == "backbone")
     wrote = next(((written.sha256, written.header_sha256 or "") for written in backbones), None)
-    data = (record.dataset.fingerprint, record.dataset.differs)
-    return OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged, data=data)
+    return OnDisk(parents, RunState.DONE, None, wrote, judged, (record.dataset.fingerprint, record.dataset.differs))
 
 
 def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
