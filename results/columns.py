@@ -7,8 +7,8 @@ Every key of a run's configuration is a column. A key that isn't declared here g
 * an option of an evaluator: ``protocol_<option>``, such as ``protocol_temperature``;
 * a further part of the configuration: ``pretrain_<part>``, such as ``pretrain_plugins``.
 
-If a method's or evaluator's option has the name of a declared column, or one that is easily mistaken for it, the column
-is ``method_option_<option>`` or ``protocol_option_<option>``.
+If a method's or evaluator's option has the name of a declared column, one that is easily mistaken for it, or that of a
+column in ``DERIVED``, the column is ``method_option_<option>`` or ``protocol_option_<option>``.
 """
 
 from __future__ import annotations
@@ -110,6 +110,27 @@ COLUMNS: dict[str, Column] = {
 }
 """Declared columns by name. In a frame, text has dtype object with None, counts Int64, measurements float64."""
 
+DERIVED = frozenset(
+    [
+        "panel",
+        "row",
+        "place",
+        "variant",
+        "side",
+        "source",
+        "pretraining_data",
+        "series",
+        "values",
+        "option",
+        "n",
+        "mean",
+        "standard_error",
+        "deviation",
+        "unit",
+    ]
+)
+"""Columns that figures and comparisons add to those of runs; an option of a method can't have these names."""
+
 _DECLARED_KEYS = {
     "pretrain": {"method": "method", "backbone": "backbone", "global_batch_size": "global_batch_size"},
     "evaluator": {"dataset": "dataset", "epochs": "finetune_epochs", "schedule": "schedule"},
@@ -151,7 +172,9 @@ def option_column(option: str) -> str:
 
 @functools.cache
 def mistaken_for(name: str) -> str | None:
-    """The declared column that ``name`` is, or is probably a misspelling of; None if it can be an option's column."""
+    """The declared column that ``name`` is or probably misspells, or the derived one; None for an option's column."""
+    if name in DERIVED:
+        return name
     if name.startswith(_PREFIXES):
         return name if name in COLUMNS else None
     return next(iter(difflib.get_close_matches(name, COLUMNS, n=1, cutoff=0.83)), None)
@@ -177,7 +200,7 @@ def declared(*roles: Role) -> tuple[str, ...]:
 
 def found_in(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
     """The columns among ``names`` that aren't declared and have one of these roles, options of methods first."""
-    found = {name for name in names if name not in COLUMNS and role_of(name) in roles}
+    found = {name for name in names if name not in COLUMNS and name not in DERIVED and role_of(name) in roles}
     return tuple(sorted(found, key=lambda name: (name.startswith(_PREFIXES), name)))
 
 

@@ -72,6 +72,7 @@ def load_rows(
     kept: dict[str, _Entry] = {}
     runs: dict[str, Run] = {}
     problems: list[str] = []
+    asked = None if run_ids is None else set(run_ids)
     for name in run_names(runs_directory):
         sign = _sign(f"{runs_directory}/{name}")
         before = known.get(name)
@@ -79,7 +80,7 @@ def load_rows(
             kept[name] = entries[name] = before
             runs[name] = _run(runs_directory, name, before)
             continue
-        run = read_run(RunDirectory(runs_directory / name), problems)
+        run = read_run(RunDirectory(runs_directory / name), problems if asked is None or name in asked else [])
         if run is None:
             continue
         runs[name] = run
@@ -90,13 +91,25 @@ def load_rows(
     if kept != known:
         _write_index(runs_directory, kept)
     resolved = resolve(runs, told)
-    wanted = sorted(resolved) if run_ids is None else sorted(set(run_ids) & set(resolved))
+    wanted = sorted(resolved if asked is None else asked & set(resolved))
     rows: list[Row] = []
     for name in wanted:
         described = {**entries[name].setting, **dict(zip(OWN_COLUMNS, entries[name].own, strict=True))}
         found = {metric: (_metric(*told), value) for metric, (*told, value) in entries[name].metrics.items()}
         rows += expand(described, resolved[name], found)
-    return rows, (*problems, *damage(resolved.values()))
+    return rows, (*problems, *damage(_with_ancestors(resolved, wanted).values()))
+
+
+def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
+    """The named runs of ``found`` and all their ancestors in it."""
+    reached: dict[str, Run] = {}
+    ahead = list(run_ids)
+    while ahead:
+        name = ahead.pop()
+        if name in found and name not in reached:
+            reached[name] = found[name]
+            ahead += found[name].parents
+    return reached
 
 
 def _sign(directory: str) -> list[Any] | None:

@@ -51,11 +51,12 @@ def shrink(setting: str, value: Any, divisors: Mapping[str, float]) -> Any:
 
 def shrink_query(query: Mapping[str, Any]) -> dict[str, Any]:
     """A query on the columns of ``results.columns`` in miniature."""
-    settings = {"pretrain_dataset": "dataset", "pretrain_epochs": "epochs", "finetune_epochs": "epochs"}
     of_evaluation = evaluation_divisors(str(query.get("protocol")))
-    return {
-        column: shrink(
-            settings.get(column, column), value, of_evaluation if column == "finetune_epochs" else PRETRAINING_DIVISORS
-        )
-        for column, value in query.items()
-    }
+    small: dict[str, Any] = {}
+    for column, value in query.items():
+        if column == "finetune_epochs" or column.startswith("protocol_"):
+            setting = "epochs" if column == "finetune_epochs" else column.removeprefix("protocol_")
+            small[column] = shrink(setting, value, of_evaluation)
+        else:
+            small[column] = shrink(column.removeprefix("pretrain_"), value, PRETRAINING_DIVISORS)
+    return small

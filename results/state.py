@@ -10,7 +10,7 @@ from results.runs import RunState
 
 
 class Told(Protocol):
-    """An executor's answer about a run's last job, such as ``slurm.job.Told``; all attributes are read-only."""
+    """An executor's answer about a run's last job, such as ``slurm.job.JobReport``; all attributes are read-only."""
 
     @property
     def state(self) -> str: ...

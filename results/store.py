@@ -36,10 +36,8 @@ class Run:
         ``{pretrain: …}``, and for an evaluation also ``{evaluator: …}``.
     reason
         One sentence why the run failed, waits, is damaged or unknown, or was interrupted.
-    on_disk
-        The facts read from the run's directory.
-    parent_data
-        ``on_disk.data`` of the first parent; a pair of None if the parent has no valid record.
+    on_disk, parent_data
+        The facts read from the run's directory, and ``data`` of the parent's: None twice without its valid record.
     """
 
     run_id: str
@@ -56,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Store:
-    """Runs sorted by id, and problems: a sentence for each damaged run and for each run directory with a wrong name."""
+    """Runs by id, and problems: a sentence for each damaged run or ancestor and each directory with a wrong name."""
 
     runs: tuple[Run, ...]
     problems: tuple[str, ...]
@@ -218,8 +216,7 @@ def _recorded(record: Record) -> OnDisk:
     judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
     backbones = (written for written in record.checkpoints if written.role == "backbone")
     wrote = next(((written.sha256, written.header_sha256 or "") for written in backbones), None)
-    data = (record.dataset.fingerprint, record.dataset.differs)
-    return OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged, data=data)
+    return OnDisk(parents, RunState.DONE, None, wrote, judged, (record.dataset.fingerprint, record.dataset.differs))
 
 
 def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:

@@ -205,15 +205,14 @@ def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
     """
     values = points.groupby("backbone")[others].nunique(dropna=False).max()
     telling = [name for name in others if name == "pretraining_data" or (name != "backbone" and values[name] > 1)]
-    return [
-        ", ".join(
-            [
-                backbone_label(row["backbone"]),
-                *(f"{name.replace('_', ' ')} {row[name]}" for name in telling if row[name] is not None),
-            ]
+    names = []
+    for row in records(points):
+        present = {name.replace("_", " "): row[name] for name in telling if row[name] is not None}
+        shown = (
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in present.items()
         )
-        for row in records(points)
-    ]
+        names.append(", ".join([backbone_label(row["backbone"]), *shown]))
+    return names
 
 
 def _series_order(series: tuple[str, str]) -> tuple[tuple[int, str], str]:

@@ -27,9 +27,6 @@ from results.variants import evaluations, variant
 if TYPE_CHECKING:
     import pandas as pd
 
-_ADDED = ("panel", "row", "place", "variant", "side", "source", "pretraining_data")
-"""Columns of points that runs don't have."""
-
 
 def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per finished headline number, in drawing order: the run's columns, and panel, row, place and variant.
@@ -83,9 +80,7 @@ def require_one_setting(points: pd.DataFrame, fields: Sequence[str]) -> None:
     settings = points.groupby(list(fields), dropna=False)["setting"].transform("nunique")
     if (settings > 1).any():
         groups = points[settings > 1].groupby(list(fields), dropna=False, sort=False)
-        runs = records(
-            next(iter(groups))[1].drop_duplicates("setting").head(2).drop(columns=[*_ADDED], errors="ignore")
-        )
+        runs = records(next(iter(groups))[1].drop_duplicates("setting").head(2))
         names = " and ".join(run["run_id"] for run in runs)
         raise InputError(f"runs {names} would be averaged, but differ: {describe_differences(runs)}")
 

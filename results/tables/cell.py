@@ -64,7 +64,7 @@ def _with_number(
     reasons += [_describe_undefined(undefined)] if undefined else []
     unknown = [row["run_id"] for row in by_seed.values() if row["pretrain_fingerprint"] is None]
     if 0 < len(unknown) < len(by_seed):
-        reasons.append(f"the data pretrained on is unknown of {', '.join(sorted(unknown))}")
+        reasons.append(f"the data pretrained on is unknown for {', '.join(sorted(unknown))}")
     values = [float(row["value"]) for row in by_seed.values()]
     centre = mean(values)
     published = None if slot.published is None else published_number(slot.published)

@@ -75,7 +75,7 @@ def _number(printed: str | None) -> float | None:
 
 
 def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: str) -> list[int]:
-    """Indices of rows of our method whose number is above that of their baseline row."""
+    """Indices of rows of our method whose number is better than that of their baseline row."""
     improved = []
     for place, row in enumerate(table.rows):
         number = found[place]
@@ -94,7 +94,7 @@ def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: 
 
 
 def _leading(table: Table, found: Sequence[float | None]) -> list[int]:
-    """Indices of rows with the highest number of their group; groups with fewer than two numbers have none."""
+    """Indices of rows with the best number of their group; groups with fewer than two numbers have none."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(table.rows):
         if found[place] is not None and row.published_by == "paper":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from results.declarations import PaperDeclaration, Query
+from results.declarations import ANY, PaperDeclaration, Query
 from results.reference import Reference, load_vocabulary, published_number
 from results.scale import PRETRAINING_DIVISORS, shrink, shrink_query
 from results.tables.layout import Layout, LayoutRow, Slot, lay_out, say
@@ -27,11 +27,12 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
         if queries and row.published_by == "paper":
             words = [_word(declaration, *pair, queries[0]) for pair in zip(full.labels, row.labels, strict=True)]
             untrained = "pretrain_epochs" not in queries[0]  # its dataset only sets image size and normalisation
-            rows.setdefault((*words, "-" if untrained else dataset_title(str(queries[0]["pretrain_dataset"]))), queries)
+            rows.setdefault((*words, "-" if untrained else _title(queries[0].get("pretrain_dataset"))), queries)
     columns = {name: [queries[place] for queries in rows.values()] for place, name in enumerate(full.columns)}
     alike = {name: [other for other in columns if columns[other] == columns[name]] for name in columns}
     shown = [name for name in columns if alike[name][0] == name]
-    names = {name: name if len(alike[name]) == 1 else _datasets(columns[name])[0] for name in shown}
+    merged = {name: [] if len(alike[name]) == 1 else _datasets(columns[name]) for name in shown}
+    names = {name: found[0] if found else name for name, found in merged.items()}
     return Layout(
         id=full.id,
         title=f"{full.title} in miniature",
@@ -69,22 +70,30 @@ def _word(declaration: PaperDeclaration, label: str, word: str, query: Query) ->
 
 
 def _datasets(queries: Sequence[Query]) -> list[str]:
-    """Titles of the datasets on which these queries evaluate, each once."""
-    return list(dict.fromkeys(dataset_title(str(query["dataset"])) for query in queries))
+    """Titles of the datasets on which these queries evaluate, each once; none of a query that doesn't say."""
+    return list(dict.fromkeys(_title(query["dataset"]) for query in queries if "dataset" in query))
+
+
+def _title(dataset: Any) -> str:
+    """The title of a query's dataset, titles if it lists several, or ``any`` if it doesn't ask for one."""
+    if dataset is None:
+        return ANY
+    return " or ".join(dataset_title(str(name)) for name in (dataset if isinstance(dataset, list) else [dataset]))
 
 
 def _notes(columns: dict[str, list[Query]]) -> Iterator[str]:
     queries = [query for found in columns.values() for query in found]
     held: dict[str, Any] = {}
     for field in _HELD_FIXED:
-        values = {query[field] for query in queries if field in query}
+        values = {str(query[field]) for query in queries if field in query}
         held |= {field: values.pop()} if len(values) == 1 else {}
     if held:
         told = "; ".join(f"{field.replace('_', ' ')} {value}" for field, value in held.items())
         yield f"Held fixed, as in the paper's table: {told}."
     judged: dict[str, list[str]] = {}
     for name, found in columns.items():
-        elsewhere = all(query["dataset"] != query["pretrain_dataset"] for query in found)
+        datasets = [(query.get("dataset"), query.get("pretrain_dataset")) for query in found]
+        elsewhere = all(None not in pair and pair[0] != pair[1] for pair in datasets)
         if elsewhere and len(_datasets(found)) == 1:
             judged.setdefault(_datasets(found)[0], []).append(name)
     for dataset, names in judged.items():

@@ -53,9 +53,10 @@ def _marks(table: Table, layout: Layout) -> Iterator[str]:
     better = [cell.published_better if table.published_only else cell.better for cell in cells]
     best = [cell.published_best if table.published_only else cell.best for cell in cells]
     if any(better):
-        yield f"Bold: {layout.ours} above the {layout.baseline} row it belongs to, as a mean and whatever the spread."
+        row = f"the {layout.baseline} row it belongs to"
+        yield f"Bold: {layout.ours} better than {row}, as a mean and whatever the spread."
     if any(best):
-        yield "Underlined: the highest of its backbone."
+        yield "Underlined: the best of its backbone."
 
 
 def _other_data(table: Table) -> Iterator[str]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from results.columns import DERIVED
 from results.figures import find_figure
-from results.store import Store
+from results.frame import to_frame
+from results.store import Store, load_runs
+from tests.results.synthetic import evaluation, pretraining, write_run
 
 
 @pytest.mark.parametrize(
@@ -77,3 +82,39 @@ def test_one_network_looks_the_same_in_every_panel(paper: tuple[Store, pd.DataFr
         for container, text in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     assert len(looks) == len({text for text, *_ in looks}) == 3
+
+
+def test_an_option_with_the_name_of_a_figures_column_is_an_option(tmp_path: Path) -> None:
+    main = dict.fromkeys(sorted(DERIVED), 1)
+    for seed in range(2):
+        for options in (main, *({**main, name: 2} for name in main)):
+            write_run(tmp_path, evaluation(pretraining("mine", seed=seed, **options), "finetune"))
+    store = load_runs(tmp_path)
+    frame = to_frame(store.runs)
+    shown = find_figure("ablations").data(store.runs, frame)
+    assert set(shown["option"]) == {f"method_option_{name}" for name in main}
+    assert shown.groupby("option").size().eq(4).all()
+    rows = find_figure("methods").data(store.runs, frame)["row"]
+    assert rows.nunique() == 1 + len(main)
+    assert {row.removeprefix("mine, ").split(" 2")[0].split(" 1")[0] for row in rows} <= {
+        f"method option {name.replace('_', ' ')}" for name in main
+    }
+
+
+@pytest.mark.parametrize("name", ["methods", "seeds", "ablations", "figure4", "figure5", "figure6"])
+def test_every_column_that_figures_add_is_reserved(name: str, paper: tuple[Store, pd.DataFrame]) -> None:
+    store, frame = paper
+    assert {*find_figure(name).data(store.runs, frame)} <= {*frame.columns, *DERIVED}
+
+
+def test_series_differ_in_an_option_that_one_does_not_have(tmp_path: Path) -> None:
+    for layers in (1, 2):
+        write_run(tmp_path, evaluation(pretraining(mlp_layers=layers), "finetune"))
+        subject = pretraining(mlp_layers=layers, queue=8)
+        write_run(tmp_path, evaluation(subject, "transfer"))
+    store = load_runs(tmp_path)
+    shown = find_figure("figure6").data(store.runs, to_frame(store.runs))
+    assert set(zip(shown["side"], shown["series"], strict=True)) == {
+        ("classification", "tiny ViT"),
+        ("transfer", "tiny ViT, queue 8"),
+    }

@@ -67,6 +67,8 @@ def test_the_page_explains_every_state_and_mark(tmp_path: Path) -> None:
             "mixed",
             "missing",
             "cited",
+            "damaged",
+            "not defined",
         ),
         *("paper 74.8", "official 72.8", "Δ", "±", "(n=3)", "†", "@2*", "bold", "underlined"),
     ):

@@ -118,3 +118,19 @@ def test_no_directory(tmp_path: Path) -> None:
 
 def test_load_gives_the_frame(runs: Path) -> None:
     assert results.load(runs).equals(results.load(runs))
+
+
+def test_problems_of_some_runs_are_theirs_and_their_parents(tmp_path: Path) -> None:
+    parents = [write_run(tmp_path, pretraining(seed=seed)) for seed in range(3)]
+    wanted, damaged, orphan = (
+        write_run(tmp_path, evaluation(pretraining(seed=seed)), parents=(parents[seed],)) for seed in range(3)
+    )
+    (tmp_path / damaged / "record.json").write_text("{")
+    (tmp_path / parents[2] / "record.json").write_text("{")
+    (tmp_path / "a copy").mkdir()
+    (tmp_path / "a copy" / "record.json").write_text("{")
+    for run_ids in ([wanted], [damaged], [orphan], [wanted, parents[1], "a copy"], None):
+        for _ in range(2):
+            assert load_rows(tmp_path, run_ids)[1] == load_runs(tmp_path, run_ids).problems
+    assert load_rows(tmp_path, [wanted])[1] == ()
+    assert [problem.split()[0] for problem in load_rows(tmp_path, [orphan])[1]] == [parents[2]]

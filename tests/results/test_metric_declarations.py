@@ -186,3 +186,32 @@ def test_shipped_evaluators_declare_what_the_reference_data_says() -> None:
                 assert {key: getattr(metric, key) for key in vars(declared)} == vars(declared), (name, metric.name)
     assert seen == set(known)
     assert all(metric.source for metric in known.values())
+
+
+def test_the_marks_of_a_metric_in_which_less_is_better(tmp_path: Path) -> None:
+    """Bold and underlined are the lower numbers, and no note calls them higher."""
+    less = Metric(name="error", label="Error", unit="%", higher_is_better=False, headline=True)
+    for method, value in (("moco_v3", 20.0), ("opera", 10.0)):
+        write_run(tmp_path, evaluation(pretraining(method)), metrics={"error": value}, declared=[less])
+    declared = OwnDeclaration.model_validate(
+        {
+            "id": "t",
+            "title": "T",
+            "caption": "c",
+            "labels": ["Method"],
+            "rows": [
+                {"labels": ["MoCo-v3"], "where": {"method": "moco_v3"}},
+                {"labels": ["OPERA"], "where": {"method": "opera"}},
+            ],
+            "columns": {"error": {"metric": "error"}},
+            "baseline": "MoCo-v3",
+            "ours": "OPERA",
+        }
+    )
+    table = build_table(declared, results.load(tmp_path))
+    assert [(row.cells[0].better, row.cells[0].best) for row in table.rows] == [(False, False), (True, True)]
+    marks = [note for note in table.notes if note.startswith(("Bold", "Underlined"))]
+    assert marks == [
+        "Bold: OPERA better than the MoCo-v3 row it belongs to, as a mean and whatever the spread.",
+        "Underlined: the best of its backbone.",
+    ]

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 import results
 from bench.plan.graph import plan_sweep
 from bench.sweep.load import load_sweep
+from results.columns import settings_of
+from results.declarations import find_declaration
 from results.render import render_table
+from results.scale import shrink_query
 from results.tables import Table, build_table, published_table_names
 from tests.results.paper_runs import PAPER, TINY, write_paper_runs
 from tests.results.synthetic import evaluation, pretraining, write_run
@@ -205,3 +208,81 @@ def test_tolerance(tmp_path: Path, top1: float, agreement: str) -> None:
     write_run(tmp_path, evaluation(moco, epochs=90), metrics={"top1": top1})
     table = build_table("table1", results.load(tmp_path))
     assert next(row for row in table.rows if row.labels[0] == "MoCo-v3†").cells[0].agreement == agreement
+
+
+def test_a_query_shrinks_every_setting_that_the_planner_shrinks(tmp_path: Path) -> None:
+    """Columns of the planned runs at both scales: a query on those of the one becomes a query on those of the other."""
+    sweep = {
+        "name": "mine",
+        "description": "settings that shrink",
+        "pretrain": [
+            {
+                "method": "moco_v3",
+                "backbone": "resnet50",
+                "dataset": "imagenet",
+                "epochs": 300,
+                "batch_size": 4096,
+                "mlp_dimension": 2048,
+                "embedding_dimension": 128,
+            }
+        ],
+        "evaluate": [
+            {"linear": {"epochs": 45, "global_batch_size": 4096}},
+            {"transfer": {"dataset": "cifar10", "epochs": 50, "global_batch_size": 256}},
+        ],
+    }
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(sweep))
+    asked = set()
+    for full, tiny in zip(*(plan_sweep(load_sweep(str(path), tiny=tiny)).runs for tiny in (False, True)), strict=True):
+        assert full.stage == tiny.stage
+        recipes = [part["recipe"] for part in full.config.values() if "recipe" in part]
+        changed = {name for recipe in recipes for name in recipe["changed"]}
+        columns = [{**settings_of(run.config), "protocol": run.stage} for run in (full, tiny)]
+        names = {f"{prefix}{name}" for name in changed for prefix in ("", "pretrain_", "protocol_")}
+        names = (names | {"backbone", "dataset", "pretrain_dataset", "finetune_epochs"}) & {*columns[0]}
+        query = {name: columns[0][name] for name in names}
+        assert shrink_query({**query, "protocol": full.stage}) == {
+            **{name: columns[1][name] for name in names},
+            "protocol": full.stage,
+        }
+        asked |= names
+    assert asked >= {"global_batch_size", "protocol_global_batch_size", "mlp_dimension", "embedding_dimension"}
+
+
+LIFTED = {"Top-1 Acc": {"metric": "top1", "pretrain_dataset": "any"}, "Top-5 Acc": {"metric": "top5"}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({"where": {"protocol": "linear", "dataset": "imagenet"}}, "any"),
+        ({"columns": LIFTED}, "any"),
+        ({"where": {"protocol": "linear", "pretrain_dataset": "imagenet"}}, "digits"),
+        ({"where": {"protocol": "linear"}}, "any"),
+        (
+            {
+                "where": {
+                    "protocol": "linear",
+                    "pretrain_dataset": ["imagenet", "cifar10"],
+                    "dataset": ["imagenet", "ade20k"],
+                }
+            },
+            "digits or MNIST 5k",
+        ),
+        ({"where": {"pretrain_epochs": "any", "finetune_epochs": "any"}}, "-"),
+        ({"where": {"protocol": "linear", "backbone": "any", "global_batch_size": "any"}}, "any"),
+    ],
+)
+@pytest.mark.parametrize("has_runs", [False, True])
+def test_a_table_that_leaves_data_open(changed: dict[str, Any], shown: str, has_runs: bool, tmp_path: Path) -> None:
+    declared = find_declaration("table1").model_copy(update={"id": "mine", **changed})
+    write_run(tmp_path, evaluation(small_opera(), epochs=12), metrics={"top1": 90.0} if has_runs else None)
+    if not has_runs:
+        for path in tmp_path.glob("linear-*/*"):
+            path.unlink()
+    table = build_table(declared, results.load(tmp_path))
+    assert table.title.endswith("in miniature") == has_runs
+    if has_runs:
+        found = [row for row in rows_of(table) if row["Method"] == "OPERA" and row["Top-1 Acc"].state == "done"]
+        assert {(row["Pretrained on"], row["Top-1 Acc"].mean) for row in found} == {(shown, 90.0)}

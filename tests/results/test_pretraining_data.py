@@ -79,7 +79,7 @@ def test_an_unknown_parent_is_named(tmp_path: Path) -> None:
     (tmp_path / parents[1] / "record.json").unlink()
     found = cell(results.load(tmp_path))
     assert (found.mean, found.n) == (85.5, 2)
-    assert found.reason == f"the data pretrained on is unknown of {found.run_ids[1]}"
+    assert found.reason == f"the data pretrained on is unknown for {found.run_ids[1]}"
 
 
 def test_the_index_follows_the_parents_record(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_lines_join_equal_data(tmp_path: Path) -> None:
         write_seeds(tmp_path, data=data, mlp_layers=layers)
     store = load_runs(tmp_path)
     shown = find_figure("figure6").data(store.runs, to_frame(store.runs))
-    assert set(shown["series"]) == {f"Tiny ViT, pretraining data {WHOLE[:12]}"}, "the series with the most values"
+    assert set(shown["series"]) == {f"tiny ViT, pretraining data {WHOLE[:12]}"}, "the series with the most values"
     assert sorted(shown["mlp_layers"]) == [1, 2, 3]
 
 
