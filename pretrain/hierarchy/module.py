@@ -13,16 +13,8 @@ from pretrain.backbones.families.vit import freeze_patch_projection
 from pretrain.batch import Place
 from pretrain.distributed import gather, get_rank
 from pretrain.hierarchy.masking import MaskedPatches
-from pretrain.hierarchy.spaces import (
-    BACKBONE,
-    CLASS,
-    MASKED_PATCHES,
-    Head,
-    Hierarchy,
-    MaskedPixels,
-    SpaceViews,
-    represent,
-)
+from pretrain.hierarchy.objectives import MaskedPixels, SpaceViews
+from pretrain.hierarchy.spaces import BACKBONE, CLASS, MASKED_PATCHES, Head, Hierarchy, represent
 from pretrain.method import InstanceMethod, ParameterGroup, Step
 from pretrain.optim.target import follow
 from pretrain.schedules import target_momentum

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from pretrain.config import WIDEST, Integer, Strict
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
-from pretrain.hierarchy.spaces import SpaceViews
+from pretrain.hierarchy.objectives import SpaceViews
 from pretrain.methods import moco_v3
 from pretrain.metrics import FEATURE_STD, Metric
 

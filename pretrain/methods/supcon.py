@@ -16,7 +16,7 @@ from pydantic import Field
 from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
-from pretrain.hierarchy.spaces import SpaceViews
+from pretrain.hierarchy.objectives import SpaceViews
 from pretrain.methods import moco_v3
 from pretrain.metrics import FEATURE_STD, Metric
 

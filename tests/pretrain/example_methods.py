@@ -14,7 +14,7 @@ from pretrain.batch import Place
 from pretrain.config import Integer, Strict
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
 from pretrain.hierarchy.module import HierarchicalMethod
-from pretrain.hierarchy.spaces import SpaceViews
+from pretrain.hierarchy.objectives import SpaceViews
 from pretrain.method import FeatureMethod, ParameterGroup, Step
 from pretrain.methods.interface import RunFacts
 from pretrain.methods.parts.gather import gather, gather_with_gradient, mean_of_rows, rows_of_this_process

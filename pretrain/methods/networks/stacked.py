@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from pretrain.batch import Place
 from pretrain.hierarchy import ClassLabels, Head
 from pretrain.hierarchy.module import build_head
-from pretrain.hierarchy.spaces import BACKBONE, CLASS, SpaceViews
+from pretrain.hierarchy.objectives import SpaceViews
+from pretrain.hierarchy.spaces import BACKBONE, CLASS
 from pretrain.method import FeatureMethod, InstanceMethod, ParameterGroup, Step
 
 INSTANCE = "instance"

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain.errors import InputError
-from pretrain.hierarchy.spaces import SpaceViews
+from pretrain.hierarchy.objectives import SpaceViews
 from pretrain.method import Step
 from pretrain.methods.parts.collapse import feature_std
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pretrain.backbones.lookup import find_backbone
 from pretrain.batch import Batch
 from pretrain.hierarchy.module import HierarchicalMethod
-from pretrain.hierarchy.spaces import SpaceViews
+from pretrain.hierarchy.objectives import SpaceViews
 from pretrain.methods.interface import RunFacts
 from pretrain.methods.lookup import find_method
 
