@@ -15,6 +15,7 @@ import importlib
 import io
 import math
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -115,7 +116,9 @@ def check_method(
     with tempfile.TemporaryDirectory() as directory:
         # Preload torch._dynamo: optimisers import it at their first step, which would take most of the check's time.
         multiprocessing.set_forkserver_preload([__name__, "torch._dynamo"])
-        start_processes(_compute, (reference, configs, Path(directory)), nprocs=2, start_method="forkserver")
+        # The fork server may have started with another environment than this process has by now.
+        arguments = (reference, configs, Path(directory), dict(os.environ))
+        start_processes(_compute, arguments, nprocs=2, start_method="forkserver")
         for config in configs:
             _compare(f"method {name} on {config.backbone}", Path(directory) / config.backbone)
 
@@ -148,8 +151,11 @@ def _config(
     return config
 
 
-def _compute(rank: int, reference: Any, configs: Sequence[PretrainConfig], directory: Path) -> None:
+def _compute(
+    rank: int, reference: Any, configs: Sequence[PretrainConfig], directory: Path, environment: Mapping[str, str]
+) -> None:
     """Run one of two processes: rank 0 trains plainly and rank 1 with a restart, then both train together."""
+    os.environ.update(environment)
     torch.set_num_threads(1)
     module: Any = importlib.import_module(reference) if isinstance(reference, str) else reference
     for config in configs:

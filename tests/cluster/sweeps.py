@@ -88,7 +88,7 @@ class Sweep:
     def wait_until_training(self, pretrainings: int = 1) -> None:
         """So many pretrainings have left a state to continue from."""
         states = "pretrain-*/checkpoints/training_state.pt"
-        wait_until(lambda: len(list(self.runs.glob(states))) == pretrainings, 90, "the pretraining has saved a state")
+        wait_until(lambda: len(list(self.runs.glob(states))) == pretrainings, 300, "the pretraining has saved a state")
 
     def wait_until_done(self) -> None:
         """Looks at the disk only: a command every moment would take a core from the runs."""

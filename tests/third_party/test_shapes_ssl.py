@@ -137,7 +137,7 @@ def test_a_broken_module_is_one_sentence_and_breaks_what_uses_it(site: Site, tex
 
 def test_declarations_of_another_type_are_refused_before_training(site: Site) -> None:
     site.edit("simsiam.py", "METRICS = (", "METRICS = 3, (")
-    assert "method simsiam: METRICS must be a tuple of pretrain.metrics.Metric, not 3" in refused(site)
+    assert "method shapes_simsiam: METRICS must be a tuple of pretrain.metrics.Metric, not 3" in refused(site)
     site.planned(SHIPPED)
 
 

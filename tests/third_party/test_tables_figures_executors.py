@@ -47,14 +47,15 @@ def _own_metrics_are_shown(site: Site, report: Path) -> None:
     assert "Top-1 accuracy, k = 5 (%)" in numbers
     table = json.loads(site("tables", str(site.work / "own.yaml"), "--runs", "runs", "--format", "json").stdout)
     simsiam, simclr = (row["cells"]["angle"] for row in table["rows"])
-    assert (simclr["unit"], simclr["decimals"], simclr["mean"]) == ("mrad", 2, angles["simclr"])
+    assert (simclr["unit"], simclr["decimals"], simclr["mean"]) == ("mrad", 2, angles["shapes_simclr"])
     better = min(angles, key=lambda method: angles[method])
-    assert (simsiam["best"], simclr["best"]) == (better == "simsiam", better == "simclr")
-    compared = site("compare", "SWEEP", "--runs", "runs", "--method", "simclr", "--baseline", "simsiam", sweep=WHOLE)
+    assert (simsiam["best"], simclr["best"]) == (better == "shapes_simsiam", better == "shapes_simclr")
+    methods = ("--method", "shapes_simclr", "--baseline", "shapes_simsiam")
+    compared = site("compare", "SWEEP", "--runs", "runs", *methods, sweep=WHOLE)
     assert compared.returncode == 0, compared.stderr
     assert "angle: Angle to the nearest in mrad, lower is better." in " ".join(compared.stdout.split())
     page = next(report.glob("*.html")).read_text()
-    assert f"Angle to the nearest {angles['simclr']:.2f} mrad" in page
+    assert f"Angle to the nearest {angles['shapes_simclr']:.2f} mrad" in page
 
 
 @pytest.mark.slow
@@ -95,7 +96,7 @@ def test_an_evaluator_without_declarations_is_refused_when_it_is_planned(site: S
 VARIED = """\
 name: varied
 pretrain:
-  - {method: simclr, temperature: [0.1, 0.5], backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive,
+  - {method: shapes_simclr, temperature: [0.1, 0.5], backbone: tiny_vit, dataset: digits, recipe: shapes-contrastive,
      epochs: 1, image_size: 8, global_batch_size: 512}
 evaluate:
   - knn_sweep: {ks: [[1]], noise: [0.0, 0.5]}
@@ -105,7 +106,7 @@ id: temperatures
 title: Temperatures
 caption: Nearest neighbours (%), with clean and with noisy queries.
 labels: [Temperature]
-where: {method: simclr, protocol: knn_sweep, metric: knn_k1}
+where: {method: shapes_simclr, protocol: knn_sweep, metric: knn_k1}
 rows:
   - {labels: ["0.1"], where: {temperature: 0.1}}
   - {labels: ["0.5"], where: {temperature: 0.5}}
