@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from slurm.executors.local import LocalExecutor
-from slurm.job import Handle, InputError, Job, JobState
+from slurm.job import JOB_GROUP, Handle, InputError, Job, JobState
 from tests.slurm import jobs
 
 ROOT = Path(__file__).parents[2]
@@ -155,8 +155,8 @@ def test_a_job_sees_the_submitters_surroundings_in_a_session_of_its_own(
     seen = json.loads((tmp_path / "seen").read_text())
     assert seen["directory"] == str(tmp_path)
     assert seen["session"] == seen["pid"]
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    assert seen["environment"] == {**before, **threads}
+    own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", JOB_GROUP: str(seen["pid"])}
+    assert seen["environment"] == {**before, **own}
 
 
 def test_cancelling_ends_a_running_job_and_all_it_started(tmp_path: Path) -> None:
