@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from evaluators.interface import EvaluatorConfig, EvaluatorModule
 from pretrain.backbones.lookup import find_backbone
-from pretrain.config import Subject
 from pretrain.datasets import describe_datasets, find_dataset
 from pretrain.errors import InputError
 from pretrain.metrics import require_metrics
 from pretrain.plugins import PluginKind, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.resolve import to_input_error
+from pretrain.subject import Subject
 
 RECIPES = "evaluators.recipes"
 EVALUATORS = PluginKind[EvaluatorModule](

@@ -68,3 +68,8 @@ def masked_absolute_errors(predicted: Tensor, images: Tensor, mask: Tensor) -> T
     truth = F.unfold(images.float(), kernel_size=side, stride=side).transpose(1, 2)
     patch_errors = (predicted - truth).abs().mean(dim=2)
     return (patch_errors * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def full_precision(values: Tensor) -> Tensor:
+    """Return 16-bit floats as float32, and others as they are: softmax and centres need more than 16 bits."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -18,13 +18,14 @@ from bench.sweep.file import ALIASES, EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntr
 from bench.sweep.model import Sweep
 from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
-from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, RecipeReference, Subject
+from pretrain.config import PretrainConfig, RecipeReference
 from pretrain.datasets import find_dataset
 from pretrain.errors import shorten
 from pretrain.foreign.lookup import find_format
 from pretrain.methods.lookup import find_method, name_on
 from pretrain.plugins import suggest
 from pretrain.resolve import resolve_pretraining
+from pretrain.subject import ImportedPretraining, ImportSource, Subject
 
 _SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
 RUN_OPTIONS = tuple(key for key in PretrainConfig.model_fields if key not in _SET_BY_ENTRY)

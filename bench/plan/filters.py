@@ -8,9 +8,9 @@ from typing import Any
 from bench.sweep.errors import InputError
 from bench.sweep.file import ALIASES
 from bench.sweep.model import Sweep
-from pretrain.config import Subject
 from pretrain.errors import shorten
 from pretrain.plugins import plugin_names, suggest
+from pretrain.subject import Subject
 
 _FILTER_PACKAGES = {
     "method": "pretrain.methods",

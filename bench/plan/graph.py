@@ -13,7 +13,8 @@ from bench.plan.distributions import with_plugins
 from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
-from pretrain.config import ImportedPretraining, ImportSource, PretrainConfig, Subject
+from pretrain.config import PretrainConfig
+from pretrain.subject import ImportedPretraining, ImportSource, Subject
 from results.identity import run_id
 
 PRETRAIN = "pretrain"

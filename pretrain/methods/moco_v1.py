@@ -17,7 +17,7 @@ from pydantic import Field
 from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, InstanceContrast, Space
-from pretrain.methods import moco_v3
+from pretrain.methods.parts.requirements import require_two_views
 from pretrain.metrics import FEATURE_STD
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check(config: PretrainConfig) -> None:
     InputError
         Always with the setting to change.
     """
-    moco_v3.check(config)
+    require_two_views(config)
     images, options = config.global_batch_size, config.method_options
     if options["queue_size"] % images:
         raise InputError(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from pretrain.config import DEEPEST, WIDEST, Integer, PretrainConfig, Strict
-from pretrain.errors import InputError
+from pretrain.config import DEEPEST, WIDEST, Integer, Strict
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, InstanceContrast, Space
+from pretrain.methods.parts.requirements import require_two_views
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 METRICS = InstanceContrast.METRICS
+check = require_two_views
 
 
 class Config(Strict):
@@ -50,18 +51,6 @@ def instance_spaces(config: Config, *, weight: float, scale: float) -> tuple[Spa
 def hierarchy(config: Config) -> Hierarchy:
     spaces = instance_spaces(config, weight=1.0, scale=2 * config.temperature)
     return Hierarchy(spaces, config.target_momentum, freeze_patch_projection=True)
-
-
-def check(config: PretrainConfig) -> None:
-    """Refuse any number of views but two.
-
-    Raises
-    ------
-    InputError
-        The message gives the number of views.
-    """
-    if (count := len(config.each_view)) != 2:
-        raise InputError(f"views: the contrastive loss needs 2 views, not {count}", key=("views",))
 
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:

@@ -21,13 +21,14 @@ from pydantic import Field
 from pretrain.config import WIDEST, Integer
 from pretrain.hierarchy import BACKBONE, ClassLabels, Head, Hierarchy, Space
 from pretrain.methods import moco_v3
+from pretrain.methods.parts.requirements import require_two_views
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pretrain.methods.interface import RunFacts
 
-check = moco_v3.check
+check = require_two_views
 
 CLASS_SPACE_LIES_ON = {"A": BACKBONE, "B": "projection", "C": "instance"}
 METRICS = (*moco_v3.METRICS, *ClassLabels.METRICS)

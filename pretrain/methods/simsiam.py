@@ -16,7 +16,7 @@ from pydantic import Field
 from pretrain.config import WIDEST, Integer, Strict
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
 from pretrain.hierarchy.objectives import SpaceViews
-from pretrain.methods import moco_v3
+from pretrain.methods.parts.requirements import require_two_views
 from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pretrain.methods.interface import RunFacts
 
 INSTANCE_DIMENSION = "embedding_dimension"
-check = moco_v3.check
+check = require_two_views
 METRICS = (
     Metric(name="similarity_loss", label="Negative cosine similarity", unit="", higher_is_better=False, decimals=3),
     FEATURE_STD,

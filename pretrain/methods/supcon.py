@@ -17,7 +17,7 @@ from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
 from pretrain.hierarchy import BACKBONE, Head, Hierarchy, Space
 from pretrain.hierarchy.objectives import SpaceViews
-from pretrain.methods import moco_v3
+from pretrain.methods.parts.requirements import require_two_views
 from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check(config: PretrainConfig) -> None:
     InputError
         Always with the setting to change.
     """
-    moco_v3.check(config)
+    require_two_views(config)
     if config.mixing:
         raise InputError("mixing: supcon needs images of one class each; leave this out", key=("mixing",))
 

@@ -85,7 +85,7 @@ def test_each_way_of_breaking_the_rule_is_named(method: Any, settings: dict[str,
 
 
 def test_what_the_method_refuses_is_no_fault() -> None:
-    with pytest.raises(InputError, match="the contrastive loss needs 2 views, not 5"):
+    with pytest.raises(InputError, match="needs 2 views, not 5"):
         check_method("moco_v3", views=MULTI_CROP)
 
 

@@ -19,9 +19,9 @@ from pretrain.method import FeatureMethod
 from pretrain.methods.parts.block_masks import Mask, block_mask, masks_at
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.gather import mean_of_rows
-from pretrain.methods.parts.precision import full_precision
 from pretrain.methods.parts.tokenizer import Tokenizer
 from pretrain.methods.parts.view_numbers import IMAGE, TOKENS
+from pretrain.objectives import full_precision
 
 Features = Sequence[Mapping[str, Tensor]]
 

@@ -15,8 +15,8 @@ from pretrain.batch import Place
 from pretrain.method import FeatureMethod, ParameterGroup
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.distillation import tokens_that_decay
-from pretrain.methods.parts.precision import full_precision
 from pretrain.methods.parts.requirements import visible_patches
+from pretrain.objectives import full_precision
 from pretrain.randomness import uniform_rows
 
 Features = Sequence[Mapping[str, Tensor]]

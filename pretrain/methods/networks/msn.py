@@ -20,10 +20,9 @@ from pretrain.methods.parts.distillation import (
     initialise_linear_layers,
     tokens_that_decay,
 )
-from pretrain.methods.parts.gather import mean_of_rows
-from pretrain.methods.parts.precision import full_precision
-from pretrain.methods.parts.sinkhorn import balanced_assignments
+from pretrain.methods.parts.gather import gather, mean_of_rows, rows_of_this_process
 from pretrain.methods.parts.view_numbers import ANCHOR, TARGET
+from pretrain.objectives import full_precision
 from pretrain.optim.target import follow
 from pretrain.randomness import uniform_rows
 from pretrain.schedules import target_momentum
@@ -117,3 +116,22 @@ class MSN(FeatureMethod):
         prototypes = F.normalize(full_precision(self.prototypes), dim=1)
         scores: Tensor = full_precision(rows @ prototypes.T) / self.config.temperature
         return scores
+
+
+@torch.no_grad()
+def balanced_assignments(scores: Tensor, iterations: int) -> Tensor:
+    """Return this process's rows (B, K), scaled so that over all processes each column has an equal sum.
+
+    Each iteration divides by the columns' sums and then by the rows'. So rows sum to exactly 1, and columns nearly to
+    rows / K. Source: MSN's official ``losses.py``.
+
+    Parameters
+    ----------
+    scores
+        Non-negative, (B, K).
+    """
+    everyone = gather(scores)
+    for _ in range(iterations):
+        everyone = everyone / everyone.sum(dim=0, keepdim=True)
+        everyone = everyone / everyone.sum(dim=1, keepdim=True)
+    return everyone[rows_of_this_process(len(scores))]

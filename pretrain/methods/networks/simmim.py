@@ -16,8 +16,7 @@ from pretrain.hierarchy.masking import draw_masks
 from pretrain.hierarchy.spaces import Masking
 from pretrain.method import FeatureMethod
 from pretrain.methods.parts.collapse import feature_std
-from pretrain.methods.parts.precision import full_precision
-from pretrain.objectives import masked_absolute_errors
+from pretrain.objectives import full_precision, masked_absolute_errors
 
 Features = Sequence[Mapping[str, Tensor]]
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from pretrain.methods.parts.gather import mean_of_rows
-from pretrain.methods.parts.precision import full_precision
+from pretrain.objectives import full_precision
 
 TOKEN_STD = 0.02
 

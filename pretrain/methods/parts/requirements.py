@@ -1,10 +1,22 @@
-"""What masked methods need of a run's backbone and views. Imports no torch: plans call it."""
+"""Refuses runs whose backbone or views don't fit a method. Imports no torch: plans call it."""
 
 from __future__ import annotations
 
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
+
+
+def require_two_views(config: PretrainConfig) -> None:
+    """Refuse any number of views but two.
+
+    Raises
+    ------
+    InputError
+        The message gives the number of views.
+    """
+    if (count := len(config.each_view)) != 2:
+        raise InputError(f"views: {config.method} needs 2 views, not {count}", key=("views",))
 
 
 def require_patches(config: PretrainConfig) -> int:

@@ -189,7 +189,7 @@ def test_group_batch_norm_replaces_every_layer() -> None:
         ({"queue_size": 1000}, "queue_size: 1000 must be a multiple of the global batch of 64"),
         ({"batch_norm_group": 24}, "batch_norm_group: 24 must divide the global batch of 64"),
         ({"batch_norm": {"per_micro_batch": 16}}, "batch_norm: moco_v2 has groups of its own"),
-        ({"views": [{"crop_scale": [0.2, 1.0]}]}, "the contrastive loss needs 2 views, not 1"),
+        ({"views": [{"crop_scale": [0.2, 1.0]}]}, "moco_v2 needs 2 views, not 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_when_it_is_planned(options: dict[str, Any], message: str) -> None:

@@ -13,7 +13,7 @@ from pretrain.batch import Batch, Place
 from pretrain.config import OptimizerConfig
 from pretrain.errors import InputError
 from pretrain.method import Step
-from pretrain.methods.parts.sinkhorn import balanced_assignments
+from pretrain.methods.networks.msn import balanced_assignments
 from pretrain.optim import clip_gradients
 from pretrain.resolve import resolve_pretraining
 from pretrain.testing import check_method

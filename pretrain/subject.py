@@ -1,0 +1,41 @@
+"""The pretraining that is evaluated: one of ours, or the declared facts of an imported checkpoint. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, PretrainConfig, RecipeReference, Strict
+
+
+class ImportSource(Strict):
+    """A checkpoint trained elsewhere.
+
+    ``checkpoint`` is only the file's name. Its directory, ``path``, does not affect the result and is never saved.
+    """
+
+    checkpoint: str
+    format: str
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="refuses any other file")
+    weights: str | None = Field(default=None, description="ema, raw, or the name of one of the file's sets of weights")
+    path: str = Field(default="", exclude=True)
+
+
+class ImportedPretraining(Strict):
+    """Facts that a user declares about an imported checkpoint, named as in ``PretrainConfig``."""
+
+    method: str
+    method_options: dict[str, Any] = Field(default={})
+    backbone: str
+    dataset: str
+    dataset_version: str
+    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
+    epochs: Integer = Field(ge=0, le=MOST_EPOCHS)
+    recipe: RecipeReference
+    seed: Integer = Field(ge=0, lt=2**32, description="of the evaluations")
+    source: ImportSource
+
+
+Subject = PretrainConfig | ImportedPretraining
+"""The pretraining that an evaluation evaluates."""
