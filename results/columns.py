@@ -140,7 +140,7 @@ _PREFIXES = ("pretrain_", "protocol_", "method_option_")
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Column → value for all settings of a run's configuration but seeds and recipes; containers are JSON text."""
+    """Return column → value for all settings of a configuration but seeds and recipes; containers are JSON text."""
     found: dict[str, Any] = {}
     for part, settings in config.items():
         if part not in _DECLARED_KEYS or not isinstance(settings, dict):
@@ -166,13 +166,13 @@ def _setting_column(part: str, key: str) -> str:
 
 @functools.cache
 def option_column(option: str) -> str:
-    """The column of a method's option."""
+    """Return the column of a method's option."""
     return f"method_option_{option}" if option.startswith(_PREFIXES) or mistaken_for(option) else option
 
 
 @functools.cache
 def mistaken_for(name: str) -> str | None:
-    """The declared column that ``name`` is or probably misspells, or the derived one; None for an option's column."""
+    """Return the declared or derived column that ``name`` is or probably misspells; None for an option's column."""
     if name in DERIVED:
         return name
     if name.startswith(_PREFIXES):
@@ -187,30 +187,30 @@ def _plain(value: Any) -> Any:
 
 
 def role_of(name: str) -> Role:
-    """The role of a column, declared or found in the runs."""
+    """Return the role of a column, declared or found in the runs."""
     if name in COLUMNS:
         return COLUMNS[name].role
     return Role.EVALUATION if name.startswith("protocol_") else Role.METHOD
 
 
 def declared(*roles: Role) -> tuple[str, ...]:
-    """The declared columns of these roles, in order."""
+    """Return the declared columns of these roles, in order."""
     return tuple(name for name, column in COLUMNS.items() if column.role in roles)
 
 
 def found_in(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
-    """The columns among ``names`` that aren't declared and have one of these roles, options of methods first."""
+    """Return those of ``names`` that are undeclared columns with one of these roles, options of methods first."""
     found = {name for name in names if name not in COLUMNS and name not in DERIVED and role_of(name) in roles}
     return tuple(sorted(found, key=lambda name: (name.startswith(_PREFIXES), name)))
 
 
 def method_options(names: Iterable[str]) -> tuple[str, ...]:
-    """The columns among ``names`` that hold an option of a method."""
+    """Return the columns among ``names`` that hold an option of a method."""
     return tuple(name for name in found_in(names, Role.METHOD) if not name.startswith("pretrain_"))
 
 
 def label(name: str, value: Any) -> str:
-    """A value as a figure shows it: ``150 epochs``, or ``temperature 0.2`` for a column found in the runs."""
+    """Return a value as a figure shows it: ``150 epochs``, or ``temperature 0.2`` for an undeclared column."""
     shown = f"{value:g}" if isinstance(value, float) else value
     if name in COLUMNS:
         return COLUMNS[name].label.format(shown)
@@ -218,7 +218,7 @@ def label(name: str, value: Any) -> str:
 
 
 def differing(rows: Sequence[Row]) -> list[str]:
-    """The columns that tell how these runs' settings or data differ, without those that follow from others.
+    """Return the columns in which these runs' settings or data differ, without those that follow from others.
 
     Settings of a pretraining follow from another method, backbone or dataset, options of an evaluator from another
     protocol or dataset or from ``protocol_changes``, and the digest ``setting`` from any other difference. An unknown
@@ -236,7 +236,7 @@ def differing(rows: Sequence[Row]) -> list[str]:
 
 
 def is_implied(name: str, differ: Sequence[str]) -> bool:
-    """Whether the difference in a column follows from those in the other columns of ``differ``."""
+    """Return whether the difference in a column follows from those in the other columns of ``differ``."""
     if name == "setting":
         return len(differ) > 1
     if name == "pretrain_fingerprint":
@@ -250,12 +250,12 @@ def is_implied(name: str, differ: Sequence[str]) -> bool:
 
 
 def describe_differences(rows: Sequence[Row]) -> str:
-    """How these runs differ, such as ``pretrain_epochs 10, 20; temperature None, 0.1``; empty if they agree."""
+    """Describe how these runs differ, such as ``pretrain_epochs 10, 20; temperature None, 0.1``; '' if they agree."""
     return "; ".join(f"{name} {', '.join(shown_values(name, rows))}" for name in differing(rows))
 
 
 def shown_values(name: str, rows: Sequence[Row]) -> list[str]:
-    """The different values of a column as short texts; of JSON objects only the keys that differ."""
+    """Return the different values of a column as short texts; of JSON objects only the keys that differ."""
     values = list(dict.fromkeys(row.get(name) for row in rows))
     objects = [found for value in values if (found := _object(value)) is not None]
     if name not in COLUMNS and len(objects) == len(values):
@@ -266,7 +266,7 @@ def shown_values(name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _object(value: Any) -> dict[str, Any] | None:
-    """The JSON object that a text holds; None if ``value`` isn't such a text."""
+    """Return the JSON object that a text holds; None if ``value`` isn't such a text."""
     try:
         found = json.loads(value) if isinstance(value, str) and value.startswith("{") else None
     except ValueError:

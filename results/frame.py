@@ -22,12 +22,12 @@ _LARGEST_COUNT = 2**63 - 1
 
 
 def to_frame(runs: Iterable[Run]) -> pd.DataFrame:
-    """One row per (run, metric) for done runs, one row with metric None for every other run."""
+    """Return one row per (run, metric) for done runs, one row with metric None for every other run."""
     return rows_to_frame(to_rows(runs))
 
 
 def to_rows(runs: Iterable[Run]) -> list[Row]:
-    """The rows of ``to_frame`` as dictionaries, without pandas.
+    """Return the rows of ``to_frame`` as dictionaries, without pandas.
 
     Each has all declared columns, None where a value is missing, and those further columns that its run has.
     """
@@ -47,7 +47,7 @@ def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame) -> list[Row]:
-    """The frame's rows as dictionaries; missing values are None."""
+    """Return the frame's rows as dictionaries; missing values are None."""
     plain = frame.astype(object).where(frame.notna(), None)
     names = [str(name) for name in plain.columns]
     values = zip(*(plain[name].tolist() for name in names), strict=True)
@@ -55,7 +55,7 @@ def records(frame: pd.DataFrame) -> list[Row]:
 
 
 def describe_setting(run: Run) -> Row:
-    """The columns that follow from a run's stage and configuration without its seed, those with a value."""
+    """Return the columns with a value that follow from a run's stage and configuration without its seed."""
     pretrain, evaluator = _part(run.config, "pretrain"), _part(run.config, "evaluator")
     found = {
         **settings_of(run.config),
@@ -72,7 +72,7 @@ def describe_setting(run: Run) -> Row:
 
 
 def describe_own(run: Run) -> Row:
-    """A run's id, seed and columns that come from its record."""
+    """Return a run's id, seed and the columns that come from its record."""
     pretrain, evaluator = _part(run.config, "pretrain"), _part(run.config, "evaluator")
     found = {"run_id": run.run_id, "seed": evaluator.get("seed", pretrain.get("seed")), **_measure(run)}
     return {column: _clean(column, found.get(column)) for column in OWN_COLUMNS}
@@ -88,7 +88,7 @@ Measured = Mapping[str, tuple[Metric, float | None]]
 
 
 def measured(run: Run) -> Measured:
-    """The metrics of a run's record; empty without one."""
+    """Return the metrics of a run's record; empty without one."""
     if run.record is None:
         return {}
     return {name: (metric, run.record.metrics[name]) for name, metric in run.record.declared().items()}
@@ -127,7 +127,7 @@ def _of_parent(described: Row, run: Run) -> dict[str, str | None]:
 
 
 def _clean(column: str, value: Any) -> Any:
-    """``value``, or None for a count that is no count: one odd record must not make the frame fail."""
+    """Return ``value``, or None for a count that is no count: one odd record must not make the frame fail."""
     is_count = column in COLUMNS and COLUMNS[column].kind == "count"
     return None if is_count and not _fits(value) else value
 
@@ -147,7 +147,7 @@ def _dtype(column: str, values: Sequence[Any]) -> str:
 
 
 def _measure(run: Run) -> dict[str, Any]:
-    """The columns that come from the run's record; empty without one."""
+    """Return the columns that come from the run's record; empty without one."""
     record = run.record
     if record is None:
         return {}
@@ -170,14 +170,14 @@ def _part(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def recipe_label(recipe: dict[str, Any]) -> str | None:
-    """``id@version``, followed by ``*`` if the sweep changed some of the recipe's settings."""
+    """Return ``id@version``, followed by ``*`` if the sweep changed some of the recipe's settings."""
     if not recipe:
         return None
     return f"{recipe.get('id')}@{recipe.get('version')}{'*' if recipe.get('changed') else ''}"
 
 
 def _changes(part: dict[str, Any]) -> str | None:
-    """The settings that the sweep changed in the recipe, such as ``epochs=3; optimizer={"name":"sgd"}``."""
+    """Return the settings that the sweep changed in the recipe, such as ``epochs=3; optimizer={"name":"sgd"}``."""
     changed = _part(part, "recipe").get("changed") or ()
     told = [f"{key}={json.dumps(part.get(key), sort_keys=True, separators=(',', ':'), default=str)}" for key in changed]
     return "; ".join(told) or None

@@ -18,13 +18,13 @@ _RUN_ID = re.compile(r"([a-z0-9_.-]+?)-[a-z0-9_.-]+-[0-9a-f]{10}")
 
 
 def stage_of_id(name: str) -> str | None:
-    """The stage at the start of a run id; None if ``name`` isn't a run id."""
+    """Return the stage at the start of a run id; None if ``name`` isn't a run id."""
     found = _RUN_ID.fullmatch(name)
     return found and found[1]
 
 
 def canonical_json(value: Any) -> str:
-    """Unique JSON text of a value: keys sorted, no spaces, 1.0 written as 1.
+    """Return the unique JSON text of a value: keys sorted, no spaces, 1.0 written as 1.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def canonical_json(value: Any) -> str:
 
 
 def run_id(stage: str, config: Mapping[str, Any], parents: Sequence[str]) -> str:
-    """``<stage>-<readable>-<10 hex>``; the hex digits begin the SHA-256 of the canonical JSON of ``identity``.
+    """Return ``<stage>-<readable>-<10 hex>``; the digits begin the SHA-256 of the canonical JSON of ``identity``.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def run_id(stage: str, config: Mapping[str, Any], parents: Sequence[str]) -> str
 
 
 def identity(stage: str, config: Mapping[str, Any], parents: Sequence[str]) -> dict[str, Any]:
-    """The content that a run id hashes: all arguments without the recipes' citations."""
+    """Return the content that a run id hashes: all arguments without the recipes' citations."""
     parts = {part: _without_citation(settings) for part, settings in config.items()}
     return {"stage": stage, "config": parts, "parents": list(parents)}
 
@@ -74,7 +74,7 @@ def require_own_id(found: str, stage: object, config: object, parents: object, *
 
 
 def _is_shaped(config: Any, parents: Any) -> bool:
-    """Whether parents are strings and each part of the configuration has a recipe."""
+    """Return whether parents are strings and each part of the configuration has a recipe."""
     parts = [config[name] for name in ("pretrain", "evaluator") if name in config]
     return (
         isinstance(parents, list | tuple)
@@ -84,14 +84,14 @@ def _is_shaped(config: Any, parents: Any) -> bool:
 
 
 def _without_citation(settings: Any) -> Any:
-    """Settings without the source of their recipe, so that a reworded citation doesn't change run ids."""
+    """Return settings without the source of their recipe, so that a reworded citation doesn't change run ids."""
     if not isinstance(settings, Mapping) or not isinstance(settings.get("recipe"), Mapping):
         return settings
     return {**settings, "recipe": {key: value for key, value in settings["recipe"].items() if key != "source"}}
 
 
 def _readable(config: Mapping[str, Any]) -> str:
-    """``opera-tiny_vit-e10-s0``, preceded by the evaluation's dataset if it isn't the pretraining's."""
+    """Return ``opera-tiny_vit-e10-s0``, preceded by the evaluation's dataset if it isn't the pretraining's."""
     subject = config["pretrain"]
     text = f"{subject['method']}-{subject['backbone']}-e{subject['epochs']}-s{subject['seed']}"
     dataset = config["evaluator"]["dataset"] if "evaluator" in config else subject["dataset"]

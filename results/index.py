@@ -55,7 +55,7 @@ class _Entry:
 def load_rows(
     runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
 ) -> tuple[list[Row], tuple[str, ...]]:
-    """The rows that ``results.frame.to_rows(load_runs(…).runs)`` returns, and the problems of ``load_runs``.
+    """Return the rows of ``results.frame.to_rows(load_runs(…).runs)`` and the problems of ``load_runs``.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def load_rows(
 
 
 def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
-    """The named runs of ``found`` and all their ancestors in it."""
+    """Return the named runs of ``found`` and all their ancestors in it."""
     reached: dict[str, Run] = {}
     ahead = list(run_ids)
     while ahead:
@@ -113,7 +113,7 @@ def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[st
 
 
 def _sign(directory: str) -> list[Any] | None:
-    """Name, mtime, ctime, size and inode of the run's record or, without one, its configuration; None without either.
+    """Return name, mtime, ctime, size and inode of the run's record, or else of its configuration; None without either.
 
     The ctime is needed because a program can set the mtime back.
     """
@@ -149,7 +149,7 @@ _metric = functools.cache(Metric)
 
 
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
-    """A run made from its index entry. It has no configuration, no record and no own directory; rows need none."""
+    """Make a run from its index entry, without configuration, record and its own directory: rows need none."""
     parents = tuple(entry.parents)
     if entry.sign[0] == _RECORD:
         wrote = None if entry.wrote is None else tuple(entry.wrote)
@@ -162,7 +162,7 @@ def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
 
 
 def _read_index(runs_directory: Path) -> dict[str, _Entry]:
-    """The index entries by run id; empty if the index is missing, damaged or of another format."""
+    """Return the index entries by run id; empty if the index is missing, damaged or of another format."""
     path = runs_directory / INDEX
     try:
         text = unseal(path.read_bytes()) if path.is_file() else None

@@ -37,5 +37,5 @@ class Metric:
 
 
 def number_or_undefined(value: float | None, form: str = ".6g") -> str:
-    """The number in a format such as ``.1f``; ``not defined`` for None."""
+    """Return the number in a format such as ``.1f``; ``not defined`` for None."""
     return "not defined" if value is None else format(value, form)

@@ -26,12 +26,12 @@ class Offer(NamedTuple):
 
 @functools.cache
 def entry_points_of(group: str) -> tuple[EntryPoint, ...]:
-    """Entry points of one group, sorted. Cached, because the search reads the metadata of every installed package."""
+    """Return a group's entry points, sorted. Cached: the search reads the metadata of every installed package."""
     return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, owner_of(point))))
 
 
 def owner_of(point: EntryPoint) -> str:
-    """Name and version of an entry point's distribution, such as ``shapes-ssl 0.0.1``."""
+    """Return name and version of an entry point's distribution, such as ``shapes-ssl 0.0.1``."""
     metadata = None if point.dist is None else point.dist.metadata
     if metadata is None or not metadata["Name"]:
         return "a distribution without a name"
@@ -39,7 +39,7 @@ def owner_of(point: EntryPoint) -> str:
 
 
 def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) -> Offer | None:
-    """The offer called ``name``; None if ``name`` is shipped with opera-bench.
+    """Return the offer called ``name``; None if ``name`` is shipped with opera-bench.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) 
 
 
 def find_refusals(find_one: Callable[[str], object], offers: Iterable[Offer]) -> list[str]:
-    """One sentence for each offer that ``find_one`` refuses by its name."""
+    """Return one sentence for each offer that ``find_one`` refuses by its name."""
     sentences = []
     for name in sorted({offer.name for offer in offers}):
         try:

@@ -134,7 +134,7 @@ class Record(_Part):
     )
 
     def declared(self) -> dict[str, Metric]:
-        """The declaration of every metric in ``metrics``.
+        """Return the declaration of every metric in ``metrics``.
 
         An undeclared metric, as in a record of schema 2, has that of the published metric of its name. Otherwise its
         label is its name, it has neither unit nor direction, and it is a headline if the run has no other.
@@ -145,12 +145,12 @@ class Record(_Part):
 
 
 def record_text(record: Record) -> str:
-    """The text of ``record.json``: the record as JSON, sealed with a checksum of that text."""
+    """Return the text of ``record.json``: the record as JSON, sealed with a checksum of that text."""
     return seal(record.model_dump_json(indent=2))
 
 
 def has_other_schema(path: Path) -> bool:
-    """Whether the record has another schema version than this opera-bench reads."""
+    """Return whether the record has another schema version than this opera-bench reads."""
     try:
         read_record(path)
     except OtherSchema:
@@ -206,7 +206,7 @@ def read_record(path: Path) -> Record:
 
 
 def _schema_version(content: bytes) -> int | None:
-    """The schema version of a record, or None. This schema writes it as the first key, other schemas anywhere."""
+    """Return a record's schema version, or None. This schema writes it as the first key, other schemas anywhere."""
     found = _VERSION.match(content)
     if found is not None:
         return int(found[1])

@@ -180,7 +180,7 @@ class RunDirectory:
                 _held.discard(lock)
 
     def unrecorded_state(self) -> RunState:
-        """The state of a run without a record, from its directory alone.
+        """Return the state of a run without a record, from its directory alone.
 
         If the last attempt started on this host, the run is running exactly while its lock is held. If it started on
         another host, a fresh heartbeat means running, and a stale one unknown, because the run may still be alive.
@@ -198,7 +198,7 @@ class RunDirectory:
         return RunState.RUNNING if self._heartbeat_age_seconds() < STALE_AFTER_SECONDS else RunState.UNKNOWN
 
     def is_claimed(self) -> bool:
-        """Whether a process holds the run's lock. The test takes a shared lock, so that two tests don't collide."""
+        """Return whether a process holds the run's lock. Uses a shared lock, so that two such tests don't collide."""
         try:
             lock = os.fdopen(os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
         except OSError:
@@ -216,7 +216,7 @@ class RunDirectory:
 
 
 def modified_at(path: Path) -> float:
-    """A file's modification time in seconds, by the file server's clock; 0 if the file is missing."""
+    """Return a file's modification time in seconds, by the file server's clock; 0 if the file is missing."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -224,7 +224,7 @@ def modified_at(path: Path) -> float:
 
 
 def file_system_seconds(directory: Path) -> float:
-    """The current time in seconds, by the clock that dates files in ``directory``.
+    """Return the current time in seconds, by the clock that dates files in ``directory``.
 
     That clock is a file server's and may be an hour off this host's. If ``directory`` isn't writable, this host's clock
     is used.
@@ -259,7 +259,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def is_progress(row: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a row of ``progress.jsonl`` has plausible ``epoch`` and ``total_epochs``."""
+    """Return whether a row of ``progress.jsonl`` has plausible ``epoch`` and ``total_epochs``."""
     return isinstance(row, dict) and _is_epoch(row.get("epoch")) and _is_epoch(row.get("total_epochs"))
 
 

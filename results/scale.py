@@ -34,12 +34,12 @@ EPOCH_DIVISORS: Mapping[str, float] = {"linear": 7.5}
 
 
 def evaluation_divisors(evaluator: str) -> Mapping[str, float]:
-    """Setting of an evaluation → divisor."""
+    """Return setting of an evaluation → divisor."""
     return {**EVALUATION_DIVISORS, "epochs": EPOCH_DIVISORS.get(evaluator, EVALUATION_DIVISORS["epochs"])}
 
 
 def shrink(setting: str, value: Any, divisors: Mapping[str, float]) -> Any:
-    """A value, or each value of a list, in miniature; unchanged if the setting has no smaller form."""
+    """Return a value, or each value of a list, in miniature; unchanged if the setting has no smaller form."""
     if isinstance(value, list):
         return list(dict.fromkeys(shrink(setting, item, divisors) for item in value))
     if setting in NAMES:
@@ -50,7 +50,7 @@ def shrink(setting: str, value: Any, divisors: Mapping[str, float]) -> Any:
 
 
 def shrink_query(query: Mapping[str, Any]) -> dict[str, Any]:
-    """A query on the columns of ``results.columns`` in miniature."""
+    """Return a query on the columns of ``results.columns`` in miniature."""
     of_evaluation = evaluation_divisors(str(query.get("protocol")))
     small: dict[str, Any] = {}
     for column, value in query.items():

@@ -128,7 +128,7 @@ def _compute_standing(
 
 
 def _other_checkpoint(run: OnDisk, runs: Mapping[str, OnDisk]) -> str | None:
-    """The parent whose record lists another checkpoint than the one that ``run`` evaluated, or None.
+    """Return the parent whose record lists another checkpoint than the one ``run`` evaluated, or None.
 
     A parent without a record is skipped: when it is computed again, it may write an identical checkpoint.
     """
@@ -150,7 +150,7 @@ def _own_state(run: OnDisk, told: Told | None) -> tuple[RunState, str | None]:
 
 
 def _decides(told: Told, run: OnDisk) -> bool:
-    """Whether to trust the executor's answer over the run's directory.
+    """Return whether to trust the executor's answer over the run's directory.
 
     If a job is back in the queue, the run will start again although its directory says failed or running. If a job
     ended on another host, the scheduler knows it, while the run's heartbeat stays fresh for some time.
@@ -169,7 +169,7 @@ def _decides(told: Told, run: OnDisk) -> bool:
 
 
 def _was_dropped(run_id: str, parents: Sequence[str], told: Mapping[str, Told]) -> bool:
-    """Whether the scheduler cancelled a run's job because a parent's job didn't succeed.
+    """Return whether the scheduler cancelled a run's job because a parent's job didn't succeed.
 
     The parent's job may have been submitted again by another sweep, or be back in the queue, so a parent's past
     failure or later submission counts as well.

@@ -61,7 +61,7 @@ class Store:
 
 
 def run_names(runs_directory: Path) -> list[str]:
-    """The names under ``runs_directory`` that may be runs, sorted: those in ASCII that aren't hidden.
+    """Return the names under ``runs_directory`` that may be runs, sorted: ASCII names that aren't hidden.
 
     Raises
     ------
@@ -103,13 +103,13 @@ def load_runs(
 
 
 def damage(runs: Iterable[Run]) -> list[str]:
-    """One sentence for each damaged run."""
+    """Return one sentence for each damaged run."""
     damaged = sorted((run for run in runs if run.state is RunState.DAMAGED), key=lambda run: run.run_id)
     return [f"{run.run_id} is damaged: {run.reason}" for run in damaged]
 
 
 def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[str]) -> dict[str, Run]:
-    """The named runs and all their ancestors, with the states of their directories."""
+    """Return the named runs and all their ancestors, with the states of their directories."""
     found: dict[str, Run] = {}
     unread = list(reversed(run_ids))
     seen = set(unread)
@@ -125,7 +125,7 @@ def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[s
 def planned_standings(
     runs_directory: Path, planned: Mapping[str, tuple[str, ...]], told: Mapping[str, Told] = NOTHING_TOLD
 ) -> dict[str, Standing]:
-    """The standing of each planned run and its ancestors; ``planned`` maps run ids to parents."""
+    """Return the standing of each planned run and its ancestors; ``planned`` maps run ids to parents."""
     on_disk = {run_id: look_at(RunDirectory(runs_directory / run_id), parents) for run_id, parents in planned.items()}
     further = [parent for parents in planned.values() for parent in parents if parent not in planned]
     ancestors = _with_parents(runs_directory, further, [])
@@ -153,7 +153,7 @@ def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
 
 
 def has_files_of_a_run(directory: RunDirectory) -> bool:
-    """Whether a directory holds a record or a configuration, whatever its name."""
+    """Return whether a directory holds a record or a configuration, whatever its name."""
     try:
         return is_present(directory.record) or is_present(directory.config)
     except OSError:
@@ -188,7 +188,7 @@ def _read_run(directory: RunDirectory) -> Run | None:
 
 
 def _without_configuration(directory: RunDirectory) -> Run | None:
-    """A run that lacks ``config.yaml`` but has attempts, a failure or a cancel note; None without any of them."""
+    """Return a run without ``config.yaml`` but with attempts, a failure or a cancel note; None without any of them."""
     stage = stage_of_id(directory.run_id)
     if stage is None or not is_present(directory.path):
         return None
@@ -201,7 +201,7 @@ def _without_configuration(directory: RunDirectory) -> Run | None:
 
 
 def _damaged(directory: RunDirectory, reason: str) -> Run:
-    """A damaged run, known only by its name."""
+    """Return a damaged run, known only by its name."""
     stage = stage_of_id(directory.run_id) or "unknown"
     return _run(directory, stage, {}, OnDisk((), RunState.DAMAGED, reason), None)
 
@@ -211,7 +211,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 
 def _recorded(record: Record) -> OnDisk:
-    """The facts of a run with a valid record."""
+    """Return the facts of a run with a valid record."""
     parents = tuple(parent.run_id for parent in record.parents)
     judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
     backbones = (written for written in record.checkpoints if written.role == "backbone")
@@ -220,13 +220,13 @@ def _recorded(record: Record) -> OnDisk:
 
 
 def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
-    """The facts that a planned run's directory holds; state planned if the directory holds no run."""
+    """Return the facts that a planned run's directory holds; state planned if the directory holds no run."""
     run = read_run(directory, [])
     return OnDisk(parents, RunState.PLANNED) if run is None else replace(run.on_disk, parents=parents)
 
 
 def unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
-    """The facts that the directory of a run without a record holds."""
+    """Return the facts that the directory of a run without a record holds."""
     try:
         state, is_cancel_noted = directory.unrecorded_state(), directory.cancelled.exists()
     except OSError as error:
@@ -249,7 +249,7 @@ def unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
 
 
 def checked_record(path: Path) -> tuple[Record | None, str | None]:
-    """The record at ``path``, or the reason why it can't be trusted. Each process reads an unchanged file once."""
+    """Return the record at ``path``, or why it can't be trusted. Each process reads an unchanged file once."""
     try:
         found = path.stat()
         return _read_unchanged(path, found.st_mtime_ns, found.st_ctime_ns, found.st_size)

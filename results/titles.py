@@ -35,12 +35,12 @@ DATASETS = {
 
 
 def title(names: Mapping[str, str], name: str) -> str:
-    """The title of ``name``; an unknown name is returned as is."""
+    """Return the title of ``name``; an unknown name is returned as is."""
     return names.get(name, name)
 
 
 def place(names: Mapping[str, object], name: str) -> tuple[int, str]:
-    """Sort key of ``name``: known names in listing order, then all others by name."""
+    """Return the sort key of ``name``: known names in listing order, then all others by name."""
     known = list(names)
     return (known.index(name) if name in known else len(known), name)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def variant(row: Row) -> str:
-    """The label of a row's variant: its method, with each named option that isn't the method's published one.
+    """Return the label of a row's variant: its method and each named option that isn't the published one.
 
     ``results/reference/methods.yaml`` declares the published options. ``opera`` is OPERA as published, ``opera (A)``
     has its class head on the backbone, ``opera (B, paper)`` on the projector, and has the paper's loss weights.
@@ -25,17 +25,17 @@ def variant(row: Row) -> str:
 
 
 def evaluations(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The frame's evaluation rows as dictionaries; missing values are None."""
+    """Return the frame's evaluation rows as dictionaries; missing values are None."""
     return records(frame[frame["protocol"].notna()])
 
 
 def variants(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Labels of all variants with an evaluation in the frame, sorted."""
+    """Return the labels of all variants with an evaluation in the frame, sorted."""
     return tuple(sorted({variant(row) for row in evaluations(frame)}))
 
 
 def present(value: Any) -> Any:
-    """``value``, or None for any of pandas' missing values."""
+    """Return ``value``, or None for any of pandas' missing values."""
     import pandas as pd
 
     return None if pd.isna(value) else value

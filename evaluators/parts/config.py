@@ -73,5 +73,5 @@ class FinetuneConfig(TrainingConfig):
 
 
 def mixes(config: FinetuneConfig) -> bool:
-    """Whether mixup or CutMix is on."""
+    """Return whether mixup or CutMix is on."""
     return config.mixup.mixup_alpha > 0 or config.mixup.cutmix_alpha > 0

@@ -42,7 +42,7 @@ class Setup:
     context: Context
 
     def training_batches(self, config: TrainingConfig, *, repeats: int = 1, drop_last: bool = False) -> TrainingBatches:
-        """Augmented batches of ``train``; the processes share each batch."""
+        """Return augmented batches of ``train``; the processes share each batch."""
         return TrainingBatches(
             self.splits.train,
             config.augmentation,
@@ -59,7 +59,7 @@ class Setup:
     def centre_crops(
         self, images: LabelledImages, interpolation: Interpolation, *, shared: bool = False
     ) -> CentreCropBatches:
-        """Centre crops (B, 3, H, W) uint8 and labels (B,) of a split. If ``shared``, the processes share the images."""
+        """Return centre crops (B, 3, H, W) uint8 and labels (B,) of a split, shared by the processes if ``shared``."""
         return CentreCropBatches(
             images,
             image_size=self.header.image_size,
@@ -70,14 +70,14 @@ class Setup:
         )
 
     def prepare(self, images: Tensor) -> Tensor:
-        """uint8 images (B, 3, H, W) as the backbone takes them: float32, normalised, on the device."""
+        """Return uint8 images (B, 3, H, W) as the backbone takes them: float32, normalised, on the device."""
         return normalise(images.to(self.device), self.header.normalisation)
 
     @torch.no_grad()
     def features(
         self, images: LabelledImages, interpolation: Interpolation, *, shared: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Features (N, width) float32 and labels (N,) of a split's centre crops, on the device.
+        """Return the features (N, width) float32 and labels (N,) of a split's centre crops, on the device.
 
         All images in the split's order; if ``shared``, only this process's share: every world_size-th image from its
         rank on.
@@ -89,7 +89,7 @@ class Setup:
         return torch.cat(features), torch.cat(labels)
 
     def synchronised(self, model: nn.Module) -> nn.Module:
-        """``model``, with gradients averaged over the processes if there are several."""
+        """Return ``model``, with gradients averaged over the processes if there are several."""
         if get_world_size() == 1:
             return model
         return DistributedDataParallel(model, [self.device] if self.device.type == "cuda" else None)

@@ -19,7 +19,7 @@ _ALWAYS_SHOWN = ("backbone", "protocol", "dataset", "metric")
 
 
 def render_comparison(comparison: Comparison, format: str) -> str:  # noqa: A002
-    """The comparison as ``terminal``, ``md``, ``csv`` or ``json`` text.
+    """Return the comparison as ``terminal``, ``md``, ``csv`` or ``json`` text.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def render_comparison(comparison: Comparison, format: str) -> str:  # noqa: A002
 
 
 def heading(comparison: Comparison) -> str:
-    """The title of a comparison: ``opera − moco_v3``."""
+    """Return the title of a comparison: ``opera − moco_v3``."""
     return f"{comparison.method} − {comparison.baseline}"
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Sentences below the table: settings that all groups share, the metrics, and how Δ, p and W–L–T are defined."""
+    """Return the notes below the table: settings that all groups share, metrics, and how Δ, p and W–L–T are defined."""
     shared = _shared_fields(comparison)
     alike = [f"Equal throughout: {', '.join(f'{k} {_plain(v)}' for k, v in shared.items())}."] if shared else []
     metrics = {
@@ -61,13 +61,13 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def header(comparison: Comparison) -> list[str]:
-    """Column titles of ``cells``."""
+    """Return the column titles of ``cells``."""
     titles = [field.replace("_", " ") for field in _shown_fields(comparison)]
     return [*titles, comparison.method, comparison.baseline, f"Δ [{CONFIDENCE:.0%}]", "p", "W–L–T", "verdict"]
 
 
 def cells(comparison: Comparison, group: Group) -> list[str]:
-    """One group's row as text, one cell for each title of ``header``."""
+    """Return one group's row as text, one cell for each title of ``header``."""
     values = {**group.fields, **group.settings}
     decimals = group.metric.decimals
     difference = group.difference
@@ -88,7 +88,7 @@ def cells(comparison: Comparison, group: Group) -> list[str]:
 
 
 def _shown_fields(comparison: Comparison) -> list[str]:
-    """``_ALWAYS_SHOWN``, then each field that distinguishes groups which the fields before it don't."""
+    """Return ``_ALWAYS_SHOWN`` and each field that distinguishes groups which the fields before it don't."""
     rows = [{**group.fields, **group.settings} for group in comparison.groups]
     if not rows:
         return list(_ALWAYS_SHOWN)
@@ -101,7 +101,7 @@ def _shown_fields(comparison: Comparison) -> list[str]:
 
 
 def _is_implied(rows: list[dict[str, Any]], field: str, shown: Sequence[str]) -> bool:
-    """Whether the values of ``shown`` determine the value of ``field`` in all rows."""
+    """Return whether the values of ``shown`` determine the value of ``field`` in all rows."""
     seen: dict[tuple[Any, ...], Any] = {}
     keys = ((tuple(row[key] for key in shown), row[field]) for row in rows)
     return all(seen.setdefault(key, value) == value for key, value in keys)
@@ -188,7 +188,7 @@ def _flat(comparison: Comparison, group: Group) -> dict[str, Any]:
 
 
 def unpaired_lines(comparison: Comparison) -> list[str]:
-    """Lines that list the runs without a partner, one line per variant and reason."""
+    """Return lines that list the runs without a partner, one line per variant and reason."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for unpaired in comparison.unpaired:
         by_reason.setdefault((unpaired.variant, unpaired.reason), []).append(unpaired.run_id)

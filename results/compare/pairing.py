@@ -122,7 +122,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
 
 
 def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_better: bool | None = True) -> str:
-    """One sentence: which method is better, or why the pairs don't show a difference."""
+    """Say in one sentence which method is better, or why the pairs don't show a difference."""
     n, low, high = difference.n, difference.low, difference.high
     if n == 1:
         return "n = 1: no spread, no verdict"
@@ -137,7 +137,7 @@ def verdict(difference: PairedDifference, method: str, baseline: str, higher_is_
 
 
 def _repeat_random_weights(others: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``rows``, with each run of 0 pretraining epochs repeated at every batch size and epoch count of ``others``.
+    """Return ``rows``, each run of 0 pretraining epochs repeated at every batch size and epoch count of ``others``.
 
     Random weights are the starting point of every pretraining, so they are compared with all of them.
     """
@@ -161,7 +161,7 @@ class _Side:
             self._by_key.setdefault(self._key(row), {})[row["run_id"]] = row
 
     def finished(self) -> list[Row]:
-        """Rows with a value. If several runs share setting and seed, only the one whose run id sorts first is kept."""
+        """Return the rows with a value; of runs that share setting and seed, only the one whose run id sorts first."""
         rows: dict[tuple[Any, ...], Row] = {}
         for row in sorted((r for r in self.rows if r["value"] is not None), key=lambda r: str(r["run_id"])):
             alike = ("setting", "fingerprint", _PRETRAIN_DATA, "seed", "metric", *_SCALE)
@@ -197,13 +197,13 @@ def _group(
 
 
 def _group_order(group: Group) -> tuple[tuple[bool, bool, Any], ...]:
-    """Sort key of a group: its values in the order of its fields; None sorts first, numbers by size, then text."""
+    """Return a group's sort key: its values in the order of its fields; None first, then numbers by size, then text."""
     values = (*group.fields.values(), *group.settings.values())
     return tuple((value is not None, isinstance(value, str), 0 if value is None else value) for value in values)
 
 
 def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
-    """One line for each finished run of ``side`` without a pair in any metric, and for each undefined metric."""
+    """Return one line for each finished run of ``side`` without a pair in any metric, and each undefined metric."""
     firsts = {row["run_id"]: row for row in reversed(side.finished()) if row["run_id"] not in paired}
     found = ((run_id, _why_unpaired(row, side, other)) for run_id, row in sorted(firsts.items()))
     undefined = {(row["run_id"], row["metric"]) for row in side.rows if row["metric"] and row["value"] is None}
@@ -214,7 +214,7 @@ def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
 
 
 def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]:
-    """The reason why a row has no partner, and the id of the run of ``other`` that differs in the fewest fields."""
+    """Return why a row has no partner, and the id of the run of ``other`` that differs in the fewest fields."""
     for label, rows in ((other.label, other.partners(row)), (side.label, side.partners(row))):
         if len(rows) > 1:
             return f"{len(rows)} runs of {label} fit, which differ in {', '.join(differing(rows)) or 'nothing'}", None
@@ -235,7 +235,7 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
 
 
 def _differing(row: Row, other: Row) -> list[str]:
-    """Columns that keep two rows from being a pair.
+    """Return the columns that keep two rows from being a pair.
 
     An unfinished run's fingerprint isn't known, and units belong to one metric: neither counts where it says nothing.
     """

@@ -37,7 +37,7 @@ ENTRY_POINTS = "opera_bench.tables"
 
 
 def _checked_query(query: dict[str, Any]) -> dict[str, Any]:
-    """``query``, if each name is a declared column or can be that of an option, which only the runs know."""
+    """Return ``query``; refuse a name that is no declared column and can't be the column of an option."""
     for name, value in query.items():
         if name not in COLUMNS and mistaken_for(name):
             raise ValueError(
@@ -139,22 +139,22 @@ Declaration = OwnDeclaration | PaperDeclaration
 
 
 def table_names() -> tuple[str, ...]:
-    """Names of all shipped and offered tables, sorted."""
+    """Return the names of all shipped and offered tables, sorted."""
     return tuple(sorted({*_shipped(), *(offer.name for offer in _offers())}))
 
 
 def published_table_names() -> tuple[str, ...]:
-    """Names of the shipped tables that follow a published table, sorted."""
+    """Return the names of the shipped tables that follow a published table, sorted."""
     return tuple(name for name in _shipped() if isinstance(find_declaration(name), PaperDeclaration))
 
 
 def is_path(name: str) -> bool:
-    """Whether ``name`` is the path of a table's file, and not a table's name."""
+    """Return whether ``name`` is the path of a table's file, and not a table's name."""
     return name.endswith((".yaml", ".yml"))
 
 
 def find_declaration(name: str) -> Declaration:
-    """The declaration called ``name``; if ``name`` is a path, the declaration in that file.
+    """Return the declaration called ``name``; if ``name`` is a path, the declaration in that file.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def _find_offers() -> Iterator[Offer]:
 
 
 def refused_tables() -> list[str]:
-    """One sentence for each table or package of another distribution that can't be used."""
+    """Return one sentence for each table or package of another distribution that can't be used."""
     sentences = []
     for point in entry_points_of(ENTRY_POINTS):
         try:
@@ -227,7 +227,7 @@ def _yaml_files(package: str) -> list[Traversable]:
 
 
 def _read(file: Traversable) -> Declaration:
-    """The declaration in ``file``.
+    """Return the declaration in ``file``.
 
     Raises
     ------

@@ -50,12 +50,12 @@ class FigureModule(Protocol):
 
 
 def figure_names() -> tuple[str, ...]:
-    """Names of all shipped and offered figures, sorted."""
+    """Return the names of all shipped and offered figures, sorted."""
     return tuple(sorted({*_shipped(), *(offer.name for offer in _offers())}))
 
 
 def find_figure(name: str) -> FigureModule:
-    """The figure called ``name``.
+    """Return the figure called ``name``.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def find_figure(name: str) -> FigureModule:
 
 
 def refused_figures() -> list[str]:
-    """One sentence for each figure of another distribution that can't be used."""
+    """Return one sentence for each figure of another distribution that can't be used."""
     return find_refusals(find_figure, _offers())
 
 

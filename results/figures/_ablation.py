@@ -55,7 +55,7 @@ class Ablation:
     CAPTION: str = CAPTION
 
     def data(self, runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-        """One row per seed, see ``ablation_data``."""
+        """Return one row per seed, see ``ablation_data``."""
         return ablation_data(frame, self.column, load_methods().ours)
 
     def draw(self, runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
@@ -72,7 +72,7 @@ ABLATIONS = {
 
 
 def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
-    """One row per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
+    """Return one row per seed: side, panel, series, the settings, metric, seed, run_id, value, in drawing order.
 
     Raises
     ------
@@ -102,19 +102,19 @@ def ablation_data(frame: pd.DataFrame, field: str, method: str) -> pd.DataFrame:
 
 
 def series_settings(frame: pd.DataFrame, points: pd.DataFrame) -> list[str]:
-    """Columns in which the runs of one line agree: what was pretrained, on which data, and the method's options."""
+    """Return the columns in which the runs of one line agree: data and scale of pretraining, the method's options."""
     further = [*method_options(map(str, frame.columns)), "pretraining_data"]
     return [*declared(Role.SCALE), *(name for name in further if points[name].notna().any())]
 
 
 def by_side(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Side of a figure → its points: the task whose labels the pretraining saw, and transfer to other data."""
+    """Return side of a figure → its points: the task whose labels the pretraining saw, and transfer to other data."""
     same_task = points["dataset"] == points["pretrain_dataset"]
     return dict(zip(FIRST_PROTOCOLS, (points[same_task], points[~same_task]), strict=True))
 
 
 def protocols_in_order(points: pd.DataFrame, side: str) -> list[str]:
-    """The protocols of ``points``: the paper's for this side first."""
+    """Return the protocols of ``points``: the paper's for this side first."""
     first = FIRST_PROTOCOLS[side]
     names = points["protocol"].unique()
     return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), protocol_order(name)))
@@ -178,7 +178,7 @@ def draw_panels(grid: Sequence[Axes], points: pd.DataFrame, field: str, label: s
 
 
 def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[str]) -> pd.DataFrame:
-    """Points of the side's first protocol that has several values of ``field`` with all ``others`` equal.
+    """Return points of the side's first protocol that has several values of ``field`` with all ``others`` equal.
 
     Keeps one metric, one panel, and for each backbone the series with the most values of ``field``. Ties go to the
     smallest values of ``others``, such as the smallest batch, as in the paper's ablations.
@@ -199,7 +199,7 @@ def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[st
 
 
 def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
-    """The series name of each point: its backbone and the settings that distinguish series of one backbone.
+    """Return each point's series name: its backbone and the settings that distinguish series of one backbone.
 
     If the figure has pretrainings on several sets of one dataset's name, the name says on which.
     """

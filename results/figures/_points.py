@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per finished headline number, in drawing order: the run's columns, and panel, row, place and variant.
+    """Return one row per finished headline number, in drawing order: the run's columns, panel, row, place, variant.
 
     Raises
     ------
@@ -86,33 +86,33 @@ def require_one_setting(points: pd.DataFrame, fields: Sequence[str]) -> None:
 
 
 def without_ablations(frame: pd.DataFrame) -> pd.DataFrame:
-    """``frame`` without ablations of options that don't make a variant; if it holds only such, the whole ``frame``."""
+    """Return ``frame`` without ablations of options that make no variant; unchanged if it holds nothing else."""
     named = {option for look in load_methods().variants.values() for option in look.main}
     ablated = frame["ablated"].fillna("none").map(lambda names: not {*names.split(", ")} <= {*named, "none"})
     return frame if ablated.all() else frame[~ablated]
 
 
 def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
-    """The distinct rows of ``points``, columns backbone, row and variant, in drawing order."""
+    """Return the distinct rows of ``points``, columns backbone, row and variant, in drawing order."""
     rows = points.sort_values("place").drop_duplicates(["backbone", "row"])
     return rows[["backbone", "row", "variant"]]
 
 
 def numbers(points: pd.DataFrame) -> pd.DataFrame:
-    """``points`` as the numbers beside a figure: each panel's name in one line, and the unit of each metric."""
+    """Return ``points`` as the numbers beside a figure: each panel's name in one line, and each metric's unit."""
     units = points["declaration"].map(lambda metric: metric.unit)
     told = points.assign(panel=points["panel"].str.replace("\n", ", "), declaration=units)
     return told.rename(columns={"declaration": "unit"})
 
 
 def seed_count(points: pd.DataFrame) -> str:
-    """The number of seeds, such as ``n = 3 seeds``, or a range if rows have different numbers."""
+    """Return the number of seeds, such as ``n = 3 seeds``, or a range if rows have different numbers."""
     counts = points.groupby(["backbone", "row", "panel"])["seed"].nunique()
     return f"{n_of(counts)} seed{'s' if counts.max() > 1 else ''}"
 
 
 def n_of(counts: Iterable[int]) -> str:
-    """The counts as text: ``n = 3``, or ``n = 1–3`` if they differ."""
+    """Return the counts as text: ``n = 3``, or ``n = 1–3`` if they differ."""
     found = list(counts)
     low, high = min(found), max(found)
     return f"n = {low}" if low == high else f"n = {low}–{high}"
@@ -146,7 +146,7 @@ def _label_panels(rows: list[dict[str, Any]], conditions: Sequence[str]) -> None
 
 
 def _telling(rows: list[dict[str, Any]], fields: Sequence[str], within: str | None = None) -> list[str]:
-    """The fields that distinguish rows with equal ``within``, each only if those before it don't."""
+    """Return the fields that distinguish rows with equal ``within``, each only if those before it don't."""
     telling: list[str] = [] if within is None else [within]
     for field in fields:
         groups = {(tuple(row[name] for name in telling), row[field]) for row in rows}

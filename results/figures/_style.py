@@ -30,7 +30,7 @@ _OTHER_MARKERS = ("D", "d", "p", "h", "*")
 
 
 def method_style(variant: str) -> MethodStyle:
-    """The style of a variant label; for an unknown variant, colour and marker depend only on its name."""
+    """Return the style of a variant label; for an unknown variant, colour and marker depend only on its name."""
     look = load_methods().variants.get(variant)
     if look is not None and look.colour and look.marker:
         return MethodStyle(look.title, look.colour, look.marker)
@@ -48,7 +48,7 @@ def protocol_label(name: str) -> str:
 
 
 def method_order(variant: str) -> tuple[int, str]:
-    """Sort key of a variant: the declared ones in their order, then all others by name."""
+    """Return a variant's sort key: the declared variants in their order, then all others by name."""
     return place(load_methods().variants, variant)
 
 
@@ -61,7 +61,7 @@ def protocol_order(name: str) -> tuple[int, str]:
 
 
 def panel_grid(count: int) -> tuple[int, int]:
-    """Rows and columns for ``count`` panels: at most four columns, rows filled as evenly as possible."""
+    """Return rows and columns for ``count`` panels: at most four columns, rows filled as evenly as possible."""
     rows = -(-count // 4)
     return rows, -(-count // rows)
 

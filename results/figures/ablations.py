@@ -22,7 +22,7 @@ CAPTION = f"One row for each option of a method that was varied. {ABLATION_CAPTI
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed: method, option, and the columns of ``ablation_data``.
+    """Return one row per seed: method, option, and the columns of ``ablation_data``.
 
     Raises
     ------

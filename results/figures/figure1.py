@@ -40,7 +40,7 @@ _TABLES = ("table1", "table2", "table3", "table4", "table5", "table6")
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per bar: backbone, task, method, its settings, mean, standard_error, n, and the paper's number.
+    """Return one row per bar: backbone, task, method, settings, mean, standard_error, n, and the paper's number.
 
     Raises
     ------
@@ -134,14 +134,14 @@ def _pretraining(bars: pd.DataFrame) -> str:
 
 
 def _length(bars: pd.DataFrame) -> str:
-    """Label text for a task's evaluation length: epochs (a range if networks differ) and schedules."""
+    """Return the label text of a task's evaluation length: epochs (a range if networks differ) and schedules."""
     epochs, schedules = sorted(bars["finetune_epochs"].dropna().unique()), sorted(bars["schedule"].dropna().unique())
     ends = "–".join(dict.fromkeys(f"{count:g}" for count in epochs[:1] + epochs[-1:]))
     return "".join([f", {ends} epochs" if epochs else "", *(f", {name}" for name in schedules)])
 
 
 def _select_pretraining(points: pd.DataFrame) -> pd.DataFrame:
-    """The points of the pretraining setting that most variants share.
+    """Return the points of the pretraining setting that most variants share.
 
     Ties go to more epochs, then to the smaller batch, then to more runs. An imported checkpoint's
     unknown settings match any value.
@@ -161,7 +161,7 @@ def _select_pretraining(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _select_evaluation(points: pd.DataFrame) -> pd.DataFrame:
-    """The points of a task under the evaluation setting that most variants share.
+    """Return the points of a task under the evaluation setting that most variants share.
 
     Ties go to the unchanged recipe, then to more epochs, then to the longer schedule.
     """
@@ -192,7 +192,7 @@ def _bar(points: pd.DataFrame) -> dict[str, Any]:
 
 
 def _published(bar: dict[str, Any], variant: str) -> float | None:
-    """The published number of a bar: the first cell of Tables 1 to 6 whose query matches it; None without one."""
+    """Return a bar's published number: the first cell of Tables 1 to 6 whose query matches it; None without one."""
     known = {**bar, "method": variant, "stage": bar["protocol"]}
     for name in _TABLES:
         for row in lay_out(find_declaration(name), load_reference()).rows:

@@ -41,7 +41,7 @@ _PANEL = ["side", "source", *declared(Role.SCALE), "pretraining_data", "panel"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per number: side, source (ours or paper), pretraining, evaluation, arrangement, seed, value.
+    """Return one row per number: side, source (ours or paper), pretraining, evaluation, arrangement, seed, value.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _variant(arrangement: str) -> str:
 
 
 def _best_protocol(points: pd.DataFrame, side: str, alike: Sequence[str]) -> pd.DataFrame:
-    """The points of the side's first protocol with several arrangements: one metric, all datasets."""
+    """Return the points of the side's first protocol with several arrangements: one metric, all datasets."""
     compared = points[points.groupby([*alike, "panel"], dropna=False)[_OPTION].transform("nunique") > 1]
     for protocol in protocols_in_order(compared, side):
         found: pd.DataFrame = compared[compared["protocol"] == protocol]

@@ -28,7 +28,7 @@ _FIELD = "pretrain_epochs"
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per number: ours, see ``ablation_data``, then the published ones, whose run_id is missing."""
+    """Return one row per number: ours, see ``ablation_data``, then the published ones, whose run_id is missing."""
     import pandas as pd
 
     ours = ablation_data(frame, _FIELD, load_methods().ours).assign(source="ours")

@@ -29,7 +29,7 @@ GROUP = ["panel", "backbone", "row", "variant", "protocol", "dataset", "metric"]
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed, with mean, standard error and n over the seeds of its row and panel."""
+    """Return one row per seed, with mean, standard error and n over the seeds of its row and panel."""
     points = evaluation_points(without_ablations(frame))
     values = points.groupby(GROUP, sort=False)["value"]
     points["n"] = values.transform("size")
@@ -65,7 +65,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 
 def _titles(panels: Sequence[str]) -> dict[str, str]:
-    """Panel → its title, with the metric if one evaluation has several metrics."""
+    """Return panel → its title, with the metric if one evaluation has several metrics."""
     headings = Counter(panel.rsplit("\n", 1)[0] for panel in panels)
     titles = {}
     for panel in panels:
@@ -76,7 +76,7 @@ def _titles(panels: Sequence[str]) -> dict[str, str]:
 
 
 def _row_positions(points: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """(backbone, row) → vertical position; the row ``""`` is the backbone's heading."""
+    """Return (backbone, row) → vertical position; the row ``""`` is the backbone's heading."""
     positions: dict[tuple[str, str], float] = {}
     height = 0.0
     for backbone, row in rows_in_order(points)[["backbone", "row"]].itertuples(index=False):

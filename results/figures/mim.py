@@ -25,7 +25,7 @@ CAPTION = (
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of figure ``methods`` for the compared variants.
+    """Return the rows of figure ``methods`` for the compared variants.
 
     Raises
     ------

@@ -24,7 +24,7 @@ LANE_INCHES = 0.11
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per seed, for methods with at least two seeds.
+    """Return one row per seed, for methods with at least two seeds.
 
     Raises
     ------

@@ -49,7 +49,7 @@ _KINDS: dict[str, tuple[str, str, Literal["-", "--", ":"]]] = {
 
 
 def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per bin: backbone, variant, dataset, pretraining_data, space, kind, low, high, count, share, mean, n.
+    """Return one row per bin: the columns of ``_GROUP``, space, kind, low, high, count, share, mean, n.
 
     ``n`` is the number of seeds; ``pretraining_data`` is empty unless the runs were pretrained on several sets of one
     dataset's name.
@@ -125,7 +125,7 @@ def _draw_panel(axes: Axes, bins: pd.DataFrame) -> None:
 
 
 def _left(bins: pd.DataFrame) -> float:
-    """The left end of a panel's distributions, without the lowest 0.1 % of each."""
+    """Return the left end of a panel's distributions, without the lowest 0.1 % of each."""
     below = bins.groupby("kind")["share"].cumsum()
     return float(bins[below > 0.001]["low"].min())
 
@@ -142,14 +142,14 @@ def _coarser(bins: pd.DataFrame) -> tuple[list[float], list[float]]:
 
 
 def _minus_angle(cosine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Axis scale: minus the angle in radians. Stretches the range near cosine 1, where some spaces have all pairs."""
+    """Return minus the angle in radians: as axis scale, it spreads cosines near 1, where some spaces have all pairs."""
     import numpy as np
 
     return -np.arccos(np.clip(cosine, -1, 1))
 
 
 def _histograms(runs: Sequence[Run], frame: pd.DataFrame) -> dict[tuple[str, ...], list[dict[str, Any]]]:
-    """Values of ``_GROUP`` → one histogram per seed, of the longest pretraining with the largest batch.
+    """Return values of ``_GROUP`` → one histogram per seed, of the longest pretraining with the largest batch.
 
     Raises
     ------

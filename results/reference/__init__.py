@@ -89,7 +89,7 @@ class Methods(BaseModel):
     compared: dict[str, tuple[str, ...]]
 
     def title(self, variant: str) -> str:
-        """The title of a variant; an unknown one is returned as is."""
+        """Return the title of a variant; an unknown one is returned as is."""
         return self.variants[variant].title if variant in self.variants else variant
 
 
@@ -100,7 +100,7 @@ def load_methods() -> Methods:
 
 @functools.cache
 def load_reference(name: str = "opera_paper") -> Reference:
-    """The published numbers of ``results/reference/<name>.yaml``."""
+    """Return the published numbers of ``results/reference/<name>.yaml``."""
     return Reference.model_validate(_read(name))
 
 
@@ -110,13 +110,13 @@ def load_vocabulary() -> Vocabulary:
 
 
 def published_metric(name: str) -> Metric | None:
-    """The declaration of a metric that the OPERA paper prints; None if it prints no such metric."""
+    """Return the declaration of a metric that the OPERA paper prints; None if it prints no such metric."""
     known = load_reference().metrics.get(name)
     return None if known is None else known.declaration
 
 
 def published_number(printed: str) -> float | None:
-    """The value of a printed cell; None for the paper's dash."""
+    """Return the value of a printed cell; None for the paper's dash."""
     try:
         return float(printed)
     except ValueError:

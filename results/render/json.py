@@ -12,7 +12,7 @@ SCHEMA_VERSION = 1
 
 
 def render(table: Table) -> str:
-    """``table`` as JSON. ``rows[i].cells[column]`` has all fields of ``Cell`` and the unit; missing values are null."""
+    """Return ``table`` as JSON; ``rows[i].cells[column]`` is a ``Cell`` with its unit, and missing values are null."""
     document = {
         "schema_version": SCHEMA_VERSION,
         "id": table.id,

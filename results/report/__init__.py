@@ -59,7 +59,7 @@ def write_report(store: Store, tables: Iterable[Table], figures: Iterable[str], 
 
 
 def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str], title: str) -> str:
-    """The report as HTML text."""
+    """Return the report as HTML text."""
     frame = to_frame(store.runs)
     facts = facts_by_run(frame)
     return page_template().render(
@@ -81,7 +81,7 @@ def render_report(store: Store, tables: Iterable[Table], figures: Iterable[str],
 
 @functools.cache
 def page_template() -> Template:
-    """The compiled template of the report."""
+    """Return the compiled template of the report."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -95,7 +95,7 @@ def page_template() -> Template:
 
 
 def _comparisons(frame: pd.DataFrame) -> list[Comparison]:
-    """Comparisons of every variant with the baseline: our method first, those without pairs last."""
+    """Return the comparisons of every variant with the baseline: our method first, those without pairs last."""
     labels, baseline, ours = variants(frame), load_methods().baseline, load_methods().ours
     if baseline not in labels:
         return []

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def linked_table(table: Table, frame: pd.DataFrame) -> dict[str, Any]:
-    """``html``, the table with a link on each number, and ``numbers``, the linked entries that list the runs."""
+    """Return ``html``, the table with a link on each number, and ``numbers``, the linked lists of runs."""
     keys = ("run_id", "metric", "value", "seed")
     measured = {(run, name): (value, seed) for run, name, value, seed in zip(*(frame[k] for k in keys), strict=True)}
     numbers: list[dict[str, Any]] = []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def summary(runs: Sequence[Run], frame: pd.DataFrame) -> dict[str, Any]:
-    """The report's headline: run counts by state, time spent, and the values of each varied setting."""
+    """Return the report's headline: run counts by state, time spent, and the values of each varied setting."""
     timings = [run.record.timing for run in runs if run.record is not None]
     wall = max(t.finished_at for t in timings) - min(t.started_at for t in timings) if timings else None
     states = Counter(run.state for run in runs)
@@ -44,7 +44,7 @@ def summary(runs: Sequence[Run], frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def progress(runs: Sequence[Run]) -> dict[str, Any]:
-    """One entry per stage with the share of each state in percent, and one entry per running run."""
+    """Return one entry per stage with the share of each state in percent, and one per running run."""
     by_stage: dict[str, list[Run]] = {}
     for run in runs:
         by_stage.setdefault(run.stage, []).append(run)
@@ -57,7 +57,7 @@ def progress(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def device_seconds(run: Run) -> float:
-    """Device-seconds of a finished run: seconds over all attempts, times the number of devices; 0 if unfinished."""
+    """Return a finished run's device-seconds: seconds over all attempts × number of devices; 0 if unfinished."""
     return 0.0 if run.record is None else run.record.timing.seconds * run.record.machine.world_size
 
 
@@ -88,7 +88,7 @@ def _values(frame: pd.DataFrame, column: str) -> list[Any]:
 
 
 def duration(seconds: float) -> str:
-    """A duration in its two largest units: ``41 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    """Return a duration in its two largest units: ``41 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
     whole = round(seconds)
     for unit, size, smaller, smaller_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= size:

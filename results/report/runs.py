@@ -27,12 +27,12 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def facts_by_run(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Run id → the run's first row."""
+    """Return run id → the run's first row."""
     return {row["run_id"]: row for row in records(frame.drop_duplicates("run_id"))}
 
 
 def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Failed runs with reason and log: runs with a ``failure.json`` first, then runs whose parent failed."""
+    """Return failed runs with reason and log: runs with a ``failure.json``, then runs whose parent failed."""
     failed = [run for run in runs if run.state is RunState.FAILED]
     failed.sort(key=lambda run: modified_at(RunDirectory(run.directory).failure) == 0)
     return [
@@ -41,7 +41,7 @@ def failures(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
-    """The last ``count`` lines of a run's newest log; empty without a log."""
+    """Return the last ``count`` lines of a run's newest log; empty without a log."""
     try:
         logs = [path for path in RunDirectory(directory).logs.glob("*") if path.is_file()]
         if not logs:
@@ -53,7 +53,7 @@ def last_log_lines(directory: Path, count: int = LOG_LINES) -> list[str]:
 
 
 def contact_sheets(runs: Sequence[Run], facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The PNG files in the ``artifacts/`` of done runs, as data URLs; ``why_not`` says why a file can't be shown.
+    """Return the PNG files in ``artifacts/`` of done runs as data URLs; ``why_not`` says why one can't be shown.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _picture(path: Path) -> dict[str, str | None]:
 
 
 def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
-    """A run's entry in the list of runs, with its provenance."""
+    """Return a run's entry in the list of runs, with its provenance."""
     record = run.record
     return {
         "run_id": run.run_id,
@@ -116,7 +116,7 @@ def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _about(facts: Mapping[str, Any]) -> str:
-    """Method, backbone and pretraining epochs of a run, such as ``OPERA, tiny ResNet, 12 epochs``."""
+    """Return method, backbone and pretraining epochs of a run, such as ``OPERA, tiny ResNet, 12 epochs``."""
     epochs = facts["pretrain_epochs"]
     told = (
         method_style(variant(facts)).label if facts["method"] else None,
@@ -127,7 +127,7 @@ def _about(facts: Mapping[str, Any]) -> str:
 
 
 def _headline_result(run: Run) -> str:
-    """The headline metrics with label and unit, or the first metric if none is a headline."""
+    """Return the headline metrics with label and unit, or the first metric if none is a headline."""
     if run.record is None:
         return ""
     metrics, declared = run.record.metrics, run.record.declared()
@@ -136,7 +136,7 @@ def _headline_result(run: Run) -> str:
 
 
 def _number(value: float | None, metric: Metric, form: str = ".6g") -> str:
-    """A value with its metric's label and unit, such as ``Top-1 accuracy 97.0 %``."""
+    """Return a value with its metric's label and unit, such as ``Top-1 accuracy 97.0 %``."""
     unit = f" {metric.unit}" if metric.unit and value is not None else ""
     return f"{metric.label} {number_or_undefined(value, form)}{unit}"
 

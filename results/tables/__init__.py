@@ -89,7 +89,7 @@ def build_table(
 
 
 def paper_table(name: str, reference: Reference | None = None) -> Table:
-    """The table of published numbers alone, with rows, columns and digits as printed.
+    """Return the table of published numbers alone, with rows, columns and digits as printed.
 
     Bold follows the paper's stated rule, not its print.
 
@@ -128,7 +128,7 @@ def _has_runs(layout: Layout, rows: RunRows) -> bool:
 
 
 def _metrics(layout: Layout) -> list[str | None]:
-    """The metric of each column; None if the column's cells have several metrics or no query."""
+    """Return the metric of each column; None if the column's cells have several metrics or no query."""
     asked: list[set[str]] = [set() for _ in layout.columns]
     for row in layout.rows:
         for column, slot in zip(asked, row.slots, strict=True):

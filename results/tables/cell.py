@@ -92,13 +92,13 @@ def _with_number(
 
 
 def _tolerance(name: str, declaration: Metric) -> float | None:
-    """The tolerance that the evaluator declares, or else that of the published metric."""
+    """Return the tolerance that the evaluator declares, or else that of the published metric."""
     published = published_metric(name)
     return declaration.tolerance if published is None or declaration.tolerance is not None else published.tolerance
 
 
 def _agreement(difference: float | None, tolerance: float | None) -> str | None:
-    """``within``, ``above`` or ``below`` the tolerance around the published number; 1e-9 allows for rounding."""
+    """Return ``within``, ``above`` or ``below`` the tolerance around the published number; 1e-9 allows for rounding."""
     if difference is None or tolerance is None:
         return None
     if abs(difference) <= tolerance + 1e-9:
@@ -127,7 +127,7 @@ def _without_number(slot: Slot, rows: RunRows, runs: Sequence[Row], unfinished: 
 
 
 def _missing_option(query: Query, rows: RunRows) -> str | None:
-    """A sentence if the query's option, perhaps misspelt, is in none of the runs that match its other conditions."""
+    """Return a sentence if no run that matches the query's other conditions has its option, perhaps misspelt."""
     options = [name for name, value in query.items() if name not in COLUMNS and value != NONE]
     alike = rows.matching({name: value for name, value in query.items() if name in COLUMNS}) if options else []
     known = {name for row in alike for name, value in row.items() if value is not None} - {*COLUMNS}
@@ -138,7 +138,7 @@ def _missing_option(query: Query, rows: RunRows) -> str | None:
 
 
 def _describe_undefined(rows: Sequence[Row]) -> str:
-    """A sentence such as ``mIoU is not defined on the data of 2 runs, segmentation-… the first``."""
+    """Return a sentence such as ``mIoU is not defined on the data of 2 runs, segmentation-… the first``."""
     run_ids = sorted({row["run_id"] for row in rows})
     which = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} runs, {run_ids[0]} the first"
     return f"{rows[0]['metric']} is not defined on the data of {which}"
@@ -149,7 +149,7 @@ def _one_per_run(rows: Sequence[Row]) -> list[Row]:
 
 
 def _tally(rows: Sequence[Row]) -> str:
-    """Run counts by state with each state's first reason, such as ``2 running, 1 failed (loss is nan)``."""
+    """Return run counts by state with a first reason each, such as ``2 running, 1 failed (loss is nan)``."""
     counts = Counter(row["state"] for row in rows)
     reasons = {row["state"]: row["reason"] for row in reversed(rows) if row["reason"]}
     return ", ".join(

@@ -48,7 +48,7 @@ def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | No
 
 
 def _sign(metric: str | None, cells: Sequence[Cell]) -> int:
-    """1 if a higher number of the column is better, −1 if a lower one is, 0 if no direction is declared.
+    """Return 1 if a higher number of the column is better, −1 if a lower one is, 0 if no direction is declared.
 
     A column of several metrics, and published numbers of an unknown metric, count as higher is better.
     """
@@ -61,12 +61,12 @@ def _sign(metric: str | None, cells: Sequence[Cell]) -> int:
 
 
 def _times(sign: int, value: float | None) -> float | None:
-    """``sign * value``; None if there is no value or no direction, so that the number gets no mark."""
+    """Return ``sign * value``; None without value or direction, so that the number gets no mark."""
     return sign * value if sign and value is not None else None
 
 
 def _shown(cell: Cell) -> float | None:
-    """The mean rounded as printed: numbers that look equal must not count as an improvement."""
+    """Return the mean rounded as printed: numbers that look equal must not count as an improvement."""
     return None if cell.mean is None else round(cell.mean, cell.decimals)
 
 
@@ -75,7 +75,7 @@ def _number(printed: str | None) -> float | None:
 
 
 def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: str) -> list[int]:
-    """Indices of rows of our method whose number is better than that of their baseline row."""
+    """Return the indices of rows of our method whose number is better than that of their baseline row."""
     improved = []
     for place, row in enumerate(table.rows):
         number = found[place]
@@ -94,7 +94,7 @@ def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: 
 
 
 def _leading(table: Table, found: Sequence[float | None]) -> list[int]:
-    """Indices of rows with the best number of their group; groups with fewer than two numbers have none."""
+    """Return the indices of rows with their group's best number; groups with fewer than two numbers have none."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(table.rows):
         if found[place] is not None and row.published_by == "paper":

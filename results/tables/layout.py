@@ -174,7 +174,7 @@ def _with_second_baseline(
 
 
 def say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
-    """The query for a word in a label column; None if the word names a cited method."""
+    """Return the query for a word in a label column; None if the word names a cited method."""
     vocabulary = load_vocabulary()
     words: Mapping[str, object] = {
         **vocabulary.words.get(column, {}),
@@ -192,7 +192,7 @@ def say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
 
 
 def _describe_reference_table(name: str) -> str:
-    """All rows of a published table in one sentence."""
+    """Describe all rows of a published table in one sentence."""
     reference_name, _, table_name = name.partition("/")
     reference = load_reference(reference_name)
     table = reference.tables[table_name]

@@ -16,7 +16,7 @@ _HELD_FIXED = ("backbone", "global_batch_size", "pretrain_epochs", "finetune_epo
 
 
 def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
-    """The layout of a published table for runs of ``--tiny``: without cited methods and without published numbers.
+    """Return the layout of a published table for runs of ``--tiny``, without cited methods and published numbers.
 
     Columns whose queries become equal, such as Table 3's four datasets, become one column.
     """
@@ -52,7 +52,7 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
 
 
 def _word(declaration: PaperDeclaration, label: str, word: str, query: Query) -> str:
-    """A row label in miniature: a number or a network shrinks, any other word stays."""
+    """Return a row label in miniature: a number or a network shrinks, any other word stays."""
     field = load_vocabulary().numbers.get(label)
     if field is not None:
         number = published_number(word)
@@ -70,12 +70,12 @@ def _word(declaration: PaperDeclaration, label: str, word: str, query: Query) ->
 
 
 def _datasets(queries: Sequence[Query]) -> list[str]:
-    """Titles of the datasets on which these queries evaluate, each once; none of a query that doesn't say."""
+    """Return the titles of the datasets on which these queries evaluate, each once, without queries that name none."""
     return list(dict.fromkeys(_title(query["dataset"]) for query in queries if "dataset" in query))
 
 
 def _title(dataset: Any) -> str:
-    """The title of a query's dataset, titles if it lists several, or ``any`` if it doesn't ask for one."""
+    """Return a query's dataset title, joined titles if it lists several, or ``any`` if it doesn't ask for one."""
     if dataset is None:
         return ANY
     return " or ".join(dataset_title(str(name)) for name in (dataset if isinstance(dataset, list) else [dataset]))

@@ -9,7 +9,7 @@ from results.tables.model import Cell, Row, Table
 
 
 def notes_for(table: Table, layout: Layout) -> tuple[str, ...]:
-    """Notes of a filled table: general ones, then the declaration's, then reasons for missing numbers."""
+    """Return a filled table's notes: general ones, then the declaration's, then reasons for missing numbers."""
     return (
         *_signs(table),
         *_marks(table, layout),
@@ -21,7 +21,7 @@ def notes_for(table: Table, layout: Layout) -> tuple[str, ...]:
 
 
 def notes_for_paper(table: Table, layout: Layout) -> tuple[str, ...]:
-    """Notes of a table of published numbers alone: the meaning of its marks."""
+    """Return the notes of a table of published numbers alone: the meaning of its marks."""
     return tuple(_marks(table, layout))
 
 

@@ -34,7 +34,7 @@ class RunRows:
         self._answers: dict[str, list[Row]] = {}
 
     def matching(self, query: Query) -> list[Row]:
-        """The rows that match all conditions of ``query`` but the one on the metric."""
+        """Return the rows that match all conditions of ``query`` but the one on the metric."""
         asked = {name: value for name, value in sorted(query.items()) if name != "metric"}
         question = repr(asked)
         if question not in self._answers:  # table columns often differ only in the metric
