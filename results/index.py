@@ -22,8 +22,8 @@ from results.frame import OWN_COLUMNS, Row, describe_own, describe_setting, expa
 from results.metrics import Metric
 from results.runs import RunDirectory, RunState, write_atomically
 from results.seal import seal, unseal
-from results.state import OnDisk, Told
-from results.store import NOTHING_TOLD, Run, damage, read_run, resolve, run_names, unrecorded
+from results.state import JobAnswer, OnDisk
+from results.store import NO_ANSWERS, Run, describe_damage, read_run, read_unrecorded, resolve, run_names
 from results.temporaries import remove_temporaries_among
 
 INDEX = ".index.json"
@@ -37,29 +37,29 @@ _FINGERPRINT, _DIFFERS = OWN_COLUMNS.index("fingerprint"), OWN_COLUMNS.index("da
 class _Entry:
     """The stored content of one run's file.
 
-    ``sign`` comes from ``_sign``; ``setting`` is the result of ``describe_setting``, which repetitions share; ``own``
-    holds the values of ``OWN_COLUMNS``; ``metrics`` maps a metric to its declaration's fields and its value; ``wrote``
-    and ``judged`` are fields of ``OnDisk``.
+    ``stamp`` comes from ``_file_stamp``; ``setting`` is the result of ``describe_setting``, which repetitions share;
+    ``own`` holds the values of ``OWN_COLUMNS``; ``metrics`` maps a metric to its declaration's fields and its value;
+    ``written`` and ``evaluated`` are fields of ``OnDisk``.
     """
 
-    sign: list[Any]
+    stamp: list[Any]
     stage: str
     parents: list[str]
     setting: Row
     own: list[Any]
     metrics: dict[str, tuple[Any, ...]]
-    wrote: list[str] | None
-    judged: dict[str, list[str]]
+    written: list[str] | None
+    evaluated: dict[str, list[str]]
 
 
 def load_rows(
-    runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
+    runs_directory: Path, run_ids: Iterable[str] | None = None, answers: Mapping[str, JobAnswer] = NO_ANSWERS
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Return the rows of ``results.frame.to_rows(load_runs(…).runs)`` and the problems of ``load_runs``.
 
     Parameters
     ----------
-    told
+    answers
         Run id → the executor's answer, as for ``load_runs``.
 
     Raises
@@ -74,9 +74,9 @@ def load_rows(
     problems: list[str] = []
     asked = None if run_ids is None else set(run_ids)
     for name in run_names(runs_directory):
-        sign = _sign(f"{runs_directory}/{name}")
+        stamp = _file_stamp(f"{runs_directory}/{name}")
         before = known.get(name)
-        if sign is not None and before is not None and before.sign == sign:
+        if stamp is not None and before is not None and before.stamp == stamp:
             kept[name] = entries[name] = before
             runs[name] = _run(runs_directory, name, before)
             continue
@@ -84,20 +84,21 @@ def load_rows(
         if run is None:
             continue
         runs[name] = run
-        entries[name] = _entry(sign or [], run)
+        entries[name] = _entry(stamp or [], run)
         # Don't store a damaged run, nor one whose record appeared or vanished while it was read.
-        if sign is not None and run.state is not RunState.DAMAGED and (run.record is not None) == (sign[0] == _RECORD):
+        is_stable = stamp is not None and (run.record is not None) == (stamp[0] == _RECORD)
+        if is_stable and run.state is not RunState.DAMAGED:
             kept[name] = entries[name]
     if kept != known:
         _write_index(runs_directory, kept)
-    resolved = resolve(runs, told)
+    resolved = resolve(runs, answers)
     wanted = sorted(resolved if asked is None else asked & set(resolved))
     rows: list[Row] = []
     for name in wanted:
         described = {**entries[name].setting, **dict(zip(OWN_COLUMNS, entries[name].own, strict=True))}
-        found = {metric: (_metric(*told), value) for metric, (*told, value) in entries[name].metrics.items()}
+        found = {metric: (_metric(*fields), value) for metric, (*fields, value) in entries[name].metrics.items()}
         rows += expand(described, resolved[name], found)
-    return rows, (*problems, *damage(_with_ancestors(resolved, wanted).values()))
+    return rows, (*problems, *describe_damage(_with_ancestors(resolved, wanted).values()))
 
 
 def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
@@ -112,7 +113,7 @@ def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[st
     return reached
 
 
-def _sign(directory: str) -> list[Any] | None:
+def _file_stamp(directory: str) -> list[Any] | None:
     """Return name, mtime, ctime, size and inode of the run's record, or else of its configuration; None without either.
 
     The ctime is needed because a program can set the mtime back.
@@ -130,17 +131,17 @@ def _sign(directory: str) -> list[Any] | None:
     return None
 
 
-def _entry(sign: list[Any], run: Run) -> _Entry:
+def _entry(stamp: list[Any], run: Run) -> _Entry:
     on_disk = run.on_disk
     return _Entry(
-        sign,
+        stamp,
         run.stage,
         list(run.parents),
         describe_setting(run),
         list(describe_own(run).values()),
         {name: (*vars(metric).values(), value) for name, (metric, value) in measured(run).items()},
-        None if on_disk.wrote is None else list(on_disk.wrote),
-        {parent: list(sums) for parent, sums in on_disk.judged.items()},
+        None if on_disk.written is None else list(on_disk.written),
+        {parent: list(sums) for parent, sums in on_disk.evaluated.items()},
     )
 
 
@@ -151,13 +152,13 @@ _metric = functools.cache(Metric)
 def _run(runs_directory: Path, name: str, entry: _Entry) -> Run:
     """Make a run from its index entry, without configuration, record and its own directory: rows need none."""
     parents = tuple(entry.parents)
-    if entry.sign[0] == _RECORD:
-        wrote = None if entry.wrote is None else tuple(entry.wrote)
-        judged = {parent: tuple(sums) for parent, sums in entry.judged.items()}
+    if entry.stamp[0] == _RECORD:
+        written = None if entry.written is None else tuple(entry.written)
+        evaluated = {parent: tuple(sums) for parent, sums in entry.evaluated.items()}
         data = (entry.own[_FINGERPRINT], entry.own[_DIFFERS])
-        on_disk = OnDisk(parents, RunState.DONE, wrote=wrote, judged=judged, data=data)
+        on_disk = OnDisk(parents, RunState.DONE, written=written, evaluated=evaluated, data=data)
     else:
-        on_disk = unrecorded(RunDirectory(runs_directory / name), parents)
+        on_disk = read_unrecorded(RunDirectory(runs_directory / name), parents)
     return Run(name, entry.stage, on_disk.state, {}, parents, None, on_disk.reason, runs_directory, on_disk)
 
 
@@ -171,8 +172,8 @@ def _read_index(runs_directory: Path) -> dict[str, _Entry]:
             return {}
         settings = loaded["settings"]
         return {
-            name: _Entry(sign, stage, parents, settings[number], *rest)
-            for name, (sign, stage, parents, number, *rest) in loaded["runs"].items()
+            name: _Entry(stamp, stage, parents, settings[number], *rest)
+            for name, (stamp, stage, parents, number, *rest) in loaded["runs"].items()
         }
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}

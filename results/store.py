@@ -16,9 +16,9 @@ from results.files import is_present
 from results.identity import stage_of_id
 from results.record import Record, read_record
 from results.runs import RunDirectory, RunState, modified_at
-from results.state import OnDisk, Standing, Told, standing
+from results.state import JobAnswer, OnDisk, Standing, standing
 
-NOTHING_TOLD: Mapping[str, Told] = MappingProxyType({})
+NO_ANSWERS: Mapping[str, JobAnswer] = MappingProxyType({})
 """Executors' answers for runs that no executor knows: none."""
 
 
@@ -75,7 +75,7 @@ def run_names(runs_directory: Path) -> list[str]:
 
 
 def load_runs(
-    runs_directory: Path, run_ids: Iterable[str] | None = None, told: Mapping[str, Told] = NOTHING_TOLD
+    runs_directory: Path, run_ids: Iterable[str] | None = None, answers: Mapping[str, JobAnswer] = NO_ANSWERS
 ) -> Store:
     """Read the runs under ``runs_directory``: all of them, or only ``run_ids``.
 
@@ -85,7 +85,7 @@ def load_runs(
 
     Parameters
     ----------
-    told
+    answers
         Run id → the executor's answer. Query executors before this call: a run that ends in between is then read as
         done.
 
@@ -97,12 +97,12 @@ def load_runs(
     names = run_names(runs_directory)
     wanted = names if run_ids is None else sorted(set(run_ids))
     problems: list[str] = []
-    resolved = resolve(_with_parents(runs_directory, wanted, problems), told)
+    resolved = resolve(_with_parents(runs_directory, wanted, problems), answers)
     runs = tuple(resolved[run_id] for run_id in wanted if run_id in resolved)
-    return Store(runs, (*problems, *damage(resolved.values())))
+    return Store(runs, (*problems, *describe_damage(resolved.values())))
 
 
-def damage(runs: Iterable[Run]) -> list[str]:
+def describe_damage(runs: Iterable[Run]) -> list[str]:
     """Return one sentence for each damaged run."""
     damaged = sorted((run for run in runs if run.state is RunState.DAMAGED), key=lambda run: run.run_id)
     return [f"{run.run_id} is damaged: {run.reason}" for run in damaged]
@@ -123,13 +123,15 @@ def _with_parents(runs_directory: Path, run_ids: Sequence[str], problems: list[s
 
 
 def planned_standings(
-    runs_directory: Path, planned: Mapping[str, tuple[str, ...]], told: Mapping[str, Told] = NOTHING_TOLD
+    runs_directory: Path, planned: Mapping[str, tuple[str, ...]], answers: Mapping[str, JobAnswer] = NO_ANSWERS
 ) -> dict[str, Standing]:
     """Return the standing of each planned run and its ancestors; ``planned`` maps run ids to parents."""
-    on_disk = {run_id: look_at(RunDirectory(runs_directory / run_id), parents) for run_id, parents in planned.items()}
+    on_disk = {
+        run_id: read_on_disk(RunDirectory(runs_directory / run_id), parents) for run_id, parents in planned.items()
+    }
     further = [parent for parents in planned.values() for parent in parents if parent not in planned]
     ancestors = _with_parents(runs_directory, further, [])
-    return standing({**{run_id: run.on_disk for run_id, run in ancestors.items()}, **on_disk}, told)
+    return standing({**{run_id: run.on_disk for run_id, run in ancestors.items()}, **on_disk}, answers)
 
 
 def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
@@ -147,12 +149,12 @@ def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
         run = _damaged(directory, f"{_unreadable(directory.path, error)}; {remedy}")
     if run is None or run.state is not RunState.DAMAGED or stage_of_id(directory.run_id) is not None:
         return run
-    if has_files_of_a_run(directory):
+    if has_run_files(directory):
         problems.append(f"skipped: {run.reason}")
     return None
 
 
-def has_files_of_a_run(directory: RunDirectory) -> bool:
+def has_run_files(directory: RunDirectory) -> bool:
     """Return whether a directory holds a record or a configuration, whatever its name."""
     try:
         return is_present(directory.record) or is_present(directory.config)
@@ -172,7 +174,7 @@ def _read_run(directory: RunDirectory) -> Run | None:
     if is_present(directory.record):
         record, problem = checked_record(directory.record)
         if record is not None:
-            return _run(directory, record.stage, record.config, _recorded(record), record)
+            return _run(directory, record.stage, record.config, _facts_of_record(record), record)
     if not is_present(directory.config):
         if problem is not None:
             return _damaged(directory, problem)
@@ -183,7 +185,7 @@ def _read_run(directory: RunDirectory) -> Run | None:
         reasons = [problem, str(error) if isinstance(error, InputError) else _unreadable(directory.config, error)]
         return _damaged(directory, "; ".join(reason for reason in reasons if reason))
     parents = tuple(planned["parents"])
-    on_disk = unrecorded(directory, parents) if problem is None else OnDisk(parents, RunState.DAMAGED, problem)
+    on_disk = read_unrecorded(directory, parents) if problem is None else OnDisk(parents, RunState.DAMAGED, problem)
     return _run(directory, planned["stage"], planned["config"], on_disk, None)
 
 
@@ -195,7 +197,7 @@ def _without_configuration(directory: RunDirectory) -> Run | None:
     directory.path.stat()  # raises for a dangling link
     if not any(is_present(path) for path in (directory.attempts, directory.failure, directory.cancelled)):
         return None
-    on_disk = unrecorded(directory, ())
+    on_disk = read_unrecorded(directory, ())
     reason = on_disk.reason or f"{directory.config} is missing; opera-bench run writes it again"
     return _run(directory, stage, {}, replace(on_disk, reason=reason), None)
 
@@ -210,39 +212,40 @@ def _unreadable(path: Path, error: OSError) -> str:
     return f"{path}: can't be read ({error.strerror or error})"
 
 
-def _recorded(record: Record) -> OnDisk:
+def _facts_of_record(record: Record) -> OnDisk:
     """Return the facts of a run with a valid record."""
     parents = tuple(parent.run_id for parent in record.parents)
-    judged = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
-    backbones = (written for written in record.checkpoints if written.role == "backbone")
-    wrote = next(((written.sha256, written.header_sha256 or "") for written in backbones), None)
-    return OnDisk(parents, RunState.DONE, None, wrote, judged, (record.dataset.fingerprint, record.dataset.differs))
+    evaluated = {parent.run_id: (parent.checkpoint_sha256, parent.header_sha256) for parent in record.parents}
+    backbones = (checkpoint for checkpoint in record.checkpoints if checkpoint.role == "backbone")
+    written = next(((backbone.sha256, backbone.header_sha256 or "") for backbone in backbones), None)
+    data = (record.dataset.fingerprint, record.dataset.differs)
+    return OnDisk(parents, RunState.DONE, None, written, evaluated, data)
 
 
-def look_at(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
+def read_on_disk(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
     """Return the facts that a planned run's directory holds; state planned if the directory holds no run."""
     run = read_run(directory, [])
     return OnDisk(parents, RunState.PLANNED) if run is None else replace(run.on_disk, parents=parents)
 
 
-def unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
+def read_unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk:
     """Return the facts that the directory of a run without a record holds."""
     try:
-        state, is_cancel_noted = directory.unrecorded_state(), directory.cancelled.exists()
+        state, has_cancel_note = directory.unrecorded_state(), directory.cancelled.exists()
     except OSError as error:
         return OnDisk(parents, RunState.DAMAGED, _unreadable(directory.path, error))
     last = (directory.read_attempts() or [{}])[-1]
     failure = directory.read_failure()
-    number = last.get("scheduler_job_id")
+    job_id = last.get("scheduler_job_id")
     return OnDisk(
         parents,
         state,
         _reason(state, failure),
         is_interrupted=state is RunState.PLANNED and bool(failure),
-        is_cancel_noted=is_cancel_noted,
+        has_cancel_note=has_cancel_note,
         is_here=last.get("host") == socket.gethostname(),
         has_attempts=bool(last),
-        number=number if isinstance(number, str) else None,
+        job_id=job_id if isinstance(job_id, str) else None,
         began_at=modified_at(directory.attempts),
         failed_at=modified_at(directory.failure),
     )
@@ -266,8 +269,8 @@ def _read_unchanged(path: Path, *_: int) -> tuple[Record | None, str | None]:
 
 
 def _run(directory: RunDirectory, stage: str, config: dict[str, Any], on_disk: OnDisk, record: Record | None) -> Run:
-    place, parents = directory.path, on_disk.parents
-    return Run(directory.run_id, stage, on_disk.state, config, parents, record, on_disk.reason, place, on_disk)
+    parents, reason = on_disk.parents, on_disk.reason
+    return Run(directory.run_id, stage, on_disk.state, config, parents, record, reason, directory.path, on_disk)
 
 
 def _reason(state: RunState, failure: Mapping[str, Any]) -> str | None:
@@ -281,12 +284,12 @@ def _reason(state: RunState, failure: Mapping[str, Any]) -> str | None:
     return None
 
 
-def resolve(found: Mapping[str, Run], told: Mapping[str, Told] = NOTHING_TOLD) -> dict[str, Run]:
+def resolve(found: Mapping[str, Run], answers: Mapping[str, JobAnswer] = NO_ANSWERS) -> dict[str, Run]:
     """Return ``found`` with effective states, which depend on executors and parents.
 
     A damaged run loses its record, so that its numbers can't be used.
     """
-    standings = standing({run_id: run.on_disk for run_id, run in found.items()}, told)
+    standings = standing({run_id: run.on_disk for run_id, run in found.items()}, answers)
     trusted = {run_id: run for run_id, run in found.items() if standings[run_id].state is not RunState.DAMAGED}
     return {
         run_id: replace(

@@ -40,7 +40,7 @@ def tables(
         from results.index import load_rows
         from results.tables import RunRows
 
-        rows, problems = load_rows(runs, chosen.run_ids, told=ask_executors(runs))
+        rows, problems = load_rows(runs, chosen.run_ids, answers=ask_executors(runs))
         warn(problems)
         status = status_of_damage(row["state"] for row in rows)
         made_ready = RunRows(rows)

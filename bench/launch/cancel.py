@@ -25,7 +25,7 @@ from bench.sweep.load import load_sweep
 from bench.sweep.model import Sweep
 from bench.sweep.read import shipped_sweeps
 from results.runs import RunDirectory, RunState, write_atomically
-from results.store import look_at
+from results.store import read_on_disk
 from slurm.job import InputError as SchedulerError
 from slurm.job import JobReport, JobState
 from slurm.lookup import open_executors
@@ -167,7 +167,7 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
         raise InputError("; ".join(said))
     # Write the note before stopping: a status in between must not show a failure.
     sound = [
-        run for run in runs if look_at(RunDirectory(runs_directory / run.run_id), ()).state is not RunState.DAMAGED
+        run for run in runs if read_on_disk(RunDirectory(runs_directory / run.run_id), ()).state is not RunState.DAMAGED
     ]
     for run in sound:
         note = {"at": datetime.now(UTC).isoformat(), "reason": "opera-bench cancel"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.sweep.errors import InputError
 from pretrain.plugins import suggest
 from results.runs import RunDirectory
-from results.store import has_files_of_a_run, read_run, run_names
+from results.store import has_run_files, read_run, run_names
 
 _LISTED = 10
 _NEAREST = 3
@@ -43,7 +43,7 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
 def _run_ids(directory: Path) -> list[str]:
     """Names of all run directories, and of other directories that hold a run's files."""
     places = [RunDirectory(directory / name) for name in run_names(directory)]
-    return [place.run_id for place in places if has_files_of_a_run(place) or read_run(place, []) is not None]
+    return [place.run_id for place in places if has_run_files(place) or read_run(place, []) is not None]
 
 
 def _hint(name: str, ids: list[str]) -> str:

@@ -13,7 +13,7 @@ from bench.sweep.errors import InputError
 from results.record import has_other_schema
 from results.runs import RunDirectory, RunState
 from results.state import Standing
-from results.store import Store, damage, load_runs, planned_standings
+from results.store import Store, describe_damage, load_runs, planned_standings
 from slurm.job import Charge, JobReport
 
 
@@ -96,6 +96,6 @@ def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ..
     """
     store = load_runs(directory)
     runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
-    told_as_damaged = damage(store.runs)
+    told_as_damaged = describe_damage(store.runs)
     skipped = tuple(problem for problem in store.problems if problem not in told_as_damaged)
     return tuple(sorted(runs, key=lambda run: bool(run.parents))), skipped

@@ -19,7 +19,7 @@ from bench.plan.graph import plan_sweep
 from bench.sweep.load import load_sweep
 from results.record import read_record
 from results.runs import RunDirectory, RunState
-from results.store import look_at
+from results.store import read_on_disk
 from tests.bench.conftest import SWEEP, Engine
 from tests.conftest import Ended
 
@@ -56,7 +56,7 @@ def jobs_started(ended: Ended) -> int:
 
 def states(runs: Path, sweep: Path) -> dict[str, str]:
     planned = plan_sweep(load_sweep(str(sweep))).runs
-    return {run.run_id: look_at(RunDirectory(runs / run.run_id), run.parents).state.value for run in planned}
+    return {run.run_id: read_on_disk(RunDirectory(runs / run.run_id), run.parents).state.value for run in planned}
 
 
 def test_a_sweep_leaves_records_of_everything(run, runs, write_sweep) -> None:

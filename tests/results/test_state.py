@@ -8,7 +8,7 @@ from results.runs import RunState
 from results.state import OnDisk, Standing, standing
 from slurm.job import JobReport, JobState
 
-ELSEWHERE = OnDisk((), RunState.RUNNING, has_attempts=True, number="7_0", began_at=100.0)
+ELSEWHERE = OnDisk((), RunState.RUNNING, has_attempts=True, job_id="7_0", began_at=100.0)
 
 
 def own(on_disk: OnDisk, told: JobReport) -> RunState:
@@ -49,14 +49,14 @@ def test_a_job_that_was_sent_back_since_it_began_waits() -> None:
 
 
 def test_a_failed_run_whose_job_is_back_in_the_queue_waits() -> None:
-    failed = OnDisk((), RunState.FAILED, "lost", has_attempts=True, number="7_0", failed_at=100.0)
+    failed = OnDisk((), RunState.FAILED, "lost", has_attempts=True, job_id="7_0", failed_at=100.0)
     assert own(failed, JobReport(JobState.WAITING, None, "7_0", asked_at=101.0)) is RunState.WAITING
     assert own(failed, JobReport(JobState.WAITING, None, "7_0", asked_at=99.0)) is RunState.FAILED
     assert own(failed, JobReport(JobState.RUNNING, None, "7_0", asked_at=101.0)) is RunState.FAILED
 
 
 def test_on_this_host_the_lock_is_believed() -> None:
-    here = OnDisk((), RunState.RUNNING, is_here=True, has_attempts=True, number="7_0")
+    here = OnDisk((), RunState.RUNNING, is_here=True, has_attempts=True, job_id="7_0")
     assert own(here, JobReport(JobState.CANCELLED, None, "7_0")) is RunState.RUNNING
 
 
@@ -69,7 +69,7 @@ def test_a_job_that_ended_well_without_a_record_has_failed() -> None:
 
 
 def test_a_run_interrupted_by_a_full_disk_has_not_failed() -> None:
-    full = OnDisk((), RunState.PLANNED, "interrupted", is_interrupted=True, has_attempts=True, number="7")
+    full = OnDisk((), RunState.PLANNED, "interrupted", is_interrupted=True, has_attempts=True, job_id="7")
     assert own(full, JobReport(JobState.FAILED, "SLURM job 7: FAILED", "7")) is RunState.PLANNED
     assert own(full, JobReport(JobState.FAILED, "SLURM job 8: OUT_OF_MEMORY", "8")) is RunState.FAILED
 
@@ -94,8 +94,8 @@ def test_a_chain_longer_than_the_stack_and_a_circle_end() -> None:
 def test_an_evaluation_belongs_to_the_checkpoint_that_its_parent_has(
     wrote: tuple[str, str] | None, shown: RunState
 ) -> None:
-    parent = OnDisk((), RunState.DONE if wrote else RunState.PLANNED, wrote=wrote)
-    child = OnDisk(("parent",), RunState.DONE, judged={"parent": ("weights", "header")})
+    parent = OnDisk((), RunState.DONE if wrote else RunState.PLANNED, written=wrote)
+    child = OnDisk(("parent",), RunState.DONE, evaluated={"parent": ("weights", "header")})
     found = standing({"child": child, "parent": parent}, {})["child"]
     assert (found.own_state, found.state) == (shown, shown)
     assert (found.reason is not None) is (shown is RunState.DAMAGED)

@@ -16,7 +16,7 @@ from PIL import Image
 from pretrain.checkpoint import file_sha256
 from results.record import read_record
 from results.runs import RunDirectory, RunState
-from results.store import look_at
+from results.store import read_on_disk
 
 PRETRAINING = """\
 name: {name}
@@ -119,4 +119,4 @@ def held_locks(runs: Path) -> list[str]:
 
 def state_of(run: RunDirectory) -> RunState:
     """Where a run stands by its own directory, as every listing of the suite sees it."""
-    return look_at(run, ()).state
+    return read_on_disk(run, ()).state
