@@ -43,7 +43,7 @@ METRICS = tuple(
 
 
 def unavailable() -> str | None:
-    """Return in one sentence why this Python can't run it, or None; imports the library."""
+    """Return in one sentence why this Python can't run MMDetection, or None; imports the library."""
     return why_unavailable("mmdet")
 
 

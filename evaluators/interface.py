@@ -90,7 +90,7 @@ class Context:
 
 
 class EvaluatorModule(Protocol):
-    """The shape of a module in ``evaluators``."""
+    """The interface of an evaluator module."""
 
     Config: type[EvaluatorConfig]
     METRICS: tuple[Metric, ...]

@@ -33,7 +33,7 @@ METRICS = TRAINED_METRICS
 
 
 class Config(TrainingConfig):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
+    """Settings of the head; ``base_learning_rate`` is per ``base_batch_size`` images and scales with the batch."""
 
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)

@@ -35,7 +35,7 @@ METRICS = (
 
 
 def unavailable() -> str | None:
-    """Return in one sentence why this Python can't run it, or None; imports the library."""
+    """Return in one sentence why this Python can't run MMSegmentation, or None; imports the library."""
     return why_unavailable("mmseg")
 
 

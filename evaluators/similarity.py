@@ -80,10 +80,10 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
 
     with set_up(checkpoint, config, context) as setup:
         represent = _spaces(checkpoint, config.dataset, context.subject, setup)
-        return _judge(setup, config, context, represent)
+        return _measure(setup, config, context, represent)
 
 
-def _judge(
+def _measure(
     setup: Setup, config: Config, context: Context, represent: Callable[[Tensor], Mapping[str, Tensor]]
 ) -> dict[str, float]:
     import torch

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config as LibraryConfig
 
-from evaluators.dense.config import DenseOptimizerConfig, Place
+from evaluators.dense.config import DenseOptimizerConfig, Machine
 from pretrain.config import Normalisation
 from pretrain.errors import InputError
 
@@ -66,7 +66,7 @@ def batch_per_process(global_batch_size: int, world_size: int) -> int:
     return global_batch_size // world_size
 
 
-def runtime(base: dict[str, Any], *, seed: int, place: Place) -> dict[str, Any]:
+def runtime(base: dict[str, Any], *, seed: int, machine: Machine) -> dict[str, Any]:
     """Return scope, environment, seed and directories; no validation during training and no visualisation."""
     return {
         "default_scope": base["default_scope"],
@@ -79,10 +79,10 @@ def runtime(base: dict[str, Any], *, seed: int, place: Place) -> dict[str, Any]:
         "log_level": "INFO",
         "log_processor": base["log_processor"],
         "visualizer": base["visualizer"],
-        "work_dir": place.work_directory,
+        "work_dir": machine.work_directory,
     }
 
 
-def loaders(place: Place) -> dict[str, Any]:
+def loaders(machine: Machine) -> dict[str, Any]:
     """Return the worker settings of a data loader; workers live as long as the loader."""
-    return {"num_workers": place.num_workers, "persistent_workers": place.num_workers > 0}
+    return {"num_workers": machine.num_workers, "persistent_workers": machine.num_workers > 0}

@@ -1,4 +1,4 @@
-"""Settings of segmentation and detection, and those of the machine, which are not hashed. Imports no torch."""
+"""Settings of segmentation and detection, which are hashed, and of the machine, which aren't. Imports no torch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DenseOptimizerConfig(EvaluationOptimizerConfig):
 
     undecayed: tuple[str, ...] = Field(default=(), description="no decay for parameters with one of these in the name")
     warmup_iterations: Integer = Field(ge=0)
-    warmup_start: float = Field(default=1e-6, gt=0, le=1, description="the rate warm-up starts from, as a share")
+    warmup_start: float = Field(default=1e-6, gt=0, le=1, description="first rate of warm-up, as a share of the peak")
 
 
 class DenseConfig(EvaluatorConfig):
@@ -55,7 +55,7 @@ class SegmentationConfig(DenseConfig):
     auxiliary_channels: Integer = Field(gt=0, le=WIDEST)
     iterations: Integer = Field(gt=0, le=10**8)
     crop_size: Integer = Field(gt=0, le=LARGEST_IMAGE, description="pixels, square")
-    resize_ratio: tuple[float, float] = Field(description="of that scale, drawn for each training image")
+    resize_ratio: tuple[float, float] = Field(description="factor on resize_scale, drawn for each training image")
     poly_power: float = Field(gt=0)
     final_learning_rate: float = Field(ge=0, description="not scaled with the batch")
     drop_path_rate: Probability = Field(description="of the last block, rising linearly from 0; ViTs only")
@@ -129,7 +129,7 @@ class DetectionConfig(DenseConfig):
 
 
 @dataclass(frozen=True)
-class Place:
+class Machine:
     """Paths and sizes of one machine. The defaults are used in the configuration text that is saved and hashed.
 
     Parameters

@@ -28,9 +28,9 @@ _TINTS = ((0.9, 0.95), (0.45, 1.0), (0.9, 0.65))
 """Pairs of saturation and value, used in turn."""
 
 INCHES = 1.8
-"""Side of the place for one image on the sheet."""
+"""Width and height of one image's panel on the sheet."""
 SHOWN_SCORE = 0.3
-"""Detections with a lower score are not drawn; they still count for AP."""
+"""Lowest score of a drawn detection; AP counts the others too."""
 IGNORED = 255
 _COLOUR_SHARE = 0.6
 """Weight of the class colour in a painted pixel; the image has the rest."""

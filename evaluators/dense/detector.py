@@ -16,7 +16,7 @@ from evaluators.dense.common import (
     runtime,
     warm_up,
 )
-from evaluators.dense.config import DetectionConfig, Place
+from evaluators.dense.config import DetectionConfig, Machine
 from evaluators.dense.library import config_file
 from evaluators.interface import Context
 from pretrain.checkpoint import CheckpointHeader
@@ -31,27 +31,27 @@ METRICS = {
 """Our metric names → the library's; its values are shares rounded to three decimals."""
 
 
-def library_config(config: DetectionConfig, header: CheckpointHeader, place: Place) -> dict[str, Any]:
+def library_config(config: DetectionConfig, header: CheckpointHeader, machine: Machine) -> dict[str, Any]:
     """Return MMDetection's ``mask-rcnn_r50_fpn_1x_coco`` with these changes:
 
     - backbone: the pretrained module (``evaluators.dense.backbone``) with its normalisation; frozen stages and batch
       normalisation from ``config``; channels and strides of FPN, anchors and RoIs to match (for R50 the shipped ones);
     - FPN and heads without normalisation, as shipped;
-    - schedule, optimiser and batch from ``config``; the learning rate is for the global batch, ``auto_scale_lr`` is
-    off; - no validation during training; one test after the last epoch, with AP per class.
+    - schedule, optimiser and batch from ``config``; the learning rate is for the global batch, ``auto_scale_lr`` off;
+    - no validation during training; one test after the last epoch, with AP per class.
     """
     base = base_config(config_file("mmdet", BASE))
     info = find_dataset(config.dataset).INFO
     return {
-        "model": _model(base["model"], config, header, info, place),
-        **_data(base, config, info, place),
+        "model": _model(base["model"], config, header, info, machine),
+        **_data(base, config, info, machine),
         **_schedule(base, config),
-        **runtime(base, seed=config.seed, place=place),
+        **runtime(base, seed=config.seed, machine=machine),
     }
 
 
 def _model(
-    base: dict[str, Any], config: DetectionConfig, header: CheckpointHeader, info: DatasetInfo, place: Place
+    base: dict[str, Any], config: DetectionConfig, header: CheckpointHeader, info: DatasetInfo, machine: Machine
 ) -> dict[str, Any]:
     features = measure_features(header.backbone, image_size=header.image_size)
     strides = [stride for _, stride in features]
@@ -67,7 +67,7 @@ def _model(
         "backbone": {
             "type": "mmengine.OperaBackbone",
             "name": header.backbone,
-            "checkpoint": place.checkpoint,
+            "checkpoint": machine.checkpoint,
             "image_size": header.image_size,
             "frozen_stages": config.frozen_stages,
             "norm_eval": config.norm_eval,
@@ -93,7 +93,7 @@ def _model(
     }
 
 
-def _data(base: dict[str, Any], config: DetectionConfig, info: DatasetInfo, place: Place) -> dict[str, Any]:
+def _data(base: dict[str, Any], config: DetectionConfig, info: DatasetInfo, machine: Machine) -> dict[str, Any]:
     overrides: dict[str, dict[str, Any]] = {
         "Resize": {"scale": config.resize_scale},
         "RandomFlip": {"prob": config.flip_probability},
@@ -102,15 +102,15 @@ def _data(base: dict[str, Any], config: DetectionConfig, info: DatasetInfo, plac
     def loader(shipped: dict[str, Any], batch_size: int, **more: Any) -> dict[str, Any]:
         pipeline = [{**step, **overrides.get(step["type"], {})} for step in shipped["dataset"]["pipeline"]]
         names = {"metainfo": {"classes": info.classes}} if info.classes else {}
-        own = {"type": "mmengine.OrderedCocoDataset", "data_root": place.data_root, **names, "pipeline": pipeline}
-        dataset = {**shipped["dataset"], **own, **more}
-        return {**shipped, "batch_size": batch_size, **loaders(place), "dataset": dataset}
+        changed = {"type": "mmengine.OrderedCocoDataset", "data_root": machine.data_root, **names, "pipeline": pipeline}
+        dataset = {**shipped["dataset"], **changed, **more}
+        return {**shipped, "batch_size": batch_size, **loaders(machine), "dataset": dataset}
 
     kept = {"filter_empty_gt": True, "min_size": config.smallest_side}
-    annotations = f"{place.data_root}/{base['test_dataloader']['dataset']['ann_file']}"
+    annotations = f"{machine.data_root}/{base['test_dataloader']['dataset']['ann_file']}"
     return {
         "train_dataloader": loader(
-            base["train_dataloader"], batch_per_process(config.global_batch_size, place.world_size), filter_cfg=kept
+            base["train_dataloader"], batch_per_process(config.global_batch_size, machine.world_size), filter_cfg=kept
         ),
         "test_dataloader": loader(base["test_dataloader"], 1),
         "test_evaluator": {
@@ -150,7 +150,7 @@ def detect(checkpoint: Path, config: DetectionConfig, context: Context) -> dict[
         checkpoint=checkpoint,
         config=config,
         context=context,
-        library_config=lambda header, place: library_config(config, header, place),
+        library_config=lambda header, machine: library_config(config, header, machine),
     )
     # The library's AP is −1 if there is no object.
     return {ours: None if done[name] < 0 else round(100 * float(done[name]), 4) for ours, name in METRICS.items()}

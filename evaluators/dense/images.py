@@ -49,7 +49,7 @@ def require_images(runner: Any, split: str) -> None:
 
 
 class NamingPipeline:
-    """Wraps a data set's transforms so that errors name the file: only the exception leaves a loader worker."""
+    """Wraps a data set's transforms so that errors name the file: a loader worker passes on only the exception."""
 
     def __init__(self, transforms: Any) -> None:
         self.transforms = transforms

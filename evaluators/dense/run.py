@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from evaluators.dense.checkpoints import latest_checkpoint
-from evaluators.dense.config import DenseConfig, Place, config_text
+from evaluators.dense.config import DenseConfig, Machine, config_text
 from evaluators.dense.library import TITLES, Library, register, versions
 from evaluators.interface import PER_CLASS_FILE, Context
 from pretrain.backbones.lookup import find_backbone
@@ -28,7 +28,7 @@ CONTACT_SHEET_FILE = "predictions.png"
 STATE = Path("checkpoints") / "openmmlab"
 EXAMPLES = 8
 
-MakeConfig = Callable[[CheckpointHeader, Place], dict[str, Any]]
+MakeConfig = Callable[[CheckpointHeader, Machine], dict[str, Any]]
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
     Parameters
     ----------
     library_config
-        Builds the library's configuration from a checkpoint's header and a place.
+        Builds the library's configuration from a checkpoint's header and a machine.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def run(
         files = open_any_split(config.dataset, context.data_root, "train")
         assert isinstance(files, AnnotatedFiles)
         operators = register(library)
-        place = Place(
+        machine = Machine(
             data_root=str(files.directory),
             checkpoint=str(checkpoint.absolute()),
             work_directory=str(context.work_directory / STATE),
@@ -65,12 +65,12 @@ def run(
         artifacts = context.work_directory / ARTIFACTS
         if get_rank() == 0:
             artifacts.mkdir(parents=True, exist_ok=True)
-            (artifacts / CONFIG_FILE).write_text(config_text(library_config(header, Place())), encoding="utf-8")
+            (artifacts / CONFIG_FILE).write_text(config_text(library_config(header, Machine())), encoding="utf-8")
             facts = _facts(library, operators, config, header)
             (artifacts / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             _announce(facts)
         with without_worker_traceback():
-            return _train_and_test(library, library_config(header, place), config, context, len(files), artifacts)
+            return _train_and_test(library, library_config(header, machine), config, context, len(files), artifacts)
 
 
 def _train_and_test(
@@ -154,7 +154,7 @@ def _facts(library: Library, operators: str, config: DenseConfig, header: Checkp
 
 
 def _announce(facts: dict[str, Any]) -> None:
-    """Print the facts that may surprise."""
+    """Print the operators, learning rate and normalisation in use."""
     if facts["mmcv_operators"] == "torchvision":
         print("mmcv has no compiled operators: NMS and RoIAlign come from torchvision", flush=True)
     print(

@@ -18,7 +18,7 @@ from evaluators.dense.common import (
     runtime,
     warm_up,
 )
-from evaluators.dense.config import Place, SegmentationConfig
+from evaluators.dense.config import Machine, SegmentationConfig
 from evaluators.dense.library import config_file
 from evaluators.interface import Context
 from pretrain.checkpoint import CheckpointHeader
@@ -32,7 +32,7 @@ FCN_STRIDE = 8
 CHECKPOINTS_PER_RUN = 20
 
 
-def library_config(config: SegmentationConfig, header: CheckpointHeader, place: Place) -> dict[str, Any]:
+def library_config(config: SegmentationConfig, header: CheckpointHeader, machine: Machine) -> dict[str, Any]:
     """Return MMSegmentation's configuration for the head with these changes:
 
     - backbone: the pretrained module (``evaluators.dense.backbone``) with its normalisation, instead of ResNetV1c or a
@@ -45,15 +45,15 @@ def library_config(config: SegmentationConfig, header: CheckpointHeader, place: 
     base = base_config(config_file("mmseg", BASES[config.head]))
     info = find_dataset(config.dataset).INFO
     return {
-        "model": _model(base["model"], config, header, info, place),
-        **_data(base, config, info, place),
+        "model": _model(base["model"], config, header, info, machine),
+        **_data(base, config, info, machine),
         **_schedule(base, config),
-        **runtime(base, seed=config.seed, place=place),
+        **runtime(base, seed=config.seed, machine=machine),
     }
 
 
 def _model(
-    base: dict[str, Any], config: SegmentationConfig, header: CheckpointHeader, info: DatasetInfo, place: Place
+    base: dict[str, Any], config: SegmentationConfig, header: CheckpointHeader, info: DatasetInfo, machine: Machine
 ) -> dict[str, Any]:
     crop = (config.crop_size, config.crop_size)
     output_stride = FCN_STRIDE if config.head == "fcn" else None
@@ -83,7 +83,7 @@ def _model(
         "backbone": {
             "type": "mmengine.OperaBackbone",
             "name": header.backbone,
-            "checkpoint": place.checkpoint,
+            "checkpoint": machine.checkpoint,
             "image_size": config.crop_size,
             "out_indices": config.out_indices,
             "output_stride": output_stride,
@@ -96,7 +96,7 @@ def _model(
     }
 
 
-def _data(base: dict[str, Any], config: SegmentationConfig, info: DatasetInfo, place: Place) -> dict[str, Any]:
+def _data(base: dict[str, Any], config: SegmentationConfig, info: DatasetInfo, machine: Machine) -> dict[str, Any]:
     overrides: dict[str, dict[str, Any]] = {
         "RandomResize": {"scale": config.resize_scale, "ratio_range": config.resize_ratio},
         "Resize": {"scale": config.resize_scale},
@@ -114,14 +114,14 @@ def _data(base: dict[str, Any], config: SegmentationConfig, info: DatasetInfo, p
         dataset = {
             **shipped["dataset"],
             **dataset_type(info),
-            "data_root": place.data_root,
+            "data_root": machine.data_root,
             "pipeline": pipeline(shipped["dataset"]["pipeline"]),
         }
-        return {**shipped, "batch_size": batch_size, **loaders(place), "dataset": dataset}
+        return {**shipped, "batch_size": batch_size, **loaders(machine), "dataset": dataset}
 
     return {
         "train_dataloader": loader(
-            base["train_dataloader"], batch_per_process(config.global_batch_size, place.world_size)
+            base["train_dataloader"], batch_per_process(config.global_batch_size, machine.world_size)
         ),
         "test_dataloader": loader(base["test_dataloader"], 1),
         "test_evaluator": {**base["test_evaluator"], "type": "mmengine.ClassIoU"},
@@ -179,7 +179,7 @@ def segment(checkpoint: Path, config: SegmentationConfig, context: Context) -> d
         checkpoint=checkpoint,
         config=config,
         context=context,
-        library_config=lambda header, place: library_config(config, header, place),
+        library_config=lambda header, machine: library_config(config, header, machine),
     )
     values = {name: float(done[name]) for name in ("mIoU", "mAcc", "aAcc")}
     # The library's mean over no class is NaN.

@@ -17,7 +17,7 @@ HEAD = 13
 
 
 class Classifier(nn.Module):
-    """Images (B, 3, H, W) to logits (B, classes); everything trains.
+    """A backbone with a linear head: images (B, 3, H, W) to logits (B, classes); everything trains.
 
     The head starts as in DeiT: truncated normal weights with standard deviation 0.02, bias 0.
     """

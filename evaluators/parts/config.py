@@ -22,7 +22,7 @@ TRAINED_METRICS = (
 
 
 class EvaluationOptimizerConfig(Strict):
-    """``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the global batch."""
+    """An optimiser; ``base_learning_rate`` is per ``base_batch_size`` images and scales linearly with the batch."""
 
     name: Literal["adamw", "sgd"]
     base_learning_rate: float = Field(gt=0)
@@ -36,8 +36,8 @@ class EvaluationOptimizerConfig(Strict):
 
 
 class FinetuneOptimizerConfig(EvaluationOptimizerConfig):
-    """The learning rate is constant within an epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then
-    half a cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
+    """An optimiser with one rate per epoch: linear from ``warmup_learning_rate`` over ``warmup_epochs``, then half a
+    cosine to ``final_learning_rate``. These two rates are not scaled with the batch.
 
     Biases, norms, class token and position embedding have no weight decay.
     """

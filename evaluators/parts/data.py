@@ -164,7 +164,7 @@ class TrainingBatches:
 
 
 class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
-    """Image, label and index for a key (epoch, position in the epoch, index).
+    """A data set that maps a key (epoch, position in the epoch, index) to image, label and index.
 
     If the augmentation is only crop and flip, the image is a uint8 crop, to be flipped and normalised on the device.
     Otherwise timm's transform returns it normalised.
@@ -179,8 +179,8 @@ class AugmentedImages(Dataset[tuple[Tensor, int, int]]):
     def __len__(self) -> int:
         return len(self.batches.images)
 
-    def __getitem__(self, where: tuple[int, int, int]) -> tuple[Tensor, int, int]:
-        epoch, position, index = where
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[Tensor, int, int]:
+        epoch, position, index = key
         image = self.batches.images.image(index)
         label = self.batches.images.label(index)
         seed, wanted = self.batches.seed, self.batches.augmentation

@@ -1,4 +1,4 @@
-"""Sets up an evaluation: process group, checkpoint, splits and loaders. A protocol adds its own maths."""
+"""Sets up an evaluation: process group, checkpoint, splits and loaders. Protocols add only their computation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pretrain.views.evaluation import normalise
 
 @dataclass(frozen=True)
 class Setup:
-    """What every protocol starts with.
+    """The checkpoint, data and device of an evaluation, and the batches and features computed from them.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def test_the_zoos_vit_decays_what_mmsegmentation_decays() -> None:
 
 
 def golden_text(name: str) -> str:
-    from evaluators.dense.config import Place, config_text
+    from evaluators.dense.config import Machine, config_text
     from evaluators.dense.operators import ensure_operators
 
     ensure_operators()
@@ -70,7 +70,7 @@ def golden_text(name: str) -> str:
         from evaluators.dense.detector import library_config
     header = published_header(backbone)
     installed = ", ".join(f"{package} {number}" for package, number in versions().items())
-    return f"# {installed}\n{config_text(library_config(config, header, Place()))}"
+    return f"# {installed}\n{config_text(library_config(config, header, Machine()))}"
 
 
 @needs("mmdet")
@@ -85,18 +85,18 @@ def test_the_published_configurations(name: str) -> None:
 
 @needs("mmseg")
 def test_the_rate_follows_the_global_batch_and_the_shape_of_the_work_does_not_follow_the_machine() -> None:
-    from evaluators.dense.config import Place
+    from evaluators.dense.config import Machine
     from evaluators.dense.segmenter import library_config
 
     config = configured("segmentation", "tiny_resnet", global_batch_size=32)
     header = published_header("tiny_resnet")
-    alone, shared = (library_config(config, header, Place(world_size=size)) for size in (1, 4))
+    alone, shared = (library_config(config, header, Machine(world_size=size)) for size in (1, 4))
     assert alone["optim_wrapper"]["optimizer"]["lr"] == pytest.approx(4 * config.optimizer.base_learning_rate)
     assert (alone["train_dataloader"]["batch_size"], shared["train_dataloader"]["batch_size"]) == (32, 8)
     shared["train_dataloader"]["batch_size"] = 32
     assert alone == shared
     with pytest.raises(InputError, match="32 can't be shared evenly by 5 processes"):
-        library_config(config, header, Place(world_size=5))
+        library_config(config, header, Machine(world_size=5))
 
 
 if __name__ == "__main__":
