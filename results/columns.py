@@ -1,4 +1,4 @@
-"""Declares the columns of a run's row, and names the columns of all other settings that are found in the runs.
+"""Declares the columns of a run's row, and names the columns of all other settings in the runs.
 
 Every key of a run's configuration is a column. A key that isn't declared here gets a name of its own:
 
@@ -7,8 +7,8 @@ Every key of a run's configuration is a column. A key that isn't declared here g
 * an option of an evaluator: ``protocol_<option>``, such as ``protocol_temperature``;
 * a further part of the configuration: ``pretrain_<part>``, such as ``pretrain_plugins``.
 
-If a method's or evaluator's option has the name of a declared column, one that is easily mistaken for it, or that of a
-column in ``DERIVED``, the column is ``method_option_<option>`` or ``protocol_option_<option>``.
+If the name of an option is, or is easily mistaken for, a column declared here or listed in ``DERIVED``, its column is
+``method_option_<option>`` or ``protocol_option_<option>``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Row = Mapping[str, Any]
 
 
 class Role(StrEnum):
-    """What a column tells of a run.
+    """The kind of information in a column.
 
-    ``IDENTITY`` says which run it is, ``METHOD`` how the method was set, ``SCALE`` what else was pretrained (equal in a
-    comparison of two methods), ``EVALUATION`` how the checkpoint was judged, ``SUMMARY`` repeats other columns,
-    ``RECORD`` is known only when the run is done, ``STATE`` changes while the run goes on, and ``RESULT`` differs by
+    ``IDENTITY`` identifies the run, ``METHOD`` holds the method's settings, ``SCALE`` other settings of the pretraining
+    (equal in a comparison of two methods), ``EVALUATION`` settings of the evaluation. ``SUMMARY`` repeats other
+    columns, ``RECORD`` is known only when the run is done, ``STATE`` changes during the run, ``RESULT`` differs by
     metric.
     """
 
@@ -183,11 +183,21 @@ def mistaken_for(name: str) -> str | None:
 def _plain(value: Any) -> Any:
     if not isinstance(value, dict | list | tuple):
         return value
+    return compact_json(value)
+
+
+def compact_json(value: Any) -> str:
+    """Return JSON text with sorted keys and without spaces; values that JSON lacks are written as text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
 
 
+def sort_key(values: Iterable[Any]) -> tuple[tuple[bool, bool, Any], ...]:
+    """Return a key that sorts by the values in turn: None first, then numbers by size, then text."""
+    return tuple((value is not None, isinstance(value, str), 0 if value is None else value) for value in values)
+
+
 def role_of(name: str) -> Role:
-    """Return the role of a column, declared or found in the runs."""
+    """Return the role of a column, declared or not."""
     if name in COLUMNS:
         return COLUMNS[name].role
     return Role.EVALUATION if name.startswith("protocol_") else Role.METHOD
@@ -198,15 +208,15 @@ def declared(*roles: Role) -> tuple[str, ...]:
     return tuple(name for name, column in COLUMNS.items() if column.role in roles)
 
 
-def found_in(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
+def undeclared(names: Iterable[str], *roles: Role) -> tuple[str, ...]:
     """Return those of ``names`` that are undeclared columns with one of these roles, options of methods first."""
     found = {name for name in names if name not in COLUMNS and name not in DERIVED and role_of(name) in roles}
     return tuple(sorted(found, key=lambda name: (name.startswith(_PREFIXES), name)))
 
 
 def method_options(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns among ``names`` that hold an option of a method."""
-    return tuple(name for name in found_in(names, Role.METHOD) if not name.startswith("pretrain_"))
+    """Return those of ``names`` that are columns of a method's options."""
+    return tuple(name for name in undeclared(names, Role.METHOD) if not name.startswith("pretrain_"))
 
 
 def label(name: str, value: Any) -> str:
@@ -227,7 +237,7 @@ def differing(rows: Sequence[Row]) -> list[str]:
     names: tuple[str, ...] = ("metric", "fingerprint", "pretrain_fingerprint")
     if len({row["setting"] for row in rows}) > 1:
         settings = (Role.METHOD, Role.SCALE, Role.EVALUATION)
-        found = found_in({name for row in rows for name in row}, *settings)
+        found = undeclared({name for row in rows for name in row}, *settings)
         names = (*declared(*settings), *names, *found, "setting")
     values = {name: {row.get(name) for row in rows} for name in names}
     values["pretrain_fingerprint"].discard(None)

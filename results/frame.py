@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results.columns import COLUMNS, Role, declared, found_in, option_column, settings_of
+from results.columns import COLUMNS, Role, compact_json, declared, option_column, settings_of, undeclared
 from results.metrics import Metric
 from results.record import NOT_SEEN
 from results.runs import RunState
@@ -38,7 +37,7 @@ def rows_to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """Convert rows of ``to_rows`` to a frame: the declared columns, then those that the runs have besides."""
     import pandas as pd
 
-    further = found_in({name for row in rows for name in row}, *Role)
+    further = undeclared({name for row in rows for name in row}, *Role)
     data = {column: [row.get(column) for row in rows] for column in (*COLUMNS, *further)}
     return pd.DataFrame(
         {column: pd.Series(values, dtype=_dtype(column, values)) for column, values in data.items()},
@@ -106,13 +105,13 @@ def expand(described: Row, run: Run, metrics: Measured | None = None) -> Iterato
     """
     if metrics is None:
         metrics = measured(run)
-    of_run = {**_MISSING, **described, **_of_parent(described, run), "state": run.state.value, "reason": run.reason}
+    shared = {**_MISSING, **described, **_of_parent(described, run), "state": run.state.value, "reason": run.reason}
     if run.state is not RunState.DONE:
-        metrics, of_run = {}, {**of_run, **dict.fromkeys(declared(Role.RECORD))}
+        metrics, shared = {}, {**shared, **dict.fromkeys(declared(Role.RECORD))}
     if not metrics:
-        yield of_run
+        yield shared
     for name, (declaration, value) in metrics.items():
-        yield {**of_run, "metric": name, "declaration": declaration, "value": value}
+        yield {**shared, "metric": name, "declaration": declaration, "value": value}
 
 
 _MISSING = dict.fromkeys(COLUMNS)
@@ -179,8 +178,7 @@ def recipe_label(recipe: dict[str, Any]) -> str | None:
 def _changes(part: dict[str, Any]) -> str | None:
     """Return the settings that the sweep changed in the recipe, such as ``epochs=3; optimizer={"name":"sgd"}``."""
     changed = _part(part, "recipe").get("changed") or ()
-    told = [f"{key}={json.dumps(part.get(key), sort_keys=True, separators=(',', ':'), default=str)}" for key in changed]
-    return "; ".join(told) or None
+    return "; ".join(f"{key}={compact_json(part.get(key))}" for key in changed) or None
 
 
 def _ablated(pretrain: dict[str, Any]) -> str:
@@ -194,5 +192,4 @@ def _setting(run: Run) -> str:
         for name, part in run.config.items()
         if isinstance(part, dict)
     }
-    canonical = json.dumps({"stage": run.stage, **parts}, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+    return hashlib.sha256(compact_json({"stage": run.stage, **parts}).encode()).hexdigest()[:10]

@@ -31,11 +31,11 @@ class Metric:
     @property
     def label_with_unit(self) -> str:
         """The label of an axis or a row, such as ``Top-1 accuracy (%)`` or ``Distance (px, lower is better)``."""
-        told = [self.unit] if self.unit else []
-        told += [BETTER[False]] if self.higher_is_better is False else []
-        return f"{self.label} ({', '.join(told)})" if told else self.label
+        details = [self.unit] if self.unit else []
+        details += [BETTER[False]] if self.higher_is_better is False else []
+        return f"{self.label} ({', '.join(details)})" if details else self.label
 
 
-def number_or_undefined(value: float | None, form: str = ".6g") -> str:
+def number_or_undefined(value: float | None, form: str) -> str:
     """Return the number in a format such as ``.1f``; ``not defined`` for None."""
     return "not defined" if value is None else format(value, form)

@@ -20,7 +20,7 @@ class Offer(NamedTuple):
 
     name: str
     owner: str
-    place: str
+    source: str
     load: Callable[[], object]
 
 
@@ -47,7 +47,7 @@ def find(kind: str, name: str, shipped: Iterable[str], offers: Iterable[Offer]) 
         No such name: the message gives the nearest match and lists all names. Or the name has two owners.
     """
     shipped, found = set(shipped), [offer for offer in offers if offer.name == name]
-    owners = " and ".join(f"{offer.owner} ({offer.place})" for offer in found)
+    owners = " and ".join(f"{offer.owner} ({offer.source})" for offer in found)
     if found and name in shipped:
         raise InputError(
             f"{kind} {name!r} is shipped with opera-bench, and {owners} offers another one of that name; "
@@ -82,11 +82,11 @@ def load(kind: str, offer: Offer) -> object:
     Raises
     ------
     InputError
-        The offer's code or file raised an error; the message names its distribution and place.
+        The offer's code or file raised an error; the message names its distribution and source.
     """
     try:
         return offer.load()
     except (Exception, SystemExit) as error:  # the plugin's code may raise anything
-        said = str(error).strip().splitlines() or [""]
-        fault = said[0] if isinstance(error, InputError) else f"{type(error).__name__}: {said[0]}"
-        raise InputError(f"{kind} {offer.name!r} of {offer.owner} ({offer.place}) can't be used: {fault}") from error
+        lines = str(error).strip().splitlines() or [""]
+        fault = lines[0] if isinstance(error, InputError) else f"{type(error).__name__}: {lines[0]}"
+        raise InputError(f"{kind} {offer.name!r} of {offer.owner} ({offer.source}) can't be used: {fault}") from error

@@ -124,13 +124,14 @@ class Record(_Part):
     machine: Machine
     software: Software
     compute: dict[str, Any] = Field(
-        default_factory=dict, description="what --compute set, in the last attempt: no part of the id, but it rounds"
+        default_factory=dict,
+        description="--compute settings of the last attempt; they change rounding, not the id",
     )
     images_per_second: float | None = None
     checkpoints: tuple[CheckpointReference, ...] = ()
     artifacts: dict[str, str] = Field(default_factory=dict, description="file in artifacts/ to its SHA-256")
     per_class: dict[str, dict[str, FiniteFloat | None]] | None = Field(
-        default=None, description="class to metric to value (None: it can't be had), of evaluations that give them"
+        default=None, description="class to metric to value, None if undefined; only of evaluations by class"
     )
 
     def declared(self) -> dict[str, Metric]:

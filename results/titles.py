@@ -39,7 +39,7 @@ def title(names: Mapping[str, str], name: str) -> str:
     return names.get(name, name)
 
 
-def place(names: Mapping[str, object], name: str) -> tuple[int, str]:
+def listing_order(names: Mapping[str, object], name: str) -> tuple[int, str]:
     """Return the sort key of ``name``: known names in listing order, then all others by name."""
     known = list(names)
     return (known.index(name) if name in known else len(known), name)

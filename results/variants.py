@@ -20,7 +20,7 @@ def variant(row: Row) -> str:
     """
     method = row["method"]
     main = load_methods().variants[method].main if method in load_methods().variants else {}
-    details = [str(row[option]) for option in main if present(row.get(option)) not in (None, main[option])]
+    details = [str(row[option]) for option in main if none_if_missing(row.get(option)) not in (None, main[option])]
     return f"{method} ({', '.join(details)})" if details else str(method)
 
 
@@ -34,7 +34,7 @@ def variants(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted({variant(row) for row in evaluations(frame)}))
 
 
-def present(value: Any) -> Any:
+def none_if_missing(value: Any) -> Any:
     """Return ``value``, or None for any of pandas' missing values."""
     import pandas as pd
 

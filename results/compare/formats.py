@@ -71,11 +71,9 @@ def cells(comparison: Comparison, group: Group) -> list[str]:
     values = {**group.fields, **group.settings}
     decimals = group.metric.decimals
     difference = group.difference
-    interval = (
-        ""
-        if difference.low is None or difference.high is None
-        else f" [{_signed(difference.low, decimals)}, {_signed(difference.high, decimals)}]"
-    )
+    interval = ""
+    if difference.low is not None and difference.high is not None:
+        interval = f" [{_signed(difference.low, decimals)}, {_signed(difference.high, decimals)}]"
     return [
         *(_plain(values[field]) for field in _shown_fields(comparison)),
         f"{group.method_mean:.{decimals}f}",

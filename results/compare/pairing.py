@@ -12,7 +12,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from results.columns import Role, Row, declared, differing, found_in, is_implied, method_options
+from results.columns import Role, Row, declared, differing, is_implied, method_options, sort_key, undeclared
 from results.errors import InputError
 from results.metrics import Metric
 from results.reference import load_methods
@@ -100,7 +100,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
     ]
     ours_rows, their_rows = ([row for row in rows if variant(row) == label] for label in (method, baseline))
     columns = [str(name) for name in frame.columns]
-    shared = (*_SHARED, *found_in(columns, Role.EVALUATION), "metric", "unit")
+    shared = (*_SHARED, *undeclared(columns, Role.EVALUATION), "metric", "unit")
     ours = _Side(method, _repeat_random_weights(their_rows, ours_rows), shared)
     theirs = _Side(baseline, _repeat_random_weights(ours_rows, their_rows), shared)
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
@@ -112,7 +112,7 @@ def compare(frame: pd.DataFrame, method: str, baseline: str | None = None) -> Co
             key = (*(a[field] for field in shared), a["setting"], b["setting"])
             pairs.setdefault(key, []).append((a, b))
 
-    varied = [name for name in found_in(columns, Role.METHOD) if len({row[name] for row in ours_rows}) > 1]
+    varied = [name for name in undeclared(columns, Role.METHOD) if len({row[name] for row in ours_rows}) > 1]
     options = [name for name in method_options(columns) if any(row[name] is not None for row in ours_rows)]
     settings = (*dict.fromkeys([*options, *varied]), "pretrain_recipe")
     groups = sorted((_group(found, shared, settings, method, baseline) for found in pairs.values()), key=_group_order)
@@ -197,9 +197,8 @@ def _group(
 
 
 def _group_order(group: Group) -> tuple[tuple[bool, bool, Any], ...]:
-    """Return a group's sort key: its values in the order of its fields; None first, then numbers by size, then text."""
-    values = (*group.fields.values(), *group.settings.values())
-    return tuple((value is not None, isinstance(value, str), 0 if value is None else value) for value in values)
+    """Return a group's sort key: its values in the order of its fields."""
+    return sort_key((*group.fields.values(), *group.settings.values()))
 
 
 def _unpaired(side: _Side, other: _Side, paired: set[str]) -> list[Unpaired]:
@@ -237,12 +236,12 @@ def _why_unpaired(row: Row, side: _Side, other: _Side) -> tuple[str, str | None]
 def _differing(row: Row, other: Row) -> list[str]:
     """Return the columns that keep two rows from being a pair.
 
-    An unfinished run's fingerprint isn't known, and units belong to one metric: neither counts where it says nothing.
+    Unknown fingerprints, such as an unfinished run's, and the units of two different metrics are not compared.
     """
     unknown = {"fingerprint"} if other["metric"] is None else set()
     unknown |= {_PRETRAIN_DATA} if None in (row[_PRETRAIN_DATA], other[_PRETRAIN_DATA]) else set()
     unknown |= {"unit"} if other["metric"] != row["metric"] else set()
-    fields = [*_SHARED, "unit", *found_in(row, Role.EVALUATION), "seed"]
+    fields = [*_SHARED, "unit", *undeclared(row, Role.EVALUATION), "seed"]
     differ = [field for field in fields if row[field] != other[field] and field not in unknown]
     return [field for field in differ if not is_implied(field, differ)]
 

@@ -165,7 +165,7 @@ def draw_panels(grid: Sequence[Axes], points: pd.DataFrame, field: str, label: s
     ]
     values = sorted(points[field].unique(), key=lambda value: (isinstance(value, str), value))
     are_numbers = all(isinstance(value, numbers.Real) for value in values)
-    positions = {value: float(value) if are_numbers else float(place) for place, value in enumerate(values)}
+    positions = {value: float(value) if are_numbers else float(index) for index, value in enumerate(values)}
     for axes, panel in zip(grid, points["panel"].unique(), strict=True):
         found = points[points["panel"] == panel]
         _draw_panel(axes, found, field, series, positions, method_style(method))
@@ -201,15 +201,15 @@ def _first_compared(points: pd.DataFrame, side: str, field: str, others: list[st
 def _series(points: pd.DataFrame, others: list[str]) -> list[str]:
     """Return each point's series name: its backbone and the settings that distinguish series of one backbone.
 
-    If the figure has pretrainings on several sets of one dataset's name, the name says on which.
+    If the figure has pretrainings on several sets of one dataset's name, the name includes the fingerprint.
     """
     values = points.groupby("backbone")[others].nunique(dropna=False).max()
-    telling = [name for name in others if name == "pretraining_data" or (name != "backbone" and values[name] > 1)]
+    varied = [name for name in others if name == "pretraining_data" or (name != "backbone" and values[name] > 1)]
     names = []
     for row in records(points):
-        present = {name.replace("_", " "): row[name] for name in telling if row[name] is not None}
+        settings = {name.replace("_", " "): row[name] for name in varied if row[name] is not None}
         shown = (
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in present.items()
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items()
         )
         names.append(", ".join([backbone_label(row["backbone"]), *shown]))
     return names

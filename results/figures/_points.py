@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from results.columns import Role, declared, describe_differences, found_in, label
+from results.columns import Role, declared, describe_differences, label, sort_key, undeclared
 from results.errors import InputError
 from results.figures._style import (
     backbone_order,
@@ -47,13 +47,13 @@ def evaluation_points(frame: pd.DataFrame) -> pd.DataFrame:
     if not rows:
         raise InputError("no finished evaluation to draw; run the sweep first")
     columns = [str(name) for name in frame.columns]
-    settings = (*declared(Role.SCALE)[1:], *found_in(columns, Role.METHOD), "pretrain_recipe")
+    settings = (*declared(Role.SCALE)[1:], *undeclared(columns, Role.METHOD), "pretrain_recipe")
     name_pretraining_data(rows)
     settings = (*settings, "pretraining_data")
     _label_rows(rows, settings)
-    _label_panels(rows, ("finetune_epochs", *found_in(columns, Role.EVALUATION), "protocol_recipe", "fingerprint"))
+    _label_panels(rows, ("finetune_epochs", *undeclared(columns, Role.EVALUATION), "protocol_recipe", "fingerprint"))
     orders = [_row_order(row, settings) for row in rows]
-    places = {order: place for place, order in enumerate(sorted(set(orders)))}
+    places = {order: index for index, order in enumerate(sorted(set(orders)))}
     for row, order in zip(rows, orders, strict=True):
         row["place"] = places[order]
     rows.sort(key=_drawing_order)
@@ -101,8 +101,8 @@ def rows_in_order(points: pd.DataFrame) -> pd.DataFrame:
 def numbers(points: pd.DataFrame) -> pd.DataFrame:
     """Return ``points`` as the numbers beside a figure: each panel's name in one line, and each metric's unit."""
     units = points["declaration"].map(lambda metric: metric.unit)
-    told = points.assign(panel=points["panel"].str.replace("\n", ", "), declaration=units)
-    return told.rename(columns={"declaration": "unit"})
+    shown = points.assign(panel=points["panel"].str.replace("\n", ", "), declaration=units)
+    return shown.rename(columns={"declaration": "unit"})
 
 
 def seed_count(points: pd.DataFrame) -> str:
@@ -124,10 +124,10 @@ def _label_rows(rows: list[dict[str, Any]], settings: Sequence[str]) -> None:
     for row in rows:
         families.setdefault((row["backbone"], row["variant"]), []).append(row)
     for family in families.values():
-        telling = _telling(family, settings)
-        telling = [*(name for name in telling if name != "pretraining_data"), "pretraining_data"]
+        varied = _varied(family, settings)
+        varied = [*(name for name in varied if name != "pretraining_data"), "pretraining_data"]
         for row in family:
-            details = [label(field, row[field]) for field in telling if row[field] is not None]
+            details = [label(field, row[field]) for field in varied if row[field] is not None]
             row["row"] = ", ".join([method_style(row["variant"]).label, *details])
 
 
@@ -137,22 +137,23 @@ def _label_panels(rows: list[dict[str, Any]], conditions: Sequence[str]) -> None
     for row in rows:
         kinds.setdefault(tuple(row[f] for f in ("protocol", "dataset", "schedule", "metric")), []).append(row)
     for found in kinds.values():
-        telling = _telling(found, conditions, within="backbone")  # backbones have different recipes anyway
+        varied = _varied(found, conditions, within="backbone")  # backbones have different recipes anyway
         for row in found:
             schedule = "" if row["schedule"] is None else f", {row['schedule']}"
             title = f"{protocol_label(row['protocol'])}, {dataset_title(row['dataset'])}{schedule}"
-            told = [label(field, row[field]) for field in telling if row[field] is not None]
-            row["panel"] = "\n".join([title, *([", ".join(told)] if told else []), row["declaration"].label_with_unit])
+            details = [label(field, row[field]) for field in varied if row[field] is not None]
+            lines = [title, ", ".join(details)] if details else [title]
+            row["panel"] = "\n".join([*lines, row["declaration"].label_with_unit])
 
 
-def _telling(rows: list[dict[str, Any]], fields: Sequence[str], within: str | None = None) -> list[str]:
+def _varied(rows: list[dict[str, Any]], fields: Sequence[str], within: str | None = None) -> list[str]:
     """Return the fields that distinguish rows with equal ``within``, each only if those before it don't."""
-    telling: list[str] = [] if within is None else [within]
+    varied: list[str] = [] if within is None else [within]
     for field in fields:
-        groups = {(tuple(row[name] for name in telling), row[field]) for row in rows}
+        groups = {(tuple(row[name] for name in varied), row[field]) for row in rows}
         if len(groups) > len({group[0] for group in groups}):
-            telling.append(field)
-    return [field for field in telling if field != within]
+            varied.append(field)
+    return [field for field in varied if field != within]
 
 
 def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -167,6 +168,5 @@ def _drawing_order(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _row_order(row: dict[str, Any], settings: Sequence[str]) -> tuple[Any, ...]:
-    values = [row[field] for field in settings]
-    keys = tuple((value is not None, isinstance(value, str), 0 if value is None else value) for value in values)
-    return (backbone_order(row["backbone"]), method_order(row["variant"]), keys)
+    values = sort_key(row[field] for field in settings)
+    return (backbone_order(row["backbone"]), method_order(row["variant"]), values)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.reference import load_methods
-from results.titles import BACKBONES, PROTOCOLS, place, title
+from results.titles import BACKBONES, PROTOCOLS, listing_order, title
 
 INK = "#222222"
 MUTED = "#6b6b6b"
@@ -49,15 +49,15 @@ def protocol_label(name: str) -> str:
 
 def method_order(variant: str) -> tuple[int, str]:
     """Return a variant's sort key: the declared variants in their order, then all others by name."""
-    return place(load_methods().variants, variant)
+    return listing_order(load_methods().variants, variant)
 
 
 def backbone_order(name: str) -> tuple[int, str]:
-    return place(BACKBONES, name)
+    return listing_order(BACKBONES, name)
 
 
 def protocol_order(name: str) -> tuple[int, str]:
-    return place(PROTOCOLS, name)
+    return listing_order(PROTOCOLS, name)
 
 
 def panel_grid(count: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from results.reference import load_methods, load_reference, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import lay_out
 from results.titles import dataset_title
-from results.variants import present
+from results.variants import none_if_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,9 +60,13 @@ def data(runs: Sequence[Run], frame: pd.DataFrame) -> pd.DataFrame:
             bars += [_bar(found) for _, found in _select_evaluation(of_task).groupby("variant", sort=False)]
     if max(Counter((bar["backbone"], bar["task"]) for bar in bars).values(), default=0) < 2:
         raise InputError(f"no task has results of two of {', '.join(_methods())} in one setting")
-    places = {name: place for place, name in enumerate(_PROTOCOLS)}
     bars.sort(
-        key=lambda b: (backbone_order(b["backbone"]), places[b["protocol"]], b["task"], _methods().index(b["method"]))
+        key=lambda bar: (
+            backbone_order(bar["backbone"]),
+            _PROTOCOLS.index(bar["protocol"]),
+            bar["task"],
+            _methods().index(bar["method"]),
+        )
     )
     return pd.DataFrame(bars)
 
@@ -90,10 +94,10 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
 
 def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: dict[str, str], methods: list[str]) -> None:
     """Draw one network's bars; ``tasks`` maps each task to its label."""
-    places = {task: place for place, task in enumerate(tasks)}
+    positions = {task: index for index, task in enumerate(tasks)}
     height = 1 / (len(methods) + 1)
     for bar in bars.to_dict("records"):
-        y = places[bar["task"]] + methods.index(bar["method"]) * height
+        y = positions[bar["task"]] + methods.index(bar["method"]) * height
         error = None if bar["n"] < 2 else bar["standard_error"]
         axes.barh(
             y, bar["mean"], height * 0.9, xerr=error, error_kw={"linewidth": 1, "ecolor": INK}, **_look(bar["method"])
@@ -102,7 +106,7 @@ def _draw_panel(axes: Axes, bars: pd.DataFrame, tasks: dict[str, str], methods: 
         if bar["paper"] == bar["paper"]:  # not NaN
             axes.plot([bar["paper"]] * 2, [y - height / 2, y + height / 2], color="black", linewidth=1.6)
     axes.set_xlim(0, 100)
-    axes.set_yticks([place + height * (len(methods) - 1) / 2 for place in places.values()], list(tasks.values()))
+    axes.set_yticks([index + height * (len(methods) - 1) / 2 for index in positions.values()], list(tasks.values()))
     axes.set_ylim(len(tasks) - height / 2, -height)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_xlabel(f"% ({n_of(bars['n'])})")
@@ -128,8 +132,8 @@ def _task(protocol: str, dataset: str, name: str) -> str:
 
 
 def _pretraining(bars: pd.DataFrame) -> str:
-    told = [("pretrain_epochs", "{:g} epochs"), ("global_batch_size", "batch {:g}"), ("pretraining_data", "data {}")]
-    known = [text.format(bars[field].dropna().iloc[0]) for field, text in told if bars[field].notna().any()]
+    formats = [("pretrain_epochs", "{:g} epochs"), ("global_batch_size", "batch {:g}"), ("pretraining_data", "data {}")]
+    known = [text.format(bars[field].dropna().iloc[0]) for field, text in formats if bars[field].notna().any()]
     return f"\n{', '.join(known)}" if known else ""
 
 
@@ -153,7 +157,7 @@ def _select_pretraining(points: pd.DataFrame) -> pd.DataFrame:
         return found
 
     def rank(setting: dict[Any, Any]) -> tuple[int, int, int, int]:
-        epochs, batch = (present(setting[field]) or 0 for field in ("pretrain_epochs", "global_batch_size"))
+        epochs, batch = (none_if_missing(setting[field]) or 0 for field in ("pretrain_epochs", "global_batch_size"))
         found = fitting(setting)
         return found["variant"].nunique(), epochs, -batch, len(found)
 
@@ -167,16 +171,16 @@ def _select_evaluation(points: pd.DataFrame) -> pd.DataFrame:
     """
 
     def rank(found: pd.DataFrame) -> tuple[int, bool, int, str]:
-        way = {field: present(found[field].iloc[0]) for field in _EVALUATION}
-        as_written = way["protocol_changes"] is None
-        return found["variant"].nunique(), as_written, way["finetune_epochs"] or 0, way["schedule"] or ""
+        setting = {field: none_if_missing(found[field].iloc[0]) for field in _EVALUATION}
+        as_written = setting["protocol_changes"] is None
+        return found["variant"].nunique(), as_written, setting["finetune_epochs"] or 0, setting["schedule"] or ""
 
     return max((found for _, found in points.groupby([*_EVALUATION], dropna=False, sort=False)), key=rank)
 
 
 def _bar(points: pd.DataFrame) -> dict[str, Any]:
     require_one_setting(points, ["variant"])
-    run = {str(key): present(value) for key, value in points.iloc[0].items()}
+    run = {str(key): none_if_missing(value) for key, value in points.iloc[0].items()}
     values = points["value"].tolist()
     return {
         "backbone": run["backbone"],

@@ -17,7 +17,7 @@ from results.figures._style import GRID, MUTED, backbone_label, method_style, pr
 from results.reference import load_methods, load_reference
 from results.statistics import mean, standard_error
 from results.titles import dataset_title
-from results.variants import present, variant
+from results.variants import none_if_missing, variant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,14 +136,14 @@ def _draw_panel(axes: Axes, numbers: pd.DataFrame) -> None:
     first = numbers.iloc[0]
     ours = first["source"] == "ours"
     *title, unit = first["panel"].split("\n")
-    whose = f"Ours, {first['pretrain_epochs']:g} epochs" if ours else "Paper"
-    data = [f"pretraining data {first['pretraining_data']}"] if present(first["pretraining_data"]) else []
+    source = f"Ours, {first['pretrain_epochs']:g} epochs" if ours else "Paper"
+    data = [f"pretraining data {first['pretraining_data']}"] if none_if_missing(first["pretraining_data"]) else []
     axes.set_title(
-        "\n".join([f"{whose}, {backbone_label(first['backbone'])}", *data, *title]), fontweight="normal", fontsize=8.5
+        "\n".join([f"{source}, {backbone_label(first['backbone'])}", *data, *title]), fontweight="normal", fontsize=8.5
     )
     axes.set_ylabel(unit)
     axes.grid(axis="y")
-    positions = {arrangement: place for place, arrangement in enumerate(_arrangements())}
+    positions = {arrangement: index for index, arrangement in enumerate(_arrangements())}
     means = numbers.groupby("arrangement")["value"].agg(list)
     axes.plot([positions[a] for a in means.index], [mean(v) for v in means], color=GRID, linewidth=1.5, zorder=1)
     for arrangement, values in means.items():

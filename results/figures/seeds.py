@@ -53,7 +53,7 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
     panels = list(points["panel"].unique())
     lanes = {panel: rows_in_order(points[points["panel"] == panel]) for panel in panels}
     heights = [LANE_INCHES * (max(len(rows), 2) + 2) for rows in lanes.values()]
-    tops = [sum(heights[:place]) for place in range(len(panels) + 1)]
+    tops = [sum(heights[:index]) for index in range(len(panels) + 1)]
     handles: dict[str, Line2D] = {}
     figure = Figure(figsize=(6.4, tops[-1] + 1.5))
     axes = figure.subplots()

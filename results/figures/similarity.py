@@ -92,8 +92,8 @@ def draw(runs: Sequence[Run], frame: pd.DataFrame) -> Figure:
             found = of_row[of_row["space"] == space]
             _draw_panel(axes, found)
         n = of_row["n"].iloc[0]
-        told = f"\ndata {pretraining_data}" if pretraining_data else ""
-        line[0].set_ylabel(f"{method_style(method).label}\n{backbone_label(backbone)} (n = {n}){told}", color=INK)
+        data_line = f"\ndata {pretraining_data}" if pretraining_data else ""
+        line[0].set_ylabel(f"{method_style(method).label}\n{backbone_label(backbone)} (n = {n}){data_line}", color=INK)
     for axes, space in zip(grid[0], spaces, strict=True):
         axes.set_title(f"{space.capitalize()} space")
         of_space = bins[bins["space"] == space].groupby(_GROUP)

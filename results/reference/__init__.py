@@ -67,7 +67,7 @@ class Vocabulary(BaseModel):
 
 
 class VariantLook(BaseModel):
-    """How a variant is shown; ``main`` holds the method's named options as published, by option."""
+    """Title and style of a variant; ``main`` holds the method's named options as published, by option."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -79,7 +79,7 @@ class VariantLook(BaseModel):
 
 
 class Methods(BaseModel):
-    """The looks of methods, see ``methods.yaml``."""
+    """Titles and styles of methods, see ``methods.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -16,29 +16,29 @@ def linked_table(table: Table, frame: pd.DataFrame) -> dict[str, Any]:
     keys = ("run_id", "metric", "value", "seed")
     measured = {(run, name): (value, seed) for run, name, value, seed in zip(*(frame[k] for k in keys), strict=True)}
     numbers: list[dict[str, Any]] = []
-    places: dict[tuple[int, str], str] = {}
-    for at, row in enumerate(table.rows):
+    anchors: dict[tuple[int, str], str] = {}
+    for index, row in enumerate(table.rows):
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell.mean is None or cell.metric is None:
                 continue
-            place = f"number-{table.id}-{at}-{table.columns.index(column)}"
-            places[id(row), column] = place
+            anchor = f"number-{table.id}-{index}-{table.columns.index(column)}"
+            anchors[id(row), column] = anchor
             runs = [(run_id, *measured[run_id, cell.metric]) for run_id in cell.run_ids]
-            numbers.append(_number(place, table, row, column, cell, runs))
+            numbers.append(_number(anchor, table, row, column, cell, runs))
 
     def link(row: Row, column: str, cell: Cell) -> str | None:
-        place = places.get((id(row), column))
-        return None if place is None else f"#{place}"
+        anchor = anchors.get((id(row), column))
+        return None if anchor is None else f"#{anchor}"
 
     return {"html": render(table, link), "title": table.title, "numbers": numbers}
 
 
 def _number(
-    place: str, table: Table, row: Row, column: str, cell: Cell, runs: list[tuple[str, float, int]]
+    anchor: str, table: Table, row: Row, column: str, cell: Cell, runs: list[tuple[str, float, int]]
 ) -> dict[str, Any]:
     unit = cell.declaration.unit if cell.declaration else ""
     return {
-        "id": place,
+        "id": anchor,
         "what": f"{table.title}: {', '.join(row.labels)}; {column}",
         "value": f"{cell.mean:.6g} {unit}".strip(),
         "error": None if cell.standard_error is None else f"{cell.standard_error:.3g}",

@@ -10,7 +10,7 @@ from results.figures._style import backbone_label, method_order, method_style
 from results.frame import records
 from results.runs import RunDirectory, RunState
 from results.store import Run
-from results.titles import PROTOCOLS, place, title
+from results.titles import PROTOCOLS, listing_order, title
 from results.variants import variant
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def progress(runs: Sequence[Run]) -> dict[str, Any]:
     for run in runs:
         by_stage.setdefault(run.stage, []).append(run)
     order = {"pretrain": "Pretraining", **PROTOCOLS}
-    stages = sorted(by_stage, key=lambda stage: place(order, stage))
+    stages = sorted(by_stage, key=lambda stage: listing_order(order, stage))
     return {
         "stages": [_stage(title(order, stage), by_stage[stage]) for stage in stages],
         "running": [_running(run) for run in runs if run.state is RunState.RUNNING],

@@ -118,12 +118,12 @@ def describe_run(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
 def _about(facts: Mapping[str, Any]) -> str:
     """Return method, backbone and pretraining epochs of a run, such as ``OPERA, tiny ResNet, 12 epochs``."""
     epochs = facts["pretrain_epochs"]
-    told = (
+    parts = (
         method_style(variant(facts)).label if facts["method"] else None,
         backbone_label(facts["backbone"]) if facts["backbone"] else None,
         f"{epochs} epochs" if epochs else None,
     )
-    return ", ".join(word for word in told if word)
+    return ", ".join(part for part in parts if part)
 
 
 def _headline_result(run: Run) -> str:

@@ -7,6 +7,7 @@ differences. Each run and each seed counts once: of two runs with one seed, the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -73,18 +74,8 @@ def build_table(
     if isinstance(declaration, PaperDeclaration) and not _has_runs(layout, rows):
         small = miniature(declaration, reference)
         layout = small if _has_runs(small, rows) else layout
-    table = Table(
-        id=layout.id,
-        title=layout.title,
-        caption=layout.caption,
-        source=layout.source,
-        labels=layout.labels,
-        columns=layout.columns,
-        rows=tuple(
-            Row(row.labels, tuple(fill(slot, rows) for slot in row.slots), row.published_by) for row in layout.rows
-        ),
-    )
-    table = emphasise(table, layout.baseline, layout.ours, _metrics(layout))
+    filled = (Row(row.labels, tuple(fill(slot, rows) for slot in row.slots), row.published_by) for row in layout.rows)
+    table = _table(layout, filled)
     return replace(table, notes=notes_for(table, layout))
 
 
@@ -104,6 +95,17 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
             f"table {name!r} has no published numbers; those that have: {', '.join(published_table_names())}"
         )
     layout = lay_out(declaration, reference or load_reference())
+    rows = (
+        Row(row.labels, tuple(Cell("published", published=slot.published) for slot in row.slots))
+        for row in layout.rows
+        if row.published_by == "paper"
+    )
+    table = _table(layout, rows, published_only=True)
+    return replace(table, notes=notes_for_paper(table, layout))
+
+
+def _table(layout: Layout, rows: Iterable[Row], *, published_only: bool = False) -> Table:
+    """Return a table of filled rows with its marks, without notes."""
     table = Table(
         id=layout.id,
         title=layout.title,
@@ -111,15 +113,10 @@ def paper_table(name: str, reference: Reference | None = None) -> Table:
         source=layout.source,
         labels=layout.labels,
         columns=layout.columns,
-        rows=tuple(
-            Row(row.labels, tuple(Cell("published", published=slot.published) for slot in row.slots))
-            for row in layout.rows
-            if row.published_by == "paper"
-        ),
-        published_only=True,
+        rows=tuple(rows),
+        published_only=published_only,
     )
-    table = emphasise(table, layout.baseline, layout.ours, _metrics(layout))
-    return replace(table, notes=notes_for_paper(table, layout))
+    return emphasise(table, layout.baseline, layout.ours, _metrics(layout))
 
 
 def _has_runs(layout: Layout, rows: RunRows) -> bool:
@@ -129,9 +126,9 @@ def _has_runs(layout: Layout, rows: RunRows) -> bool:
 
 def _metrics(layout: Layout) -> list[str | None]:
     """Return the metric of each column; None if the column's cells have several metrics or no query."""
-    asked: list[set[str]] = [set() for _ in layout.columns]
+    metrics: list[set[str]] = [set() for _ in layout.columns]
     for row in layout.rows:
-        for column, slot in zip(asked, row.slots, strict=True):
+        for column, slot in zip(metrics, row.slots, strict=True):
             if slot.query is not None:
                 column.add(str(slot.query.get("metric")))
-    return [column.pop() if len(column) == 1 else None for column in asked]
+    return [column.pop() if len(column) == 1 else None for column in metrics]

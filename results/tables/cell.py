@@ -53,8 +53,8 @@ def _with_number(
     unfinished: Sequence[Row],
     undefined: Sequence[Row],
 ) -> Cell:
-    told = (row[name] for row in done for name in ("pretrain_data_differs", "data_differs"))
-    other_data = tuple(dict.fromkeys(words for words in told if words))
+    descriptions = (row[name] for row in done for name in ("pretrain_data_differs", "data_differs"))
+    other_data = tuple(dict.fromkeys(text for text in descriptions if text))
     by_seed: dict[Any, Row] = {}
     for row in done:
         by_seed.setdefault(row["seed"], row)
@@ -129,10 +129,10 @@ def _without_number(slot: Slot, rows: RunRows, runs: Sequence[Row], unfinished: 
 def _missing_option(query: Query, rows: RunRows) -> str | None:
     """Return a sentence if no run that matches the query's other conditions has its option, perhaps misspelt."""
     options = [name for name, value in query.items() if name not in COLUMNS and value != NONE]
-    alike = rows.matching({name: value for name, value in query.items() if name in COLUMNS}) if options else []
-    known = {name for row in alike for name, value in row.items() if value is not None} - {*COLUMNS}
+    similar = rows.matching({name: value for name, value in query.items() if name in COLUMNS}) if options else []
+    known = {name for row in similar for name, value in row.items() if value is not None} - {*COLUMNS}
     missing = [name for name in options if name not in known]
-    if not alike or not missing:
+    if not similar or not missing:
         return None
     return f"the runs have no column {missing[0]!r}; they have {', '.join(sorted(known)) or 'no options'}"
 

@@ -32,22 +32,22 @@ def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | No
         return table
     rows = [list(row.cells) for row in table.rows]
     for column in range(len(table.columns)):
-        sign = _sign(metrics[column], [row.cells[column] for row in table.rows])
-        measured = [_times(sign, _shown(row.cells[column])) for row in table.rows]
-        printed = [_times(sign, _number(row.cells[column].published)) for row in table.rows]
-        for place in _improved(table, measured, baseline, ours):
-            rows[place][column] = replace(rows[place][column], better=True)
-        for place in _leading(table, measured):
-            rows[place][column] = replace(rows[place][column], best=True)
-        for place in _improved(table, printed, baseline, ours):
-            rows[place][column] = replace(rows[place][column], published_better=True)
-        for place in _leading(table, printed):
-            rows[place][column] = replace(rows[place][column], published_best=True)
+        direction = _direction(metrics[column], [row.cells[column] for row in table.rows])
+        measured = [_directed(direction, _shown(row.cells[column])) for row in table.rows]
+        printed = [_directed(direction, _number(row.cells[column].published)) for row in table.rows]
+        for index in _improved(table, measured, baseline, ours):
+            rows[index][column] = replace(rows[index][column], better=True)
+        for index in _leading(table, measured):
+            rows[index][column] = replace(rows[index][column], best=True)
+        for index in _improved(table, printed, baseline, ours):
+            rows[index][column] = replace(rows[index][column], published_better=True)
+        for index in _leading(table, printed):
+            rows[index][column] = replace(rows[index][column], published_best=True)
     filled = (replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True))
     return replace(table, rows=tuple(filled))
 
 
-def _sign(metric: str | None, cells: Sequence[Cell]) -> int:
+def _direction(metric: str | None, cells: Sequence[Cell]) -> int:
     """Return 1 if a higher number of the column is better, −1 if a lower one is, 0 if no direction is declared.
 
     A column of several metrics, and published numbers of an unknown metric, count as higher is better.
@@ -60,9 +60,9 @@ def _sign(metric: str | None, cells: Sequence[Cell]) -> int:
     return -1 if False in declared else 1
 
 
-def _times(sign: int, value: float | None) -> float | None:
-    """Return ``sign * value``; None without value or direction, so that the number gets no mark."""
-    return sign * value if sign and value is not None else None
+def _directed(direction: int, value: float | None) -> float | None:
+    """Return ``direction * value``; None without value or direction, so that the number gets no mark."""
+    return direction * value if direction and value is not None else None
 
 
 def _shown(cell: Cell) -> float | None:
@@ -74,35 +74,35 @@ def _number(printed: str | None) -> float | None:
     return None if printed is None else published_number(printed)
 
 
-def _improved(table: Table, found: Sequence[float | None], baseline: str, ours: str) -> list[int]:
+def _improved(table: Table, numbers: Sequence[float | None], baseline: str, ours: str) -> list[int]:
     """Return the indices of rows of our method whose number is better than that of their baseline row."""
     improved = []
-    for place, row in enumerate(table.rows):
-        number = found[place]
+    for index, row in enumerate(table.rows):
+        number = numbers[index]
         if number is None or not _label_word(table, row, "Method").startswith(ours):
             continue
         above = [
             other
-            for other in range(place)
+            for other in range(index)
             if _label_word(table, table.rows[other], "Method") == baseline
             and all(_label_word(table, table.rows[other], label) == _label_word(table, row, label) for label in _SAME)
         ]
-        theirs = found[above[-1]] if above else None
+        theirs = numbers[above[-1]] if above else None
         if theirs is not None and number > theirs:
-            improved.append(place)
+            improved.append(index)
     return improved
 
 
-def _leading(table: Table, found: Sequence[float | None]) -> list[int]:
+def _leading(table: Table, numbers: Sequence[float | None]) -> list[int]:
     """Return the indices of rows with their group's best number; groups with fewer than two numbers have none."""
     groups: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(table.rows):
-        if found[place] is not None and row.published_by == "paper":
-            groups.setdefault(tuple(_label_word(table, row, label) for label in _GROUP), []).append(place)
+    for index, row in enumerate(table.rows):
+        if numbers[index] is not None and row.published_by == "paper":
+            groups.setdefault(tuple(_label_word(table, row, label) for label in _GROUP), []).append(index)
     leading = []
-    for places in groups.values():
-        top = max(value for place in places if (value := found[place]) is not None)
-        leading += [place for place in places if len(places) > 1 and found[place] == top]
+    for indices in groups.values():
+        top = max(value for index in indices if (value := numbers[index]) is not None)
+        leading += [index for index in indices if len(indices) > 1 and numbers[index] == top]
     return leading
 
 

@@ -131,11 +131,10 @@ def _lay_out_published(declaration: PaperDeclaration, reference: Reference) -> L
 def _slots(
     declaration: PaperDeclaration, labels: Sequence[str], words: Sequence[str], numbers: Sequence[str | None]
 ) -> tuple[Slot, ...]:
-    said = [say(declaration, column, word) for column, word in zip(labels, words, strict=True)]
-    queries = [query for query in said if query is not None]
-    cited = len(queries) < len(said)
+    queries = [find_query(declaration, column, word) for column, word in zip(labels, words, strict=True)]
+    cited = None in queries
     return tuple(
-        Slot(None if cited else combine(declaration.id, declaration.where, column, *queries), number)
+        Slot(None if cited else combine(declaration.id, declaration.where, column, *filter(None, queries)), number)
         for column, number in zip(declaration.columns.values(), numbers, strict=True)
     )
 
@@ -160,20 +159,20 @@ def _with_second_baseline(
             continue
         words = tuple(second.labels.get(label) or given[label] for label in labels)
         alike = [label for label in labels if label not in ("Method", "BS")]
-        stands_for = [
+        baseline_rows = [
             row
             for row in placed
             if dict(zip(labels, row.labels, strict=True)).get("Method") == baseline
             and all(row.labels[labels.index(label)] == words[labels.index(label)] for label in alike)
         ]
-        if stands_for:
+        if baseline_rows:
             numbers = [given.get(column) for column in declaration.columns]
             slots = _slots(declaration, labels, words, numbers)
-            placed.insert(placed.index(stands_for[-1]) + 1, LayoutRow(words, slots, published_by="official"))
+            placed.insert(placed.index(baseline_rows[-1]) + 1, LayoutRow(words, slots, published_by="official"))
     return placed
 
 
-def say(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
+def find_query(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
     """Return the query for a word in a label column; None if the word names a cited method."""
     vocabulary = load_vocabulary()
     words: Mapping[str, object] = {

@@ -8,7 +8,7 @@ from typing import Any
 from results.declarations import ANY, PaperDeclaration, Query
 from results.reference import Reference, load_vocabulary, published_number
 from results.scale import PRETRAINING_DIVISORS, shrink, shrink_query
-from results.tables.layout import Layout, LayoutRow, Slot, lay_out, say
+from results.tables.layout import Layout, LayoutRow, Slot, find_query, lay_out
 from results.titles import BACKBONES, dataset_title, title
 
 DATA_LABEL = "Pretrained on"
@@ -25,10 +25,10 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
     for row in full.rows:
         queries = [shrink_query(slot.query) for slot in row.slots if slot.query is not None]
         if queries and row.published_by == "paper":
-            words = [_word(declaration, *pair, queries[0]) for pair in zip(full.labels, row.labels, strict=True)]
+            words = [_small_label(declaration, *pair, queries[0]) for pair in zip(full.labels, row.labels, strict=True)]
             untrained = "pretrain_epochs" not in queries[0]  # its dataset only sets image size and normalisation
             rows.setdefault((*words, "-" if untrained else _title(queries[0].get("pretrain_dataset"))), queries)
-    columns = {name: [queries[place] for queries in rows.values()] for place, name in enumerate(full.columns)}
+    columns = {name: [queries[index] for queries in rows.values()] for index, name in enumerate(full.columns)}
     alike = {name: [other for other in columns if columns[other] == columns[name]] for name in columns}
     shown = [name for name in columns if alike[name][0] == name]
     merged = {name: [] if len(alike[name]) == 1 else _datasets(columns[name]) for name in shown}
@@ -42,8 +42,8 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
         labels=(*full.labels, DATA_LABEL),
         columns=tuple(names.values()),
         rows=tuple(
-            LayoutRow(words, tuple(Slot(columns[name][place], None) for name in shown))
-            for place, words in enumerate(rows)
+            LayoutRow(words, tuple(Slot(columns[name][index], None) for name in shown))
+            for index, words in enumerate(rows)
         ),
         notes=tuple(_notes({names[name]: columns[name] for name in shown})),
         baseline=full.baseline,
@@ -51,22 +51,21 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
     )
 
 
-def _word(declaration: PaperDeclaration, label: str, word: str, query: Query) -> str:
+def _small_label(declaration: PaperDeclaration, label: str, word: str, query: Query) -> str:
     """Return a row label in miniature: a number or a network shrinks, any other word stays."""
     field = load_vocabulary().numbers.get(label)
     if field is not None:
         number = published_number(word)
         if number is None:
             return word
-        if (
-            field == "finetune_epochs" and query.get("stage") == "pretrain"
-        ):  # the pretraining's own classifier is judged
+        # The pretraining's own classifier is evaluated, so its finetuning epochs are pretraining epochs.
+        if field == "finetune_epochs" and query.get("stage") == "pretrain":
             return str(shrink("epochs", int(number), PRETRAINING_DIVISORS))
         return str(shrink_query({"protocol": query.get("protocol"), field: int(number)})[field])
-    said = shrink_query(say(declaration, label, word) or {})
-    if not said or not said.keys() <= {"backbone", "pretrain_epochs"}:
+    small = shrink_query(find_query(declaration, label, word) or {})
+    if not small or not small.keys() <= {"backbone", "pretrain_epochs"}:
         return word
-    return " ".join(title(BACKBONES, str(value)) for value in said.values())
+    return " ".join(title(BACKBONES, str(value)) for value in small.values())
 
 
 def _datasets(queries: Sequence[Query]) -> list[str]:
@@ -88,8 +87,8 @@ def _notes(columns: dict[str, list[Query]]) -> Iterator[str]:
         values = {str(query[field]) for query in queries if field in query}
         held |= {field: values.pop()} if len(values) == 1 else {}
     if held:
-        told = "; ".join(f"{field.replace('_', ' ')} {value}" for field, value in held.items())
-        yield f"Held fixed, as in the paper's table: {told}."
+        settings = "; ".join(f"{field.replace('_', ' ')} {value}" for field, value in held.items())
+        yield f"Held fixed, as in the paper's table: {settings}."
     judged: dict[str, list[str]] = {}
     for name, found in columns.items():
         datasets = [(query.get("dataset"), query.get("pretrain_dataset")) for query in found]

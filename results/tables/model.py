@@ -35,7 +35,7 @@ class Cell:
     recipes
         ``<protocol> <id>@<version>``, followed by ``*`` if the sweep changed some of the recipe's settings.
     declaration
-        What the evaluator declares of the metric; None without a number.
+        The metric as the evaluator declares it; None without a number.
     decimals
         Number of digits printed after the decimal point.
     run_ids

@@ -40,10 +40,10 @@ def _signs(table: Table) -> Iterator[str]:
     if any(cell.difference is not None for cell in cells):
         yield "Δ is ours minus the printed number."
     if any("†" in label for row in table.rows for label in row.labels):
-        whose = (
+        meaning = (
             "the paper's own reproductions" if table.source else "what the paper reproduced; here it is a run of ours"
         )
-        yield f"† marks {whose}."
+        yield f"† marks {meaning}."
     if any(row.published_by == "official" for row in table.rows):
         yield "official: as MoCo-v3's own repository reports it, and ours from its released files."
 
@@ -62,8 +62,8 @@ def _marks(table: Table, layout: Layout) -> Iterator[str]:
 def _other_data(table: Table) -> Iterator[str]:
     if any(cell.other_data for _, _, cell in _cells(table)):
         compared = any(cell.other_data and cell.published is not None for _, _, cell in _cells(table))
-        told = sorted({words for _, _, cell in _cells(table) for words in cell.other_data})
-        yield f"{'; '.join(told)}{': no Δ to the printed number' if compared else ''}."
+        descriptions = sorted({words for _, _, cell in _cells(table) for words in cell.other_data})
+        yield f"{'; '.join(descriptions)}{': no Δ to the printed number' if compared else ''}."
 
 
 def _recipes(table: Table) -> Iterator[str]:

@@ -35,17 +35,17 @@ class RunRows:
 
     def matching(self, query: Query) -> list[Row]:
         """Return the rows that match all conditions of ``query`` but the one on the metric."""
-        asked = {name: value for name, value in sorted(query.items()) if name != "metric"}
-        question = repr(asked)
-        if question not in self._answers:  # table columns often differ only in the metric
-            self._answers[question] = self._search(asked)
-        return self._answers[question]
+        conditions = {name: value for name, value in sorted(query.items()) if name != "metric"}
+        key = repr(conditions)
+        if key not in self._answers:  # table columns often differ only in the metric
+            self._answers[key] = self._search(conditions)
+        return self._answers[key]
 
-    def _search(self, asked: Mapping[str, Any]) -> list[Row]:
-        role = (asked.get("method"), asked.get("protocol"))
+    def _search(self, conditions: Mapping[str, Any]) -> list[Row]:
+        role = (conditions.get("method"), conditions.get("protocol"))
         is_plain = all(isinstance(value, str) and value != NONE for value in role)
         rows = self._by_role.get(role, []) if is_plain else self.all
-        for name, value in asked.items():
+        for name, value in conditions.items():
             wanted = value if isinstance(value, list) else [None, NONE] if value == NONE else [value]
             rows = [row for row in rows if row.get(name) in wanted]
         return rows
