@@ -171,11 +171,11 @@ def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
 
 
 def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
-    """``failure.json`` and ``cancelled.json`` of these runs → modification time in nanoseconds."""
+    """Return the modification time in nanoseconds of each ``failure.json`` and ``cancelled.json`` of these runs."""
     found = {}
     for run_id in run_ids:
-        place = RunDirectory(launch.runs_directory / run_id)
-        for path in (place.failure, place.cancelled):
+        run_directory = RunDirectory(launch.runs_directory / run_id)
+        for path in (run_directory.failure, run_directory.cancelled):
             with contextlib.suppress(FileNotFoundError):
                 found[path] = path.stat().st_mtime_ns
     return found
@@ -203,7 +203,7 @@ def hand_over(
 
 
 def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
-    """The plan in one line: ``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
+    """Return the plan in one line: ``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
     counts = Counter(status.own_state for status in before)
     known = [
         f"{counts[state]} {word}"

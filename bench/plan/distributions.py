@@ -24,7 +24,7 @@ from slurm.lookup import refused_executors
 
 
 def with_plugins(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration with the part ``plugins``; without that part if the run uses no plugin.
+    """Return a run's configuration with the part ``plugins``; without that part if the run uses no plugin.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
 
 
 def refusals() -> list[str]:
-    """One sentence for each plugin, recipe, table, figure or executor of another distribution that can't be used."""
+    """Return one sentence for each plugin, recipe, table, figure or executor of a distribution that can't be used."""
     sentences: list[str] = []
     for kind in (METHODS, BACKBONES, DATASETS, FORMATS, EVALUATORS):
         sentences += kind.refusals()

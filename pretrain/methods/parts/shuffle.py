@@ -81,7 +81,7 @@ class ShuffledTarget(HierarchicalMethod):
 
     @torch.no_grad()
     def target_features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
-        """As of any hierarchy. Images travel between processes twice, as pixels and as features (MoCo's builder.py)."""
+        """Return the target network's features, computed in the random order."""
         assert self.target_backbone is not None
         assert self.hierarchy.target_views is not None
         shuffles = any(isinstance(module, GroupedBatchNorm) for module in self.target_backbone.modules())
