@@ -50,10 +50,10 @@ def logs(
         return
     kept_logs = executor_logs(runs, run.run_id, path)
     for executor, kept_log in kept_logs:
-        print(f"what {executor} kept of its job, {kept_log}:", file=sys.stderr, flush=True)
+        print(f"log of the job kept by {executor}, {kept_log}:", file=sys.stderr, flush=True)
         _print_from(kept_log, 0)
     if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")) if _is_file(path) else ():
-        print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
+        print(f"logs of {len(further)} further processes: {further[0]} …", file=sys.stderr)
     status = status or _read_status(run.run_id, runs)
     if not _is_file(path) and not kept_logs:
         state = f"is {status.state.value}" if _has_begun(run) else "has not started"

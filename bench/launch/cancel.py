@@ -129,7 +129,7 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         interrupt; or there is no terminal to ask on; or the executor failed to cancel a job.
     """
     for run in chosen.shared:
-        say(f"left alone, another sweep wants it: {run.run_id}")
+        say(f"left alone, because another sweep needs it: {run.run_id}")
     if not chosen.stop:
         say("nothing else is running or queued" if chosen.shared else "nothing is running or queued")
         _forget_cancelled(chosen, runs_directory)
@@ -138,7 +138,7 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         also = f", which {' and '.join(chosen.wanted_by)} asked for" if chosen.wanted_by else ""
         say(f"will stop: {run.run_id}{also}")
     for run in chosen.dropped:
-        say(f"will not start, since it waits for that: {run.run_id}")
+        say(f"will not start without it: {run.run_id}")
     if ask and not sys.stdin.isatty():
         raise InputError("cancel asks first, and there is no terminal to ask on; add --yes")
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
@@ -199,7 +199,7 @@ def _find_obstacle(run: RunDirectory) -> str | None:
     """Return why this command can't stop a run that no executor holds; None if it can."""
     pid, host = _process(run)
     if pid is None:
-        return f"{run.attempts}: damaged, so that nobody can say which process computes {run.run_id}; stop it by hand"
+        return f"{run.attempts}: damaged, so the process that computes {run.run_id} is unknown; stop it by hand"
     if host != socket.gethostname():
         return f"{run.run_id} runs on {host}, and no scheduler holds it; stop process {pid} there"
     # An interactive shell, too, makes a command the leader of its process group, so the group alone proves nothing.

@@ -241,8 +241,8 @@ class SlurmExecutor(Executor):
                     fitting = fitting[: len(fitting) // 2]
                     room = len(fitting)
                 except InputError as error:
-                    if taken := len(known) - len(held):
-                        raise InputError(f"{error}; {taken} jobs before it were taken, and are queued") from error
+                    if queued := len(known) - len(held):
+                        raise InputError(f"{error}; {queued} jobs of earlier batches are queued") from error
                     raise
             room -= len(fitting)
             for job in fitting:

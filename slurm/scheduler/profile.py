@@ -167,7 +167,8 @@ class ClusterProfile(StageResources, ExecutorOptions):
         for prefix, part in parts.items():
             if part.hours is not None and 60 * _minutes(part.hours) <= self.seconds_before_limit:
                 raise ValueError(
-                    f"{prefix}hours: {part.hours:g} ({60 * part.hours:g} min) must be longer than seconds_before_limit: "
+                    f"{prefix}hours: {part.hours:g} ({60 * part.hours:g} min) must be longer than "
+                    "seconds_before_limit: "
                     f"{self.seconds_before_limit} ({self.seconds_before_limit / 60:g} min), when a job is told to save "
                     "its state"
                 )
