@@ -55,7 +55,9 @@ class Metric:
         placeholders = _PLACEHOLDER.findall(self.name)
         for placeholder in placeholders:
             if not placeholder.isidentifier() or placeholders.count(placeholder) > 1:
-                raise ValueError(f"metric {self.name}: {{{placeholder}}} must be a word and stand in the name once")
+                raise ValueError(
+                    f"metric {self.name}: {{{placeholder}}} must be an identifier that appears in the name once"
+                )
         if unknown := set(_PLACEHOLDER.findall(self.label)) - set(placeholders):
             raise ValueError(f"metric {self.name}: its label has a placeholder {{{min(unknown)}}}, its name has none")
 
