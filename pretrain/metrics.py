@@ -55,12 +55,14 @@ class Metric:
         placeholders = _PLACEHOLDER.findall(self.name)
         for placeholder in placeholders:
             if not placeholder.isidentifier() or placeholders.count(placeholder) > 1:
-                raise ValueError(f"metric {self.name}: {{{placeholder}}} must be a word and stand in the name once")
+                raise ValueError(
+                    f"metric {self.name}: {{{placeholder}}} must be an identifier that appears in the name once"
+                )
         if unknown := set(_PLACEHOLDER.findall(self.label)) - set(placeholders):
             raise ValueError(f"metric {self.name}: its label has a placeholder {{{min(unknown)}}}, its name has none")
 
     def called(self, name: str) -> Metric | None:
-        """The metric with every placeholder filled so that it is called ``name``; None if ``name`` doesn't fit."""
+        """Return the metric with placeholders filled so that it is called ``name``; None if ``name`` doesn't fit."""
         parts = _PLACEHOLDER.split(self.name)
         pattern = "".join(f"(?P<{part}>\\w+)" if odd % 2 else re.escape(part) for odd, part in enumerate(parts))
         if (found := re.fullmatch(pattern, name)) is None:
@@ -88,7 +90,7 @@ FEATURE_STD = Metric(
 
 
 def require_metrics(what: str, declared: object) -> tuple[Metric, ...]:
-    """The declarations of ``what``, such as ``evaluator knn``.
+    """Return the declared metrics; ``what`` is who declares them in messages, such as ``evaluator knn``.
 
     Raises
     ------
@@ -104,13 +106,13 @@ def require_metrics(what: str, declared: object) -> tuple[Metric, ...]:
 
 
 def declarations(declared: Sequence[Metric], names: Iterable[str]) -> dict[str, Metric]:
-    """Name → its declaration, of the names that are declared."""
+    """Return the declaration of each of these names that has one."""
     fitting = {name: [metric for one in declared if (metric := one.called(name))] for name in names}
     return {name: found[0] for name, found in fitting.items() if found}
 
 
 def require_declared(what: str, declared: Sequence[Metric], names: Iterable[str]) -> dict[str, Metric]:
-    """Name → its declaration.
+    """Return each name's declaration; refuse names without one, and metrics that are missing.
 
     Raises
     ------

@@ -159,21 +159,21 @@ def _compute(
     torch.set_num_threads(1)
     module: Any = importlib.import_module(reference) if isinstance(reference, str) else reference
     for config in configs:
-        kept = directory / config.backbone
-        kept.mkdir(exist_ok=True)
+        results = directory / config.backbone
+        results.mkdir(exist_ok=True)
         train = _train_with_restart if rank else _train
-        torch.save(train(_learner(module, config), module), kept / ("restart" if rank else "plain"))
+        torch.save(train(_learner(module, config), module), results / ("restart" if rank else "plain"))
     group = f"file://{directory}/group"
     dist.init_process_group("gloo", init_method=group, rank=rank, world_size=2, timeout=timedelta(minutes=5))
     try:
         dist.barrier()
         for config in configs:
-            kept = directory / config.backbone
-            plain = torch.load(kept / "plain", weights_only=True)
-            torch.save(_repeat_steps(_learner(module, config), plain), kept / f"rank{rank}")
+            results = directory / config.backbone
+            plain = torch.load(results / "plain", weights_only=True)
+            torch.save(_repeat_steps(_learner(module, config), plain), results / f"rank{rank}")
             learner = _learner(module, config, MICRO_BATCH_SIZE)
             if isinstance(learner.method, FeatureMethod) and not has_batch_norm(learner.method.backbone):
-                torch.save(_repeat_steps(learner, plain), kept / f"micro{rank}")
+                torch.save(_repeat_steps(learner, plain), results / f"micro{rank}")
     finally:
         dist.destroy_process_group()
 
@@ -243,11 +243,11 @@ def _step(learner: Learner, number: int) -> _Record:
     }
 
 
-def _compare(what: str, kept: Path) -> None:
+def _compare(what: str, results: Path) -> None:
     """Raise MethodFaultError for the first number that differs from the plain run's."""
 
     def read(file: str) -> list[_Record]:
-        return cast("list[_Record]", torch.load(kept / file, weights_only=True)) if (kept / file).exists() else []
+        return cast("list[_Record]", torch.load(results / file, weights_only=True)) if (results / file).exists() else []
 
     plain, tolerances = read("plain"), {_RESTART: 0.0, _PROCESSES: TOLERANCE, _MICRO_BATCHES: TOLERANCE}
     for cause, file in ((_RESTART, "restart"), (_PROCESSES, "rank0"), (_MICRO_BATCHES, "micro0")):

@@ -51,13 +51,14 @@ class ForkServer:
         for _ in range(2):
             if self._process is None:
                 self._launch()
-            for left in (self.ended, self._pids):  # by a start that Ctrl-C has interrupted
-                left.pop(job_id, None)
+            # A start of this job that Ctrl-C interrupted may have left its answers here.
+            for answers in (self.ended, self._pids):
+                answers.pop(job_id, None)
             self._running.add(job_id)
             self._request({"id": job_id, "order": order})
             while job_id in self._running and job_id not in self._pids:
                 self.receive(None)
-            if job_id in self._pids:  # one that is quick may have ended already
+            if job_id in self._pids:  # a short job may have ended already
                 return self._pids.pop(job_id)
         preloaded = ", ".join(self._modules) or "nothing"
         raise InputError(f"the fork server died before it could start a job; it preloads {preloaded}")
@@ -77,7 +78,7 @@ class ForkServer:
                 else:
                     self._running.discard(answer["id"])
                     self.ended[answer["id"]] = answer["code"], answer["reason"]
-        except (EOFError, ValueError):  # the server has died, or a Ctrl-C while reading has cut an answer
+        except (EOFError, ValueError):  # the server has died, or Ctrl-C has lost a part of an answer
             self.stop()
 
     def stop(self) -> None:
@@ -98,12 +99,12 @@ class ForkServer:
             start_new_session=True,  # a terminal's Ctrl-C reaches only the submitting process
         )
         self._kill = weakref.finalize(self, _kill, process)
-        assert process.stdin, "as asked for"
-        assert process.stdout, "as asked for"
+        assert process.stdin, "stdin is a pipe"
+        assert process.stdout, "stdout is a pipe"
         self._process, self._requests, self._answers = process, process.stdin, _Lines(process.stdout.fileno())
 
     def _request(self, request: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the server has died; ``receive`` will find it
+        with contextlib.suppress(BrokenPipeError):  # the server has died; ``receive`` notices it
             self._requests.write(json.dumps(request).encode() + b"\n")
             self._requests.flush()
 
@@ -154,7 +155,7 @@ class _Jobs:
     def __init__(self, requests: _Lines, answers: int, failures: Sequence[str]) -> None:
         self._requests, self._answers, self._failures = requests, answers, failures
         self._running: dict[str, tuple[int, int]] = {}
-        # Nobody writes to this pipe: jobs read its end when the server has ended for any reason.
+        # Nobody writes to this pipe. When the server ends for any reason, the kernel closes it, and jobs read EOF.
         self._server_ended, self._server_lives = os.pipe()
 
     def serve(self) -> None:
@@ -181,9 +182,9 @@ class _Jobs:
             if ended:
                 del self._running[job_id]
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)  # what the job has left running
+                    os.killpg(pid, signal.SIGKILL)  # processes that the job started and that still run
                 with os.fdopen(reason, "rb", buffering=0) as pipe:
-                    os.set_blocking(reason, False)  # a process that has left the group may hold the other end
+                    os.set_blocking(reason, False)  # don't wait: a process outside the group may keep the pipe open
                     text = (pipe.read(1 << 16) or b"").decode(errors="replace")
                 self._answer(id=job_id, code=os.waitstatus_to_exitcode(status), reason=text or None)
 
@@ -203,7 +204,7 @@ class _Jobs:
                     thread.join()
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
-            os._exit(code)  # to take modules down would copy the memory that is shared with the server
+            os._exit(code)  # a normal exit would free objects, and so copy memory shared with the server
         os.close(writing)
         self._running[job_id] = pid, reading
         self._answer(id=job_id, pid=pid)
@@ -216,7 +217,7 @@ def _run(order: Mapping[str, Any], failures: Sequence[str], reason: int) -> int:
     """Run a job in its process and return its exit code; if it fails, write a sentence to the descriptor ``reason``."""
     os.environ.clear()
     os.environ.update(order["environment"])
-    os.environ[JOB_GROUP] = str(os.getpid())  # _start has made this process the leader of a group of its own
+    os.environ[JOB_GROUP] = str(os.getpid())  # _start has made this process the leader of a new group
     sys.path[:] = order["path"]
     try:
         os.chdir(order["directory"])
@@ -226,7 +227,7 @@ def _run(order: Mapping[str, Any], failures: Sequence[str], reason: int) -> int:
             print(failure, file=sys.stderr)
         call(order["function"], order["arguments"])
     except BaseException as error:
-        traceback.print_exc()  # into the void if the log can't be written
+        traceback.print_exc()  # lost if the log can't be opened; the server reports ``reason``
         os.write(reason, describe(error).encode(errors="backslashreplace"))
         return 1
     return 0
@@ -243,4 +244,4 @@ def _signal_job(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
     except ProcessLookupError:
-        os.kill(pid, number)  # an ended process has its number until ``_collect``
+        os.kill(pid, number)  # safe: the id stays reserved until ``_collect`` waits for the process

@@ -116,9 +116,9 @@ class JobGraph:
         InputError
             A handle comes from another executor: waiting for its job would never end.
         """
-        strangers = [h.job.id for h in handles if not h.state.is_final and self._handles.get(h.job.id) is not h]
-        if strangers:
-            raise InputError(f"not submitted to this executor: {', '.join(strangers)}")
+        foreign = [h.job.id for h in handles if not h.state.is_final and self._handles.get(h.job.id) is not h]
+        if foreign:
+            raise InputError(f"not submitted to this executor: {', '.join(foreign)}")
         self._on_change = on_change
         try:
             yield

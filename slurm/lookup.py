@@ -91,8 +91,8 @@ def _load(point: EntryPoint) -> type[Executor]:
     try:
         found = point.load()
     except (Exception, SystemExit) as error:  # code of another distribution may raise anything
-        said = str(error).strip().splitlines() or [""]
-        raise InputError(f"{refusal}: {type(error).__name__}: {said[0]}") from error
+        lines = str(error).strip().splitlines() or [""]
+        raise InputError(f"{refusal}: {type(error).__name__}: {lines[0]}") from error
     if not (isinstance(found, type) and issubclass(found, Executor)):
         raise InputError(f"{refusal}: it is no subclass of slurm.job.Executor")
     needed = {"open", "states"} if found.returns_at_once else set()

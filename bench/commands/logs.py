@@ -13,7 +13,7 @@ from bench.commands.options import RUNS, RunsOption
 if TYPE_CHECKING:
     from results.runs import RunDirectory, RunState
 
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_READS = 0.5
 
 
 def logs(
@@ -41,30 +41,30 @@ def logs(
         print(f"{run.run_id} has not started; waiting for its log", file=sys.stderr)
     try:
         while True:
-            found = _look_up(run.run_id, runs) if follow else None
+            status = _read_status(run.run_id, runs) if follow else None
             position = _print_from(path, position)
-            if not follow or found is None or found.is_over:
+            if not follow or status is None or status.is_over:
                 break
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_READS)
     except KeyboardInterrupt:
         return
-    elsewhere = executor_logs(runs, run.run_id, path)
-    for executor, kept in elsewhere:
-        print(f"what {executor} kept of its job, {kept}:", file=sys.stderr, flush=True)
-        _print_from(kept, 0)
+    kept_logs = executor_logs(runs, run.run_id, path)
+    for executor, kept_log in kept_logs:
+        print(f"log of the job kept by {executor}, {kept_log}:", file=sys.stderr, flush=True)
+        _print_from(kept_log, 0)
     if further := sorted(run.logs.glob(f"{path.stem}.rank*{path.suffix}")) if _is_file(path) else ():
-        print(f"its {len(further)} further processes: {further[0]} …", file=sys.stderr)
-    found = found or _look_up(run.run_id, runs)
-    if not _is_file(path) and not elsewhere:
-        what = f"is {found.state.value}" if _has_begun(run) else "has not started"
-        print(f"{run.run_id} {what}; there is no log", file=sys.stderr)
-    print(f"{run.run_id}: {found.words}", file=sys.stderr)
-    if found.state is RunState.DAMAGED:
+        print(f"logs of {len(further)} further processes: {further[0]} …", file=sys.stderr)
+    status = status or _read_status(run.run_id, runs)
+    if not _is_file(path) and not kept_logs:
+        state = f"is {status.state.value}" if _has_begun(run) else "has not started"
+        print(f"{run.run_id} {state}; there is no log", file=sys.stderr)
+    print(f"{run.run_id}: {status.text}", file=sys.stderr)
+    if status.state is RunState.DAMAGED:
         raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Status:
     """A run's state and reason; ``is_over`` is True if its log won't grow unless the run is started again."""
 
     state: RunState
@@ -72,12 +72,12 @@ class _Found:
     is_over: bool
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return f"{self.state.value}: {self.reason}" if self.reason else self.state.value
 
 
 def _has_begun(run: RunDirectory) -> bool:
-    """Whether the run has attempts or a record, even a damaged one; True if its directory can't be read."""
+    """Return whether the run has attempts or a record, even a damaged one; True if its directory can't be read."""
     from results.files import is_present
 
     try:
@@ -86,8 +86,8 @@ def _has_begun(run: RunDirectory) -> bool:
         return True
 
 
-def _look_up(run_id: str, runs: Path) -> _Found:
-    """Look up the run's effective state, on disk and with its executor."""
+def _read_status(run_id: str, runs: Path) -> _Status:
+    """Return the run's effective state, from the disk and from its executor."""
     from bench.runs.executors import ask_executors
     from results.runs import RunState
     from results.store import load_runs
@@ -95,14 +95,14 @@ def _look_up(run_id: str, runs: Path) -> _Found:
     reports = ask_executors(runs)
     store = load_runs(runs, [run_id], reports)
     if not store.runs:  # the directory's name isn't a run id
-        return _Found(RunState.DAMAGED, store.problems[0] if store.problems else "no run", is_over=True)
+        return _Status(RunState.DAMAGED, store.problems[0] if store.problems else "no run", is_over=True)
     shown = store.runs[0]
     if shown.state is RunState.UNKNOWN:
         # If the scheduler doesn't answer, it may later. If it has no record of the job, the state stays unknown.
         is_over = run_id in reports and reports[run_id].is_forgotten
     else:
         is_over = shown.state in (RunState.DONE, RunState.FAILED, RunState.CANCELLED, RunState.DAMAGED)
-    return _Found(shown.state, shown.reason, is_over)
+    return _Status(shown.state, shown.reason, is_over)
 
 
 def _is_file(path: Path) -> bool:

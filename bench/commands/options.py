@@ -60,12 +60,12 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would s
 RUNS = Path("runs")
 
 
-def spelt(sweep: str, runs: Path, *, tiny: bool, overrides: Sequence[str] | None) -> str:
+def sweep_arguments(sweep: str, runs: Path, *, tiny: bool, overrides: Sequence[str] | None) -> str:
     """Return the sweep and its options as typed, for suggested commands: ``SWEEP --tiny --set … --runs …``."""
     changes = [word for assignment in overrides or () for word in ("--set", assignment)]
-    return shlex.join([sweep, *(["--tiny"] if tiny else []), *changes]) + elsewhere(runs)
+    return shlex.join([sweep, *(["--tiny"] if tiny else []), *changes]) + runs_option(runs)
 
 
-def elsewhere(runs: Path) -> str:
+def runs_option(runs: Path) -> str:
     """Return the part `` --runs DIR`` of a suggested command, with a leading space; '' for the default directory."""
     return "" if runs == RUNS else f" --runs {shlex.quote(str(runs))}"

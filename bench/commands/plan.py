@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, ClusterOption, RunsOption, SetOption, SweepArgument, TinyOption, spelt
+from bench.commands.options import (
+    RUNS,
+    ClusterOption,
+    RunsOption,
+    SetOption,
+    SweepArgument,
+    TinyOption,
+    sweep_arguments,
+)
 
 
 def plan(
@@ -59,7 +67,7 @@ def plan(
     print_planned_hours(costs)
     if profile is None and not any(cost.left for cost in costs):
         print("hours: none measured here yet; --cluster NAME takes a profile's time limits", file=sys.stderr)
-    start = spelt(sweep, runs, tiny=tiny, overrides=set_)
+    start = sweep_arguments(sweep, runs, tiny=tiny, overrides=set_)
     if profile is not None:
         start += executor_flags(CLUSTER_EXECUTOR, cluster)
     for stage, answer in ask_software(planned.runs, profile, recall_availability).items():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, elsewhere, spelt
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, runs_option, sweep_arguments
 
 
 def report(
@@ -27,7 +27,7 @@ def report(
     store = load_with_executors(runs, None if checked is None else plan_sweep(checked).run_ids)
     warn(store.problems)
     if not store.runs:
-        what = "SWEEP" + elsewhere(runs) if sweep is None else spelt(sweep, runs, tiny=tiny, overrides=set_)
+        what = "SWEEP" + runs_option(runs) if sweep is None else sweep_arguments(sweep, runs, tiny=tiny, overrides=set_)
         warn([f"{runs} holds no run{'' if checked is None else f' of {checked.name}'}: opera-bench run {what}"])
         raise typer.Exit(1)
     write_report_page(checked, store, out)

@@ -18,7 +18,7 @@ from bench.commands.options import (
     TinyOption,
     WorkersOption,
     YesOption,
-    spelt,
+    sweep_arguments,
 )
 
 
@@ -52,5 +52,5 @@ def retry(
         again |= {RunState.CANCELLED, RunState.UNKNOWN}
     checked = load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     launch = plan_launch(checked, runs, executor, workers, device, cluster, parse_compute(compute or ()))
-    command = spelt(sweep, runs, tiny=tiny, overrides=set_)
+    command = sweep_arguments(sweep, runs, tiny=tiny, overrides=set_)
     raise typer.Exit(run_sweep(checked, launch, command=command, retry=frozenset(again), ask=not yes))

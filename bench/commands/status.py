@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, elsewhere, spelt
+from bench.commands.options import RUNS, OptionalSweep, RunsOption, SetOption, TinyOption, runs_option, sweep_arguments
 
-SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_REFRESHES = 2.0
 
 
 def status(
@@ -45,7 +45,7 @@ def status(
         flags = executor_flags(CLUSTER_EXECUTOR, None)
     else:
         flags = "".join(executor_flags(name, None) + find_executor(name).required_flags for name in names_in(runs)[:1])
-    command = None if sweep is None else spelt(sweep, runs, tiny=tiny, overrides=set_)
+    command = None if sweep is None else sweep_arguments(sweep, runs, tiny=tiny, overrides=set_)
 
     def known_runs() -> tuple[PlannedRun, ...]:
         if planned is not None:
@@ -64,10 +64,10 @@ def status(
         if format_ == "json":
             print_json(found, costs)
         else:
-            print_status(found, costs, command, runs, now, place=elsewhere(runs), flags=flags)
+            print_status(found, costs, command, runs, now, runs_option=runs_option(runs), flags=flags)
         if not watch:
             raise typer.Exit(status_of_damage(each.state for each in found))
         try:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_REFRESHES)
         except KeyboardInterrupt:
             return

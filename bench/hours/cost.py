@@ -48,7 +48,7 @@ class RunCost:
         return 0.0 if self.is_charged else self.used
 
     def as_json(self) -> dict[str, Any]:
-        """The fields about hours in ``plan --format json`` and ``status --format json``."""
+        """Return the fields about hours in ``plan --format json`` and ``status --format json``."""
         return {
             "hours_used": None if self.used is None else round(self.used, 4),
             "hours_used_are": "charged" if self.is_charged else "computing",
@@ -59,13 +59,13 @@ class RunCost:
 
 
 def recorded_cost(record: Record) -> RunCost:
-    """The cost of a finished run."""
+    """Return the cost of a finished run."""
     used = record.timing.seconds * record.machine.world_size / 3600
     return RunCost(record.stage, unit_of(record), used, left=0.0, seconds_left=0.0)
 
 
 def unfinished_cost(stage: str, state: RunState, seconds_used: float, expected: Estimate | None) -> RunCost:
-    """The cost of a run without a record, whose attempts took ``seconds_used`` so far."""
+    """Return the cost of a run without a record, whose attempts took ``seconds_used`` so far."""
     has_ended = state in _ENDED
     if expected is None:
         known = 0.0 if has_ended else None
@@ -77,7 +77,7 @@ def unfinished_cost(stage: str, state: RunState, seconds_used: float, expected: 
 
 
 def seconds_of_attempts(attempts: Sequence[Mapping[str, Any]], until: datetime) -> float:
-    """Seconds that a run has computed, over all attempts; the last attempt counts up to ``until``."""
+    """Return the seconds that a run has computed, over all attempts; the last attempt counts up to ``until``."""
     if not attempts:
         return 0.0
     last = attempts[-1]
@@ -86,7 +86,7 @@ def seconds_of_attempts(attempts: Sequence[Mapping[str, Any]], until: datetime) 
 
 
 def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mapping[str, Any]]) -> RunCost:
-    """``computed`` with the charged hours as used hours; unchanged if the scheduler doesn't know all of them.
+    """Return ``computed`` with the charged hours as used hours; unchanged if the scheduler lacks some of them.
 
     The scheduler lacks hours if its accounting counts no GPUs (``AccountingStorageTRES``), or if an attempt ran outside
     its jobs.
@@ -105,7 +105,7 @@ def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mappin
 def read_costs(
     found: Sequence[RunStatus], directory: Path, options: ExecutorOptions | None, now: datetime
 ) -> list[RunCost]:
-    """The cost of each run, estimated from the readable records under ``directory``.
+    """Return the cost of each run, estimated from the readable records under ``directory``.
 
     Parameters
     ----------
@@ -119,12 +119,12 @@ def read_costs(
     costs = []
     for status in found:
         run = status.run
-        place = RunDirectory(directory / run.run_id)
-        attempts = place.read_attempts()
+        run_directory = RunDirectory(directory / run.run_id)
+        attempts = run_directory.read_attempts()
         if run.run_id in records and status.state is RunState.DONE:
             computed = recorded_cost(records[run.run_id])
         else:
-            until = now if status.state is RunState.RUNNING else _last_seen(place, now)
+            until = now if status.state is RunState.RUNNING else _last_seen(run_directory, now)
             seconds = seconds_of_attempts(attempts, until)
             computed = unfinished_cost(run.stage, status.state, seconds, estimate(run, work, options))
         costs.append(charged_cost(computed, status, attempts))
@@ -132,7 +132,7 @@ def read_costs(
 
 
 def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: datetime) -> datetime | None:
-    """When the last run will end if as many run in parallel as now; None if none runs or an estimate is missing."""
+    """Return when the last run will end if as many run in parallel as now; None if none runs or a time is unknown."""
     at_a_time = sum(status.state is RunState.RUNNING for status in found)
     left = [cost.seconds_left for cost in costs]
     known = [seconds for seconds in left if seconds is not None]
@@ -141,6 +141,6 @@ def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: date
     return now + timedelta(seconds=max(sum(known) / at_a_time, max(known)))
 
 
-def _last_seen(place: RunDirectory, now: datetime) -> datetime:
-    """The time of the run's last heartbeat; 1970 without one, so that the attempt counts as 0 seconds."""
-    return datetime.fromtimestamp(modified_at(place.progress), now.tzinfo)
+def _last_seen(run_directory: RunDirectory, now: datetime) -> datetime:
+    """Return the time of the run's last heartbeat; 1970 without one, so that the attempt counts as 0 seconds."""
+    return datetime.fromtimestamp(modified_at(run_directory.progress), now.tzinfo)

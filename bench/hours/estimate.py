@@ -60,7 +60,7 @@ class Work:
         return cls(known)
 
     def estimate(self, run: PlannedRun, unit: Unit | None) -> Estimate | None:
-        """The median over finished runs of the same work on the device and process count of the latest one, or None.
+        """Return the median over finished runs of the same work, on the latest one's device and process count, or None.
 
         Parameters
         ----------
@@ -78,18 +78,18 @@ class Work:
 
 
 def unit_of(record: Record) -> Unit:
-    """The unit of a finished run's hours."""
+    """Return the unit of a finished run's hours."""
     return Unit.GPU if record.machine.device_kind == "cuda" else Unit.PROCESSOR
 
 
 def limit_estimate(resources: Resources) -> Estimate:
-    """The estimate of one attempt that uses its whole time limit."""
+    """Return the estimate of one attempt that uses its whole time limit."""
     unit = Unit.GPU if resources.gpus else Unit.PROCESSOR
     return Estimate(60.0 * resources.minutes, resources.processes, unit, Basis.PROFILE)
 
 
 def estimate(run: PlannedRun, work: Work, options: ExecutorOptions | None) -> Estimate | None:
-    """The estimate of a whole run, from finished runs or else from the executor's time limits; None without either."""
+    """Return the estimate of a whole run, from finished runs or else from the executor's time limits, or None."""
     resources = None if options is None else options.resources(run.stage)
     if resources is None:
         return work.estimate(run, None)
@@ -100,7 +100,7 @@ def estimate(run: PlannedRun, work: Work, options: ExecutorOptions | None) -> Es
 
 
 def finished_records(directory: Path) -> dict[str, Record]:
-    """The readable records of the runs in a directory, by run id."""
+    """Return the readable records of the runs in a directory, by run id."""
     if not directory.is_dir():
         return {}
     places = (RunDirectory(directory / name) for name in run_names(directory))
@@ -108,7 +108,7 @@ def finished_records(directory: Path) -> dict[str, Record]:
 
 
 def _kind(stage: str, config: Mapping[str, Any]) -> tuple[object, ...]:
-    """Key of the kind of work: runs with equal keys take equally long per epoch."""
+    """Return the key of the kind of work: runs with equal keys take equally long per epoch."""
     subject, source = config.get(PRETRAIN, {}), config.get(IMPORT, {})
     if stage == IMPORT:
         return stage, subject.get("backbone"), source.get("format")
@@ -122,7 +122,7 @@ def _machine(record: Record) -> tuple[str, int]:
 
 
 def _seconds(record: Record, config: Mapping[str, Any]) -> float:
-    """Seconds that a run with ``config`` would take on the machine of ``record``."""
+    """Return the seconds that a run with ``config`` would take on the machine of ``record``."""
     if record.stage == IMPORT:
         return record.timing.seconds
     part = PRETRAIN if record.stage == PRETRAIN else "evaluator"

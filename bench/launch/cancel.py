@@ -98,7 +98,7 @@ def _choose_run(run_id: str, runs_directory: Path) -> Cancellation:
 
 
 def _unfinished(runs: Sequence[PlannedRun], runs_directory: Path) -> list[PlannedRun]:
-    """Running and waiting runs, and cancelled or damaged ones whose job an executor still holds."""
+    """Return running and waiting runs, and cancelled or damaged ones whose job an executor still holds."""
     reports = _ask_about(runs, runs_directory)
     return [
         status.run
@@ -112,8 +112,10 @@ def _ask_about(runs: Sequence[PlannedRun], runs_directory: Path) -> dict[str, Jo
     reports = ask_executors(runs_directory, fresh=True)
     for report in (reports[run.run_id] for run in runs if run.run_id in reports):
         if report.state is JobState.UNKNOWN and not report.is_forgotten:
-            silent = f"{report.executor} does not answer, and may hold some of these runs"
-            raise InputError(f"{silent}; nothing is cancelled, try again later")
+            raise InputError(
+                f"{report.executor} does not answer, and may hold some of these runs; "
+                "nothing is cancelled, try again later"
+            )
     return reports
 
 
@@ -127,7 +129,7 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         interrupt; or there is no terminal to ask on; or the executor failed to cancel a job.
     """
     for run in chosen.shared:
-        say(f"left alone, another sweep wants it: {run.run_id}")
+        say(f"left alone, because another sweep needs it: {run.run_id}")
     if not chosen.stop:
         say("nothing else is running or queued" if chosen.shared else "nothing is running or queued")
         _forget_cancelled(chosen, runs_directory)
@@ -136,7 +138,7 @@ def cancel_runs(chosen: Cancellation, runs_directory: Path, *, ask: bool) -> int
         also = f", which {' and '.join(chosen.wanted_by)} asked for" if chosen.wanted_by else ""
         say(f"will stop: {run.run_id}{also}")
     for run in chosen.dropped:
-        say(f"will not start, since it waits for that: {run.run_id}")
+        say(f"will not start without it: {run.run_id}")
     if ask and not sys.stdin.isatty():
         raise InputError("cancel asks first, and there is no terminal to ask on; add --yes")
     if ask and not confirmed(f"Cancel {len(chosen.stop)} runs?", default=False):
@@ -163,8 +165,8 @@ def _stop(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     held = {run.run_id for run in runs if _is_held(reports.get(run.run_id))}
     others = [RunDirectory(runs_directory / run.run_id) for run in runs if run.run_id not in held]
     here = [run for run in others if run.unrecorded_state() is RunState.RUNNING]
-    if said := [problem for run in here if (problem := _find_obstacle(run))]:
-        raise InputError("; ".join(said))
+    if obstacles := [problem for run in here if (problem := _find_obstacle(run))]:
+        raise InputError("; ".join(obstacles))
     # Write the note before stopping: a status in between must not show a failure.
     sound = [
         run for run in runs if read_on_disk(RunDirectory(runs_directory / run.run_id), ()).state is not RunState.DAMAGED
@@ -194,10 +196,10 @@ def _is_held(report: JobReport | None) -> bool:
 
 
 def _find_obstacle(run: RunDirectory) -> str | None:
-    """The reason why this command can't stop a run that no executor holds; None if it can."""
+    """Return why this command can't stop a run that no executor holds; None if it can."""
     pid, host = _process(run)
     if pid is None:
-        return f"{run.attempts}: damaged, so that nobody can say which process computes {run.run_id}; stop it by hand"
+        return f"{run.attempts}: damaged, so the process that computes {run.run_id} is unknown; stop it by hand"
     if host != socket.gethostname():
         return f"{run.run_id} runs on {host}, and no scheduler holds it; stop process {pid} there"
     # An interactive shell, too, makes a command the leader of its process group, so the group alone proves nothing.
@@ -215,7 +217,7 @@ def _terminate_local(run: RunDirectory) -> None:
 
 
 def _process(run: RunDirectory) -> tuple[int | None, str]:
-    """Process id of the last attempt, None if it can't be read, and the attempt's host."""
+    """Return the process id of the last attempt, None if it can't be read, and the attempt's host."""
     last = _last_attempt(run)
     pid = last.get("pid")
     return (pid if type(pid) is int and pid > 1 else None), str(last.get("host"))

@@ -32,7 +32,7 @@ PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 
 
 def locked_elsewhere(statuses: Sequence[RunStatus], directory: Path) -> frozenset[str]:
-    """Ids of runs that another process computes and whose locks this host sees, so that a job can wait for them.
+    """Return ids of runs that other processes compute and whose locks this host sees, so that jobs can wait for them.
 
     Runs that ended after their states were read are included: a job for such a run ends at once.
     """
@@ -47,7 +47,7 @@ def select(
     on_cluster: bool = False,
     locked: Collection[str] = (),
 ) -> list[PlannedRun]:
-    """The runs to start, in order: planned runs and runs in a state of ``retry`` whose parents are done or start too.
+    """Return the runs to start, in order: planned and ``retry`` ones whose parents are done or start too.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def ask_software(
     options: ExecutorOptions | None,
     ask_about: Callable[[str, str | None], Availability] = ask_availability,
 ) -> dict[str, Availability]:
-    """Evaluator → why its Python can't run it, or can't be checked; evaluators that can run are left out.
+    """Return, by evaluator, why its Python can't run it or can't be checked; evaluators that can run are left out.
 
     The Python of a cluster's profile is checked on this machine. If it fails but the profile has ``setup`` lines, the
     answer is unknown: those lines may provide the missing packages.
@@ -119,7 +119,7 @@ def require_software(
 
 
 def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: str = "the sweep") -> dict[str, str]:
-    """Dataset name → absolute directory, for the datasets that these runs read.
+    """Return the absolute directory of each dataset that these runs read, by the dataset's name.
 
     Raises
     ------
@@ -167,11 +167,11 @@ def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
         with tempfile.TemporaryFile(dir=directory):
             pass
         for run in runs:
-            place = RunDirectory(directory / run.run_id)
-            if place.config.exists():
+            run_directory = RunDirectory(directory / run.run_id)
+            if run_directory.config.exists():
                 continue
-            place.path.mkdir(exist_ok=True)
-            write_atomically(place.config, config_text(run))
+            run_directory.path.mkdir(exist_ok=True)
+            write_atomically(run_directory.config, config_text(run))
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{directory}: can't write runs here ({reason}); choose another with --runs DIR") from error
@@ -180,7 +180,7 @@ def write_configs(runs: Sequence[PlannedRun], directory: Path) -> None:
 def build_jobs(
     runs: Sequence[PlannedRun], statuses: Sequence[RunStatus], launch: Launch, roots: Mapping[str, str]
 ) -> list[Job]:
-    """One job per run; its parents are those that aren't done."""
+    """Return one job per run; its parents are those that aren't done."""
     directory = launch.runs_directory.absolute()
     done = {status.run.run_id for status in statuses if status.own_state is RunState.DONE}
     return [
@@ -204,7 +204,7 @@ def build_jobs(
 
 
 def _loader_workers(run: PlannedRun, launch: Launch) -> int:
-    """Number of loader workers for each process of the run: its processors but one."""
+    """Return the number of loader workers of each process of the run: its processors but one."""
     resources = launch.options.resources(run.stage)
     if resources is None:
         return max(available_cpus() // launch.workers - 1, 0)
@@ -212,7 +212,7 @@ def _loader_workers(run: PlannedRun, launch: Launch) -> int:
 
 
 def create_executor(launch: Launch) -> Executor:
-    """The executor of a launch.
+    """Return the executor of a launch.
 
     Raises
     ------

@@ -79,7 +79,7 @@ def plan_launch(
 def read_options(
     executor: str, sweep: Sweep, cluster: str | None = None, workers: int | None = None
 ) -> ExecutorOptions:
-    """The options of an executor, from the command line and the sweep.
+    """Return the options of an executor, from the command line and the sweep.
 
     Raises
     ------
@@ -96,14 +96,14 @@ def read_options(
 
 
 def cluster_options(sweep: Sweep | None, cluster: str | None = None) -> ExecutorOptions | None:
-    """The options of the cluster that ``--cluster`` or the sweep names; None if neither does."""
+    """Return the options of the cluster that ``--cluster`` or the sweep names; None if neither does."""
     if sweep is None or (cluster or sweep.file.cluster) is None:
         return None
     return read_options(CLUSTER_EXECUTOR, sweep, cluster)
 
 
 def executor_flags(executor: str, cluster: str | None) -> str:
-    """The `` --executor …`` part of suggested commands; '' for an executor that runs jobs on this machine."""
+    """Return the `` --executor …`` part of suggested commands; '' for an executor that runs jobs on this machine."""
     if not find_executor(executor).returns_at_once:
         return ""
     return f" --executor {executor}" + (f" --cluster {shlex.quote(cluster)}" if cluster else "")
@@ -131,7 +131,7 @@ def parse_compute(assignments: Sequence[str]) -> ComputeOptions:
 
 
 def available_cpus() -> int:
-    """Number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

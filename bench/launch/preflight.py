@@ -57,11 +57,11 @@ def require_same_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> No
     for run in runs:
         if run.source is None or run.config[IMPORT]["sha256"] is not None or not _resolved(run.source).exists():
             continue
-        path, place = _resolved(run.source), RunDirectory(runs_directory / run.run_id)
-        if place.record.exists():
-            read = {file.sha256 for file in read_record(place.record).checkpoints if file.role == "source"}
-        elif place.source.exists():
-            noted = Path(place.source.read_text(encoding="utf-8").removesuffix("\n"))
+        path, run_directory = _resolved(run.source), RunDirectory(runs_directory / run.run_id)
+        if run_directory.record.exists():
+            read = {file.sha256 for file in read_record(run_directory.record).checkpoints if file.role == "source"}
+        elif run_directory.source.exists():
+            noted = Path(run_directory.source.read_text(encoding="utf-8").removesuffix("\n"))
             read = {file_sha256(weights_file(noted))} if noted.exists() and noted != path else set()
         else:
             read = set()
@@ -125,7 +125,7 @@ def _faults(problems: Sequence[str]) -> list[str]:
 
 
 def _key(name: str, root: Path) -> str | None:
-    """A digest of the dataset's files, its directory and the checking code.
+    """Return a digest of the dataset's files, its directory and the checking code.
 
     None, so that the dataset is checked every time, if it comes with a package, can't be opened, or doesn't list its
     files.
@@ -147,7 +147,7 @@ def _key(name: str, root: Path) -> str | None:
 
 @functools.cache
 def _code(name: str) -> str:
-    """A digest of the checking code: this suite's dataset modules and the dataset's own module."""
+    """Return a digest of the checking code: this suite's dataset modules and the dataset's own module."""
     own = getattr(find_dataset(name), "__file__", None)
     digest = hashlib.sha256()
     for path in [*sorted(_DATASETS.glob("*.py")), *([] if own is None else [Path(own)])]:
@@ -157,8 +157,8 @@ def _code(name: str) -> str:
 
 def _cache_file(name: str, root: Path) -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "opera-bench" / "checked"
-    place = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:16]
-    return cache / f"{name}-{place}.json"
+    root_digest = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:16]
+    return cache / f"{name}-{root_digest}.json"
 
 
 def _is_cached(memory: Path, key: str | None) -> bool:

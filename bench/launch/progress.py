@@ -31,7 +31,7 @@ def show_progress(total: int, runs_directory: Path, *, live: bool = True) -> Ite
 
 
 def _word(handle: Handle) -> str:
-    """``interrupted`` for a job that a full or failing disk ended: its run is not failed. Else the job's state."""
+    """Return the job's state; ``interrupted`` if a full or failing disk ended it, because its run is not failed."""
     if handle.state is JobState.FAILED and names_disk_error(handle.reason or ""):
         return "interrupted"
     return handle.state.value
@@ -92,7 +92,7 @@ class _Bars(Progress):
 
 
 def last_progress(run: RunDirectory) -> dict[str, Any] | None:
-    """The last valid row of a run's ``progress.jsonl``, found in the file's last 4 KiB; None without one."""
+    """Return the last valid row of a run's ``progress.jsonl``, found in the file's last 4 KiB; None without one."""
     try:
         with run.progress.open("rb") as file:
             file.seek(max(run.progress.stat().st_size - _TAIL_BYTES, 0))

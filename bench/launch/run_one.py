@@ -34,7 +34,7 @@ def run_single(
     """
     processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
-    place = RunDirectory(runs_directory / run.run_id)
+    run_directory = RunDirectory(runs_directory / run.run_id)
     if status.own_state is RunState.DAMAGED and rank == 0:
         for line in set_aside([status], runs_directory):
             say(line)
@@ -67,13 +67,13 @@ def run_single(
     if rank:
         return 0
     print(run.run_id)
-    for name, value in read_record(place.record).metrics.items():
+    for name, value in read_record(run_directory.record).metrics.items():
         print(f"{name}: {number_or_undefined(value, 'g')}")
     return 0
 
 
 def _processes() -> tuple[int, int, int]:
-    """Number of processes that compute the run, this process's rank, and the number of processes on this machine."""
+    """Return how many processes compute the run, this process's rank, and how many of them are on this machine."""
     count = os.environ.get("WORLD_SIZE", "1")
     if count == "1":
         return 1, 0, 1

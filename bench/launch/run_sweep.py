@@ -103,8 +103,8 @@ def run_sweep(
     if failed_earlier:
         say(f"{len(failed_earlier)} failed earlier: opera-bench retry {start_again}")
     if damaged:
-        is_told = not retry and any(not s.has_other_schema for s in damaged)
-        again = f"\ncompute them again: opera-bench retry {start_again}" if is_told else ""
+        has_advice = not retry and any(not s.has_other_schema for s in damaged)
+        again = f"\ncompute them again: opera-bench retry {start_again}" if has_advice else ""
         say(f"{len(damaged)} damaged, such as {damaged[0].run.run_id}: {damaged[0].reason}{again}")
     if dry_run:
         for run in chosen:
@@ -130,8 +130,10 @@ def run_sweep(
             try:
                 handles = executor.submit(jobs)
             except KeyboardInterrupt:
-                has = f"what {executor.title} has by now: opera-bench status {command}"
-                say(f"interrupted; {has}; the same command goes on")
+                say(
+                    f"interrupted; {executor.title} may have some of the jobs: opera-bench status {command}; "
+                    "to continue, type the same command again"
+                )
                 return INTERRUPTED
             again = f"opera-bench {'retry' if retry else 'run'} {start_again}"
             hand_over(handles, earlier, executor, command, again)
@@ -171,11 +173,11 @@ def start(jobs: Sequence[Job], executor: Executor, launch: Launch) -> int:
 
 
 def earlier_ends(run_ids: Sequence[str], launch: Launch) -> dict[Path, int]:
-    """``failure.json`` and ``cancelled.json`` of these runs → modification time in nanoseconds."""
+    """Return the modification time in nanoseconds of each ``failure.json`` and ``cancelled.json`` of these runs."""
     found = {}
     for run_id in run_ids:
-        place = RunDirectory(launch.runs_directory / run_id)
-        for path in (place.failure, place.cancelled):
+        run_directory = RunDirectory(launch.runs_directory / run_id)
+        for path in (run_directory.failure, run_directory.cancelled):
             with contextlib.suppress(FileNotFoundError):
                 found[path] = path.stat().st_mtime_ns
     return found
@@ -189,13 +191,13 @@ def hand_over(
     A file that changed since is kept: a job may have failed while later jobs were being submitted. ``again`` is the
     command that submits the runs for which the queue has no room.
     """
-    taken = [handle for handle in handles if handle.number is not None]
-    ids = {handle.job.id for handle in taken if handle.state is JobState.WAITING}
+    accepted = [handle for handle in handles if handle.number is not None]
+    ids = {handle.job.id for handle in accepted if handle.state is JobState.WAITING}
     for path, written in earlier.items():
         with contextlib.suppress(FileNotFoundError):
             if path.parent.name in ids and path.stat().st_mtime_ns == written:
                 path.unlink()
-    say(f"{len(taken)} runs are with {executor.describe(taken)}: opera-bench status {command}")
+    say(f"{len(accepted)} runs are with {executor.describe(accepted)}: opera-bench status {command}")
     others = Counter((handle.reason, handle.state.is_final) for handle in handles if handle.number is None)
     for (reason, is_final), count in others.items():
         advice = f"see: opera-bench status {command}" if is_final else f"submit the rest later with: {again}"
@@ -203,7 +205,7 @@ def hand_over(
 
 
 def summary(plan: Plan, before: Sequence[RunStatus], chosen: Sequence[PlannedRun], launch: Launch) -> str:
-    """The plan in one line: ``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
+    """Return the plan in one line: ``digits: 40 runs, 12 done; starting 28 jobs (local, 2 at a time)``."""
     counts = Counter(status.own_state for status in before)
     known = [
         f"{counts[state]} {word}"

@@ -24,7 +24,7 @@ from slurm.lookup import refused_executors
 
 
 def with_plugins(stage: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's configuration with the part ``plugins``; without that part if the run uses no plugin.
+    """Return a run's configuration with the part ``plugins``; without that part if the run uses no plugin.
 
     Raises
     ------
@@ -50,13 +50,13 @@ def require_same_plugins(run_id: str, stage: str, config: Mapping[str, Any]) -> 
     for name in sorted({*planned, *here}):
         if planned.get(name) != here.get(name):
             raise InputError(
-                f"{run_id} was planned with {_words(name, planned)}, but {_words(name, here)} is "
+                f"{run_id} was planned with {_version_text(name, planned)}, but {_version_text(name, here)} is "
                 "installed here; run the sweep again to plan it anew"
             )
 
 
 def refusals() -> list[str]:
-    """One sentence for each plugin, recipe, table, figure or executor of another distribution that can't be used."""
+    """Return one sentence for each plugin, recipe, table, figure or executor of a distribution that can't be used."""
     sentences: list[str] = []
     for kind in (METHODS, BACKBONES, DATASETS, FORMATS, EVALUATORS):
         sentences += kind.refusals()
@@ -64,7 +64,7 @@ def refusals() -> list[str]:
     return [*sentences, *refused_tables(), *refused_figures(), *refused_executors()]
 
 
-def _words(name: str, plugins: Mapping[str, Any]) -> str:
+def _version_text(name: str, plugins: Mapping[str, Any]) -> str:
     if name not in plugins:
         return f"no {name}"
     return f"{name} {plugins[name]['version']} (source {plugins[name]['source_sha256'][:10]})"

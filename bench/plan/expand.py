@@ -45,7 +45,7 @@ class Evaluation:
 
 
 def expand_pretraining(sweep: Sweep) -> list[Subject]:
-    """All pretrainings and imports of a sweep, in the order of the file; duplicates are kept.
+    """Return all pretrainings and imports of a sweep, in the order of the file; duplicates are kept.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def expand_pretraining(sweep: Sweep) -> list[Subject]:
 
 
 def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evaluation]:
-    """All evaluations that the sweep's entries define for these checkpoints.
+    """Return all evaluations that the sweep's entries define for these checkpoints.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evalua
 
 
 def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
-    """One sentence for each filter, or value of a filter, that has no effect or leaves no run; included sweeps too."""
+    """Return one sentence for each filter or value of a filter, also of included sweeps, that changes nothing."""
     own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
     return own + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
 
@@ -112,7 +112,7 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
 
 
 def _methods(sweep: Sweep, at: tuple[str | int, ...], entry: PretrainEntry) -> Iterator[str]:
-    """The entry's methods, on each of the methods that ``on`` lists."""
+    """Return the entry's methods, on each of the methods that ``on`` lists."""
     if "on" not in entry.options:
         yield from entry.method
         return
@@ -183,7 +183,7 @@ def _expand_evaluator(
 def _known_options(
     sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], allowed: Sequence[str], whose: str
 ) -> dict[str, Any]:
-    """Options with aliases replaced by full names, in the order written."""
+    """Return the options with aliases replaced by full names, in the order written."""
     known: dict[str, Any] = {}
     for key, value in options.items():
         if key not in allowed:
@@ -198,7 +198,7 @@ def _known_options(
 
 
 def _axis(sweep: Sweep, at: tuple[str | int, ...], value: Any, is_list_by_nature: bool) -> list[Any]:
-    """The values that a setting takes in the sweep: the list's items, or a single value."""
+    """Return the values that a setting takes in the sweep: the list's items, or a single value."""
     if not isinstance(value, list):
         return [value]
     if not value:
@@ -221,7 +221,7 @@ def _require_countable(sweep: Sweep, at: tuple[str | int, ...], lists: Sequence[
 
 
 def _is_list(annotation: Any) -> bool:
-    """Whether a field's type is a list or tuple, also inside Optional and Annotated."""
+    """Return whether a field's type is a list or tuple, also inside Optional and Annotated."""
     origin = get_origin(annotation) or annotation
     if origin in (Annotated, Union, UnionType):
         return any(_is_list(part) for part in get_args(annotation))
@@ -229,7 +229,7 @@ def _is_list(annotation: Any) -> bool:
 
 
 def _locate_error(sweep: Sweep, at: tuple[str | int, ...], options: Mapping[str, Any], error: Exception) -> InputError:
-    """A resolver's error, prefixed with file and line of the setting it names, or else of the entry."""
+    """Return a resolver's error, prefixed with file and line of the setting it names, or else of the entry."""
     key: tuple[str | int, ...] = getattr(error, "key", ())
     if not key:
         # A plugin's error may have no key; its message then begins with the setting.

@@ -20,7 +20,7 @@ _FILTER_PACKAGES = {
 
 
 def subject_facts(subject: Subject) -> dict[str, Any]:
-    """The facts of a checkpoint that filters can match: the scalar settings of its run and method."""
+    """Return the facts of a checkpoint that filters can match: the scalar settings of its run and method."""
     settings = subject.model_dump(mode="json", exclude={"method_options", "recipe", "dataset_version"})
     facts = {**settings, **subject.method_options, "recipe": subject.recipe.id}
     return {key: value for key, value in facts.items() if not isinstance(value, dict | list)}
@@ -32,23 +32,23 @@ def check_filter(
     """Raise ``InputError`` for a filter with a key that no checkpoint has, or a value that none can have."""
     allowed = sorted({key for known in facts for key in known} | set(ALIASES))
     for key, value in wanted.items():
-        place, name = sweep.where(*at, key), ALIASES.get(key, key)
+        where, name = sweep.where(*at, key), ALIASES.get(key, key)
         if key not in allowed:
-            raise InputError(f"{place}: unknown key {key!r}; {suggest(key, allowed)}")
+            raise InputError(f"{where}: unknown key {key!r}; {suggest(key, allowed)}")
         if value == []:
-            raise InputError(f"{place}: {at[-1]}.{key}: an empty list asks for nothing; give at least one value")
+            raise InputError(f"{where}: {at[-1]}.{key}: an empty list asks for nothing; give at least one value")
         if isinstance(value, dict):
-            raise InputError(f"{place}: {at[-1]}.{key}: write a value or a list of values")
+            raise InputError(f"{where}: {at[-1]}.{key}: write a value or a list of values")
         here = list(dict.fromkeys(known[name] for known in facts if known.get(name) is not None))
         for word in value if isinstance(value, list) else [value]:
             names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
             # The method of an imported checkpoint may be any word, so also allow words that a checkpoint has.
             if names and word not in names and word not in here:
-                raise InputError(f"{place}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
+                raise InputError(f"{where}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
             if here and word is not None and _kind(word) not in map(_kind, here):
                 known_values = ", ".join(map(str, here[:5]))
                 raise InputError(
-                    f"{place}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
+                    f"{where}: {at[-1]}.{key}: {shorten(repr(word))} is {_kind(word)} and matches no checkpoint; "
                     f"this sweep has {known_values}"
                 )
 
@@ -60,45 +60,47 @@ def _kind(value: Any) -> str:
 
 
 def idle_filters(sweep: Sweep, facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One sentence for each filter, or value of a filter, that has no effect or leaves no run.
+    """Return one sentence for each filter or value of a filter that has no effect or leaves no run.
 
     ``facts`` holds the result of ``subject_facts`` for each checkpoint.
     """
-    said = []
+    notes = []
     for position, entry in enumerate(sweep.file.evaluate):
         at = ("evaluate", position, entry.evaluator)
         chosen = [known for known in facts if matches(known, entry.only)]
         excluded = [known for known in chosen if entry.except_ and matches(known, entry.except_)]
         if entry.only and not chosen:
-            said.append(
+            notes.append(
                 f"{sweep.where(*at, 'only')}: only matches no checkpoint of this sweep; no {entry.evaluator} runs"
             )
             continue
-        said += _idle_values(sweep, (*at, "only"), entry.only, facts, "chooses")
+        notes += _idle_values(sweep, (*at, "only"), entry.only, facts, "chooses")
         if entry.except_ and len(excluded) == len(chosen):
-            said.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
+            notes.append(f"{sweep.where(*at, 'except')}: except matches every checkpoint; no {entry.evaluator} runs")
         elif entry.except_ and not excluded:
-            said.append(f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing")
+            notes.append(
+                f"{sweep.where(*at, 'except')}: except matches no checkpoint of this sweep and changes nothing"
+            )
         else:
-            said += _idle_values(sweep, (*at, "except"), entry.except_, chosen, "excludes")
-    return said
+            notes += _idle_values(sweep, (*at, "except"), entry.except_, chosen, "excludes")
+    return notes
 
 
 def _idle_values(
     sweep: Sweep, at: tuple[str | int, ...], wanted: Mapping[str, Any], facts: Sequence[Mapping[str, Any]], verb: str
 ) -> list[str]:
-    """One sentence for each value in a filter's list that no checkpoint matches."""
-    said = []
+    """Return one sentence for each value in a filter's list that no checkpoint matches."""
+    notes = []
     for key, values in wanted.items():
         for value in values if isinstance(values, list) else []:
             if not any(matches(known, {**wanted, key: value}) for known in facts):
                 written = "null" if value is None else shorten(str(value))
-                said.append(f"{sweep.where(*at, key)}: {at[-1]}.{key}: {written} {verb} no checkpoint of this sweep")
-    return said
+                notes.append(f"{sweep.where(*at, key)}: {at[-1]}.{key}: {written} {verb} no checkpoint of this sweep")
+    return notes
 
 
 def matches(facts: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether each key of ``wanted`` is a fact of the checkpoint with one of the wanted values."""
+    """Return whether each key of ``wanted`` is a fact of the checkpoint with one of the wanted values."""
     for key, value in wanted.items():
         name = ALIASES.get(key, key)
         if name not in facts or facts[name] not in (value if isinstance(value, list) else [value]):

@@ -89,25 +89,25 @@ def plan_sweep(sweep: Sweep) -> Plan:
 
 
 def plan_pretraining(config: PretrainConfig) -> PlannedRun:
-    """The run of a pretraining configuration."""
+    """Return the run of a pretraining configuration."""
     settings = with_plugins(PRETRAIN, {PRETRAIN: config.model_dump(mode="json")})
     return PlannedRun(run_id(PRETRAIN, settings, ()), PRETRAIN, (), settings)
 
 
 def plan_import(config: ImportedPretraining) -> PlannedRun:
-    """The run that converts a foreign checkpoint to our format."""
+    """Return the run that converts a foreign checkpoint to our format."""
     declared = config.model_dump(mode="json", exclude={"source"})
     settings = with_plugins(IMPORT, {PRETRAIN: declared, IMPORT: config.source.model_dump(mode="json")})
     return PlannedRun(run_id(IMPORT, settings, ()), IMPORT, (), settings, config.source.path)
 
 
 def plan_subject(subject: Subject) -> PlannedRun:
-    """The run that writes the checkpoint to be evaluated: a pretraining or an import."""
+    """Return the run that writes the checkpoint to be evaluated: a pretraining or an import."""
     return plan_import(subject) if isinstance(subject, ImportedPretraining) else plan_pretraining(subject)
 
 
 def subject_of(config: Mapping[str, Any]) -> Subject:
-    """The pretraining that the configuration of a pretraining or import run describes.
+    """Return the pretraining that the configuration of a pretraining or import run describes.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def subject_of(config: Mapping[str, Any]) -> Subject:
 
 
 def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
-    """The run of an evaluation."""
+    """Return the run of an evaluation."""
     parent = plan_subject(evaluation.subject)
     stage, parents = evaluation.evaluator, (parent.run_id,)
     settings = with_plugins(stage, {"evaluator": evaluation.config.model_dump(mode="json"), **parent.config})
@@ -134,7 +134,7 @@ def plan_evaluation(evaluation: Evaluation) -> PlannedRun:
 
 
 def deduplicated(runs: Iterable[PlannedRun]) -> tuple[PlannedRun, ...]:
-    """The runs in order, each id once."""
+    """Return the runs in order, each id once."""
     unique: dict[str, PlannedRun] = {}
     for run in runs:
         unique.setdefault(run.run_id, run)
@@ -158,7 +158,7 @@ def _require_one_file_per_import(runs: Iterable[PlannedRun], where: str) -> None
 
 
 def describe(stage: str, config: Mapping[str, Any]) -> str:
-    """A run in words: ``linear on digits · opera (arrangement A) · tiny_vit · 10 epochs · seed 0``.
+    """Return a run in words: ``linear on digits · opera (arrangement A) · tiny_vit · 10 epochs · seed 0``.
 
     If the configuration was read from disk, another version may have planned it, or it may be empty.
     """
@@ -185,7 +185,7 @@ def _words(stage: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _changes(settings: Mapping[str, Any]) -> str:
-    """The settings that the sweep changed in the recipe: `` (arrangement A, mlp_layers 3)``, or ''."""
+    """Return the settings that the sweep changed in the recipe: `` (arrangement A, mlp_layers 3)``, or ''."""
     values = {**settings, **settings.get("method_options", {})}
     scalars = [
         f"{key} {values[key]}"

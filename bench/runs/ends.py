@@ -27,7 +27,7 @@ _STATE_FILES = ("training_state.pt", "previous_training_state.pt")
 
 
 def is_disk_error(error: BaseException | None) -> bool:
-    """Whether an error, or one of its causes, is a full disk or an I/O error."""
+    """Return whether an error, or one of its causes, is a full disk or an I/O error."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -74,26 +74,26 @@ def set_aside(damaged: Iterable[RunStatus], runs_directory: Path) -> list[str]:
     """
     sentences = []
     for status in damaged:
-        place = RunDirectory(runs_directory / status.run.run_id)
-        if _can_be_read(place):
-            with place.claim() as free:
-                renamed = _set_aside(status.run, place) if free else []
+        run_directory = RunDirectory(runs_directory / status.run.run_id)
+        if _can_be_read(run_directory):
+            with run_directory.claim() as free:
+                renamed = _set_aside(status.run, run_directory) if free else []
         else:
-            renamed = _set_aside_whole(place)
+            renamed = _set_aside_whole(run_directory)
         sentences += [f"{sentence}: {status.reason}" for sentence in renamed]
     return sentences
 
 
-def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
+def _set_aside(run: PlannedRun, run_directory: RunDirectory) -> list[str]:
     """Rename the record and an invalid configuration of a locked run, if the run is still damaged."""
-    standings = planned_standings(place.path.parent, {run.run_id: run.parents})
+    standings = planned_standings(run_directory.path.parent, {run.run_id: run.parents})
     if standings[run.run_id].own_state is not RunState.DAMAGED:
         return []
-    if has_other_schema(place.record):
+    if has_other_schema(run_directory.record):
         return []
-    found = [place.record] if is_present(place.record) else []
-    if is_present(place.config) and not _is_sound_config(place):
-        found.append(place.config)
+    found = [run_directory.record] if is_present(run_directory.record) else []
+    if is_present(run_directory.config) and not _is_sound_config(run_directory):
+        found.append(run_directory.config)
     sentences = []
     for path in found:
         aside = _unused(path)
@@ -102,21 +102,21 @@ def _set_aside(run: PlannedRun, place: RunDirectory) -> list[str]:
     return sentences
 
 
-def _can_be_read(place: RunDirectory) -> bool:
+def _can_be_read(run_directory: RunDirectory) -> bool:
     try:
-        os.listdir(place.path)  # noqa: PTH208 — iterdir raises only when iterated
-        is_present(place.config)
+        os.listdir(run_directory.path)  # noqa: PTH208 — iterdir raises only when iterated
+        is_present(run_directory.config)
     except OSError:
         return False
     return True
 
 
-def _set_aside_whole(place: RunDirectory) -> list[str]:
-    """Rename a run directory that can't be read, or a file in its place."""
-    aside = _unused(place.path)
+def _set_aside_whole(run_directory: RunDirectory) -> list[str]:
+    """Rename a run directory that can't be read, or a file that has its name."""
+    aside = _unused(run_directory.path)
     with contextlib.suppress(OSError):
-        place.path.rename(aside)
-        return [f"{place.run_id}: its directory set aside as {aside.name}"]
+        run_directory.path.rename(aside)
+        return [f"{run_directory.run_id}: its directory set aside as {aside.name}"]
     return []
 
 
@@ -127,26 +127,27 @@ def remove_leftovers(runs: Sequence[PlannedRun], runs_directory: Path) -> None:
     """
     remove_temporaries(runs_directory)
     for run in runs:
-        place = RunDirectory(runs_directory / run.run_id)
+        run_directory = RunDirectory(runs_directory / run.run_id)
         with contextlib.suppress(OSError):
-            left = [path for path in (*map(place.checkpoints.joinpath, _STATE_FILES), place.failure) if path.exists()]
-            if not left or not place.record.exists() or checked_record(place.record)[0] is None:
+            states = map(run_directory.checkpoints.joinpath, _STATE_FILES)
+            left = [path for path in (*states, run_directory.failure) if path.exists()]
+            if not left or not run_directory.record.exists() or checked_record(run_directory.record)[0] is None:
                 continue
-            with place.claim() as free:
+            with run_directory.claim() as free:
                 for path in left if free else ():
                     path.unlink(missing_ok=True)
 
 
-def _is_sound_config(place: RunDirectory) -> bool:
+def _is_sound_config(run_directory: RunDirectory) -> bool:
     try:
-        place.read_config()
+        run_directory.read_config()
     except (ValueError, OSError):
         return False
     return True
 
 
 def _unused(path: Path) -> Path:
-    """The first unused path of ``record.json.damaged``, ``record.json.damaged-2``, …."""
+    """Return the first unused path of ``record.json.damaged``, ``record.json.damaged-2``, …."""
     name, number = path.with_name(path.name + DAMAGED), 2
     while is_present(name):
         name, number = path.with_name(f"{path.name}{DAMAGED}-{number}"), number + 1
@@ -154,5 +155,5 @@ def _unused(path: Path) -> Path:
 
 
 def names_disk_error(text: str) -> bool:
-    """Whether a message names the error of a full or failing disk."""
+    """Return whether a message names the error of a full or failing disk."""
     return any(f"[Errno {number}]" in text or os.strerror(number) in text for number in DISK_ERRORS)

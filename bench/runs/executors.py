@@ -13,7 +13,7 @@ from slurm.lookup import open_executors
 
 
 def ask_executors(runs_directory: Path, *, fresh: bool = False) -> dict[str, JobReport]:
-    """Run id → the executor's answer about the run's job; of several executors, the one that still holds the job.
+    """Return the executor's answer about each run's job, by run id. An executor that still holds the job goes first.
 
     Call this before reading the disk: a run that ends between the two is then seen as done, not as lost.
 
@@ -51,7 +51,7 @@ def submissions_held_up(runs_directory: Path) -> Iterator[None]:
 
 
 def executor_logs(runs_directory: Path, run_id: str, own_log: Path) -> list[tuple[str, Path]]:
-    """The executor and file of each log that it kept of the run's last job; empty if the run's own log is complete.
+    """Return executor and path of each log of the run's last job that an executor kept; empty if job.log is complete.
 
     The run's own log is incomplete if the job ended before it opened the log, or if the job was killed.
     """

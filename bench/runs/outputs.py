@@ -172,12 +172,12 @@ def warn(sentences: Iterable[str]) -> None:
 
 
 def status_of_damage(states: Iterable[str]) -> int:
-    """The exit status of a command that shows runs in these states: 1 if one is damaged, else 0."""
+    """Return the exit status of a command that shows runs in these states: 1 if one is damaged, else 0."""
     return 1 if RunState.DAMAGED in set(states) else 0
 
 
 def _stamp(sweep: Sweep, run_ids: Iterable[str], runs_directory: Path) -> str:
-    """A digest that changes with the ends and the number of the runs, and with what the outputs show of them.
+    """Return a digest that changes with the ends and the number of the runs, and with what the outputs show of them.
 
     The latter is the sweep's tables and figures, the declarations of the tables, and code and data of ``results``.
     """

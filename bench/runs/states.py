@@ -46,7 +46,7 @@ class RunStatus:
         return self.report.number
 
     def as_json(self) -> dict[str, Any]:
-        """The fields about states in ``plan --format json`` and ``status --format json``, which don't change."""
+        """Return the fields about states in ``plan --format json`` and ``status --format json``, which don't change."""
         return {
             "run_id": self.run.run_id,
             "stage": self.run.stage,
@@ -58,17 +58,17 @@ class RunStatus:
 
 
 def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
-    """The status of each run, in the order of ``runs``.
+    """Return the status of each run, in the order of ``runs``.
 
     Raises
     ------
     InputError
         ``directory`` or one of its parents is a file.
     """
-    for place in (directory, *directory.parents):
-        if place.exists():
-            if not place.is_dir():
-                raise InputError(f"{directory}: can't hold runs, {place} is a file; choose another with --runs DIR")
+    for path in (directory, *directory.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError(f"{directory}: can't hold runs, {path} is a file; choose another with --runs DIR")
             break
     reports = ask_executors(directory)
     found = planned_standings(directory, {run.run_id: run.parents for run in runs}, reports)
@@ -87,7 +87,7 @@ def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = No
 
 
 def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ...]]:
-    """All runs under ``directory``, those without parents first, and one sentence for each skipped directory.
+    """Return all runs under ``directory``, parents first, and one sentence for each skipped directory.
 
     Raises
     ------
@@ -96,6 +96,6 @@ def runs_on_disk(directory: Path) -> tuple[tuple[PlannedRun, ...], tuple[str, ..
     """
     store = load_runs(directory)
     runs = [PlannedRun(run.run_id, run.stage, run.parents, run.config) for run in store.runs]
-    told_as_damaged = describe_damage(store.runs)
-    skipped = tuple(problem for problem in store.problems if problem not in told_as_damaged)
+    damaged = describe_damage(store.runs)
+    skipped = tuple(problem for problem in store.problems if problem not in damaged)
     return tuple(sorted(runs, key=lambda run: bool(run.parents))), skipped

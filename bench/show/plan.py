@@ -9,7 +9,7 @@ from bench.plan.graph import IMPORT, PRETRAIN, Plan, PlannedRun
 
 
 def summary(plan: Plan) -> str:
-    """One line of run counts; if the plan includes sweeps, a second line with the runs saved by sharing."""
+    """Return one line of run counts; if the plan includes sweeps, a second line with the runs saved by sharing."""
     lines = [f"{plan.name}: {_count(plan.runs)}"]
     if plan.parts:
         asked = Counter(not run.parents for part in plan.parts for run in part.runs)
@@ -22,7 +22,7 @@ def summary(plan: Plan) -> str:
 
 
 def _count(runs: Sequence[PlannedRun]) -> str:
-    """Run counts: ``57 pretrainings, 30 evaluations (12 finetune, 6 linear, 12 transfer)``."""
+    """Return counts of runs: ``57 pretrainings, 30 evaluations (12 finetune, 6 linear, 12 transfer)``."""
     stages = Counter(run.stage for run in runs)
     pretrainings = stages.pop(PRETRAIN, 0)
     if imports := stages.pop(IMPORT, 0):

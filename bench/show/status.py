@@ -53,7 +53,7 @@ def check_format(name: str, formats: tuple[str, ...] = FORMATS) -> None:
 
 
 def wide_console() -> Console:
-    """A console as wide as the terminal, or ``WIDE`` columns wide for a file or pipe."""
+    """Return a console as wide as the terminal, or ``WIDE`` columns wide for a file or pipe."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=WIDE)
@@ -108,14 +108,14 @@ def print_status(
     directory: Path,
     now: datetime,
     *,
-    place: str = "",
+    runs_option: str = "",
     flags: str = "",
 ) -> None:
     """Print counts and hours by stage, running epochs, reasons of failures, pending jobs, and the next command.
 
     Parameters
     ----------
-    sweep, place, flags
+    sweep, runs_option, flags
         As for ``next_step``.
     """
     from rich.table import Table
@@ -161,7 +161,7 @@ def print_status(
         console.print(Text(f"held: {len(held) - MOST_JOBS_NAMED} more", style="red"))
     for line in _release_commands(held, directory):
         print(line)
-    print(next_step(found, sweep, place, flags))
+    print(next_step(found, sweep, runs_option, flags))
 
 
 def _release_commands(held: Sequence[RunStatus], directory: Path) -> Iterable[str]:
@@ -193,7 +193,7 @@ def _sum(costs: Sequence[RunCost], unit: Unit, what: str) -> float:
 
 
 def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
-    """The sum of hours: ``12.5``, ``>12.5`` if some runs are unknown, ``–`` for none."""
+    """Return the sum of hours: ``12.5``, ``>12.5`` if some runs are unknown, ``–`` for none."""
     known = _sum(costs, unit, what)
     unknown = any(getattr(cost, what) is None for cost in costs)
     if known < SHOWN_HOURS:
@@ -201,26 +201,26 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
     return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
 
 
-def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", flags: str = "") -> str:
-    """The commands to type next, in one or two lines.
+def next_step(found: Sequence[RunStatus], sweep: str | None, runs_option: str = "", flags: str = "") -> str:
+    """Return the commands to type next, in one or two lines.
 
     Parameters
     ----------
     sweep
-        The sweep and its options as typed, with ``place``.
-    place
+        The sweep and its options as typed, with ``runs_option``.
+    runs_option
         The `` --runs …`` part to repeat in commands, with a leading space; '' for the default directory.
     flags
         The `` --executor …`` part for commands that start runs, with a leading space, or ''.
     """
-    name = sweep or f"SWEEP{place}"
+    name = sweep or f"SWEEP{runs_option}"
     start = name + flags
     own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
     if not found:
-        return f"no runs yet: opera-bench run SWEEP{place}"
+        return f"no runs yet: opera-bench run SWEEP{runs_option}"
     if own_failures:
         first = own_failures[0].run.run_id
-        why = f"see why: opera-bench logs {first}{place}"
+        why = f"see why: opera-bench logs {first}{runs_option}"
         if all(status.has_other_schema for status in own_failures):
             return why
         return f"{why}\ntry again: opera-bench retry {start}"
@@ -239,5 +239,5 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, place: str = "", fl
         if any(status.own_state is state for status in found):
             return f"start {word} runs again: opera-bench retry {start}"
     if all(status.state is RunState.DONE for status in found):
-        return f"all done: opera-bench report{f' {sweep}' if sweep else place}"
+        return f"all done: opera-bench report{f' {sweep}' if sweep else runs_option}"
     return f"next: opera-bench run {start}"

@@ -68,14 +68,14 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
     own = check_sweep(source)
     parts = []
     for position, word in enumerate(own.file.include):
-        place = own.where("include", position)
+        where = own.where("include", position)
         identity = _identity(word, directory)
         if identity in line:
-            raise InputError(f"{place}: {word} includes itself")
+            raise InputError(f"{where}: {word} includes itself")
         try:
             included, beside = read_sweep(word, directory)
         except InputError as error:
-            raise InputError(f"{place}: {error}") from error
+            raise InputError(f"{where}: {error}") from error
         parts.append(_compose(included, beside, assignments, (*line, identity)))
     joined = {
         "data": _join_data(own, parts),
@@ -86,7 +86,7 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
 
 
 def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
-    """The sweep's own tables; paths, which are relative to the sweep's directory, become absolute."""
+    """Return the sweep's own tables; relative paths, which start in the sweep's directory, become absolute."""
     found = []
     for position, name in enumerate(own.file.tables):
         if not is_path(name):

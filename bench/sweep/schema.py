@@ -16,7 +16,7 @@ SCHEMAS = ("sweep", "cluster")
 
 
 def schema_text(of: str) -> str:
-    """The schema of a file type, ``sweep`` or ``cluster``, as JSON text.
+    """Return the schema of a file type, ``sweep`` or ``cluster``, as JSON text.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def schema_text(of: str) -> str:
 
 
 def _sweep() -> dict[str, Any]:
-    """Pydantic's schema of a sweep file, with entries in the form that users write, and all known names."""
+    """Return pydantic's schema of a sweep file, with all known names, and entries in the form that users write."""
     top: dict[str, Any] = SweepFile.model_json_schema()
     fields = top["properties"]
     fields["pretrain"] = {"type": "array", "minItems": 1, "items": {"anyOf": [_pretraining(), _import()]}}

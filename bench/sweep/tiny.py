@@ -41,7 +41,7 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
 
 
 def _is_full_size(entry: PretrainEntry | ImportEntry) -> TypeGuard[PretrainEntry]:
-    """Whether the entry names a full-size dataset; False for imports, which can't shrink."""
+    """Return whether the entry names a full-size dataset; False for imports, which can't shrink."""
     return isinstance(entry, PretrainEntry) and any(name in NAMES["dataset"] for name in entry.dataset)
 
 

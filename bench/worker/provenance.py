@@ -40,7 +40,7 @@ def software() -> Software:
 
 
 def code_version() -> tuple[str | None, bool | None]:
-    """The commit of this code, and whether the code has uncommitted changes; None if unknown.
+    """Return the commit of this code, and whether the code has uncommitted changes; None if unknown.
 
     A code snapshot has the answer in ``CODE_VERSION_FILE``, written by the checkout it was copied from.
     """
@@ -56,7 +56,7 @@ def code_version() -> tuple[str | None, bool | None]:
 
 
 def machine(device: str, world_size: int) -> Machine:
-    """Facts about the machine; call this at the end of a run, when the peak memory is known."""
+    """Return facts about the machine; call this at the end of a run, when the peak memory is known."""
     return Machine(
         host=job_host(),
         device=device_name(device),
@@ -68,7 +68,7 @@ def machine(device: str, world_size: int) -> Machine:
 
 
 def device_name(device: str) -> str:
-    """The name of a GPU or of this machine's processor."""
+    """Return the name of a GPU or of this machine's processor."""
     if device.startswith("cuda"):
         import torch
 
@@ -82,7 +82,7 @@ def device_name(device: str) -> str:
 
 
 def dataset_reference(name: str, root: Path | None) -> DatasetReference:
-    """A dataset's version, split sizes and fingerprint over all splits, which is equal for equal data.
+    """Return a dataset's version, split sizes and fingerprint over all splits, which is equal for equal data.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
 
 
 def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> str | None:
-    """A sentence that lists the splits whose sizes differ from the published dataset's; None if none differs."""
+    """Return a sentence that lists the splits whose sizes differ from the published dataset's; None if none differs."""
     differing = [
         f"{split} has {size:,} images and not {info.sizes[split]:,}"
         for split, size in sizes.items()
@@ -113,21 +113,21 @@ def difference_from_published(info: DatasetInfo, sizes: Mapping[str, int]) -> st
 
 
 def imported_reference(declared: Mapping[str, Any]) -> DatasetReference:
-    """The declared pretraining dataset of an imported checkpoint, whose data can't be fingerprinted."""
+    """Return the declared pretraining dataset of an imported checkpoint, whose data can't be fingerprinted."""
     return DatasetReference(
         name=declared["dataset"], version=declared["dataset_version"], sizes={}, fingerprint=NOT_SEEN
     )
 
 
 def artifact_hashes(directory: Path) -> dict[str, str]:
-    """File name → SHA-256, for the files of an evaluation's artifacts directory; empty if it doesn't exist."""
+    """Return the SHA-256 of each file of an evaluation's artifacts directory; empty if it doesn't exist."""
     if not directory.is_dir():
         return {}
     return {path.name: file_sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
 
 
 def per_class_values(directory: Path) -> dict[str, dict[str, float | None]] | None:
-    """Class → metric → value, from an evaluation's per-class file; None without one."""
+    """Return class → metric → value, from an evaluation's per-class file; None without one."""
     try:
         text = (directory / PER_CLASS_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -109,7 +109,7 @@ def _join_group(run: RunDirectory, device: str) -> Iterator[None]:
 
 
 def _launch_name() -> str:
-    """A name that only processes started together share: the executor's, or torchrun's id and restart count."""
+    """Return a name that only processes started together share: the executor's, or torchrun's id and restart count."""
     names = ("PROCESS_GROUP_NAME", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT")
     group_name, torchrun_id, restarts = (os.environ.get(name) for name in names)
     return group_name or f"torchrun {torchrun_id}, start {restarts}"
@@ -233,12 +233,12 @@ def _record(run: RunDirectory, attempt: Attempt, computed: _Computed, resources:
 
 
 def _declaration(metric: metrics.Metric) -> Metric:
-    """A declaration as records keep it, by the metric's concrete name."""
+    """Return a declaration as records keep it, with the metric's concrete name."""
     return Metric(**{field.name: getattr(metric, field.name) for field in fields(Metric)})
 
 
 def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any]:
-    """The chosen ``--compute`` options, with the micro-batch size that ``auto`` found."""
+    """Return the chosen ``--compute`` options, with the micro-batch size that ``auto`` found."""
     chosen = options.chosen()
     if chosen.get("micro_batch_size") == "auto":
         chosen["micro_batch_size_found"] = outcome.micro_batch_size
@@ -246,7 +246,7 @@ def _compute_options(options: ComputeOptions, outcome: Outcome) -> dict[str, Any
 
 
 def _device(asked: str) -> str:
-    """The torch device for ``auto``, ``cpu`` or ``cuda…``; ``cuda`` becomes the GPU of this process's local rank."""
+    """Return the torch device of ``auto``, ``cpu`` or ``cuda…``; ``cuda`` is the GPU of this process's local rank."""
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if asked == "cuda" else asked

@@ -116,7 +116,7 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
 def _checkpoint_references(
     run: RunDirectory, headers: Mapping[str, CheckpointHeader]
 ) -> tuple[CheckpointReference, ...]:
-    """References to the checkpoints that a run wrote, with the checksums of weights and headers."""
+    """Return references to the checkpoints that a run wrote, with the checksums of weights and headers."""
     paths = {role: run.checkpoints / f"{role}.safetensors" for role in headers}
     return tuple(
         CheckpointReference(
@@ -270,7 +270,7 @@ def _raise_thread_errors() -> Iterator[None]:
 
 
 def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    """An evaluation's metrics with None for NaN (a mean over no classes); prints the undefined ones to the log."""
+    """Return the metrics with None for NaN (a mean over no classes); print the undefined ones to the log."""
     undefined = [name for name, value in metrics.items() if value is None or math.isnan(value)]
     if undefined:
         print(f"not defined on this data: {', '.join(undefined)}", flush=True)
@@ -279,7 +279,7 @@ def _defined(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 def _require_finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics as plain floats.
+    """Return the metrics as plain floats; refuse NaN and infinity.
 
     Raises
     ------

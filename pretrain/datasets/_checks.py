@@ -172,23 +172,24 @@ def _narrow_problems(info: DatasetInfo, split: str, images: LabelledImages, deep
 
     File headers don't show this: PNG's sBIT and TIFF's tags describe values that fill their samples.
     """
-    narrow, looked = [], 0
+    narrow, decoded = [], 0
     for index in _spread(deep):
         try:
             bands = images.image(index).getextrema()
         except InputError:  # reported by another check
             continue
-        looked += 1
+        decoded += 1
         values = [value for band in bands for value in (band if isinstance(band, tuple) else (band,))]
         # Check the upper end for TIFF files in which 0 is white.
         if max(values) < _NARROW or min(values) >= 256 - _NARROW:
             narrow.append(index)
-    if not narrow or len(narrow) * _NARROW_ARE_FAULT < looked:
+    if not narrow or len(narrow) * _NARROW_ARE_FAULT < decoded:
         return []
     return [
         f"{info.name} {split}: {images.describe(narrow[0])} has samples of more than 8 bits, but none above a quarter "
-        f"of their range; so have {len(narrow)} of {looked} such images that were decoded. If values of 10, 12 or 14 "
-        "bits stand in 16, they train as nearly black: multiply them by 64, 16 or 4, or convert them to 8 bits"
+        f"of their range, as {len(narrow)} of the {decoded} such images that were decoded. If these are values of "
+        "10, 12 or 14 bits in 16-bit samples, they train as nearly black: multiply them by 64, 16 or 4, or convert "
+        "them to 8 bits"
     ]
 
 

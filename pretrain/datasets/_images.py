@@ -104,7 +104,7 @@ def file_kind(path: Path) -> str | None:
     except FileNotFoundError:
         return "a link to a file that is not there" if path.is_symlink() else None
     except OSError as error:
-        return f"a file that can't be looked at ({error.strerror})"
+        return f"a file whose type can't be read ({error.strerror})"
     if stat.S_ISREG(mode):
         return None
     return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no regular file")

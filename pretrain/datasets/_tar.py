@@ -139,8 +139,8 @@ def _read_shard(number: int, shard: Path, num_classes: int) -> list[Member]:
         raise InputError(f"{shard}: can't be read ({error.strerror})") from error
     if unlabelled := sorted(images.keys() - labels.keys()):
         raise InputError(f"{shard}: image {images[unlabelled[0]].name} has no label {unlabelled[0]}{LABEL_EXTENSION}")
-    if lonely := sorted(labels.keys() - images.keys()):
-        raise InputError(f"{shard}: label {lonely[0]}{LABEL_EXTENSION} has no image")
+    if without_image := sorted(labels.keys() - images.keys()):
+        raise InputError(f"{shard}: label {without_image[0]}{LABEL_EXTENSION} has no image")
     if not images:
         raise InputError(f"{shard}: holds no images; expected pairs such as key.jpg and key{LABEL_EXTENSION}")
     return [Member(labels[key], m.name, number, m.offset_data, m.size) for key, m in images.items()]

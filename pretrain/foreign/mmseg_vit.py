@@ -53,7 +53,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
     """
     if facts.num_heads is None:
         raise InputError(
-            "mmseg ViT: nothing in the file tells its number of attention heads (DeiT-S has 6, MoCo-v3's ViT-S 12); "
+            "mmseg ViT: the file does not state its number of attention heads (DeiT-S has 6, MoCo-v3's ViT-S 12); "
             "convert the checkpoint it was made from"
         )
     backbone = {our_name(name): tensor for name, tensor in state.items()}

@@ -70,7 +70,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
             "moco_v3: this is a linear probe (main_lincls.py), a classifier trained on frozen features; "
             "take the pretraining checkpoint it came from, whose keys begin with module.base_encoder"
         )
-    with refusing_strangers("moco_v3", state, (ONLINE, TARGET, PREDICTOR)):
+    with unknown_keys_refused("moco_v3", state, (ONLINE, TARGET, PREDICTOR)):
         backbone, projector = split_encoder(part(state, ONLINE), "moco_v3: module.base_encoder")
         num_heads = None if resnet.looks_like_resnet(backbone) else NUM_HEADS
         if not part(state, TARGET) or not part(state, PREDICTOR):
@@ -191,7 +191,7 @@ def prefixed(prefix: str, state: State) -> dict[str, Tensor]:
 
 
 @contextmanager
-def refusing_strangers(what: str, state: State, prefixes: tuple[str, ...]) -> Iterator[None]:
+def unknown_keys_refused(what: str, state: State, prefixes: tuple[str, ...]) -> Iterator[None]:
     """Add keys outside the prefixes to the error of the block, so that one message lists all faults.
 
     Raises

@@ -33,7 +33,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
         A part is missing, or keys or shapes are not exactly this layout's.
     """
     prefixes = (moco_v3.ONLINE, moco_v3.TARGET, moco_v3.PREDICTOR, CLASS_HEAD)
-    with moco_v3.refusing_strangers("opera", state, prefixes):
+    with moco_v3.unknown_keys_refused("opera", state, prefixes):
         for prefix in prefixes:
             if not moco_v3.part(state, prefix):
                 raise InputError(f"opera: missing {prefix}*; this is no whole training checkpoint")

@@ -94,31 +94,32 @@ def sizes(geometry: vit.VitGeometry) -> dict[str, int | float]:
 
 def _refuse_other_sizes(facts: Facts, geometry: vit.VitGeometry) -> None:
     for name, actual in sizes(geometry).items():
-        said = facts.sizes.get(name)
-        if name == "mlp_ratio" and isinstance(said, int | float):
-            agrees = int(geometry.width * said) == geometry.mlp_width  # as timm rounds it
+        stated = facts.sizes.get(name)
+        if name == "mlp_ratio" and isinstance(stated, int | float):
+            agrees = int(geometry.width * stated) == geometry.mlp_width  # as timm rounds it
         else:
-            agrees = said in (None, actual, [actual, actual])
+            agrees = stated in (None, actual, [actual, actual])
         if not agrees:
-            raise InputError(f"config.json: {name} is {said}, but the weights have {name} {actual:g}")
+            raise InputError(f"config.json: {name} is {stated}, but the weights have {name} {actual:g}")
 
 
 def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeometry, has_classifier: bool) -> int:
     """Return the number of heads that the file states, or timm's rule if nothing contradicts it."""
     if facts.num_heads is not None:
         return facts.num_heads
-    by_rule = max(geometry.width // vit.CHANNELS_PER_HEAD, 1)
+    timm_heads = max(geometry.width // vit.CHANNELS_PER_HEAD, 1)
     if vit.resembles_sincos(backbone):
         if has_classifier:
             raise InputError(
                 "timm ViT: a classifier on MoCo-v3's sin-cos position embedding, so this was finetuned or probed from "
                 "a MoCo-v3 or OPERA checkpoint; convert the pretrained file it came from"
             )
-        if by_rule != 12:
+        if timm_heads != 12:
             raise InputError(
-                f"timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's {by_rule} "
-                "and nothing in the file tells; convert the original checkpoint with --from moco_v3 or --from opera"
+                "timm ViT: MoCo-v3's sin-cos position embedding, so its heads may be MoCo-v3's 12 or timm's "
+                f"{timm_heads}, and the file does not state which; convert the original checkpoint "
+                "with --from moco_v3 or --from opera"
             )
     if geometry.width not in _TIMM_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
         return heads[0]
-    return by_rule
+    return timm_heads

@@ -61,8 +61,10 @@ class Regression:
 
         rows = slice(views.first_key, views.first_key + len(views.labels))
         first, second = (of_view[self.target_space][rows].detach() for of_view in views.target)
-        alike = F.cosine_similarity(views.online[0], second).mean() + F.cosine_similarity(views.online[1], first).mean()
-        loss = 4 - 2 * alike
+        similarity = (
+            F.cosine_similarity(views.online[0], second).mean() + F.cosine_similarity(views.online[1], first).mean()
+        )
+        loss = 4 - 2 * similarity
         return loss, {"regression_loss": loss.detach(), "feature_std": feature_std(first)}
 
 

@@ -64,7 +64,7 @@ class RepresentingMethod(Protocol):
     """Optional: a method with spaces above the backbone, which the evaluator ``similarity`` judges."""
 
     def represent(self, features: Tensor) -> Mapping[str, Tensor]:
-        """The backbone's features (B, width) in every space, the backbone's included: {space: (B, D)}."""
+        """Return features (B, width) in every space, the backbone's included: {space: (B, D)}."""
         ...
 
 

@@ -70,7 +70,7 @@ def check(config: PretrainConfig) -> None:
 
 
 def build_with(config: Config, head: Head, backbone: nn.Module, feature_dimension: int) -> nn.Module:
-    """The method with this projector, for MoCo-v2 too."""
+    """Return the method with this projector; MoCo-v2 uses it too."""
     from pretrain.methods.parts.queue import QueueContrast
     from pretrain.methods.parts.residual import open_residual_branches
     from pretrain.methods.parts.shuffle import ShuffledTarget, group_batch_norm

@@ -57,13 +57,13 @@ class NTXent:
         from pretrain.methods.parts.gather import gather_with_gradient
 
         local = [F.normalize(rows, dim=1) for rows in views.online]
-        everyone = [gather_with_gradient(rows) for rows in local]
-        own = torch.arange(len(local[0]), device=local[0].device) + views.first_key
+        gathered = [gather_with_gradient(rows) for rows in local]
+        own_columns = torch.arange(len(local[0]), device=local[0].device) + views.first_key
         total = local[0].new_zeros(())
         for anchor in (0, 1):
-            alike = (local[anchor] @ everyone[anchor].T).scatter(1, own[:, None], -torch.inf)
-            logits = torch.cat([local[anchor] @ everyone[1 - anchor].T, alike], dim=1) / self.temperature
-            total = total + F.cross_entropy(logits, own)
+            same_view = (local[anchor] @ gathered[anchor].T).scatter(1, own_columns[:, None], -torch.inf)
+            logits = torch.cat([local[anchor] @ gathered[1 - anchor].T, same_view], dim=1) / self.temperature
+            total = total + F.cross_entropy(logits, own_columns)
         return total, {"contrastive_loss": total.detach(), "feature_std": feature_std(local[0])}
 
 

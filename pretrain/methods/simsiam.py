@@ -53,8 +53,10 @@ class NegativeCosine:
         from pretrain.methods.parts.collapse import feature_std
 
         first, second = (of_view["projection"].to(views.online[0].dtype).detach() for of_view in views.spaces)
-        alike = F.cosine_similarity(views.online[0], second).mean() + F.cosine_similarity(views.online[1], first).mean()
-        loss = -alike / 2
+        similarity = (
+            F.cosine_similarity(views.online[0], second).mean() + F.cosine_similarity(views.online[1], first).mean()
+        )
+        loss = -similarity / 2
         return loss, {"similarity_loss": loss.detach(), "feature_std": feature_std(first)}
 
 

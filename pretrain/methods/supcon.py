@@ -75,13 +75,13 @@ class SupervisedContrast:
         from pretrain.methods.parts.gather import gather, gather_with_gradient
 
         local = [F.normalize(rows, dim=1) for rows in views.online]
-        anchors, everyone = torch.cat(local), torch.cat([gather_with_gradient(rows) for rows in local])
+        anchors, gathered = torch.cat(local), torch.cat([gather_with_gradient(rows) for rows in local])
         classes = gather(views.labels)
-        own = torch.arange(len(views.labels), device=anchors.device) + views.first_key
-        own = torch.cat([own + view * len(classes) for view in range(len(local))])
+        own_columns = torch.arange(len(views.labels), device=anchors.device) + views.first_key
+        own_columns = torch.cat([own_columns + view * len(classes) for view in range(len(local))])
         positive = views.labels.repeat(len(local))[:, None] == classes.repeat(len(local))
-        positive = positive.scatter(1, own[:, None], False)
-        similarities = (anchors @ everyone.T / self.temperature).scatter(1, own[:, None], -torch.inf)
+        positive = positive.scatter(1, own_columns[:, None], False)
+        similarities = (anchors @ gathered.T / self.temperature).scatter(1, own_columns[:, None], -torch.inf)
         log_probabilities = similarities.log_softmax(dim=1).masked_fill(~positive, 0)
         loss = -self.temperature * (log_probabilities.sum(dim=1) / positive.sum(dim=1)).mean()
         return loss, {"contrastive_loss": loss.detach(), "feature_std": feature_std(local[0])}

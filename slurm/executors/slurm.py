@@ -26,7 +26,7 @@ from slurm.scheduler.snapshot import SNAPSHOTS, take_snapshot
 from slurm.scheduler.submission import NoRoomError, element_numbers, settle_intents, submit_batch
 from slurm.scheduler.task import Task
 
-SECONDS_BETWEEN_LOOKS = 10.0
+SECONDS_BETWEEN_QUERIES = 10.0
 LABEL_CHARACTERS = 60
 MOST_JOBS_NAMED = 10
 
@@ -171,7 +171,7 @@ class SlurmExecutor(Executor):
                         on_change(handle)
             if all(handle.state.is_final or handle.number is None for handle in handles):
                 return
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_QUERIES)
 
     def states(self, *, fresh: bool = False) -> dict[str, JobReport]:
         """Return SLURM's answer about all jobs submitted from this folder. See ``slurm.job.Executor``."""
@@ -189,7 +189,7 @@ class SlurmExecutor(Executor):
         return tuple(sorted((self._folder / entry.name).glob(f"{entry.slurm_id}_*_log.out")))
 
     def cancel(self, ids: Collection[str]) -> None:
-        """``scancel`` the jobs that the scheduler holds; descendants can then never start, so SLURM cancels them."""
+        """Call ``scancel`` for jobs that the scheduler holds. SLURM then cancels descendants, which can never start."""
         known = self._queue.views(fresh=True)
         views = [known[job_id] for job_id in ids if job_id in known]
         if any(view.standing is Standing.SILENT for view in views):
@@ -241,8 +241,8 @@ class SlurmExecutor(Executor):
                     fitting = fitting[: len(fitting) // 2]
                     room = len(fitting)
                 except InputError as error:
-                    if taken := len(known) - len(held):
-                        raise InputError(f"{error}; {taken} jobs before it were taken, and are queued") from error
+                    if queued := len(known) - len(held):
+                        raise InputError(f"{error}; {queued} jobs of earlier batches are queued") from error
                     raise
             room -= len(fitting)
             for job in fitting:

@@ -43,7 +43,7 @@ FEWEST_MINUTES = {"time-min": 1, "delay-boot": 0}
 
 
 def read_hours(value: Any) -> Any:
-    """Hours of a time as people write it: 1:30 and 1:30:00 are an hour and a half, 1-12:00:00 is a day and a half."""
+    """Return the hours of a time as people write it: 1:30 and 1:30:00 are 1.5 hours, 1-12:00:00 is 36 hours."""
     if not isinstance(value, str):
         return value
     found = _TIME.fullmatch(value)
@@ -54,7 +54,7 @@ def read_hours(value: Any) -> Any:
 
 
 def check_flag(name: Any) -> Any:
-    """``name``, if it is the whole name of a flag that a profile may set or of one that only the site knows.
+    """Return ``name`` if it is the whole name of a flag that a profile may set, or may be one that only the site knows.
 
     ``sbatch`` takes every unambiguous prefix of a long flag for the flag itself.
 
@@ -90,7 +90,7 @@ def check_flag(name: Any) -> Any:
 
 
 def check_setup(line: str) -> str:
-    """``line``, if ``sbatch`` takes it for shell: the setup follows the flags in the script.
+    """Return ``line`` if ``sbatch`` takes it for shell: the setup follows the flags in the script.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _with_advice(flag: str) -> str:
 
 
 def convert_times(flags: Any) -> Any:
-    """The flags of sbatch with their times in minutes: sbatch itself takes 1:30 for 90 seconds.
+    """Return the flags of sbatch with their times in minutes: sbatch itself takes 1:30 for 90 seconds.
 
     Raises
     ------

@@ -23,7 +23,7 @@ from slurm.scheduler.script import ATTEMPT
 SECONDS_TO_MEET = 600.0
 """How long a process waits for rank 0's file. Python may take minutes to start from a busy file system, and NFS may
 hide a new file for a minute."""
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_READS = 0.2
 
 
 @contextlib.contextmanager
@@ -39,8 +39,8 @@ def join_group(job: JobEnvironment, seconds_to_meet: float = SECONDS_TO_MEET) ->
         Rank 0's file did not appear in time.
     """
     rank, size = job.global_rank, job.num_tasks
-    told = without_group(os.environ)
-    told |= {
+    variables = without_group(os.environ)
+    variables |= {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),
         "LOCAL_RANK": str(job.local_rank),
@@ -50,17 +50,21 @@ def join_group(job: JobEnvironment, seconds_to_meet: float = SECONDS_TO_MEET) ->
     if size > 1:
         attempt = os.environ[ATTEMPT]
         path = Path(job.paths.folder) / f"meeting-{job.job_id}-{attempt}.json"
-        told["PROCESS_GROUP_NAME"] = f"SLURM job {job.job_id}, start {attempt}"
+        variables["PROCESS_GROUP_NAME"] = f"SLURM job {job.job_id}, start {attempt}"
         if rank == 0:
             listening = _listen()
             port = listening.getsockname()[1]
-            told |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "MASTER_LISTEN_FD": str(listening.detach())}
+            variables |= {
+                "MASTER_ADDR": "localhost",
+                "MASTER_PORT": str(port),
+                "MASTER_LISTEN_FD": str(listening.detach()),
+            }
             _announce(path, port)
         else:
             host, port = _find(path, seconds_to_meet)
-            told |= {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
+            variables |= {"MASTER_ADDR": host, "MASTER_PORT": str(port)}
     os.environ.clear()
-    os.environ.update(told)
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -95,9 +99,9 @@ def _find(path: Path, seconds_to_meet: float) -> tuple[str, int]:
                 f"{path}: rank 0 has not written its address within {seconds_to_meet:g} s; see the log of rank 0,"
                 " and whether the nodes share this folder"
             )
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    said = json.loads(path.read_text(encoding="utf-8"))
-    return next(filter(_is_known, said["hosts"]), said["hosts"][0]), int(said["port"])
+        time.sleep(SECONDS_BETWEEN_READS)
+    published = json.loads(path.read_text(encoding="utf-8"))
+    return next(filter(_is_known, published["hosts"]), published["hosts"][0]), int(published["port"])
 
 
 def _is_known(host: str) -> bool:

@@ -111,10 +111,10 @@ class ClusterProfile(StageResources, ExecutorOptions):
         """
         if request.workers is not None:
             raise InputError("--workers: goes with --executor local; a cluster's profile has max_concurrent")
-        asked = request.cluster or request.sweep_cluster
-        if asked is None:
+        chosen = request.cluster or request.sweep_cluster
+        if chosen is None:
             raise InputError("--executor slurm needs a cluster; add --cluster NAME, or cluster: NAME to the sweep")
-        profile = cls.parse(request.load_yaml(find_profile(asked)) if isinstance(asked, str) else asked)
+        profile = cls.parse(request.load_yaml(find_profile(chosen)) if isinstance(chosen, str) else chosen)
         for stage in profile.stages if request.stages else ():
             if stage not in request.stages:
                 hint = suggest(stage, request.stages)
@@ -137,26 +137,26 @@ class ClusterProfile(StageResources, ExecutorOptions):
             return cls.model_validate(dict(content))
         except ValidationError as error:
             first = error.errors()[0]
-            place = f"cluster {document.where(first['loc'])}"
+            where = f"cluster {document.where(first['loc'])}"
             # For a union, pydantic adds the alternative's name to ``loc``.
             path = ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
                 model = StageResources if first["loc"][0] == "stages" else cls
                 hint = suggest(str(first["loc"][-1]), sorted(model.model_fields))
-                raise InputError(f"{place}: unknown key {path!r}; {hint}") from error
+                raise InputError(f"{where}: unknown key {path!r}; {hint}") from error
             is_key = first["loc"][-1:] == ("[key]",)
             path = path.removesuffix(".[key]")
             given = "" if is_key or isinstance(first["input"], Mapping) else f", not {first['input']!r:.80}"
-            said = first["msg"].removeprefix("Value error, ")
+            problem = first["msg"].removeprefix("Value error, ")
             what = f"{path}: " if path else ""
-            raise InputError(f"{place}: {what}{said[0].lower()}{said[1:]}{given}") from error
+            raise InputError(f"{where}: {what}{problem[0].lower()}{problem[1:]}{given}") from error
 
     @classmethod
     def profile_names(cls) -> tuple[str, ...]:
         """Return the names of the shipped profiles and the user's."""
         shipped = {item.name for item in files("slurm").joinpath("clusters").iterdir()}
-        own = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
-        return tuple(sorted(name.removesuffix(".yaml") for name in shipped | own if name.endswith(".yaml")))
+        of_user = {path.name for path in user_clusters().glob("*.yaml")} if user_clusters().is_dir() else set()
+        return tuple(sorted(name.removesuffix(".yaml") for name in shipped | of_user if name.endswith(".yaml")))
 
     def summary(self) -> str:
         return f"cluster {self.name}"
@@ -164,10 +164,11 @@ class ClusterProfile(StageResources, ExecutorOptions):
     @model_validator(mode="after")
     def _check_hours(self) -> Self:
         parts: dict[str, StageResources] = {"": self, **{f"stages.{name}: ": s for name, s in self.stages.items()}}
-        for place, part in parts.items():
+        for prefix, part in parts.items():
             if part.hours is not None and 60 * _minutes(part.hours) <= self.seconds_before_limit:
                 raise ValueError(
-                    f"{place}hours: {part.hours:g} ({60 * part.hours:g} min) must be longer than seconds_before_limit: "
+                    f"{prefix}hours: {part.hours:g} ({60 * part.hours:g} min) must be longer than "
+                    "seconds_before_limit: "
                     f"{self.seconds_before_limit} ({self.seconds_before_limit / 60:g} min), when a job is told to save "
                     "its state"
                 )
@@ -175,28 +176,28 @@ class ClusterProfile(StageResources, ExecutorOptions):
 
     @model_validator(mode="after")
     def _fits_a_cluster(self) -> Self:
-        for place, stage in (("", ""), *((f"stages.{name}: ", name) for name in self.stages)):
+        for prefix, stage in (("", ""), *((f"stages.{name}: ", name) for name in self.stages)):
             wanted = self.resources(stage)
             per_node = "gpus_per_node" if wanted.gpus_per_node else "processes_per_node"
             if wanted.processes > MOST:
                 raise ValueError(
-                    f"{place}nodes: {wanted.nodes} with {per_node}: {wanted.processes_per_node} are "
+                    f"{prefix}nodes: {wanted.nodes} with {per_node}: {wanted.processes_per_node} are "
                     f"{wanted.processes:,} processes; a job has at most {MOST:,}"
                 )
             processors = wanted.processes_per_node * wanted.cpus_per_process
             if processors > MOST_PROCESSORS_OF_A_NODE:
                 raise ValueError(
-                    f"{place}{per_node}: {wanted.processes_per_node} with cpus_per_gpu: {wanted.cpus_per_process} are "
+                    f"{prefix}{per_node}: {wanted.processes_per_node} with cpus_per_gpu: {wanted.cpus_per_process} are "
                     f"{processors:,} processors of a node; a node has at most {MOST_PROCESSORS_OF_A_NODE:,}"
                 )
         return self
 
     def resources(self, stage: str) -> SlurmResources:
         """Return the resources of a job of ``stage``, with all defaults filled in."""
-        own = self.stages.get(stage, StageResources())
+        of_stage = self.stages.get(stage, StageResources())
 
         def chosen(field: str, default: Any = None) -> Any:
-            value = getattr(own, field)
+            value = getattr(of_stage, field)
             value = getattr(self, field) if value is None else value
             return default if value is None else value
 
@@ -213,7 +214,7 @@ class ClusterProfile(StageResources, ExecutorOptions):
             memory_gb_per_node=chosen("memory_gb_per_node"),
             minutes=_minutes(chosen("hours", 24.0)),
             max_concurrent=chosen("max_concurrent"),
-            sbatch=tuple(sorted({**(self.sbatch or {}), **(own.sbatch or {})}.items())),
+            sbatch=tuple(sorted({**(self.sbatch or {}), **(of_stage.sbatch or {})}.items())),
             setup=tuple(chosen("setup", ())),
             python=None if chosen("python") is None else str(Path(chosen("python")).expanduser()),
         )

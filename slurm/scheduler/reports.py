@@ -80,6 +80,6 @@ def _reason(view: View, submitted_as: str | None) -> str:
             which = f"job {submitted_as}" if submitted_as else "this job"
             return f"SLURM has no record of {which}; if it did not finish: opera-bench retry"
         case Standing.SILENT:
-            return "SLURM does not answer, so nobody can say where this run stands"
+            return "SLURM does not answer, so the state of this run is unknown"
         case _:
             return job

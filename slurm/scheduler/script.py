@@ -57,34 +57,34 @@ class Batch:
 
 def parameters(batch: Batch, profile: ClusterProfile) -> dict[str, Any]:
     """Return the arguments of submitit's ``SlurmExecutor.update_parameters`` for a batch."""
-    wanted = batch.resources
-    additional: dict[str, Any] = {"kill-on-invalid-dep": "yes", **dict(wanted.sbatch)}
+    resources = batch.resources
+    additional: dict[str, Any] = {"kill-on-invalid-dep": "yes", **dict(resources.sbatch)}
     additional |= {"requeue": True} if profile.requeue else {"no-requeue": True}
     # A flag set to false is left out.
     additional = {flag: value for flag, value in additional.items() if value is not False}
-    told: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "job_name": batch.name,
-        "time": wanted.minutes,
-        "nodes": wanted.nodes,
-        "ntasks_per_node": wanted.processes_per_node,
-        "cpus_per_task": wanted.cpus_per_process,
-        "partition": wanted.partition,
-        "account": wanted.account,
-        "qos": wanted.qos,
-        "constraint": wanted.constraint,
-        "gpus_per_node": wanted.gpus_per_node or None,
-        "mem": _memory(wanted.memory_gb_per_node),
+        "time": resources.minutes,
+        "nodes": resources.nodes,
+        "ntasks_per_node": resources.processes_per_node,
+        "cpus_per_task": resources.cpus_per_process,
+        "partition": resources.partition,
+        "account": resources.account,
+        "qos": resources.qos,
+        "constraint": resources.constraint,
+        "gpus_per_node": resources.gpus_per_node or None,
+        "mem": _memory(resources.memory_gb_per_node),
         "dependency": f"afterok:{':'.join(batch.depends_on)}" if batch.depends_on else None,
-        "array_parallelism": wanted.max_concurrent or batch.size,
+        "array_parallelism": resources.max_concurrent or batch.size,
         "signal_delay_s": profile.seconds_before_limit,
         "stderr_to_stdout": True,
-        "setup": [*wanted.setup, *_environment(batch), *(_exit_trap(batch) if profile.requeue else [])],
+        "setup": [*resources.setup, *_environment(batch), *(_exit_trap(batch) if profile.requeue else [])],
         # If one process fails, srun must end the others. Since SLURM 22.05 srun does not take --cpus-per-task over from
         # sbatch: without the flag it binds each process to one processor.
-        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={wanted.cpus_per_process}"],
+        "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={resources.cpus_per_process}"],
         "additional_parameters": additional,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def interpreter(resources: SlurmResources) -> str:
@@ -97,11 +97,11 @@ def script_text(batch: Batch, profile: ClusterProfile) -> str:
     from submitit.slurm import slurm
 
     command = f"{interpreter(batch.resources)} -u -m submitit.core._submit {shlex.quote(str(batch.folder))}"
-    told = parameters(batch, profile)
+    arguments = parameters(batch, profile)
     if batch.size > 1:
-        told["map_count"] = batch.size
+        arguments["map_count"] = batch.size
     with without_inherited_flags(batch.resources):
-        return slurm._make_sbatch_string(command, batch.folder, **told)
+        return slurm._make_sbatch_string(command, batch.folder, **arguments)
 
 
 def _memory(gibibytes: float | None) -> str | None:
@@ -109,11 +109,11 @@ def _memory(gibibytes: float | None) -> str | None:
 
 
 def _environment(batch: Batch) -> list[str]:
-    wanted = batch.resources
+    resources = batch.resources
     # With a GPU per process, the loader workers need the processors; without, the tensor operations do.
-    threads = 1 if wanted.gpus_per_node else wanted.cpus_per_process
+    threads = 1 if resources.gpus_per_node else resources.cpus_per_process
     # A new value each time the job starts, requeued or not: see slurm.scheduler.meeting.
-    attempt = [f"export {ATTEMPT}=$(</proc/sys/kernel/random/uuid)"] if wanted.processes > 1 else []
+    attempt = [f"export {ATTEMPT}=$(</proc/sys/kernel/random/uuid)"] if resources.processes > 1 else []
     return [
         *attempt,
         f"export PYTHONPATH={shlex.quote(str(batch.code))}${{PYTHONPATH:+:$PYTHONPATH}}",
@@ -156,14 +156,14 @@ def _exit_trap(batch: Batch) -> list[str]:
 
 
 @contextlib.contextmanager
-def without_inherited_flags(wanted: SlurmResources) -> Iterator[None]:
+def without_inherited_flags(resources: SlurmResources) -> Iterator[None]:
     """Hide the environment variables that would change what sbatch, srun and submitit do.
 
     ``SBATCH_…`` overrides the script, ``SLURM_…`` of a surrounding job reaches the new job's ``srun``, and
     ``SUBMITIT_…`` changes the script. The account, partition and QOS stay if the profile leaves them open: sites set
     them for their users.
     """
-    left_open = [f"SBATCH_{key.upper()}" for key in ("account", "partition", "qos") if getattr(wanted, key) is None]
+    left_open = [f"SBATCH_{key.upper()}" for key in ("account", "partition", "qos") if getattr(resources, key) is None]
     kept_there = (*CLIENT_VARIABLES, *left_open)
     names = [
         name for name in os.environ if name.startswith(("SBATCH_", "SLURM_", "SUBMITIT_")) and name not in kept_there

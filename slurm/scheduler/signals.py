@@ -17,16 +17,16 @@ from slurm import stop
 
 def catch_signals() -> set[signal.Signals]:
     """Call ``request_stop`` on SIGUSR2 and SIGTERM; return a set that fills with the signals received."""
-    told: set[signal.Signals] = set()
+    received: set[signal.Signals] = set()
 
     def note(number: int, _: FrameType | None) -> None:
-        told.add(signal.Signals(number))
+        received.add(signal.Signals(number))
         stop.request_stop()
 
     for number in (signal.SIGUSR2, signal.SIGTERM):
         signal.signal(number, note)
     os.register_at_fork(before=_block_sigterm, after_in_parent=_restore_mask, after_in_child=_end_only_with_parent)
-    return told
+    return received
 
 
 def ignore_signals() -> None:

@@ -37,9 +37,9 @@ def submit_batch(batch: Batch, profile: ClusterProfile, tasks: Sequence[Task], l
 
     from slurm.scheduler.submitter import Submitter
 
-    told = parameters(batch, profile)
+    arguments = parameters(batch, profile)
     submitit = Submitter(batch.folder, max_num_timeout=MAX_TIMEOUTS, python=interpreter(batch.resources))
-    submitit.update_parameters(**told)
+    submitit.update_parameters(**arguments)
     job_ids = [task.job_id for task in tasks]
     ledger.intend(batch.name, job_ids)
     try:
@@ -83,7 +83,7 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
     try:
         found = slurm_ids_by_name(submission.name for submission in unsettled)
     except ConnectionError as error:
-        raise InputError(f"an earlier submission was cut off, and {error}; try again when it does") from error
+        raise InputError(f"an earlier submission was interrupted, and {error}; try again when it does") from error
     for submission in unsettled:
         name = submission.name
         if name in found:
@@ -98,9 +98,9 @@ def settle_intents(folder: Path, *, give_up: bool = True) -> None:
 
 def _remove_refused_folders(folder: Path) -> None:
     """Remove scripts and pickles of batches that the scheduler did not take. The caller holds the ledger's lock."""
-    taken = {submission.name for submission in Ledger(folder).submissions() if not submission.refused}
+    accepted = {submission.name for submission in Ledger(folder).submissions() if not submission.refused}
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in taken | {SNAPSHOTS}:
+        if path.is_dir() and path.name not in accepted | {SNAPSHOTS}:
             shutil.rmtree(path, ignore_errors=True)
 
 

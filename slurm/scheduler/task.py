@@ -43,18 +43,21 @@ class Task:
         rank = job.global_rank
         redirect_to(_log_of(Path(self.log_path), rank))
         print(f"SLURM job {job.job_id}, process {rank} of {job.num_tasks} on {_node()}", flush=True)
-        told = catch_signals()
+        received = catch_signals()
         try:
             with join_group(job):
                 call(self.function, self.arguments)
         except stop.Stopped as stopped:
             print(stopped, flush=True)
-            near_the_limit = signal.SIGTERM not in told
+            near_the_limit = signal.SIGTERM not in received
             goes_on = self.requeue and stopped.progressed
             if near_the_limit and goes_on and rank == 0:
                 _requeue(job.job_id)
             elif near_the_limit and not stopped.progressed:
-                print("nothing was saved since it began, so it would end here again: give it more hours", flush=True)
+                print(
+                    "nothing was saved in this attempt, so another would end here too; give it more hours",
+                    flush=True,
+                )
             _sleep_until_killed(patient=near_the_limit and not goes_on)
         except stop.PeerLost as lost:
             # Don't exit here: SLURM would count the job as failed. If the peer failed, SLURM kills this process too;

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.commands.logs import SECONDS_BETWEEN_LOOKS
+from bench.commands.logs import SECONDS_BETWEEN_READS
 from slurm.scheduler.ledger import Ledger
 from tests.conftest import Ended
 from tests.results.synthetic import pretraining, run_id_of, write_run
@@ -121,7 +121,7 @@ def test_following_waits_for_a_job_that_waits(
     sleep = time.sleep
 
     def look_away(seconds: float) -> None:
-        if seconds != SECONDS_BETWEEN_LOOKS:  # a subprocess is waited for
+        if seconds != SECONDS_BETWEEN_READS:  # a subprocess is waited for
             sleep(seconds)
             return
         looks.append(seconds)

@@ -18,7 +18,7 @@ def test_cancelling_leaves_alone_what_another_sweep_wants(tmp_path: Path) -> Non
     theirs = Sweep(tmp_path, text.replace("name: faults", "name: other").replace("[knn]", "[{linear: {epochs: 1}}]"))
     theirs.submit()
     said = ours("cancel", "--yes")
-    assert "another sweep wants it: pretrain-" in said
+    assert "another sweep needs it: pretrain-" in said
     assert "will stop: knn-" in said
     assert "will stop: pretrain-" not in said
     assert ours.states() == {"waiting": 1, "cancelled": 1}
@@ -50,4 +50,4 @@ def test_cancelling_one_run_names_who_wants_it_and_what_waits_for_it(tmp_path: P
     run_id = sweep.directory("pretrain").path.name
     said = sweep("cancel", "--yes", of=run_id)
     assert f"will stop: {run_id}, which faults asked for" in said
-    assert f"will not start, since it waits for that: {sweep.directory('knn').path.name}" in said
+    assert f"will not start without it: {sweep.directory('knn').path.name}" in said

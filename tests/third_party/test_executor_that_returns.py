@@ -59,7 +59,7 @@ def test_later_commands_find_what_another_command_submitted(later: Site) -> None
     assert "queued; follow with:" in told.stdout
     evaluation = next(path.name for path in (later.work / "runs").glob("knn-*"))
     kept = later("logs", evaluation, "--runs", "runs")
-    assert (kept.stdout, "what Later kept of its job" in kept.stderr) == ("waits for go\n", True)
+    assert (kept.stdout, "log of the job kept by Later" in kept.stderr) == ("waits for go\n", True)
     cancelled = later("cancel", evaluation, "--runs", "runs", "--yes")
     assert cancelled.returncode == 0, cancelled.stderr
     assert jobs(later) == {"waiting": 2, "cancelled": 1}

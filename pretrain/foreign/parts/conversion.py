@@ -211,8 +211,8 @@ def refuse_contradictions(checkpoint: Checkpoint, declared: Mapping[str, Any]) -
         raise InputError(f"trained with {header.method}, but the sweep says {declared['method']}")
 
 
-def _epochs(said: int, format_name: str) -> tuple[int, ...]:
-    return (said,) if format_name in _COUNTED_FROM_ONE else (said, said + 1)
+def _epochs(stated: int, format_name: str) -> tuple[int, ...]:
+    return (stated,) if format_name in _COUNTED_FROM_ONE else (stated, stated + 1)
 
 
 def _missing_counters(state: State) -> dict[str, Tensor]:
@@ -248,11 +248,11 @@ def _notes(file: ForeignFile, imported: Imported, counters: Mapping[str, Tensor]
             )
     if imported.left_out and not file.facts.trained_tensors and read.stripped:
         notes.append(
-            "the classifier is left out; nothing in the file tells whether the backbone was trained with it or frozen"
+            "the classifier is left out; the file does not show whether the backbone was trained with it or frozen"
         )
-    said = file.facts.num_heads
-    if imported.num_heads is not None and said is None and imported.method is None:
-        notes.append(f"num_heads {imported.num_heads} follows from the format, the file does not say it")
+    stated_heads = file.facts.num_heads
+    if imported.num_heads is not None and stated_heads is None and imported.method is None:
+        notes.append(f"num_heads {imported.num_heads} follows from the format, the file does not state it")
     return tuple(notes)
 
 

@@ -45,7 +45,7 @@ VITS = (
 """timm's models with a class token, GELU, epsilon 1e-6 and 64 channels per head; shapes and heads tell them apart."""
 _HARMLESS = {"num_classes", "drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate", "pos_drop_rate"}
 """Settings without effect on features: the classifier is left out, and dropout acts only in training."""
-_TOLD_BY_SHAPES = {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"}
+_DERIVED_FROM_SHAPES = {"img_size", "patch_size", "embed_dim", "depth", "num_heads", "mlp_ratio"}
 
 
 def folder_weights(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def folder_facts(path: Path, of_weights: Facts) -> Facts:
         image_size=image_size or of_weights.image_size,
         normalisation=normalisation or of_weights.normalisation,
         architecture=architecture,
-        sizes={name: value for name, value in arguments.items() if name in _TOLD_BY_SHAPES - {"num_heads"}},
+        sizes={name: value for name, value in arguments.items() if name in _DERIVED_FROM_SHAPES - {"num_heads"}},
     )
 
 
@@ -123,7 +123,7 @@ def _refuse_other_networks(architecture: object, arguments: Mapping[str, Any], g
     if architecture not in (*RESNETS, *VITS):
         raise InputError(f"architecture {architecture!r} is not supported; allowed: {', '.join(RESNETS + VITS)}")
     is_vit = architecture in VITS
-    harmless = _HARMLESS | (_TOLD_BY_SHAPES if is_vit else set())
+    harmless = _HARMLESS | (_DERIVED_FROM_SHAPES if is_vit else set())
     as_here: dict[str, object] = {"in_chans": 3, "global_pool": "token" if is_vit else "avg"}
     if is_vit:
         as_here |= {"qkv_bias": True, "class_token": True}

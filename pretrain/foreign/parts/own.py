@@ -47,9 +47,9 @@ def read_own(path: Path) -> tuple[dict[str, Tensor], CheckpointHeader]:
     try:
         info = find_backbone(header.backbone).INFO
         for name in ("num_heads", "position_embedding"):
-            told, known = getattr(header, name), getattr(info, name)
-            if told != known:
-                raise InputError(f"the header says {name} {told}, {header.backbone} has {known}")
+            stated, known = getattr(header, name), getattr(info, name)
+            if stated != known:
+                raise InputError(f"the header says {name} {stated}, {header.backbone} has {known}")
         prefix = "" if header.role == "backbone" else _PART_OF_METHOD
         backbone = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         if info.family == "vit" and info.position_embedding != "relative":

@@ -34,24 +34,24 @@ def refuse_unusable_references(path: Path, weights: WeightSet, file_bytes: int) 
     """
     tensors: Mapping[Any, TensorReference] = weights.tensors
     if weights.strange:
-        raise InputError(f"{path}: no state dict, these entries are no tensors: {listed(weights.strange)}")
+        raise InputError(f"{path}: not a state dict, because these entries are no tensors: {listed(weights.strange)}")
     if weights.size and not tensors:
         raise InputError(f"{path}: {weights.name} is a list of tensors without names; save them as a state dict")
     if not tensors:
         raise InputError(f"{path}: holds no weights")
     if len(tensors) > TENSORS or max(map(len, tensors)) > KEY_CHARACTERS:
         raise InputError(
-            f"{path}: refused, {len(tensors):,} tensors and a name of {max(map(len, tensors)):,} characters; read are "
+            f"{path}: refused, {len(tensors):,} tensors and a name of {max(map(len, tensors)):,} characters; allowed: "
             f"{TENSORS:,} tensors and names of {KEY_CHARACTERS:,}"
         )
     kinds = {key: tensor.oddity or _unread_type(key, tensor.dtype) for key, tensor in tensors.items()}
-    _refuse_odd(path, [f"{key} is {kind}" for key, kind in kinds.items() if kind])
+    _refuse_types(path, [f"{key} is {kind}" for key, kind in kinds.items() if kind])
     faults = [f"{key} {fault}" for key, tensor in tensors.items() if (fault := tensor.fault())]
     if faults:
         raise InputError(f"{path}: refused, {listed(faults)}")
-    asked = sum(tensor.num_bytes for tensor in tensors.values())
-    if asked > _SHARED * file_bytes:
-        raise InputError(f"{path}: refused, its tensors are {asked:,} bytes of a file of {file_bytes:,}")
+    stated_bytes = sum(tensor.num_bytes for tensor in tensors.values())
+    if stated_bytes > _SHARED * file_bytes:
+        raise InputError(f"{path}: refused, its tensors ask for {stated_bytes:,} bytes, the file has {file_bytes:,}")
 
 
 def refuse_unusable(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -67,16 +67,16 @@ def refuse_unusable(path: Path, state: Mapping[str, Tensor]) -> None:
     if not state:
         raise InputError(f"{path}: holds no weights")
     kinds = {key: _unread_type(key, str(tensor.dtype).removeprefix("torch.")) for key, tensor in state.items()}
-    _refuse_odd(path, [f"{key} is {kind}" for key, kind in kinds.items() if kind])
+    _refuse_types(path, [f"{key} is {kind}" for key, kind in kinds.items() if kind])
     # Computations here use single precision, in which some finite doubles are infinite.
     broken = [key for key, tensor in state.items() if not torch.isfinite(tensor.to(torch.float32)).all()]
     if broken:
         raise InputError(f"{path}: NaN or infinite weights in {listed(broken)}")
 
 
-def _refuse_odd(path: Path, odd: list[str]) -> None:
-    if odd:
-        raise InputError(f"{path}: weights are read as plain float16, bfloat16, float32 or float64, and {listed(odd)}")
+def _refuse_types(path: Path, faults: list[str]) -> None:
+    if faults:
+        raise InputError(f"{path}: weights must be plain float16, bfloat16, float32 or float64; {listed(faults)}")
 
 
 def _unread_type(key: str, dtype: str) -> str | None:

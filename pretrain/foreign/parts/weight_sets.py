@@ -107,7 +107,7 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
     sets = find_sets(content, facts)
     if not sets:
         usual = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
-        return Choice(whole(usual))
+        return Choice(as_weight_set(usual))
     complete = [found for found in sets if found.whole_size is None]
     default = EMA if any(found.word == EMA and not _TARGET.search(found.name) for found in complete) else RAW
     word = wanted or (default if any(found.word == default for found in complete) else EMA)
@@ -144,7 +144,7 @@ def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]
     return tuple(sets)
 
 
-def whole(content: Mapping[Any, Any], name: str = "") -> WeightSet:
+def as_weight_set(content: Mapping[Any, Any], name: str = "") -> WeightSet:
     """Return a mapping as a set of weights, whether or not some format recognises it."""
     tensors = {key: value for key, value in content.items() if _is_weight(key, value)}
     strange = tuple(str(key) for key, value in content.items() if not _is_weight(key, value))
@@ -162,7 +162,7 @@ def _candidates(content: Any, facts: Facts, name: str, depth: int, seen: set[int
             yield WeightSet(name, {}, recognised=False, size=size)
     if not isinstance(content, Mapping):
         return
-    plain = whole(content, name)
+    plain = as_weight_set(content, name)
     if plain.tensors:
         yield from _recognised(plain, facts) or _side_by_side(plain, facts) or [plain]
     if depth:

@@ -130,8 +130,8 @@ def balanced_assignments(scores: Tensor, iterations: int) -> Tensor:
     scores
         Non-negative, (B, K).
     """
-    everyone = gather(scores)
+    gathered = gather(scores)
     for _ in range(iterations):
-        everyone = everyone / everyone.sum(dim=0, keepdim=True)
-        everyone = everyone / everyone.sum(dim=1, keepdim=True)
-    return everyone[rows_of_this_process(len(scores))]
+        gathered = gathered / gathered.sum(dim=0, keepdim=True)
+        gathered = gathered / gathered.sum(dim=1, keepdim=True)
+    return gathered[rows_of_this_process(len(scores))]

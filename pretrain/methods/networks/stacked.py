@@ -59,7 +59,7 @@ class StackedMethod(FeatureMethod):
     def loss_from_features(
         self, online: Sequence[Mapping[str, Tensor]], target: Sequence[Mapping[str, Tensor]], labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Both terms, weighted, and what both log."""
+        """Return the weighted sum of both terms, and the scalars that both log."""
         instances = self.below.instances(online)
         loss, logs = self.below.loss_from_instances(instances, target, labels)
         logits = [self.heads[CLASS](view[INSTANCE]).float() for view in instances if view]
@@ -69,12 +69,12 @@ class StackedMethod(FeatureMethod):
         return total, {**logs, **class_logs}
 
     def represent(self, features: Tensor) -> dict[str, Tensor]:
-        """The backbone's features (B, width) in every online space of the method below, and in the class space."""
+        """Return features (B, width) in every online space of the method below, and in the class space."""
         (below,) = self.below.instances([{BACKBONE: features}])
         return {**below, CLASS: self.heads[CLASS](below[INSTANCE])}
 
     def class_logits(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in the class space, (B, classes)."""
+        """Return the logits (B, classes) of images (B, 3, H, W)."""
         (view,) = self.below.instances([self.below.features(images, Place())])
         logits: Tensor = self.heads[CLASS](view[INSTANCE])
         return logits

@@ -64,7 +64,7 @@ class QueueContrast(nn.Module):
         self._keys: Tensor | None = None
 
     def loss(self, views: SpaceViews) -> tuple[Tensor, dict[str, Tensor]]:
-        """The mean over this process's queries."""
+        """Return the mean over this process's queries."""
         queries = F.normalize(views.online[0], dim=1)
         keys = F.normalize(views.target[1][self.target_space].detach(), dim=1)
         positive = keys[views.first_key : views.first_key + len(queries)]

@@ -81,15 +81,18 @@ class ShuffledTarget(HierarchicalMethod):
 
     @torch.no_grad()
     def target_features(self, images: Tensor, place: Place) -> dict[str, Tensor]:
-        """As of any hierarchy. Images travel between processes twice, as pixels and as features (MoCo's builder.py)."""
+        """Return the target network's features, computed in the random order and returned in the batch's.
+
+        Processes exchange images twice, as pixels and as features, as MoCo's builder.py does.
+        """
         assert self.target_backbone is not None
         assert self.hierarchy.target_views is not None
         shuffles = any(isinstance(module, GroupedBatchNorm) for module in self.target_backbone.modules())
         if not shuffles or place.view not in self.hierarchy.target_views:
             return super().target_features(images, place)
-        everyone = gather(images)
+        all_images = gather(images)
         generator = torch.Generator().manual_seed(place.draw_seed)
-        order = torch.randperm(len(everyone), generator=generator).to(images.device)
+        order = torch.randperm(len(all_images), generator=generator).to(images.device)
         mine = rows_of_this_process(len(images))
-        found = super().target_features(everyone[order[mine]], place)
+        found = super().target_features(all_images[order[mine]], place)
         return {name: gather(features)[order.argsort()[mine]] for name, features in found.items()}
