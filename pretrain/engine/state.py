@@ -32,6 +32,9 @@ def save_training_state(directory: Path, state: dict[str, Any]) -> None:
     except RuntimeError as error:
         # torch's writer reports a full disk as a RuntimeError about positions in the file.
         raise OSError(f"{final}: can't be written; is the disk full? ({str(error).splitlines()[0]})") from error
+    except OSError as error:
+        # Errors of write, flush and fsync don't name their file.
+        raise OSError(error.errno, error.strerror, str(final)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -71,7 +71,7 @@ def test_the_facts_of_a_run() -> None:
     view = {"crop_scale": (0.5, 1.0)}
     config = tiny_config(views=[{**view, "count": 2}, {**view, "size": 4, "count": 3}], epochs=3)
     facts = RunFacts.of(config, 300)
-    assert facts == RunFacts(3, 2, 128, 8, (8, 8, 4, 4, 4))
+    assert facts == RunFacts(3, 2, 128, 8, (8, 8, 4, 4, 4), config.normalisation)
     assert facts.total_steps == 6
 
 
