@@ -37,6 +37,7 @@ def plan(
     from bench.launch.options import Launch, cluster_options, executor_flags, read_options
     from bench.plan.graph import plan_sweep
     from bench.runs.outputs import status_of_damage
+    from bench.runs.sources import STARTED, require_same_sources
     from bench.runs.states import statuses
     from bench.show.plan import summary
     from bench.show.status import PLAN_FORMATS, check_format, print_json, print_planned_hours, print_runs
@@ -51,6 +52,7 @@ def plan(
     for note in planned.notes:
         print(note, file=sys.stderr)
     found = statuses(planned.runs, runs)
+    require_same_sources([status.run for status in found if status.own_state in STARTED], runs)
     if format_ == "sbatch":
         options = read_options(CLUSTER_EXECUTOR, checked, cluster)
         launch = Launch(runs, CLUSTER_EXECUTOR, options=options, label=checked.name)

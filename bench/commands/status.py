@@ -32,9 +32,11 @@ def status(
     from bench.launch.options import cluster_options, executor_flags
     from bench.plan.graph import PlannedRun, plan_sweep
     from bench.runs.outputs import status_of_damage
+    from bench.runs.sources import changed_sources
     from bench.runs.states import runs_on_disk, statuses
     from bench.show.status import check_format, print_json, print_status
     from bench.sweep.load import load_sweep
+    from results.runs import RunState
     from slurm.lookup import CLUSTER_EXECUTOR, find_executor, names_in
 
     check_format(format_)
@@ -65,6 +67,8 @@ def status(
             print_json(found, costs)
         else:
             print_status(found, costs, command, runs, now, runs_option=runs_option(runs), flags=flags)
+        for line in changed_sources((each.run for each in found if each.state is RunState.DONE), runs):
+            print(line, file=sys.stderr)
         if not watch:
             raise typer.Exit(status_of_damage(each.state for each in found))
         try:
