@@ -10,7 +10,8 @@ from bench.sweep.file import EVALUATE_KEYS, PRETRAIN_KEYS, SweepFile
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names
-from slurm.lookup import CLUSTER_EXECUTOR, find_executor
+from slurm.job import ExecutorOptions
+from slurm.lookup import cluster_executor, find_executor
 
 SCHEMAS = ("sweep", "cluster")
 
@@ -25,9 +26,14 @@ def schema_text(of: str) -> str:
     """
     if of not in SCHEMAS:
         raise InputError(f"no schema {of!r}; {suggest(of, SCHEMAS)}")
-    schema = _sweep() if of == "sweep" else find_executor(CLUSTER_EXECUTOR).Options.model_json_schema()
+    schema = _sweep() if of == "sweep" else _profiles().model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _profiles() -> type[ExecutorOptions]:
+    """Return the class of cluster profiles."""
+    return find_executor(cluster_executor()).Options
 
 
 def _sweep() -> dict[str, Any]:
@@ -46,7 +52,7 @@ def _sweep() -> dict[str, Any]:
     }
     fields["cluster"] = {
         "anyOf": [
-            {"type": "string", "examples": list(find_executor(CLUSTER_EXECUTOR).Options.profile_names())},
+            {"type": "string", "examples": list(_profiles().profile_names())},
             {"type": "object", "description": "a profile, see opera-bench schema cluster"},
         ]
     }
