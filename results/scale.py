@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "backbone": {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"},
+    "backbone": {
+        "resnet50": "tiny_resnet",
+        "vit_small": "tiny_vit",
+        "vit_base": "tiny_vit_base",
+        "deit_small": "tiny_vit",
+        "deit_base": "tiny_vit_base",
+        "beit_base": "tiny_beit",
+    },
     # One dataset replaces all four of Table 3: no other suitable dataset comes with a package.
     "dataset": {
         "imagenet": "digits",

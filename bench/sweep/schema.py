@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bench.sweep.errors import InputError
-from bench.sweep.file import EVALUATE_KEYS, PRETRAIN_KEYS, SweepFile
+from bench.sweep.file import ALL_ROWS, EVALUATE_KEYS, GROUP_NAME_PATTERN, OWN_ROWS, PRETRAIN_KEYS, SweepFile
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names
@@ -14,6 +14,7 @@ from slurm.job import ExecutorOptions
 from slurm.lookup import cluster_executor, find_executor
 
 SCHEMAS = ("sweep", "cluster")
+_OPTIONAL = {"type": "boolean", "description": "leave the entry out while an environment variable in it isn't set"}
 
 
 def schema_text(of: str) -> str:
@@ -43,6 +44,22 @@ def _sweep() -> dict[str, Any]:
     fields["pretrain"] = {"type": "array", "minItems": 1, "items": {"anyOf": [_pretraining(), _import()]}}
     fields["evaluate"] = {"type": "array", "items": _evaluation()}
     by_path = {"type": "string", "pattern": r"\.ya?ml$", "description": "a file beside the sweep"}
+    entries = {key: {"$ref": f"#/properties/{key}"} for key in ("pretrain", "evaluate")}
+    fields["groups"] = {
+        "type": "object",
+        "propertyNames": {"pattern": GROUP_NAME_PATTERN, "not": {"enum": [OWN_ROWS, ALL_ROWS]}},
+        "additionalProperties": {
+            "type": "object",
+            "required": ["pretrain"],
+            "properties": entries,
+            "additionalProperties": False,
+        },
+    }
+    fields["rows"] = {
+        "type": "string",
+        "pattern": GROUP_NAME_PATTERN,
+        "description": f"{OWN_ROWS} (the entries under pretrain), the name of a group, or {ALL_ROWS}",
+    }
     fields["tables"] = {"type": "array", "items": {"anyOf": [{"enum": list(table_names())}, by_path]}}
     fields["figures"] = {"type": "array", "items": {"enum": list(figure_names())}}
     fields["data"] = {
@@ -67,6 +84,7 @@ def _pretraining() -> dict[str, Any]:
         "dataset": _one_or_many({"enum": list(plugin_names("pretrain.datasets"))}),
         "seed": _one_or_many({"type": "integer", "minimum": 0}),
         "recipe": {"type": "string"},
+        "optional": _OPTIONAL,
     }
     assert set(PRETRAIN_KEYS) == set(named), "a key of a pretraining entry that the schema does not know"
     return {
@@ -86,6 +104,7 @@ def _import() -> dict[str, Any]:
             "format": {"enum": list(plugin_names("pretrain.foreign"))},
             "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "weights": {"type": "string"},
+            "optional": _OPTIONAL,
             "as": {"type": "object"},
         },
     }

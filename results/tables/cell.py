@@ -117,7 +117,8 @@ def _agreement(difference: float | None, tolerance: float | None) -> str | None:
 
 def _without_number(slot: Slot, rows: RunRows, runs: Sequence[Row], unfinished: Sequence[Row]) -> Cell:
     if not runs:
-        return Cell("not planned", published=slot.published, reason=_missing_option(slot.query or {}, rows))
+        state = "cited" if slot.is_cited else "not planned"
+        return Cell(state, published=slot.published, reason=_missing_option(slot.query or {}, rows))
     if not unfinished:
         asked = (slot.query or {}).get("metric")
         names = " or ".join(map(str, asked)) if isinstance(asked, list) else str(asked)

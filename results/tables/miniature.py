@@ -8,19 +8,21 @@ from typing import Any
 from results.declarations import ANY, PaperDeclaration, Query
 from results.reference import Reference, load_vocabulary, published_number
 from results.scale import FULL_SIZE_ONLY, PRETRAINING_DIVISORS, shrink, shrink_query
+from results.tables.cited import leave_out_cited
 from results.tables.layout import Layout, LayoutRow, Slot, find_query, lay_out
+from results.tables.rows import RunRows
 from results.titles import BACKBONES, dataset_title, title
 
 DATA_LABEL = "Pretrained on"
 _HELD_FIXED = ("backbone", "global_batch_size", "pretrain_epochs", "finetune_epochs")
 
 
-def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
-    """Return the layout of a published table for runs of ``--tiny``, without cited methods and published numbers.
+def miniature(declaration: PaperDeclaration, reference: Reference, runs: RunRows) -> Layout:
+    """Return the layout of a published table for runs of ``--tiny``, without published numbers.
 
     Columns whose queries become equal, such as Table 3's four datasets, become one column.
     """
-    full = lay_out(declaration, reference)
+    full, left_out = leave_out_cited(lay_out(declaration, reference), declaration, runs)
     rows: dict[tuple[str, ...], list[Query]] = {}
     for row in full.rows:
         queries = [shrink_query(slot.query) for slot in row.slots if slot.query is not None]
@@ -45,7 +47,7 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
             LayoutRow(words, tuple(Slot(columns[name][index], None) for name in shown))
             for index, words in enumerate(rows)
         ),
-        notes=(*_notes({names[name]: columns[name] for name in shown}), *_ignored_conditions(full)),
+        notes=(*_notes({names[name]: columns[name] for name in shown}), *_ignored_conditions(full), *left_out),
         baseline=full.baseline,
         ours=full.ours,
     )
@@ -58,14 +60,17 @@ def _small_label(declaration: PaperDeclaration, label: str, word: str, query: Qu
         number = published_number(word)
         if number is None:
             return word
+        if field in query:
+            return str(query[field])
         # The pretraining's own classifier is evaluated, so its finetuning epochs are pretraining epochs.
         if field == "finetune_epochs" and query.get("stage") == "pretrain":
             return str(shrink("epochs", int(number), PRETRAINING_DIVISORS))
         return str(shrink_query({"protocol": query.get("protocol"), field: int(number)})[field])
-    small = shrink_query(find_query(declaration, label, word) or {})
+    meaning = find_query(declaration, label, word)
+    small = shrink_query(meaning) if isinstance(meaning, dict) else {}
     if not small or not small.keys() <= {"backbone", "pretrain_epochs"}:
         return word
-    return " ".join(title(BACKBONES, str(value)) for value in small.values())
+    return " ".join(title(BACKBONES, str(query.get(field, value))) for field, value in small.items())
 
 
 def _datasets(queries: Sequence[Query]) -> list[str]:

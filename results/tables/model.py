@@ -44,7 +44,7 @@ class Cell:
         ``done``; ``mixed`` (runs that must not be averaged); ``missing`` (done, but without this metric);
         ``not defined`` (done, but the metric has no value on this data, such as an AP without objects);
         a state of the unfinished runs (``running``, ``waiting``, ``planned``, ``damaged``, ``unknown``, ``failed``,
-        ``cancelled``); ``not planned``; ``cited`` (a row of a method the paper cites, not run for this table);
+        ``cancelled``); ``not planned``; ``cited`` (a row of a method that the paper cites, without runs);
         ``published`` (a cell of a table of published numbers alone).
     mean, standard_error
         Over seeds, in the metric's unit; the sample standard error (ddof = 1) is None for a single seed.
