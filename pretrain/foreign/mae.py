@@ -16,7 +16,7 @@ from pretrain.foreign.interface import Facts, FormatInfo, Imported, State
 from pretrain.foreign.parts import vit
 from pretrain.foreign.parts.identify import Shapes
 from pretrain.foreign.parts.names import rest_of
-from pretrain.foreign.parts.released import feature_dimension, layer_norm, linear, released, size_of
+from pretrain.foreign.parts.released import layer_norm, linear, released, size_of
 
 INFO = FormatInfo(name="mae", title="MAE checkpoint", source="facebookresearch/mae models_mae.py")
 _DECODER = ("decoder_", "mask_token")
@@ -45,19 +45,18 @@ def to_ours(state: State, facts: Facts) -> Imported:
         )
     backbone = {name: tensor for name, tensor in state.items() if not name.startswith(_DECODER)}
     rest = rest_of(state, "", backbone)
-    expected = _decoder(state, feature_dimension(backbone), backbone) if rest else {}
+    expected = _decoder(state, vit.checked_geometry(backbone, "mae: the encoder")) if rest else {}
     return released("mae", backbone, rest, expected)
 
 
-def _decoder(state: State, width: int, backbone: State) -> Shapes:
+def _decoder(state: State, encoder: vit.VitGeometry) -> Shapes:
     inner = size_of(state, "decoder_embed.weight", "mae")
     mlp_width = size_of(state, "decoder_blocks.0.mlp.fc1.weight", "mae")
-    pixels = backbone["patch_embed.proj.weight"][0].numel()
     return {
         "mask_token": (1, 1, inner),
-        "decoder_pos_embed": (*backbone["pos_embed"].shape[:2], inner),
-        **linear("decoder_embed", width, inner),
+        "decoder_pos_embed": (1, 1 + encoder.grid**2, inner),
+        **linear("decoder_embed", encoder.width, inner),
         **vit.blocks_shapes("decoder_blocks", vit.count_blocks(state, "decoder_blocks"), inner, mlp_width),
         **layer_norm("decoder_norm", inner),
-        **linear("decoder_pred", inner, pixels),
+        **linear("decoder_pred", inner, 3 * encoder.patch_size**2),
     }

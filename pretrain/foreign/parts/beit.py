@@ -87,16 +87,17 @@ def plain(state: State, what: str) -> dict[str, Tensor]:
     ours = dict(state)
     for block in (f"blocks.{index}" for index in range(count_blocks(state))):
         query, value = (ours.pop(f"{block}.attn.{name}", None) for name in ("q_bias", "v_bias"))
-        if query is None or value is None:
-            raise InputError(f"{what}: missing {block}.attn.q_bias or v_bias")
+        if query is None or value is None or query.ndim != 1 or value.ndim != 1:
+            raise InputError(f"{what}: {block}.attn.q_bias or v_bias is missing or of another shape than (width,)")
         ours[f"{block}.attn.qkv.bias"] = torch.cat([query, torch.zeros_like(value), value])
         for gamma, layer in (("gamma_1", "attn.proj"), ("gamma_2", "mlp.fc2")):
             scale = ours.pop(f"{block}.{gamma}", None)
             for name in (f"{block}.{layer}.weight", f"{block}.{layer}.bias"):
-                if scale is not None and name in ours:
-                    if scale.shape != ours[name].shape[:1]:
-                        raise InputError(f"{what}: {block}.{gamma} has shape {tuple(scale.shape)}, unlike {name}")
-                    ours[name] = ours[name] * (scale if ours[name].ndim == 1 else scale[:, None])
+                if scale is None or name not in ours:
+                    continue
+                if scale.shape != ours[name].shape[:1] or ours[name].ndim > 2:
+                    raise InputError(f"{what}: {block}.{gamma} has shape {tuple(scale.shape)}, unlike {name}")
+                ours[name] = ours[name] * (scale if ours[name].ndim == 1 else scale[:, None])
     return ours
 
 

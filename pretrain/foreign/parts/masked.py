@@ -27,7 +27,7 @@ def masked_beit(method: str, state: State, prefix: str, head: Shapes, *, notes: 
     expected = dict(head)
     if head or has_token:
         expected[f"{prefix}{_MASK_TOKEN}"] = (1, 1, feature_dimension(kept))
-    if beit.INDEX in network:
+    if beit.INDEX in network and beit.looks_relative(kept):
         expected[f"{prefix}{beit.INDEX}"] = tuple(network[beit.INDEX].shape)
     rest = rest_of(state, prefix, kept)
     if not beit.looks_relative(kept):

@@ -63,11 +63,18 @@ def checked_heads(backbone: dict[str, Tensor], what: str) -> int | None:
 
 
 def feature_dimension(backbone: State) -> int:
-    """Return the width of the feature vector, from the last normalisation of a ViT or last convolution of a ResNet."""
-    if "norm.weight" in backbone:
-        return len(backbone["norm.weight"])
+    """Return the width of the feature vector, from the last normalisation of a ViT or last convolution of a ResNet.
+
+    Raises
+    ------
+    InputError
+        There is neither, or it is a single number.
+    """
     convolutions = [name for name in backbone if re.fullmatch(r"layer4\.0\.conv[1-3]\.weight", name)]
-    return next(iter(backbone[max(convolutions)].shape), 0)
+    name = "norm.weight" if "norm.weight" in backbone else max(convolutions, default="norm.weight")
+    if name not in backbone or not backbone[name].shape:
+        raise InputError(f"missing {name}, whose shape shows the width of the features")
+    return int(backbone[name].shape[0])
 
 
 def size_of(state: State, name: str, what: str, axis: int = 0) -> int:

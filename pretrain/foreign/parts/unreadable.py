@@ -16,7 +16,7 @@ _TENSORFLOW = (
 _BYOL = (
     "a pickle of BYOL's official code (dill, haiku, jax), and loading it runs code; convert it with "
     "ajtejankar/byol-convert, which takes the online network, and import the result with format torchvision; its "
-    "convolutions pad as TensorFlow's (SAME), and with torchvision's padding a linear probe reaches about 70 %, not 74 %"
+    "convolutions pad as TensorFlow's (SAME), and with torchvision's padding a linear probe has about 70 %, not 74 %"
 )
 _TENSORFLOW_FILE = re.compile(r".*\.(index|meta|data-\d{5}-of-\d{5})|saved_model\.pb")
 _ENDS_OF_FILE_BYTES = 1 << 16

@@ -294,3 +294,22 @@ def test_the_header_has_the_normalisation_that_the_user_states(tmp_path: Path) -
     assert any(
         "pt22k in the name) need normalisation: inception" in n for n in read_checkpoint(tmp_path / "beit.pth").notes
     )
+
+
+def test_inspect_shows_both_sets_and_formats_that_must_be_named(command: Any, tmp_path: Path) -> None:
+    torch.save(dino("vit").content, tmp_path / "full.pth")
+    torch.save(PLAIN, tmp_path / "backbone.pth")
+    status, out, err = command("checkpoint", "inspect", tmp_path / "full.pth")
+    assert status == 0, err
+    for line in (
+        "format: dino",
+        "weights: raw: student (64 tensors)",
+        "weights: ema: teacher (64 tensors) (read)",
+        "note: not read, because they are in no set of weights: dino_loss.center",
+    ):
+        assert line in out.splitlines()
+    status, out, _ = command("checkpoint", "inspect", tmp_path / "backbone.pth", "--normalisation", "none")
+    assert {"format: timm", "format_if_named: dino, ibot, mae"} <= set(out.splitlines())
+    assert "'mean': (0.0, 0.0, 0.0)" in out or "'mean': [0.0, 0.0, 0.0]" in out
+    status, _, err = command("checkpoint", "inspect", tmp_path / "full.pth", "--normalisation", "non")
+    assert (status, "did you mean 'none'? allowed: imagenet, inception, none" in err) == (2, True)
