@@ -162,6 +162,7 @@ def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[
             format=entry.format,
             sha256=entry.sha256,
             weights=entry.weights,
+            normalisation=declared.normalisation,
             path=entry.checkpoint,
         )
     except ValidationError as error:

@@ -45,7 +45,7 @@ from pydantic import (
     model_validator,
 )
 
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, NamedNormalisation
 
 
 def _as_list(value: Any) -> Any:
@@ -123,6 +123,7 @@ class ImportDeclaration(_Part):
     )
     dataset: str = "imagenet"
     seed: Seeds = (0,)
+    normalisation: NamedNormalisation | None = None
 
 
 class ImportEntry(_Part):

@@ -15,7 +15,7 @@ from evaluators.interface import Context, ReportProgress
 from evaluators.lookup import find_evaluator
 from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, header_path
 from pretrain.compute import PLAIN, ComputeOptions
-from pretrain.config import PretrainConfig
+from pretrain.config import Normalisation, PretrainConfig
 from pretrain.errors import InputError
 from pretrain.methods.lookup import find_method
 from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared
@@ -98,7 +98,8 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     file = read_foreign(Path(source), declared.get("weights"))
     if declared["sha256"] not in (None, file.sha256):
         raise InputError(f"{source}: its SHA-256 is {file.sha256} but the sweep says {declared['sha256']}")
-    checkpoint = import_file(file, declared["format"])
+    pixels = declared.get("normalisation")
+    checkpoint = import_file(file, declared["format"], pixels and Normalisation.model_validate(pixels))
     facts = config["pretrain"]
     try:
         refuse_contradictions(checkpoint, facts)
