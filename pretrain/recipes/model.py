@@ -140,9 +140,10 @@ def _read_recipe(file: Traversable) -> Recipe:
 
 
 def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None = None) -> Recipe:
-    """Return the recipe called ``recipe_id``, or else the only one that applies to ``facts``.
+    """Return the recipe called ``recipe_id``, or else the one that applies to ``facts``.
 
-    A shipped recipe has precedence over those of other distributions, which can be selected by id.
+    A shipped recipe has precedence over those of other distributions, which can be selected by id. Among several, the
+    one that names the most facts has precedence: a protocol for one method over the protocol for all methods.
 
     Raises
     ------
@@ -159,6 +160,8 @@ def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None 
         raise InputError(f"unknown recipe {recipe_id!r}; {known}", key=("recipe",))
     applying = [recipe for recipe in recipes if recipe.applies(facts)]
     applying = [recipe for recipe in applying if recipe.id not in found.offered] or applying
+    most = max((len(recipe.applies_to) for recipe in applying), default=0)
+    applying = [recipe for recipe in applying if len(recipe.applies_to) == most]
     if len(applying) == 1:
         return _require_one_owner(applying[0], found)
     described = ", ".join(f"{key} {value}" for key, value in facts.items())
