@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from bench.plan.distributions import with_plugins
 from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
+from bench.plan.roots import planning_roots
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
 from pretrain.config import PretrainConfig
+from pretrain.datasets import opening_once
 from pretrain.subject import ImportedPretraining, ImportSource, Subject
 from results.identity import run_id
 
@@ -78,13 +80,18 @@ def plan_sweep(sweep: Sweep) -> Plan:
     InputError
         Something in the sweep is invalid; the message names file and line.
     """
-    subjects = expand_pretraining(sweep)
+    with opening_once():
+        return _plan(sweep, planning_roots(sweep.file.data, sweep.source.name))
+
+
+def _plan(sweep: Sweep, roots: Mapping[str, Path]) -> Plan:
+    subjects = expand_pretraining(sweep, roots)
     pretrainings = [plan_subject(subject) for subject in subjects]
-    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
-    parts = tuple(plan_sweep(part) for part in sweep.parts)
+    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects, roots)]
+    parts = tuple(_plan(part, roots) for part in sweep.parts)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
     _require_one_file_per_import(runs, sweep.source.name)
-    notes = tuple(unmatched_filters(sweep, subjects))
+    notes = tuple(unmatched_filters(sweep, subjects, roots))
     return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 
