@@ -186,9 +186,15 @@ def _words(stage: str, config: Mapping[str, Any]) -> list[str]:
         f"{subject['method']}{_changes(subject)}",
         subject["backbone"],
         *([] if evaluator else [f"on {subject['dataset']}"]),
-        "1 epoch" if subject["epochs"] == 1 else f"{subject['epochs']} epochs",
+        _epochs(subject["epochs"]),
         f"seed {subject['seed']}",
     ]
+
+
+def _epochs(count: int | None) -> str:
+    if count is None:
+        return "epochs unknown"
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _changes(settings: Mapping[str, Any]) -> str:

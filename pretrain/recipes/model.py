@@ -18,7 +18,6 @@ from pretrain.errors import InputError
 from pretrain.plugins import distribution_name, first_line, plugin_entry_points, suggest, title_of
 from pretrain.yaml_reader import parse
 
-
 _NO_ALTERNATIVES: Mapping[str, Sequence[str]] = {}
 
 
