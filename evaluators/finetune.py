@@ -11,7 +11,7 @@ Source
     DeiT (arXiv 2012.12877), table 9, and facebookresearch/deit ``main.py`` of 2021; OPERA's paper, table 2: 100, 150
     or 200 epochs for ViT-S, 150 for ViT-B, batch 1024, 2048 or 4096.
 Command
-    ``opera-bench evaluate finetune --checkpoint RUN_ID``
+    ``opera-bench evaluate finetune RUN_ID``
 Expected
     top1, ImageNet, ±0.4: OPERA's table 2, beside ours in ``opera-bench tables table2``; for MoCo-v3 after 300 epochs
     at batch 1024, 79.1 (ViT-S) and 82.1 (ViT-B) with 150 epochs of finetuning. MoCo-v3's repository reports, at batch

@@ -9,7 +9,7 @@ Source
     MoCo-v3 (arXiv 2104.02057) and facebookresearch/moco-v3 ``main_lincls.py``; OPERA's paper, table 1. Each recipe
     names its own.
 Command
-    ``opera-bench evaluate linear --checkpoint RUN_ID``
+    ``opera-bench evaluate linear RUN_ID``
 Expected
     top1, ImageNet, MoCo-v3's official checkpoints: R50 68.9 / 72.8 / 74.6 (100 / 300 / 1000 epochs), ViT-S 73.2,
     ViT-B 76.7; other codebases land within ±0.4.

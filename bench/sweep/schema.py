@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.sweep.errors import InputError
 from bench.sweep.file import ALL_ROWS, EVALUATE_KEYS, GROUP_NAME_PATTERN, OWN_ROWS, PRETRAIN_KEYS, SweepFile
+from pretrain.datasets.lookup import LABEL, LABELLED
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names
@@ -64,7 +65,7 @@ def _sweep() -> dict[str, Any]:
     fields["figures"] = {"type": "array", "items": {"enum": list(figure_names())}}
     fields["data"] = {
         "type": "object",
-        "propertyNames": {"enum": list(plugin_names("pretrain.datasets"))},
+        "propertyNames": _dataset(),
         "additionalProperties": {"type": "string"},
     }
     fields["cluster"] = {
@@ -81,7 +82,7 @@ def _pretraining() -> dict[str, Any]:
     named: dict[str, Any] = {
         "method": _one_or_many({"enum": list(plugin_names("pretrain.methods"))}),
         "backbone": _one_or_many({"enum": list(plugin_names("pretrain.backbones"))}),
-        "dataset": _one_or_many({"enum": list(plugin_names("pretrain.datasets"))}),
+        "dataset": _one_or_many(_dataset()),
         "seed": _one_or_many({"type": "integer", "minimum": 0}),
         "recipe": {"type": "string"},
         "optional": _OPTIONAL,
@@ -93,6 +94,11 @@ def _pretraining() -> dict[str, Any]:
         "properties": {**named, "on": _one_or_many({"enum": list(plugin_names("pretrain.methods"))})},
         "description": "further keys are settings of the run or of the method; lists multiply",
     }
+
+
+def _dataset() -> dict[str, Any]:
+    labelled = {"pattern": rf"^({'|'.join(LABELLED)})_{LABEL}$", "description": "own images: folder_birds"}
+    return {"anyOf": [{"enum": list(plugin_names("pretrain.datasets"))}, {"type": "string", **labelled}]}
 
 
 def _import() -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_an_imported_checkpoint_is_judged_like_any_other(command, released, writ
     assert (judged["method"], judged["pretrain_epochs"], judged["global_batch_size"]) == ("moco_v3_official", 300, 4096)
     assert judged["checkpoint_sha256"] == header.sha256
 
-    status, out, _ = command("evaluate", "knn", "--checkpoint", record.run_id, "--recipe", "knn-digits", "--runs", runs)
+    status, out, _ = command("evaluate", "knn", record.run_id, "--recipe", "knn-digits", "--runs", runs)
     assert status == 0
     assert judged["run_id"] in out, "the run a sweep made and the one made by hand are one"
     assert command("run", sweep, "--runs", runs, "--executor", "inline", "--yes")[0] == 0
