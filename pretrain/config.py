@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -99,6 +99,25 @@ class Strict(BaseModel):
         return schema
 
 
+class RareSettings(Strict):
+    """Base of a configuration whose ``RARE`` settings are written only where they differ from their defaults.
+
+    What is written makes the ids of runs, so such a setting leaves the ids of runs without it as they were.
+    """
+
+    RARE: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_rare_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        written: dict[str, Any] = serialise(self)
+        return {
+            key: value
+            for key, value in written.items()
+            if key not in self.RARE or getattr(self, key) != fields[key].default
+        }
+
+
 class RecipeReference(Strict):
     """The recipe that the hyper-parameters come from; ``changed`` lists the keys that the user set to other values."""
 
@@ -173,8 +192,10 @@ class AugmentationConfig(Strict):
     random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
 
 
-class ViewConfig(AugmentationConfig):
+class ViewConfig(RareSettings, AugmentationConfig):
     """One random view of an image in pretraining; strengths are torchvision's."""
+
+    RARE = frozenset({"adds_brightness", "grayscale_first"})
 
     crop_scale: CropScale = Field(description="share of the image's area")
     color_jitter: ColorJitter | None = Field(default=None, description="brightness, contrast, saturation, hue")
@@ -190,12 +211,6 @@ class ViewConfig(AugmentationConfig):
     repeats: Integer | None = Field(
         default=None, ge=0, description="number of an earlier view whose random numbers this one uses: the same crop"
     )
-
-    @model_serializer(mode="wrap")
-    def _leave_out_rare_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Two settings are written only where they are on: what is written makes the ids of runs."""
-        rare = ("adds_brightness", "grayscale_first")
-        return {key: value for key, value in serialise(self).items() if key not in rare or value}
 
 
 class MixingConfig(Strict):

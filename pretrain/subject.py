@@ -31,15 +31,15 @@ class ImportSource(Strict):
 
 
 class ImportedPretraining(Strict):
-    """Facts that a user declares about an imported checkpoint, named as in ``PretrainConfig``."""
+    """Facts that a user declares about an imported checkpoint, named as in ``PretrainConfig``; None means unknown."""
 
     method: str
     method_options: dict[str, Any] = Field(default={})
     backbone: str
     dataset: str
     dataset_version: str
-    global_batch_size: Integer = Field(gt=0, le=LARGEST_BATCH)
-    epochs: Integer = Field(ge=0, le=MOST_EPOCHS)
+    global_batch_size: Integer | None = Field(gt=0, le=LARGEST_BATCH)
+    epochs: Integer | None = Field(ge=0, le=MOST_EPOCHS)
     recipe: RecipeReference
     seed: Integer = Field(ge=0, lt=2**32, description="of the evaluations")
     source: ImportSource

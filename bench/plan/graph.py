@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.plan.distributions import with_plugins
-from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
+from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, left_out, unmatched_filters
+from bench.plan.roots import planning_roots
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
 from pretrain.config import PretrainConfig
+from pretrain.datasets import opening_once
 from pretrain.subject import ImportedPretraining, ImportSource, Subject
 from results.identity import run_id
 
@@ -57,7 +59,8 @@ class Plan:
     parts
         The plans of the included sweeps. ``runs`` has all their runs.
     notes
-        Sentences for the user about filters that have no effect or leave no run.
+        Sentences for the user about optional entries that are left out, and filters that have no effect or leave no
+        run.
     """
 
     name: str
@@ -78,13 +81,23 @@ def plan_sweep(sweep: Sweep) -> Plan:
     InputError
         Something in the sweep is invalid; the message names file and line.
     """
-    subjects = expand_pretraining(sweep)
+    with opening_once():
+        plan = _plan(sweep, planning_roots(sweep.file.data, sweep.source.name))
+    if not plan.runs:
+        raise InputError(f"{sweep.source.name}: nothing to run. {'; '.join(plan.notes)}")
+    return plan
+
+
+def _plan(sweep: Sweep, roots: Mapping[str, Path]) -> Plan:
+    subjects = expand_pretraining(sweep, roots)
     pretrainings = [plan_subject(subject) for subject in subjects]
-    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
-    parts = tuple(plan_sweep(part) for part in sweep.parts)
+    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects, roots)]
+    parts = tuple(_plan(part, roots) for part in sweep.parts)
+    groups = tuple(_plan(group, roots) for group in sweep.groups)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
+    runs += [run for group in groups for run in group.runs]
     _require_one_file_per_import(runs, sweep.source.name)
-    notes = tuple(unmatched_filters(sweep, subjects))
+    notes = (*left_out(sweep), *unmatched_filters(sweep, subjects, roots))
     return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 
@@ -179,9 +192,15 @@ def _words(stage: str, config: Mapping[str, Any]) -> list[str]:
         f"{subject['method']}{_changes(subject)}",
         subject["backbone"],
         *([] if evaluator else [f"on {subject['dataset']}"]),
-        "1 epoch" if subject["epochs"] == 1 else f"{subject['epochs']} epochs",
+        _epochs(subject["epochs"]),
         f"seed {subject['seed']}",
     ]
+
+
+def _epochs(count: int | None) -> str:
+    if count is None:
+        return "epochs unknown"
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _changes(settings: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ SUFFIX = "-tiny"
 
 
 def shrink_sweep(sweep: Sweep) -> Sweep:
-    """Return the sweep shrunk to digits, named ``…-tiny``; unchanged if it and its parts are already tiny.
+    """Return the sweep shrunk to digits, named ``…-tiny``; unchanged if it is already tiny.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
         Two values of a list would shrink to one number, and so two runs to one.
     """
     file = sweep.file
-    if not sweep.parts and not any(_is_full_size(entry) for entry in file.pretrain):
+    if not sweep.parts and not sweep.groups and not any(_is_full_size(entry) for entry in file.pretrain):
         return sweep
     update = {
         "name": file.name + SUFFIX,
@@ -37,7 +37,8 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
         "pretrain": tuple(_shrink_pretraining(sweep, at, entry) for at, entry in enumerate(file.pretrain)),
         "evaluate": tuple(_shrink_evaluation(sweep, at, entry) for at, entry in enumerate(file.evaluate)),
     }
-    return Sweep(file.model_copy(update=update), sweep.source, tuple(map(shrink_sweep, sweep.parts)))
+    parts, groups = (tuple(map(shrink_sweep, sweeps)) for sweeps in (sweep.parts, sweep.groups))
+    return Sweep(file.model_copy(update=update), sweep.source, parts, groups)
 
 
 def _is_full_size(entry: PretrainEntry | ImportEntry) -> TypeGuard[PretrainEntry]:
