@@ -126,9 +126,11 @@ def _normalisation_called(name: str | None) -> Normalisation | None:
     from pretrain.config import NORMALISATIONS
     from pretrain.plugins import suggest
 
-    if name not in (None, *NORMALISATIONS):
+    if name is None:
+        return None
+    if name not in NORMALISATIONS:
         raise InputError(f"--normalisation {name}: {suggest(name, tuple(NORMALISATIONS))}")
-    return None if name is None else NORMALISATIONS[name]
+    return NORMALISATIONS[name]
 
 
 def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:

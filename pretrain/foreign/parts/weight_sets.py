@@ -49,6 +49,8 @@ class WeightSet:
         Other entries in the mapping, which no state dict has.
     evaluated
         The word of the set that the format's paper evaluates, if the names don't show it.
+    is_target
+        Whether its format says that this is the target network of two in one state dict.
     whole_size
         For an average with less than half as many tensors as the file's largest set: the size of the largest set.
     """
@@ -60,12 +62,13 @@ class WeightSet:
     size: int = 0
     strange: tuple[str, ...] = ()
     evaluated: str | None = None
+    is_target: bool = False
     whole_size: int | None = None
 
     @property
     def word(self) -> str:
         """``ema`` or ``raw``."""
-        return EMA if _AVERAGED.search(self.name) or _TARGET.search(self.name) else RAW
+        return EMA if self.is_target or _AVERAGED.search(self.name) or _TARGET.search(self.name) else RAW
 
     @property
     def described(self) -> str:
@@ -114,7 +117,7 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
         usual = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
         return Choice(as_weight_set(usual))
     complete = [found for found in sets if found.whole_size is None]
-    has_average = any(found.word == EMA and not _TARGET.search(found.name) for found in complete)
+    has_average = any(found.word == EMA and not (found.is_target or _TARGET.search(found.name)) for found in complete)
     default = next((found.evaluated for found in complete if found.evaluated), EMA if has_average else RAW)
     word = wanted or (default if any(found.word == default for found in complete) else EMA)
     fitting = [found for found in complete if word in (found.name, found.word)]
@@ -208,7 +211,10 @@ def _encoders(found: WeightSet, prefixes: tuple[str, str] | None) -> list[Weight
     if not renamed or not any(name.startswith(online) for name in found.tensors):
         return [found]
     names = [".".join(filter(None, (found.name, prefix.rstrip(".").rpartition(".")[2]))) for prefix in (online, target)]
-    return [replace(found, name=names[0]), replace(found, name=names[1], tensors=renamed, size=len(renamed))]
+    return [
+        replace(found, name=names[0]),
+        replace(found, name=names[1], tensors=renamed, size=len(renamed), is_target=True),
+    ]
 
 
 def _side_by_side(plain: WeightSet, facts: Facts) -> list[WeightSet]:
