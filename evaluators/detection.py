@@ -12,7 +12,7 @@ Source
     MMDetection ``mask-rcnn_r50_fpn_1x_coco`` and ``_2x_coco``, with the overrides of ``evaluators.dense.detector``;
     OPERA's paper, tables 5 and 6.
 Command
-    ``opera-bench evaluate detection --checkpoint RUN_ID --dataset coco --data DIR``
+    ``opera-bench evaluate detection RUN_ID --dataset coco --data DIR``
 Expected
     box_AP and mask_AP, COCO, ±0.3: OPERA's tables 5 and 6, beside ours in ``opera-bench tables table5 table6``; the
     zoo's supervised R50 reaches 38.2 / 34.7 (1×) and 39.2 / 35.4 (2×).

@@ -8,7 +8,7 @@ Protocol
 Source
     Wu et al. 2018 (InstDisc, arXiv 1805.01978), section 3.4; facebookresearch/dino ``eval_knn.py``.
 Command
-    ``opera-bench evaluate knn --checkpoint RUN_ID``
+    ``opera-bench evaluate knn RUN_ID``
 Expected
     knn_top1, ImageNet: neither paper prints one for MoCo-v3 or OPERA; DINO's ViT-S/16 reaches 74.5 under this
     protocol. Nothing is random: a repeated run gives the same number on the same machine.

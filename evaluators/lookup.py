@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from evaluators.interface import EvaluatorConfig, EvaluatorModule
 from pretrain.backbones.lookup import find_backbone
-from pretrain.datasets import describe_datasets, find_dataset
+from pretrain.datasets import dataset_info, describe_datasets, reads_info
 from pretrain.errors import InputError
 from pretrain.metrics import require_metrics
 from pretrain.plugins import PluginKind, suggest
 from pretrain.recipes import merge, select_recipe
-from pretrain.resolve import to_input_error
+from pretrain.recipes.size import fit_to_images
+from pretrain.resolve import NO_ROOTS, to_input_error
 from pretrain.subject import Subject
 
 RECIPES = "evaluators.recipes"
@@ -39,11 +41,17 @@ def find_evaluator(name: str) -> EvaluatorModule:
 
 
 def resolve_evaluation(
-    name: str, *, subject: Subject, options: Mapping[str, Any], recipe: str | None = None
+    name: str,
+    *,
+    subject: Subject,
+    options: Mapping[str, Any],
+    recipe: str | None = None,
+    roots: Mapping[str, Path] = NO_ROOTS,
 ) -> EvaluatorConfig:
     """Return an evaluator's configuration: its recipe, overridden by the user's options.
 
     ``dataset`` defaults to the evaluator's own dataset, or else to the one pretrained on; the seed is the subject's.
+    ``roots`` maps datasets to directories, for those whose facts come from their files.
 
     Raises
     ------
@@ -54,7 +62,7 @@ def resolve_evaluation(
     config_class = find_evaluator(name).Config
     asked = dict(options)
     dataset = str(asked.pop("dataset", config_class.DEFAULT_DATASET or subject.dataset))
-    info = find_dataset(dataset).INFO
+    info = dataset_info(dataset, roots.get(dataset))
     if info.kind != config_class.KIND:
         fitting = [other.name for other in describe_datasets() if other.kind == config_class.KIND]
         raise InputError(
@@ -68,12 +76,14 @@ def resolve_evaluation(
             raise InputError(f"unknown option {key!r} for evaluator {name}; {suggest(key, ['dataset', *allowed])}")
     backbone = find_backbone(subject.backbone).INFO
     config_class.require_backbone(backbone)
-    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset}
+    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset, "method": subject.method}
     if "preset" in config_class.model_fields:
         facts["preset"] = str(asked.get("preset", config_class.model_fields["preset"].default))
-    chosen = select_recipe(RECIPES, facts, recipe)
+    chosen = select_recipe(RECIPES, facts, recipe, alternatives={"dataset": info.recipes_of})
     epochs = asked.get("epochs")
     base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
+    if reads_info(dataset):
+        asked = {**fit_to_images(base, info.sizes["train"]), **asked}
 
     def resolved(settings: Mapping[str, Any]) -> EvaluatorConfig:
         return config_class.model_validate(

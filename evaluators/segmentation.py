@@ -10,7 +10,7 @@ Source
     MMSegmentation ``fcn_r50-d8_4xb4-160k_ade20k-512x512`` and ``vit_deit-s16_upernet_8xb2-160k_ade20k-512x512``,
     with the overrides of ``evaluators.dense.segmenter``; OPERA's paper, table 4.
 Command
-    ``opera-bench evaluate segmentation --checkpoint RUN_ID --dataset ade20k --data DIR``
+    ``opera-bench evaluate segmentation RUN_ID --dataset ade20k --data DIR``
 Expected
     mIoU, ADE20K, ±0.5: OPERA's table 4, beside ours in ``opera-bench tables table4``; the zoo's supervised R50, ViT-S
     and ViT-B reach 36.1, 42.9 and 45.4.

@@ -9,7 +9,7 @@ Source
     OPERA, Corollary 1: "the similarities between different images of the same class should be larger than those between
     images of different classes but smaller than those between the views of the same images".
 Command
-    ``opera-bench evaluate similarity --checkpoint RUN_ID``
+    ``opera-bench evaluate similarity RUN_ID``
 Expected
     Not printed in the paper. Crops are drawn from the seed: a repeated run gives the same numbers on the same machine.
 Runtime

@@ -8,7 +8,7 @@ Protocol
 Source
     facebookresearch/moco-v3 ``transfer/``; OPERA's paper, table 3.
 Command
-    ``opera-bench evaluate transfer --checkpoint RUN_ID --dataset cifar10``
+    ``opera-bench evaluate transfer RUN_ID --dataset cifar10``
 Expected
     top1, MoCo-v3's official ViT-B: CIFAR-10 98.9, CIFAR-100 90.5, Flowers-102 97.7, Pets 93.2, ±0.4.
 Runtime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -11,13 +12,15 @@ from pydantic import BaseModel, ValidationError
 from pretrain.backbones.interface import BackboneInfo
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import PretrainConfig
-from pretrain.datasets import find_dataset
+from pretrain.datasets import dataset_info, reads_info
 from pretrain.errors import InputError, shorten
 from pretrain.methods.lookup import base_of, find_method, name_on
 from pretrain.plugins import suggest
 from pretrain.recipes import merge, select_recipe
+from pretrain.recipes.size import fit_to_images
 
 RECIPES = "pretrain.recipes"
+NO_ROOTS: Mapping[str, Path] = {}
 _RUN_KEYS = (
     "image_size",
     "global_batch_size",
@@ -33,7 +36,14 @@ _RUN_KEYS = (
 
 
 def resolve_pretraining(
-    *, method: str, backbone: str, dataset: str, seed: int, options: Mapping[str, Any], recipe: str | None = None
+    *,
+    method: str,
+    backbone: str,
+    dataset: str,
+    seed: int,
+    options: Mapping[str, Any],
+    recipe: str | None = None,
+    roots: Mapping[str, Path] = NO_ROOTS,
 ) -> PretrainConfig:
     """Return the configuration of a recipe, changed by the user's options.
 
@@ -42,6 +52,8 @@ def resolve_pretraining(
     options
         Keys of ``PretrainConfig`` that a user may set, and fields of the method's ``Config``, in one mapping. ``on``
         names the method whose instance space gets OPERA's class space, and whose recipe then applies.
+    roots
+        Dataset → directory, for datasets whose facts come from their files.
 
     Raises
     ------
@@ -49,13 +61,16 @@ def resolve_pretraining(
         Method, backbone, dataset, recipe or option is unknown, or a value has the wrong type or is out of range.
     """
     find_backbone(backbone)
-    info = find_dataset(dataset).INFO
+    info = dataset_info(dataset, roots.get(dataset))
     if "on" in options:
         method, options = name_on(method, options["on"]), {key: value for key, value in options.items() if key != "on"}
     module = find_method(method)
     method_config: type[BaseModel] = module.Config
     chosen = select_recipe(
-        RECIPES, {"method": base_of(method) or method, "backbone": backbone, "dataset": dataset}, recipe
+        RECIPES,
+        {"method": base_of(method) or method, "backbone": backbone, "dataset": dataset},
+        recipe,
+        alternatives={"dataset": info.recipes_of},
     )
 
     method_keys = tuple(method_config.model_fields)
@@ -70,6 +85,8 @@ def resolve_pretraining(
         raise InputError(
             f"option epochs: method {method} trains nothing, so its epochs are 0, not {epochs}", key=("epochs",)
         )
+    if reads_info(dataset):
+        options = {**fit_to_images(base, info.sizes["train"]), **options}
     # A recipe may serve several methods: take only the options that this method has.
     recipe_options = base.pop("method_options", {})
     base_method_options = {key: value for key, value in recipe_options.items() if key in method_keys}

@@ -93,7 +93,8 @@ def _without_citation(settings: Any) -> Any:
 def _readable(config: Mapping[str, Any]) -> str:
     """Return ``opera-tiny_vit-e10-s0``, preceded by the evaluation's dataset if it isn't the pretraining's."""
     subject = config["pretrain"]
-    text = f"{subject['method']}-{subject['backbone']}-e{subject['epochs']}-s{subject['seed']}"
+    epochs = "" if subject["epochs"] is None else f"-e{subject['epochs']}"
+    text = f"{subject['method']}-{subject['backbone']}{epochs}-s{subject['seed']}"
     dataset = config["evaluator"]["dataset"] if "evaluator" in config else subject["dataset"]
     return text if dataset == subject["dataset"] else f"{dataset}-{text}"
 

@@ -32,9 +32,9 @@ def list_() -> None:
     for title in ("dataset", "title", "classes", "images", "where"):
         table.add_column(title, overflow="fold")
     for info in describe_datasets():
-        sizes = ", ".join(f"{split} {size:,}" for split, size in info.sizes.items())
+        sizes = ", ".join(f"{split} {size:,}" for split, size in info.sizes.items() if size) or "those of the files"
         where = "needs a directory" if info.needs_root else "comes with a package"
-        table.add_row(info.name, info.title, str(info.num_classes), sizes, where)
+        table.add_row(info.name, info.title, str(info.num_classes or ""), sizes, where)
     wide_console().print(table)
     for sentence in DATASETS.refusals():
         print(sentence)
@@ -50,16 +50,19 @@ def prepare(name: NameArgument, root: RootArgument = None) -> None:
 
 @app.command()
 def check(name: NameArgument, root: RootArgument = None) -> None:
-    """Check a dataset and print one line per problem.
+    """Check a dataset and print one line per problem; for own images, also how they are read.
 
     Exits with status 1 if there is a problem.
     """
     from bench.launch.preflight import check_data
 
-    _dataset(name, root)
+    module = _dataset(name, root)
     problems = check_data(name, root)
     for problem in problems:
         print(problem)
+    if not problems and hasattr(module, "describe"):
+        for line in module.describe(root):
+            print(line)
     if problems:
         raise typer.Exit(1)
     print(f"{name}: no problem found")

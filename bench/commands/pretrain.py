@@ -34,6 +34,7 @@ def pretrain(
     from bench.launch.options import parse_compute
     from bench.launch.run_one import run_single
     from bench.plan.graph import plan_pretraining
+    from bench.plan.roots import planning_roots
     from bench.sweep.file import ALIASES
     from bench.sweep.overrides import naming_assignments, split_assignments
     from pretrain.resolve import resolve_pretraining
@@ -43,6 +44,12 @@ def pretrain(
     options = {**{key: value for key, value in named.items() if value is not None}, **assigned}
     with naming_assignments(set_ or ()):
         config = resolve_pretraining(
-            method=method, backbone=backbone, dataset=dataset, seed=seed, options=options, recipe=recipe
+            method=method,
+            backbone=backbone,
+            dataset=dataset,
+            seed=seed,
+            options=options,
+            recipe=recipe,
+            roots=planning_roots({} if data is None else {dataset: str(data)}, "the command line"),
         )
     raise typer.Exit(run_single(plan_pretraining(config), runs, device, data, parse_compute(compute or ())))

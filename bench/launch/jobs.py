@@ -13,6 +13,7 @@ from bench.launch.compute_options import fitting_compute
 from bench.launch.options import Launch, available_cpus
 from bench.launch.progress import show_progress
 from bench.plan.graph import IMPORT, PRETRAIN, PlannedRun
+from bench.plan.roots import find_root
 from bench.runs.configs import config_text
 from bench.runs.ends import note_lost_job
 from bench.runs.states import RunStatus
@@ -136,14 +137,7 @@ def data_roots(runs: Sequence[PlannedRun], data: Mapping[str, str], *, where: st
             if find_dataset(name).INFO.needs_root:
                 raise InputError(f"{where}: dataset {name} has no directory; say data: {{{name}: /path/to/{name}}}")
             continue
-        if unset := VARIABLE.search(text):
-            raise InputError(f"{where}: data: {name}: environment variable {unset[1]} is not set")
-        root = Path(text).expanduser().absolute()
-        if not root.is_dir():
-            raise InputError(f"{where}: data: {name}: {root} is not a directory")
-        if not any(root.iterdir()):
-            raise InputError(f"{where}: data: {name}: {root} is empty")
-        roots[name] = str(root)
+        roots[name] = str(find_root(name, text, where))
     return roots
 
 

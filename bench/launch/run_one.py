@@ -25,7 +25,25 @@ from slurm.lookup import find_executor
 def run_single(
     run: PlannedRun, runs_directory: Path, device: str, data: Path | None, compute: ComputeOptions = PLAIN
 ) -> int:
-    """Compute a run unless it is done, print its metrics, and return the exit status.
+    """Compute a run unless it is done, print its metrics, and return the exit status; see ``compute_single``."""
+    if ended := compute_single(run, runs_directory, device, data, compute):
+        return ended
+    if is_first_process():
+        print(run.run_id)
+        for name, value in read_record(RunDirectory(runs_directory / run.run_id).record).metrics.items():
+            print(f"{name}: {number_or_undefined(value, 'g')}")
+    return 0
+
+
+def is_first_process() -> bool:
+    """Return whether this process prints for all processes that compute the run."""
+    return _processes()[1] == 0
+
+
+def compute_single(
+    run: PlannedRun, runs_directory: Path, device: str, data: Path | None, compute: ComputeOptions = PLAIN
+) -> int:
+    """Compute a run unless it is done, and return the exit status.
 
     Parameters
     ----------
@@ -34,7 +52,6 @@ def run_single(
     """
     processes, rank, beside = _processes()
     (status,) = statuses([run], runs_directory)
-    run_directory = RunDirectory(runs_directory / run.run_id)
     if status.own_state is RunState.DAMAGED and rank == 0:
         for line in set_aside([status], runs_directory):
             say(line)
@@ -64,11 +81,6 @@ def run_single(
         ended = start(build_jobs([run], [], launch, roots), create_executor(launch), launch)
         if ended:
             return ended
-    if rank:
-        return 0
-    print(run.run_id)
-    for name, value in read_record(run_directory.record).metrics.items():
-        print(f"{name}: {number_or_undefined(value, 'g')}")
     return 0
 
 

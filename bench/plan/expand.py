@@ -20,12 +20,12 @@ from bench.sweep.model import Sweep
 from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
 from pretrain.config import PretrainConfig, RecipeReference
-from pretrain.datasets import find_dataset
+from pretrain.datasets import dataset_info
 from pretrain.errors import shorten
 from pretrain.foreign.lookup import find_format
 from pretrain.methods.lookup import find_method, name_on
 from pretrain.plugins import suggest
-from pretrain.resolve import resolve_pretraining
+from pretrain.resolve import NO_ROOTS, resolve_pretraining
 from pretrain.subject import ImportedPretraining, ImportSource, Subject
 
 _SET_BY_ENTRY = {"method", "method_options", "backbone", "dataset", "dataset_version", "recipe", "seed"}
@@ -45,10 +45,11 @@ class Evaluation:
     subject: Subject
 
 
-def expand_pretraining(sweep: Sweep) -> list[Subject]:
+def expand_pretraining(sweep: Sweep, roots: Mapping[str, Path] = NO_ROOTS) -> list[Subject]:
     """Return all pretrainings and imports of a sweep, in the order of the file; duplicates are kept.
 
-    Optional entries whose environment variable isn't set are left out.
+    Optional entries whose environment variable isn't set are left out. ``roots`` maps datasets to directories, for
+    those whose facts come from their files.
 
     Raises
     ------
@@ -60,15 +61,17 @@ def expand_pretraining(sweep: Sweep) -> list[Subject]:
         for position, entry in enumerate(sweep.file.pretrain)
         if not is_left_out(entry)
         for config in (
-            _expand_import(sweep, position, entry)
+            _expand_import(sweep, position, entry, roots)
             if isinstance(entry, ImportEntry)
-            else _expand_entry(sweep, position, entry)
+            else _expand_entry(sweep, position, entry, roots)
         )
     ]
 
 
-def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evaluation]:
-    """Return all evaluations that the sweep's entries define for these checkpoints.
+def expand_evaluations(
+    sweep: Sweep, subjects: Sequence[Subject], roots: Mapping[str, Path] = NO_ROOTS
+) -> list[Evaluation]:
+    """Return all evaluations that the sweep's entries define for these checkpoints; see ``expand_pretraining``.
 
     Raises
     ------
@@ -78,18 +81,20 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evalua
     return [
         evaluation
         for position, entry in enumerate(sweep.file.evaluate)
-        for evaluation in _expand_evaluator(sweep, position, entry, subjects)
+        for evaluation in _expand_evaluator(sweep, position, entry, subjects, roots)
     ]
 
 
-def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
+def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject], roots: Mapping[str, Path] = NO_ROOTS) -> list[str]:
     """Return one sentence for each filter or value of a filter, also of included sweeps, that changes nothing."""
     own = idle_filters(sweep, [*map(subject_facts, subjects), *left_out_facts(sweep)])
     parts = (*sweep.groups, *sweep.parts)
-    return own + [line for part in parts for line in unmatched_filters(part, expand_pretraining(part))]
+    return own + [line for part in parts for line in unmatched_filters(part, expand_pretraining(part, roots), roots)]
 
 
-def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:
+def _expand_entry(
+    sweep: Sweep, position: int, entry: PretrainEntry, roots: Mapping[str, Path]
+) -> Iterator[PretrainConfig]:
     at = ("pretrain", position)
     written = {key: value for key, value in entry.options.items() if key != "on"}
     for method in _methods(sweep, at, entry):
@@ -111,6 +116,7 @@ def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator
                     seed=int(seed),
                     options=chosen,
                     recipe=entry.recipe,
+                    roots=roots,
                 )
             except INPUT_ERRORS as error:
                 raise _locate_error(sweep, at, entry.options, error) from error
@@ -130,7 +136,9 @@ def _methods(sweep: Sweep, at: tuple[str | int, ...], entry: PretrainEntry) -> I
         yield found
 
 
-def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[ImportedPretraining]:
+def _expand_import(
+    sweep: Sweep, position: int, entry: ImportEntry, roots: Mapping[str, Path]
+) -> Iterator[ImportedPretraining]:
     declared = entry.as_
     info = find_format(entry.format).INFO
     name = Path(entry.checkpoint).name
@@ -140,6 +148,7 @@ def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[
             format=entry.format,
             sha256=entry.sha256,
             weights=entry.weights,
+            normalisation=declared.normalisation,
             path=entry.checkpoint,
         )
     except ValidationError as error:
@@ -150,7 +159,7 @@ def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[
             method=declared.method,
             backbone=declared.backbone,
             dataset=declared.dataset,
-            dataset_version=find_dataset(declared.dataset).INFO.version,
+            dataset_version=dataset_info(declared.dataset, roots.get(declared.dataset)).version,
             global_batch_size=declared.global_batch_size,
             epochs=declared.epochs,
             recipe=RecipeReference(id=f"imported-{entry.format}", version=1, source=f"{name}, {info.title}"),
@@ -160,7 +169,7 @@ def _expand_import(sweep: Sweep, position: int, entry: ImportEntry) -> Iterator[
 
 
 def _expand_evaluator(
-    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[Subject]
+    sweep: Sweep, position: int, entry: EvaluateEntry, subjects: Sequence[Subject], roots: Mapping[str, Path]
 ) -> Iterator[Evaluation]:
     at = ("evaluate", position, entry.evaluator)
     config_class: type[BaseModel] = find_evaluator(entry.evaluator).Config
@@ -179,7 +188,9 @@ def _expand_evaluator(
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
             try:
-                config = resolve_evaluation(entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe)
+                config = resolve_evaluation(
+                    entry.evaluator, subject=subject, options=chosen, recipe=entry.recipe, roots=roots
+                )
             except INPUT_ERRORS as error:
                 raise _locate_error(sweep, at, entry.options, error) from error
             yield Evaluation(entry.evaluator, config, subject)

@@ -8,6 +8,7 @@ from typing import Any
 from bench.sweep.errors import InputError
 from bench.sweep.file import ALIASES
 from bench.sweep.model import Sweep
+from pretrain.datasets import module_name
 from pretrain.errors import shorten
 from pretrain.plugins import plugin_names, suggest
 from pretrain.subject import Subject
@@ -43,7 +44,8 @@ def check_filter(
         for word in value if isinstance(value, list) else [value]:
             names = plugin_names(_FILTER_PACKAGES[key]) if key in _FILTER_PACKAGES else ()
             # The method of an imported checkpoint may be any word, so also allow words that a checkpoint has.
-            if names and word not in names and word not in here:
+            known_name = module_name(word) if key == "dataset" and isinstance(word, str) else word
+            if names and known_name not in names and word not in here:
                 raise InputError(f"{where}: unknown {key} {shorten(repr(word))}; {suggest(str(word), names)}")
             if here and word is not None and _kind(word) not in map(_kind, here):
                 known_values = ", ".join(map(str, here[:5]))

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from bench.plan.distributions import with_plugins
 from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
 from bench.plan.optional import left_out_notes
+from bench.plan.roots import planning_roots
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
 from pretrain.config import PretrainConfig
+from pretrain.datasets import opening_once
 from pretrain.subject import ImportedPretraining, ImportSource, Subject
 from results.identity import run_id
 
@@ -80,22 +82,23 @@ def plan_sweep(sweep: Sweep) -> Plan:
     InputError
         Something in the sweep is invalid; the message names file and line.
     """
-    plan = _plan_sweep(sweep)
+    with opening_once():
+        plan = _plan(sweep, planning_roots(sweep.file.data, sweep.source.name))
     if not plan.runs:
         raise InputError(f"{sweep.source.name}: nothing to run. {'; '.join(plan.notes)}")
     return plan
 
 
-def _plan_sweep(sweep: Sweep) -> Plan:
-    subjects = expand_pretraining(sweep)
+def _plan(sweep: Sweep, roots: Mapping[str, Path]) -> Plan:
+    subjects = expand_pretraining(sweep, roots)
     pretrainings = [plan_subject(subject) for subject in subjects]
-    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects)]
-    parts = tuple(_plan_sweep(part) for part in sweep.parts)
-    groups = tuple(_plan_sweep(group) for group in sweep.groups)
+    evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects, roots)]
+    parts = tuple(_plan(part, roots) for part in sweep.parts)
+    groups = tuple(_plan(group, roots) for group in sweep.groups)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
     runs += [run for group in groups for run in group.runs]
     _require_one_file_per_import(runs, sweep.source.name)
-    notes = (*left_out_notes(sweep), *unmatched_filters(sweep, subjects))
+    notes = (*left_out_notes(sweep), *unmatched_filters(sweep, subjects, roots))
     return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 
@@ -190,9 +193,15 @@ def _words(stage: str, config: Mapping[str, Any]) -> list[str]:
         f"{subject['method']}{_changes(subject)}",
         subject["backbone"],
         *([] if evaluator else [f"on {subject['dataset']}"]),
-        "1 epoch" if subject["epochs"] == 1 else f"{subject['epochs']} epochs",
+        _epochs(subject["epochs"]),
         f"seed {subject['seed']}",
     ]
+
+
+def _epochs(count: int | None) -> str:
+    if count is None:
+        return "epochs unknown"
+    return "1 epoch" if count == 1 else f"{count} epochs"
 
 
 def _changes(settings: Mapping[str, Any]) -> str:

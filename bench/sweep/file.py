@@ -45,7 +45,7 @@ from pydantic import (
     model_validator,
 )
 
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, NamedNormalisation
 
 
 def _as_list(value: Any) -> Any:
@@ -113,16 +113,17 @@ PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe", "optional")
 
 
 class ImportDeclaration(_Part):
-    """Facts about an imported checkpoint for tables and filters; ``method`` may be any word."""
+    """Facts about an imported checkpoint for tables and filters; ``method`` may be any word, None means unknown."""
 
     method: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     backbone: str
-    epochs: Annotated[NonNegative, Field(le=MOST_EPOCHS)]
-    global_batch_size: Annotated[Integer, Field(gt=0, le=LARGEST_BATCH)] = Field(
+    epochs: Annotated[NonNegative, Field(le=MOST_EPOCHS)] | None
+    global_batch_size: Annotated[Integer, Field(gt=0, le=LARGEST_BATCH)] | None = Field(
         validation_alias=AliasChoices("global_batch_size", "batch_size")
     )
     dataset: str = "imagenet"
     seed: Seeds = (0,)
+    normalisation: NamedNormalisation | None = None
 
 
 class ImportEntry(_Part):

@@ -15,6 +15,7 @@ from bench.sweep.errors import InputError
 from bench.sweep.file import IMPORT_TAG, PRETRAIN_TAG, Group, ImportDeclaration, ImportEntry, SweepFile
 from bench.sweep.model import Sweep
 from bench.sweep.source import KeyPath, Source, load_yaml, parse_yaml
+from pretrain.datasets import module_name
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import is_path, table_names
 from results.figures import figure_names
@@ -69,7 +70,7 @@ def check_sweep(source: Source) -> Sweep:
     except ValidationError as error:
         raise InputError(_describe(error, source)) from error
     for path, kind, word, known in _names(file):
-        if word not in known:
+        if (module_name(word) if kind == "dataset" else word) not in known:
             raise InputError(f"{source.where(path)}: unknown {kind} {word!r}; {suggest(word, known)}")
     return Sweep(file, source)
 

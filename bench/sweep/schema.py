@@ -7,10 +7,12 @@ from typing import Any
 
 from bench.sweep.errors import InputError
 from bench.sweep.file import ALL_ROWS, EVALUATE_KEYS, GROUP_NAME_PATTERN, OWN_ROWS, PRETRAIN_KEYS, SweepFile
+from pretrain.datasets.lookup import LABEL, LABELLED
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names
-from slurm.lookup import CLUSTER_EXECUTOR, find_executor
+from slurm.job import ExecutorOptions
+from slurm.lookup import cluster_executor, find_executor
 
 SCHEMAS = ("sweep", "cluster")
 _OPTIONAL = {"type": "boolean", "description": "leave the entry out while an environment variable in it isn't set"}
@@ -26,9 +28,14 @@ def schema_text(of: str) -> str:
     """
     if of not in SCHEMAS:
         raise InputError(f"no schema {of!r}; {suggest(of, SCHEMAS)}")
-    schema = _sweep() if of == "sweep" else find_executor(CLUSTER_EXECUTOR).Options.model_json_schema()
+    schema = _sweep() if of == "sweep" else _profiles().model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _profiles() -> type[ExecutorOptions]:
+    """Return the class of cluster profiles."""
+    return find_executor(cluster_executor()).Options
 
 
 def _sweep() -> dict[str, Any]:
@@ -58,12 +65,12 @@ def _sweep() -> dict[str, Any]:
     fields["figures"] = {"type": "array", "items": {"enum": list(figure_names())}}
     fields["data"] = {
         "type": "object",
-        "propertyNames": {"enum": list(plugin_names("pretrain.datasets"))},
+        "propertyNames": _dataset(),
         "additionalProperties": {"type": "string"},
     }
     fields["cluster"] = {
         "anyOf": [
-            {"type": "string", "examples": list(find_executor(CLUSTER_EXECUTOR).Options.profile_names())},
+            {"type": "string", "examples": list(_profiles().profile_names())},
             {"type": "object", "description": "a profile, see opera-bench schema cluster"},
         ]
     }
@@ -75,7 +82,7 @@ def _pretraining() -> dict[str, Any]:
     named: dict[str, Any] = {
         "method": _one_or_many({"enum": list(plugin_names("pretrain.methods"))}),
         "backbone": _one_or_many({"enum": list(plugin_names("pretrain.backbones"))}),
-        "dataset": _one_or_many({"enum": list(plugin_names("pretrain.datasets"))}),
+        "dataset": _one_or_many(_dataset()),
         "seed": _one_or_many({"type": "integer", "minimum": 0}),
         "recipe": {"type": "string"},
         "optional": _OPTIONAL,
@@ -87,6 +94,11 @@ def _pretraining() -> dict[str, Any]:
         "properties": {**named, "on": _one_or_many({"enum": list(plugin_names("pretrain.methods"))})},
         "description": "further keys are settings of the run or of the method; lists multiply",
     }
+
+
+def _dataset() -> dict[str, Any]:
+    labelled = {"pattern": rf"^({'|'.join(LABELLED)})_{LABEL}$", "description": "own images: folder_birds"}
+    return {"anyOf": [{"enum": list(plugin_names("pretrain.datasets"))}, {"type": "string", **labelled}]}
 
 
 def _import() -> dict[str, Any]:

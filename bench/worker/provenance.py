@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import platform
 import resource
@@ -17,7 +16,8 @@ from typing import Any, cast
 from evaluators.dense.library import versions as openmmlab_versions
 from evaluators.interface import PER_CLASS_FILE
 from pretrain.checkpoint import file_sha256
-from pretrain.datasets import DatasetInfo, find_dataset, open_any_split
+from pretrain.datasets import DatasetInfo, dataset_info, open_any_split
+from pretrain.datasets.interface import joint_fingerprint
 from results.record import NOT_SEEN, DatasetReference, Machine, Software
 from slurm.job import job_host, job_number
 
@@ -89,15 +89,14 @@ def dataset_reference(name: str, root: Path | None) -> DatasetReference:
     InputError
         The data is missing or doesn't have the expected layout.
     """
-    info = find_dataset(name).INFO
+    info = dataset_info(name, root)
     splits = {split: open_any_split(name, root, split) for split in sorted(info.sizes)}
-    content = "".join(f"{split}:{images.fingerprint()}\n" for split, images in splits.items())
     sizes = {split: len(images) for split, images in splits.items()}
     return DatasetReference(
         name=name,
         version=info.version,
         sizes=sizes,
-        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=joint_fingerprint(splits),
         differs=difference_from_published(info, sizes),
     )
 

@@ -36,7 +36,7 @@ from pretrain.compute import ComputeOptions
 from pretrain.datasets import opening_once
 from pretrain.distributed import ForeignProcessError, agreed, get_rank, is_loss_of_a_peer, process_group
 from pretrain.engine import discard_training_state
-from pretrain.errors import StoppedEarly
+from pretrain.errors import InputError, StoppedEarly
 from pretrain.plugin_source import forget_sources
 from results.metrics import Metric
 from results.record import DatasetReference, RecipeReference, Record, Software, Timing, record_text
@@ -189,6 +189,11 @@ def _compute(run: RunDirectory, resources: Resources, data_roots: dict[str, str]
     root = data_roots.get(settings["dataset"])
     data_root = None if root is None else Path(root)
     dataset = imported_reference(settings) if stage == IMPORT else dataset_reference(settings["dataset"], data_root)
+    if dataset.version != settings["dataset_version"]:
+        raise InputError(
+            f"{run.run_id} was planned with other files in {data_root}: the names, sizes or classes of its images have "
+            "changed since; run the sweep again to plan it anew"
+        )
     if get_rank() == 0 and dataset.differs:
         print(f"{dataset.differs}; don't compare with published numbers", flush=True)
     code = software()

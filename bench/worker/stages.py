@@ -9,19 +9,22 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluators.interface import Context, ReportProgress
 from evaluators.lookup import find_evaluator
 from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, header_path
 from pretrain.compute import PLAIN, ComputeOptions
-from pretrain.config import PretrainConfig
+from pretrain.config import Normalisation, PretrainConfig
 from pretrain.errors import InputError
 from pretrain.methods.lookup import find_method
 from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared
 from results.files import read_regular
 from results.record import CheckpointReference, ParentReference, read_record
 from results.runs import RunDirectory, append_json_line, write_atomically
+
+if TYPE_CHECKING:
+    from pretrain.foreign.parts.conversion import Checkpoint
 
 TENSORBOARD = "tensorboard"
 JUDGED = "judged.json"
@@ -86,8 +89,7 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     InputError
         The file is missing, has another SHA-256 or format than declared, is not recognised, or contradicts the sweep.
     """
-    from pretrain.foreign.parts.conversion import import_file, refuse_contradictions, write_ours
-    from pretrain.foreign.parts.reading import read_foreign
+    from pretrain.foreign.parts.conversion import refuse_contradictions, write_ours
     from pretrain.wording import printable
 
     declared = config["import"]
@@ -95,10 +97,7 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         raise InputError(
             f"{run.run_id}: the directory of {declared['checkpoint']} is unknown; start the run with its sweep"
         )
-    file = read_foreign(Path(source), declared.get("weights"))
-    if declared["sha256"] not in (None, file.sha256):
-        raise InputError(f"{source}: its SHA-256 is {file.sha256} but the sweep says {declared['sha256']}")
-    checkpoint = import_file(file, declared["format"])
+    checkpoint, original = _read_source(Path(source), declared)
     facts = config["pretrain"]
     try:
         refuse_contradictions(checkpoint, facts)
@@ -107,10 +106,31 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
     for note in checkpoint.notes:
         print(f"{printable(source)}: {note}", flush=True)
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
+    return Outcome(metrics={}, checkpoints=(*_checkpoint_references(run, headers), original))
+
+
+def _read_source(path: Path, declared: Mapping[str, Any]) -> tuple[Checkpoint, CheckpointReference]:
+    """Return the checkpoint that an import declares, and the reference to its file."""
+    from pretrain.foreign.parts.conversion import OWN_FORMAT, import_file, read_checkpoint
+    from pretrain.foreign.parts.reading import read_foreign
+
+    stated = declared.get("normalisation")
+    pixels = None if stated is None else Normalisation.model_validate(stated)
+    if declared["format"] == OWN_FORMAT:
+        own = read_checkpoint(path, OWN_FORMAT, declared.get("weights"), pixels)
+        _require_sha256(path, own.header.sha256, declared)
+        return own, CheckpointReference(role="source", path=declared["checkpoint"], sha256=own.header.sha256)
+    file = read_foreign(path, declared.get("weights"))
+    _require_sha256(path, file.sha256, declared)
     original = CheckpointReference(
         role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
     )
-    return Outcome(metrics={}, checkpoints=(*_checkpoint_references(run, headers), original))
+    return import_file(file, declared["format"], pixels), original
+
+
+def _require_sha256(path: Path, found: str, declared: Mapping[str, Any]) -> None:
+    if declared["sha256"] not in (None, found):
+        raise InputError(f"{path}: its SHA-256 is {found} but the sweep says {declared['sha256']}")
 
 
 def _checkpoint_references(

@@ -14,17 +14,27 @@ A dataset module has
 ``prepare(root) -> None``
     downloads or lays out the data; called only if the user asks for it.
 
+Two functions are optional, for datasets whose classes and sizes only the files know (``folder``):
+
+``read_info(splits) -> DatasetInfo``
+    returns the facts of opened splits; its ``version`` must differ if the files differ.
+``describe(root) -> list[str]``
+    returns lines for ``opera-bench data check`` that say how the directory is read.
+
 To add a dataset, add a module here or under the entry point group ``opera_bench.datasets``.
 """
 
 from pretrain.datasets.interface import DatasetInfo, Kind, LabelledImages, NotPublished, Split
 from pretrain.datasets.lookup import (
+    dataset_info,
     dataset_names,
     describe_datasets,
     find_dataset,
+    module_name,
     open_any_split,
     open_split,
     opening_once,
+    reads_info,
 )
 
 __all__ = [
@@ -33,10 +43,13 @@ __all__ = [
     "LabelledImages",
     "NotPublished",
     "Split",
+    "dataset_info",
     "dataset_names",
     "describe_datasets",
     "find_dataset",
+    "module_name",
     "open_any_split",
     "open_split",
     "opening_once",
+    "reads_info",
 ]

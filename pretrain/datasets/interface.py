@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ Kind = Literal["classification", "segmentation", "detection"]
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Facts about a dataset that are known without its data.
+    """Facts about a dataset that are known without its data; for own images, those of the files.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ class DatasetInfo:
         False for data shipped in an installed package.
     classes
         Names of the classes, if neither the files nor the library that reads them has them.
+    recipes_of
+        Datasets whose recipes apply if none names this dataset, in order of preference.
     """
 
     name: str
@@ -42,6 +45,7 @@ class DatasetInfo:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     kind: Kind = "classification"
     classes: tuple[str, ...] = ()
+    recipes_of: tuple[str, ...] = ()
 
 
 class NotPublished(str):
@@ -58,6 +62,12 @@ class Split(Protocol):
     def fingerprint(self) -> str:
         """Return a SHA-256 (hex) of the content: labels, and bytes of arrays or paths and sizes of files."""
         ...
+
+
+def joint_fingerprint(splits: Mapping[str, Split]) -> str:
+    """Return the SHA-256 over the fingerprints of a dataset's splits."""
+    content = "".join(f"{split}:{images.fingerprint()}\n" for split, images in sorted(splits.items()))
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class LabelledImages(Split, Protocol):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution
 from importlib.resources import files
@@ -16,6 +17,8 @@ from pretrain.config import RecipeReference, Strict
 from pretrain.errors import InputError
 from pretrain.plugins import distribution_name, first_line, plugin_entry_points, suggest, title_of
 from pretrain.yaml_reader import parse
+
+_NO_ALTERNATIVES: Mapping[str, Sequence[str]] = {}
 
 
 class EpochSettings(Strict):
@@ -139,10 +142,22 @@ def _read_recipe(file: Traversable) -> Recipe:
     return Recipe.model_validate(parse(file.read_text(encoding="utf-8"), file.name).data)
 
 
-def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None = None) -> Recipe:
-    """Return the recipe called ``recipe_id``, or else the only one that applies to ``facts``.
+def select_recipe(
+    package: str,
+    facts: Mapping[str, str],
+    recipe_id: str | None = None,
+    *,
+    alternatives: Mapping[str, Sequence[str]] = _NO_ALTERNATIVES,
+) -> Recipe:
+    """Return the recipe called ``recipe_id``, or else the one that applies to ``facts``.
 
-    A shipped recipe has precedence over those of other distributions, which can be selected by id.
+    A shipped recipe has precedence over those of other distributions, which can be selected by id. Among several, the
+    one that names the most facts has precedence: a protocol for one method over the protocol for all methods.
+
+    Parameters
+    ----------
+    alternatives
+        Fact → values to try in its place, in this order, if no recipe applies.
 
     Raises
     ------
@@ -157,8 +172,14 @@ def select_recipe(package: str, facts: Mapping[str, str], recipe_id: str | None 
                 return _require_one_owner(recipe, found)
         known = f"{suggest(recipe_id, [r.id for r in recipes])}{broken}"
         raise InputError(f"unknown recipe {recipe_id!r}; {known}", key=("recipe",))
-    applying = [recipe for recipe in recipes if recipe.applies(facts)]
+    tried = itertools.product(
+        *([(key, each) for each in (facts[key], *values)] for key, values in alternatives.items())
+    )
+    every = ([recipe for recipe in recipes if recipe.applies({**facts, **dict(changed)})] for changed in tried)
+    applying = next((applying for applying in every if applying), [])
     applying = [recipe for recipe in applying if recipe.id not in found.offered] or applying
+    most = max((len(recipe.applies_to) for recipe in applying), default=0)
+    applying = [recipe for recipe in applying if len(recipe.applies_to) == most]
     if len(applying) == 1:
         return _require_one_owner(applying[0], found)
     described = ", ".join(f"{key} {value}" for key, value in facts.items())

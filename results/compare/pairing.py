@@ -141,7 +141,8 @@ def _repeat_random_weights(others: list[dict[str, Any]], rows: list[dict[str, An
 
     Random weights are the starting point of every pretraining, so they are compared with all of them.
     """
-    scales = sorted({tuple(row[field] for field in _SCALE) for row in others if row["pretrain_epochs"]})
+    found = {tuple(row[field] for field in _SCALE) for row in others if row["pretrain_epochs"]}
+    scales = sorted(found, key=lambda scale: tuple(0 if size is None else size for size in scale))
     return [
         {**row, **dict(zip(_SCALE, scale, strict=True))}
         for row in rows

@@ -7,7 +7,7 @@ from typing import Any
 
 from results.declarations import ANY, PaperDeclaration, Query
 from results.reference import Reference, load_vocabulary, published_number
-from results.scale import PRETRAINING_DIVISORS, shrink, shrink_query
+from results.scale import FULL_SIZE_ONLY, PRETRAINING_DIVISORS, shrink, shrink_query
 from results.tables.cited import leave_out_cited
 from results.tables.layout import Layout, LayoutRow, Slot, find_query, lay_out
 from results.tables.rows import RunRows
@@ -38,8 +38,8 @@ def miniature(declaration: PaperDeclaration, reference: Reference, runs: RunRows
     return Layout(
         id=full.id,
         title=f"{full.title} in miniature",
-        caption=f"Small runs in the rows and columns of {full.title}. Neither its data nor its networks nor its "
-        "schedules, so no number here stands beside one of the paper's.",
+        caption=f"Small runs in the rows and columns of {full.title}. Data, networks and schedules are not the "
+        "paper's, so its numbers are left out.",
         source=None,
         labels=(*full.labels, DATA_LABEL),
         columns=tuple(names.values()),
@@ -47,7 +47,7 @@ def miniature(declaration: PaperDeclaration, reference: Reference, runs: RunRows
             LayoutRow(words, tuple(Slot(columns[name][index], None) for name in shown))
             for index, words in enumerate(rows)
         ),
-        notes=(*_notes({names[name]: columns[name] for name in shown}), *left_out),
+        notes=(*_notes({names[name]: columns[name] for name in shown}), *_ignored_conditions(full), *left_out),
         baseline=full.baseline,
         ours=full.ours,
     )
@@ -83,6 +83,18 @@ def _title(dataset: Any) -> str:
     if dataset is None:
         return ANY
     return " or ".join(dataset_title(str(name)) for name in (dataset if isinstance(dataset, list) else [dataset]))
+
+
+def _ignored_conditions(full: Layout) -> Iterator[str]:
+    """Yield a note that lists the conditions of the full table's queries that no tiny run can meet."""
+    queries = [slot.query for row in full.rows for slot in row.slots if slot.query is not None]
+    pairs = [(column, query[column]) for query in queries for column in FULL_SIZE_ONLY if column in query]
+    texts = (
+        f"{column} {' or '.join(map(str, value if isinstance(value, list) else [value]))}" for column, value in pairs
+    )
+    ignored = dict.fromkeys(texts)
+    if ignored:
+        yield f"Conditions that only full-size runs can meet, not applied here: {'; '.join(ignored)}."
 
 
 def _notes(columns: dict[str, list[Query]]) -> Iterator[str]:

@@ -199,7 +199,7 @@ def test_one_run_without_a_sweep_is_the_run_of_the_sweep(command, runs, engine, 
         "pretrain", "--method", "opera", "--backbone", "tiny_vit", "--dataset", "digits", "--seed", 1, *common
     )
     run_id = made.out.splitlines()[-2]
-    judged = command("evaluate", "probe", "--checkpoint", run_id, "--set", "epochs=1", *common)
+    judged = command("evaluate", "probe", run_id, "--set", "epochs=1", *common)
     assert judged.out.splitlines()[-1] == "top1: 3"
     engine.trained.clear()
     command("run", write_sweep(SWEEP), *common, "--executor", "inline", "--yes")
@@ -210,18 +210,18 @@ def test_one_run_without_a_sweep_is_the_run_of_the_sweep(command, runs, engine, 
 
 def test_evaluating_what_is_no_finished_pretraining_is_bad_input(command, finished, runs) -> None:
     probe = next(runs.glob("probe-*")).name
-    ended = command("evaluate", "probe", "--checkpoint", probe, "--runs", runs)
+    ended = command("evaluate", "probe", probe, "--runs", runs)
     assert (ended.status, "left no checkpoint" in ended.err) == (2, True)
     pretraining = next(runs.glob("pretrain-*"))
-    ended = command("evaluate", "prob", "--checkpoint", pretraining.name, "--runs", runs)
+    ended = command("evaluate", "prob", pretraining.name, "--runs", runs)
     assert (ended.status, "did you mean 'probe'" in ended.err) == (2, True)
     (pretraining / "record.json").unlink()
-    ended = command("evaluate", "probe", "--checkpoint", pretraining.name, "--runs", runs)
+    ended = command("evaluate", "probe", pretraining.name, "--runs", runs)
     assert (ended.status, "is not done" in ended.err) == (2, True)
 
 
 def test_of_runs_that_do_not_exist_only_usable_and_near_ones_are_suggested(command, finished, runs) -> None:
-    ended = command("evaluate", "probe", "--checkpoint", "nope", "--runs", runs)
+    ended = command("evaluate", "probe", "nope", "--runs", runs)
     assert ended.status == 2
     assert f"no pretrain or import run 'nope' in {runs}; allowed: pretrain-" in ended.err
     assert "probe-" not in ended.err
@@ -229,11 +229,11 @@ def test_of_runs_that_do_not_exist_only_usable_and_near_ones_are_suggested(comma
         (runs / f"pretrain-moco_v3-{number:02d}").mkdir()
         (runs / f"pretrain-moco_v3-{number:02d}" / "config.yaml").touch()
     count = len(list(runs.glob("pretrain-*")))
-    ended = command("evaluate", "probe", "--checkpoint", "nope", "--runs", runs)
+    ended = command("evaluate", "probe", "nope", "--runs", runs)
     assert ended.err.endswith(f"in {runs}; there are {count}\n")
-    ended = command("evaluate", "probe", "--checkpoint", "pretrain-mocov3-07", "--runs", runs)
+    ended = command("evaluate", "probe", "pretrain-mocov3-07", "--runs", runs)
     assert "; did you mean 'pretrain-moco_v3-07' or 'pretrain-" in ended.err
-    ended = command("evaluate", "probe", "--checkpoint", "pretrain-moco", "--runs", runs)
+    ended = command("evaluate", "probe", "pretrain-moco", "--runs", runs)
     assert ended.err.endswith("pretrain-moco_v3-09, … (22 in all)\n")
 
 

@@ -260,7 +260,7 @@ def test_a_report_of_nothing_says_what_to_type(command: Command, tmp_path: Path)
 def test_a_checkpoint_of_an_older_configuration_is_one_sentence(command: Command, tmp_path: Path) -> None:
     """The made-up configuration lacks most fields of today's."""
     run_id = write_run(tmp_path, pretraining())
-    ended = command("evaluate", "knn", "--checkpoint", run_id, "--runs", tmp_path)
+    ended = command("evaluate", "knn", run_id, "--runs", tmp_path)
     assert ended.status == 2
     assert f"error: {tmp_path}/{run_id}/config.yaml: it was planned by another version of opera-bench (" in ended.err
     assert "pretrain again" in ended.err
