@@ -16,9 +16,12 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "pets": "mnist5k",
         "ade20k": "digit_scenes",
         "coco": "digit_objects",
+        "folder": "tiny_folder",
     },
 }
 """Setting → name at full size → name in miniature."""
+_LABELLED = "folder_"
+"""Prefix of own images with a word of the user's: ``folder_birds`` becomes ``tiny_folder_birds``."""
 
 # Dimensions of the class head don't shrink: they cost almost no time. The divisors turn the values of the full recipes
 # into those of the digits' recipes, so that an ablation's main setting gives the run that the tables need.
@@ -42,6 +45,8 @@ def shrink(setting: str, value: Any, divisors: Mapping[str, float]) -> Any:
     """Return a value, or each value of a list, in miniature; unchanged if the setting has no smaller form."""
     if isinstance(value, list):
         return list(dict.fromkeys(shrink(setting, item, divisors) for item in value))
+    if setting == "dataset" and isinstance(value, str) and value.startswith(_LABELLED):
+        return f"tiny_{value}"
     if setting in NAMES:
         return NAMES[setting].get(value, value)
     if setting in divisors and isinstance(value, int) and value > 0:
