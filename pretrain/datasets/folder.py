@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pretrain.datasets._checks import check_images
-from pretrain.datasets._files import FileImages
-from pretrain.datasets._own_images import VAL_SHARE, OwnImages, read_own_images
+from pretrain.datasets._own_images import VAL_SHARE, ClassImages, OwnImages, read_own_images
 from pretrain.datasets.interface import DatasetInfo, LabelledImages, joint_fingerprint
 from pretrain.errors import InputError
 
@@ -34,7 +33,7 @@ _NAMED = 5
 _MEASURED_IMAGES = 200
 
 
-def open_split(root: Path | None, split: str) -> FileImages:
+def open_split(root: Path | None, split: str) -> ClassImages:
     return _read(root).open(split)
 
 
@@ -100,7 +99,7 @@ def describe_own(info: DatasetInfo, own: OwnImages) -> list[str]:
         f"images: train {len(splits['train']):,}, val {len(splits['val']):,}",
         f"split: {rule}" if own.is_split_by_rule else f"split: {train}/ and {val}/",
         f"pixels: {_pixels(splits['train'])}",
-        f"fingerprint: {joint_fingerprint(splits)} (of names, sizes and classes; part of every run's id)",
+        f"fingerprint: {joint_fingerprint(splits)} (names, sizes, classes, sampled content; part of each run's id)",
         f"recipes: {', else '.join(f'those of {name}' for name in info.recipes_of)}",
     ]
     for word, what, files in (
@@ -124,7 +123,7 @@ def _read(root: Path | None) -> OwnImages:
     return read_own_images(require_root(INFO, root))
 
 
-def _pixels(images: FileImages) -> str:
+def _pixels(images: ClassImages) -> str:
     """Return the smallest and largest width and height of images spread over the split, from their headers."""
     from PIL import Image
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pretrain.datasets._files import FileImages
-from pretrain.datasets._own_images import OwnImages, first_by_hash, read_own_images
+from pretrain.datasets._own_images import ClassImages, OwnImages, first_by_hash, read_own_images
 from pretrain.datasets.folder import check_own, describe_own, info_of, info_with, require_root
 from pretrain.datasets.interface import DatasetInfo, LabelledImages
 from pretrain.errors import InputError
@@ -29,7 +28,7 @@ INFO = DatasetInfo(
 )
 
 
-def open_split(root: Path | None, split: str) -> FileImages:
+def open_split(root: Path | None, split: str) -> ClassImages:
     return _read(root).open(split)
 
 
