@@ -101,7 +101,7 @@ def test_one_command_runs_every_protocol_on_a_file(command, images, tmp_path, mo
     assert set(frame[frame["protocol"].notna()]["dataset"]) == {"folder"}
     assert len(list(runs.glob("import-*"))) == 1
 
-    alone = command("evaluate", "knn", file.parent, *again)
+    alone = command("evaluate", "knn", file, *again)
     assert (alone.status, alone.out.splitlines()[0] in ended.out) == (0, True)
     assert len(list(runs.glob("knn-*"))) == 1
     ended = command("evaluate", "all", file, *again, "--set", "epochs=2")
