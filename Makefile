@@ -1,7 +1,8 @@
 # One command each, on a bare machine with Python 3.11 or newer.
 #   make demo    set up, run the digits sweep, leave tables, figures and a report under demo/
 #   make test    set up, run the tests
-#   make test-all  the tests with all crash points and 100,000 fuzzed inputs (hours); ends with the counts
+#   make test-all  the tests of tests/robustness with all crash points and 100,000 fuzzed inputs (about an hour); ends
+#                  with the counts
 #   make lint    formatter, linter, types, import contract
 #   make bench   speed ratios against plain references
 #   make slurm-packages slurm-up   a real SLURM cluster on this machine for the tests (Debian; tests/cluster/README.md)
@@ -29,7 +30,7 @@ test: $(READY)
 # Each of the five files of fuzzed inputs tries 20,000. One run of pytest, so that one table at its end counts everything.
 test-all: $(READY)
 	OPERA_BENCH_CRASH_POINTS=all OPERA_BENCH_FUZZ_CASES=20000 \
-		$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'whole or not whole'
+		$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'whole or not whole' tests/robustness
 
 lint: $(READY)
 	$(BIN)/ruff format --check

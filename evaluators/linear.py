@@ -3,9 +3,11 @@
 Protocol
     MoCo-v3's: the backbone stays in evaluation mode; SGD without weight decay on a linear head, 90 epochs, batch
     1024, rate 0.1 (R50) or 3.0 (ViT) × batch/256, cosine per epoch, random resized crops and flips; top-1 on the
-    centre crop, of the last epoch.
+    centre crop, of the last epoch. The recipes ``linear-moco``, ``linear-simsiam``, ``linear-simclr`` and
+    ``linear-byol`` change optimiser, schedule and head's start to those of these methods' own probes.
 Source
-    MoCo-v3 (arXiv 2104.02057) and facebookresearch/moco-v3 ``main_lincls.py``; OPERA's paper, table 1.
+    MoCo-v3 (arXiv 2104.02057) and facebookresearch/moco-v3 ``main_lincls.py``; OPERA's paper, table 1. Each recipe
+    names its own.
 Command
     ``opera-bench evaluate linear RUN_ID``
 Expected
@@ -18,15 +20,18 @@ Runtime
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evaluators.interface import Context
 from evaluators.parts.config import TRAINED_METRICS, TrainingConfig
 from pretrain.config import Integer
 
 if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
     from evaluators.parts.setup import Setup
 
 METRICS = TRAINED_METRICS
@@ -35,19 +40,61 @@ METRICS = TRAINED_METRICS
 class Config(TrainingConfig):
     """Settings of the head; ``base_learning_rate`` is per ``base_batch_size`` images and scales with the batch."""
 
+    RARE = TrainingConfig.RARE | {"optimizer", "schedule", "rate_changes", "decay_epochs", "decay_factor"}
+
+    optimizer: Literal["sgd", "nesterov", "lars"] = Field(
+        default="sgd", description="lars scales the steps of weight and bias, as apex's LARC without clipping"
+    )
     base_learning_rate: float = Field(gt=0)
     base_batch_size: Integer = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     head_init_std: float = Field(ge=0, description="of the head's normal initialisation; its bias starts at 0")
+    schedule: Literal["cosine", "steps"] = "cosine"
+    rate_changes: Literal["epoch", "step"] = Field(default="epoch", description="how often the rate is set anew")
+    decay_epochs: tuple[Integer, ...] = Field(default=(), description="steps: epochs from which the rate is multiplied")
+    decay_factor: float = Field(default=0.1, gt=0, lt=1, description="steps: what it is multiplied with at each")
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if bool(self.decay_epochs) != (self.schedule == "steps"):
+            raise ValueError("schedule: steps needs decay_epochs, and decay_epochs needs schedule: steps")
+        if self.decay_epochs and not 0 < min(self.decay_epochs) <= max(self.decay_epochs) < self.epochs:
+            raise ValueError(f"decay_epochs must lie between 0 and epochs, which is {self.epochs}")
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise ValueError("momentum must be above 0 for optimizer: nesterov")
+        return self
 
 
-def learning_rate(config: Config, epoch: int) -> float:
-    """Return the learning rate of an epoch, counted from 0: half a cosine from the peak, without warm-up."""
-    from pretrain.schedules import warmup_cosine
+def learning_rate(config: Config, epoch: float) -> float:
+    """Return the learning rate at an epoch, counted from 0 and perhaps fractional; there is no warm-up."""
+    from pretrain.schedules import warmup_cosine, warmup_steps
 
     peak = config.base_learning_rate * config.global_batch_size / config.base_batch_size
-    return warmup_cosine(epoch, total_epochs=config.epochs, warmup_epochs=0, peak=peak)
+    if config.schedule == "cosine":
+        return warmup_cosine(epoch, total_epochs=config.epochs, warmup_epochs=0, peak=peak)
+    return warmup_steps(
+        epoch, warmup_epochs=0, peak=peak, decay_epochs=config.decay_epochs, decay_factor=config.decay_factor
+    )
+
+
+def build_optimizer(config: Config, head: nn.Module) -> Optimizer:
+    """Return the head's optimiser, with rate 0."""
+    import torch
+    from timm.optim import Lars
+
+    if config.optimizer == "lars":
+        # Without always_adapt, timm scales no step of parameters that don't decay.
+        return Lars(
+            head.parameters(), lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay, always_adapt=True
+        )
+    return torch.optim.SGD(
+        head.parameters(),
+        lr=0.0,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.optimizer == "nesterov",
+    )
 
 
 def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
@@ -90,20 +137,25 @@ def _probe(setup: Setup, config: Config, context: Context) -> dict[str, float]:
     backbone = setup.backbone.requires_grad_(False)
     before = tensor_hashes(backbone)
     # The backbone is frozen, so the features of the validation crops are equal in every epoch: compute them once.
-    val_features, val_labels = setup.features(splits.val, config.augmentation.interpolation, shared=True)
+    val_features, val_labels = setup.features(splits.val, config.interpolation_of_val, shared=True)
 
     head = nn.Linear(setup.width, splits.num_classes)
     generator = torch.Generator().manual_seed(derive_seed(config.seed, HEAD))
     nn.init.normal_(head.weight, std=config.head_init_std, generator=generator)
     nn.init.zeros_(head.bias)
     model = setup.synchronised(head.to(device))
-    optimizer = torch.optim.SGD(head.parameters(), lr=0.0, momentum=config.momentum, weight_decay=config.weight_decay)
+    optimizer = build_optimizer(config, head)
 
-    def train_epoch(epoch: int) -> float:
+    def set_learning_rate(epoch: float) -> None:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config, epoch)
+
+    def train_epoch(epoch: int) -> float:
+        set_learning_rate(epoch)
         total = torch.zeros((), device=device)
         for batch in train.epoch(epoch):
+            if config.rate_changes == "step":
+                set_learning_rate(batch.step / train.steps_per_epoch)
             with torch.no_grad():
                 features = backbone(batch.images)
             # Sum and divide by the global batch: processes may have unequal shares of the last batch.

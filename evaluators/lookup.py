@@ -76,7 +76,7 @@ def resolve_evaluation(
             raise InputError(f"unknown option {key!r} for evaluator {name}; {suggest(key, ['dataset', *allowed])}")
     backbone = find_backbone(subject.backbone).INFO
     config_class.require_backbone(backbone)
-    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset}
+    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset, "method": subject.method}
     if "preset" in config_class.model_fields:
         facts["preset"] = str(asked.get("preset", config_class.model_fields["preset"].default))
     chosen = select_recipe(RECIPES, facts, recipe, alternatives={"dataset": info.recipes_of})

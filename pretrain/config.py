@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -98,6 +99,25 @@ class Strict(BaseModel):
         return schema
 
 
+class RareSettings(Strict):
+    """Base of a configuration whose ``RARE`` settings are written only where they differ from their defaults.
+
+    What is written makes the ids of runs, so such a setting leaves the ids of runs without it as they were.
+    """
+
+    RARE: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_rare_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        written: dict[str, Any] = serialise(self)
+        return {
+            key: value
+            for key, value in written.items()
+            if key not in self.RARE or getattr(self, key) != fields[key].default
+        }
+
+
 class RecipeReference(Strict):
     """The recipe that the hyper-parameters come from; ``changed`` lists the keys that the user set to other values."""
 
@@ -172,8 +192,10 @@ class AugmentationConfig(Strict):
     random_erasing_probability: Probability = Field(default=0.0, description="of a box of noise in the image")
 
 
-class ViewConfig(AugmentationConfig):
+class ViewConfig(RareSettings, AugmentationConfig):
     """One random view of an image in pretraining; strengths are torchvision's."""
+
+    RARE = frozenset({"adds_brightness", "grayscale_first"})
 
     crop_scale: CropScale = Field(description="share of the image's area")
     color_jitter: ColorJitter | None = Field(default=None, description="brightness, contrast, saturation, hue")
@@ -190,12 +212,6 @@ class ViewConfig(AugmentationConfig):
         default=None, ge=0, description="number of an earlier view whose random numbers this one uses: the same crop"
     )
 
-    @model_serializer(mode="wrap")
-    def _leave_out_rare_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Two settings are written only where they are on: what is written makes the ids of runs."""
-        rare = ("adds_brightness", "grayscale_first")
-        return {key: value for key, value in serialise(self).items() if key not in rare or value}
-
 
 class MixingConfig(Strict):
     """Mixup and CutMix of a batch, one of them per step; alpha 0 disables it."""
@@ -210,6 +226,25 @@ class Normalisation(Strict):
 
     mean: tuple[float, float, float]
     std: tuple[PositiveNumber, PositiveNumber, PositiveNumber]
+
+
+def _normalisation_called(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in NORMALISATIONS:
+        raise ValueError(
+            f"write {', '.join(NORMALISATIONS)}, or {{mean: [r, g, b], std: [r, g, b]}} for pixels in [0, 1]"
+        )
+    return NORMALISATIONS[value]
+
+
+NORMALISATIONS = {
+    "imagenet": Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "inception": Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "none": Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+}
+"""Pixel statistics by name: torchvision's and timm's usual ones, [-1, 1] as in Inception, and [0, 1] as in SimCLR."""
+NamedNormalisation = Annotated[Normalisation, BeforeValidator(_normalisation_called)]
 
 
 class BatchNormApproximation(Strict):

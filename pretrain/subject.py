@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, PretrainConfig, RecipeReference, Strict
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Normalisation, PretrainConfig, RecipeReference, Strict
 
 
 class ImportSource(Strict):
@@ -19,7 +19,15 @@ class ImportSource(Strict):
     format: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="refuses any other file")
     weights: str | None = Field(default=None, description="ema, raw, or the name of one of the file's sets of weights")
+    normalisation: Normalisation | None = Field(
+        default=None, description="of the training; None: the file's, ImageNet's"
+    )
     path: str = Field(default="", exclude=True)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_no_normalisation(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write ``normalisation`` only if the user states it: what is written makes the ids of runs."""
+        return {key: value for key, value in serialise(self).items() if key != "normalisation" or value is not None}
 
 
 class ImportedPretraining(Strict):

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 NAMES: Mapping[str, Mapping[str, str]] = {
-    "backbone": {"resnet50": "tiny_resnet", "vit_small": "tiny_vit", "vit_base": "tiny_vit_base"},
+    "backbone": {
+        "resnet50": "tiny_resnet",
+        "vit_small": "tiny_vit",
+        "vit_base": "tiny_vit_base",
+        "deit_small": "tiny_vit",
+        "deit_base": "tiny_vit_base",
+        "beit_base": "tiny_beit",
+    },
     # One dataset replaces all four of Table 3: no other suitable dataset comes with a package.
     "dataset": {
         "imagenet": "digits",
@@ -22,6 +29,16 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 """Setting → name at full size → name in miniature."""
 _LABELLED = "folder_"
 """Prefix of own images with a word of the user's: ``folder_birds`` becomes ``tiny_folder_birds``."""
+
+FULL_SIZE_ONLY = (
+    "pretrain_recipe",
+    "protocol_recipe",
+    "protocol_changes",
+    "setting",
+    "fingerprint",
+    "pretrain_fingerprint",
+)
+"""Columns whose values at full size no run of ``--tiny`` has: digits have recipes and data of their own."""
 
 # Dimensions of the class head don't shrink: they cost almost no time. The divisors turn the values of the full recipes
 # into those of the digits' recipes, so that an ablation's main setting gives the run that the tables need.
@@ -55,10 +72,12 @@ def shrink(setting: str, value: Any, divisors: Mapping[str, float]) -> Any:
 
 
 def shrink_query(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a query on the columns of ``results.columns`` in miniature."""
+    """Return a query on the columns of ``results.columns`` in miniature, without conditions on ``FULL_SIZE_ONLY``."""
     of_evaluation = evaluation_divisors(str(query.get("protocol")))
     small: dict[str, Any] = {}
     for column, value in query.items():
+        if column in FULL_SIZE_ONLY:
+            continue
         if column == "finetune_epochs" or column.startswith("protocol_"):
             setting = "epochs" if column == "finetune_epochs" else column.removeprefix("protocol_")
             small[column] = shrink(setting, value, of_evaluation)

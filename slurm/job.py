@@ -173,6 +173,9 @@ class Executor(ABC):
     required_flags: ClassVar[str] = ""
     """Options that ``--executor NAME`` needs, with a leading space, for suggested commands: `` --cluster NAME``."""
 
+    preview_format: ClassVar[str] = ""
+    """The word for ``plan --format`` that prints ``preview``, such as ``sbatch``; empty if there is none."""
+
     @classmethod
     def create(cls, options: Any, folder: Path, label: str, code: Code) -> Self:
         """Return an executor for one launch.
@@ -192,6 +195,11 @@ class Executor(ABC):
     def open(cls, folder: Path) -> Self | None:
         """Return an executor that knows the jobs submitted from ``folder``, and need not submit further ones."""
         return None
+
+    @classmethod
+    def diagnose(cls) -> tuple[tuple[str, bool | None, str], ...]:
+        """Return lines for ``doctor``: subject, whether it is well (None if neither well nor wrong), and details."""
+        return ()
 
     @abstractmethod
     def submit(self, jobs: Sequence[Job]) -> list[Handle]:

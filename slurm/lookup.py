@@ -6,9 +6,11 @@ distributions, or one and this package, use the same name, that name is refused 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -17,8 +19,6 @@ from slurm.errors import InputError, suggest
 from slurm.job import Executor
 
 GROUP = "opera_bench.executors"
-CLUSTER_EXECUTOR = "slurm"
-"""Name of the executor whose options are the cluster profiles, which a sweep names with ``cluster:``."""
 
 
 @functools.cache
@@ -51,6 +51,27 @@ def find_executor(name: str) -> type[Executor]:
         return _load(points[0])
     found: type[Executor] = importlib.import_module(f"slurm.executors.{name}").EXECUTOR
     return found
+
+
+def usable_executors() -> Iterator[tuple[str, type[Executor]]]:
+    """Yield all executors with their names, the shipped ones first, without those that ``find_executor`` refuses."""
+    for name in sorted(executor_names(), key=lambda name: (name not in _shipped(), name)):
+        with contextlib.suppress(InputError):
+            yield name, find_executor(name)
+
+
+def cluster_executor(cluster: object = None) -> str:
+    """Return the name of the executor that ``cluster:`` and ``--cluster`` are for if no ``--executor`` is given.
+
+    If several executors take clusters, returns the one that has a profile of the name ``cluster``, else a shipped one.
+    """
+    found = {name: executor.Options for name, executor in usable_executors() if executor.Options.takes_cluster}
+    return next((name for name, options in found.items() if cluster in options.profile_names()), next(iter(found)))
+
+
+def preview_formats() -> dict[str, str]:
+    """Return format → name of the executor whose ``preview`` has it."""
+    return {executor.preview_format: name for name, executor in usable_executors() if executor.preview_format}
 
 
 def refused_executors() -> list[str]:

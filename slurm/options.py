@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,13 @@ class Resources:
     @property
     def gpus(self) -> int:
         return self.nodes * self.gpus_per_node
+
+    def describe(self) -> str:
+        """Return the resources in a few words, such as ``4 nodes with 8 GPUs each, 48 h``."""
+        count, unit = (self.gpus_per_node, "GPU") if self.gpus_per_node else (self.processes_per_node, "process")
+        what = f"{count} {unit}" if count == 1 else f"{count} {'GPUs' if unit == 'GPU' else 'processes'}"
+        where = what if self.nodes == 1 else f"{self.nodes} nodes with {what} each"
+        return f"{where}, {self.minutes / 60:g} h" if self.minutes >= 60 else f"{where}, {self.minutes} min"
 
 
 class Document(Protocol):
@@ -72,6 +79,8 @@ class ExecutorOptions(BaseModel):
     """How one launch uses an executor. An executor with something to choose derives its ``Options`` from this class."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    takes_cluster: ClassVar[bool] = False
+    """Whether the options are a cluster's profile, which ``cluster:`` of a sweep and ``--cluster`` name."""
 
     @classmethod
     def read(cls, request: Request) -> Self:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from pretrain.config import Normalisation
+
 app = typer.Typer(no_args_is_help=True, help="Inspect checkpoints and convert them between formats.")
 
 PathArgument = Annotated[
@@ -20,7 +22,17 @@ PathArgument = Annotated[
 FromOption = Annotated[
     str,
     typer.Option(
-        "--from", metavar="FORMAT", help="The checkpoint's format: opera_bench, moco_v3, opera, timm, torchvision, …"
+        "--from",
+        metavar="FORMAT",
+        help="The checkpoint's format: opera_bench, moco_v3, dino, mae, timm, torchvision, …",
+    ),
+]
+NormalisationOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Pixels in the training, if the file does not state them: imagenet (default), inception (mean and "
+        "deviation 0.5) or none ([0, 1], SimCLR).",
     ),
 ]
 WeightsOption = Annotated[
@@ -41,6 +53,7 @@ def inspect(
     path: PathArgument,
     from_: FromOption = "auto",
     weights: WeightsOption = None,
+    normalisation: NormalisationOption = None,
     keys: Annotated[bool, typer.Option("--keys", help="Also print every tensor: name, shape, type.")] = False,
 ) -> None:
     """Print the backbone, heads, role, hash and sizes of a checkpoint.
@@ -51,10 +64,15 @@ def inspect(
     from pretrain.foreign.parts.own import is_ours
     from pretrain.wording import printable
 
+    pixels = _normalisation_called(normalisation)
     ours = from_ == "opera_bench" or (from_ == "auto" and is_ours(path))
     if ours and weights is not None:
         raise InputError(f"--weights {weights}: an opera_bench checkpoint has one set of weights; leave the option out")
-    facts, state = _our_facts(path) if ours else _facts(path, from_, weights)
+    if ours and pixels is not None:
+        raise InputError(
+            f"--normalisation {normalisation}: an opera_bench checkpoint states its own; leave the option out"
+        )
+    facts, state = _our_facts(path) if ours else _facts(path, from_, weights, pixels)
     for name, value in (facts | _sizes(state)).items():
         for line in value if isinstance(value, tuple) else (value,):
             print(f"{name}: {printable(line)}")
@@ -75,6 +93,7 @@ def convert(
     out: Annotated[Path, typer.Option(metavar="PATH", help="The file or folder to write; it must not exist.")],
     from_: FromOption = "auto",
     weights: WeightsOption = None,
+    normalisation: NormalisationOption = None,
 ) -> None:
     """Convert a checkpoint to another format.
 
@@ -90,8 +109,9 @@ def convert(
 
     if to not in (known := (OWN_FORMAT, *writable_format_names())):
         raise InputError(f"--to {to}: can't write this format; {suggest(to, known)}")
+    pixels = _normalisation_called(normalisation)
     refuse_existing(out)
-    found = read_checkpoint(path, from_, weights)
+    found = read_checkpoint(path, from_, weights, pixels)
     usage = write_checkpoint(found, to, out)
     print(f"{out}: {found.header.backbone}, {len(found.backbone)} tensors, from {found.format} to {to}")
     for note in found.notes:
@@ -99,6 +119,16 @@ def convert(
     if found.left_out:
         print(f"left out: {', '.join(map(printable, found.left_out))}")
     print(f"load it with: {usage}")
+
+
+def _normalisation_called(name: str | None) -> Normalisation | None:
+    from bench.sweep.errors import InputError
+    from pretrain.config import NORMALISATIONS
+    from pretrain.plugins import suggest
+
+    if name not in (None, *NORMALISATIONS):
+        raise InputError(f"--normalisation {name}: {suggest(name, tuple(NORMALISATIONS))}")
+    return None if name is None else NORMALISATIONS[name]
 
 
 def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
@@ -111,14 +141,16 @@ def _our_facts(path: Path) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
     return {"format": OWN_FORMAT, **header.model_dump(mode="json"), "bytes": f"{size:,}"}, state
 
 
-def _facts(path: Path, format_name: str, weights: str | None) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+def _facts(
+    path: Path, format_name: str, weights: str | None, normalisation: Normalisation | None
+) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
     """Return facts about a foreign checkpoint, read from its content and its tensors' shapes, and the tensors."""
-    from pretrain.foreign.lookup import recognise
+    from pretrain.foreign.lookup import readable_if_named, recognise
     from pretrain.foreign.parts.conversion import import_file
     from pretrain.foreign.parts.reading import read_foreign
 
     file = read_foreign(path, weights)
-    found = import_file(file, format_name)
+    found = import_file(file, format_name, normalisation)
     header, method = found.header.model_dump(mode="json"), found.method
     shown = ("backbone", "num_heads", "position_embedding", "image_size", "normalisation", "method", "epochs")
     facts: dict[str, Any] = {
@@ -128,6 +160,8 @@ def _facts(path: Path, format_name: str, weights: str | None) -> tuple[dict[str,
     }
     if method is not None:
         facts["method_options"] = ", ".join(f"{key} {value}" for key, value in method.options.items())
+    if named := readable_if_named(file.state, file.facts):
+        facts["format_if_named"] = ", ".join(named)
     sets = file.choice.sets
     facts |= {"left_out": ", ".join(found.left_out) or "nothing", "sha256": header["sha256"]}
     if len(sets) > 1:

@@ -29,21 +29,21 @@ def status(
     from datetime import UTC, datetime
 
     from bench.hours.cost import read_costs
-    from bench.launch.options import cluster_options, executor_flags
+    from bench.launch.options import executor_flags, read_cluster
     from bench.plan.graph import PlannedRun, plan_sweep
     from bench.runs.outputs import status_of_damage
+    from bench.runs.sources import changed_sources
     from bench.runs.states import runs_on_disk, statuses
     from bench.show.status import check_format, print_json, print_status
     from bench.sweep.load import load_sweep
-    from slurm.lookup import CLUSTER_EXECUTOR, find_executor, names_in
+    from results.runs import RunState
+    from slurm.lookup import find_executor, names_in
 
     check_format(format_)
     checked = None if sweep is None else load_sweep(sweep, tuple(set_ or ()), tiny=tiny)
     planned = None if checked is None else plan_sweep(checked).runs
-    profile = cluster_options(checked)
-    if profile is not None:
-        flags = executor_flags(CLUSTER_EXECUTOR, None)
-    else:
+    profile, flags = read_cluster(checked)
+    if profile is None:
         flags = "".join(executor_flags(name, None) + find_executor(name).required_flags for name in names_in(runs)[:1])
     command = None if sweep is None else sweep_arguments(sweep, runs, tiny=tiny, overrides=set_)
 
@@ -65,6 +65,8 @@ def status(
             print_json(found, costs)
         else:
             print_status(found, costs, command, runs, now, runs_option=runs_option(runs), flags=flags)
+        for line in changed_sources((each.run for each in found if each.state is RunState.DONE), runs):
+            print(line, file=sys.stderr)
         if not watch:
             raise typer.Exit(status_of_damage(each.state for each in found))
         try:

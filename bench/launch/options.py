@@ -19,7 +19,7 @@ from bench.sweep.source import Source, load_yaml
 from pretrain.compute import PLAIN, ComputeOptions
 from pretrain.plugins import plugin_names, suggest
 from slurm.job import ExecutorOptions, Request
-from slurm.lookup import CLUSTER_EXECUTOR, find_executor
+from slurm.lookup import cluster_executor, find_executor
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,16 @@ def read_options(
     return find_executor(executor).Options.read(request)
 
 
-def cluster_options(sweep: Sweep | None, cluster: str | None = None) -> ExecutorOptions | None:
-    """Return the options of the cluster that ``--cluster`` or the sweep names; None if neither does."""
-    if sweep is None or (cluster or sweep.file.cluster) is None:
-        return None
-    return read_options(CLUSTER_EXECUTOR, sweep, cluster)
+def read_cluster(sweep: Sweep | None, cluster: str | None = None) -> tuple[ExecutorOptions | None, str]:
+    """Return the options of the cluster that ``--cluster`` or the sweep names, and the flags to run on it.
+
+    Returns None and '' if neither names a cluster.
+    """
+    named = None if sweep is None else cluster or sweep.file.cluster
+    if sweep is None or named is None:
+        return None, ""
+    executor = cluster_executor(named)
+    return read_options(executor, sweep, cluster), executor_flags(executor, cluster)
 
 
 def executor_flags(executor: str, cluster: str | None) -> str:

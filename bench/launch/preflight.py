@@ -1,4 +1,4 @@
-"""Checks datasets and imported files before anything is trained or submitted.
+"""Checks datasets before anything is trained or submitted.
 
 ``opera-bench data check`` runs the same check of a dataset. A passed check is stored in the user's cache with a key
 that covers the data's files and the checking code. If the key is unchanged, the dataset is not checked again. If the
@@ -12,18 +12,15 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench.plan.graph import IMPORT, PlannedRun
+from bench.plan.graph import PlannedRun
 from bench.sweep.errors import INPUT_ERRORS, InputError
 from pretrain import datasets
-from pretrain.checkpoint import file_sha256
 from pretrain.datasets import NotPublished, find_dataset, open_any_split
 from pretrain.datasets._changes import OnDisk, digest_statuses
-from pretrain.foreign.parts.reading import weights_file
-from results.record import read_record
-from results.runs import RunDirectory, write_atomically
+from results.runs import write_atomically
 
 _DATASETS = Path(datasets.__file__).parent
 
@@ -37,43 +34,6 @@ def check_data(name: str, root: Path | None) -> list[str]:
         The dataset is unknown, or its module's check raised an unexpected error.
     """
     return _check(name, root, None if root is None else _key(name, root))
-
-
-def note_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> None:
-    """Write which file each import is going to read, for sweeps that find it queued or running."""
-    for run in runs:
-        if run.source is not None and run.config[IMPORT]["sha256"] is None:
-            write_atomically(RunDirectory(runs_directory / run.run_id).source, f"{_resolved(run.source)}\n")
-
-
-def require_same_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> None:
-    """Compare each import's file with the one that the import has read or is going to read, unless ``sha256`` is given.
-
-    Raises
-    ------
-    InputError
-        They differ: the file was replaced, or another sweep imports a file of the same name.
-    """
-    for run in runs:
-        if run.source is None or run.config[IMPORT]["sha256"] is not None or not _resolved(run.source).exists():
-            continue
-        path, run_directory = _resolved(run.source), RunDirectory(runs_directory / run.run_id)
-        if run_directory.record.exists():
-            read = {file.sha256 for file in read_record(run_directory.record).checkpoints if file.role == "source"}
-        elif run_directory.source.exists():
-            noted = Path(run_directory.source.read_text(encoding="utf-8").removesuffix("\n"))
-            read = {file_sha256(weights_file(noted))} if noted.exists() and noted != path else set()
-        else:
-            read = set()
-        if read and (found := file_sha256(weights_file(path))) not in read:
-            raise InputError(
-                f"checkpoint {path}: its SHA-256 is not that of the file of this name which {run.run_id} imports; "
-                f"add sha256: {found} to its entry, which makes it another run"
-            )
-
-
-def _resolved(source: str) -> Path:
-    return Path(source).expanduser().resolve()
 
 
 def require_sound_data(

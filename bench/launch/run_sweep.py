@@ -20,11 +20,12 @@ from bench.launch.jobs import (
     write_configs,
 )
 from bench.launch.options import Launch
-from bench.launch.preflight import note_sources, require_same_sources, require_sound_data
+from bench.launch.preflight import require_sound_data
 from bench.plan.graph import Plan, PlannedRun, plan_sweep
 from bench.runs.configs import check_configs
 from bench.runs.ends import remove_leftovers, set_aside
 from bench.runs.outputs import finish_sweep
+from bench.runs.sources import STARTED, note_sources, require_same_sources
 from bench.runs.states import RunStatus, statuses
 from bench.runs.wanted import remember_sweep
 from bench.sweep.model import Sweep
@@ -89,7 +90,7 @@ def run_sweep(
     unmended = [s for s in before if s.own_state is not RunState.DAMAGED or s.run.run_id in broken]
     for line in check_configs(unmended, launch.runs_directory):
         say(line)
-    started = [s.run for s in sound if s.own_state in (RunState.DONE, RunState.WAITING, RunState.RUNNING)]
+    started = [s.run for s in sound if s.own_state in STARTED]
     require_same_sources(started, launch.runs_directory)
     chosen = select(sound, retry, on_cluster=on_cluster, locked=locked_elsewhere(sound, launch.runs_directory))
     require_software(chosen, launch.options, announce=say)

@@ -155,6 +155,7 @@ def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]
         format=checkpoint.format,
         sha256=header.sha256,
         weights=reading.weights,
+        normalisation=declared.normalisation,
         path=str(path.absolute()),
     )
     subject = ImportedPretraining(

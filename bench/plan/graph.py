@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.plan.distributions import with_plugins
-from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
+from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, left_out, unmatched_filters
 from bench.plan.roots import planning_roots
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
@@ -59,7 +59,8 @@ class Plan:
     parts
         The plans of the included sweeps. ``runs`` has all their runs.
     notes
-        Sentences for the user about filters that have no effect or leave no run.
+        Sentences for the user about optional entries that are left out, and filters that have no effect or leave no
+        run.
     """
 
     name: str
@@ -81,7 +82,10 @@ def plan_sweep(sweep: Sweep) -> Plan:
         Something in the sweep is invalid; the message names file and line.
     """
     with opening_once():
-        return _plan(sweep, planning_roots(sweep.file.data, sweep.source.name))
+        plan = _plan(sweep, planning_roots(sweep.file.data, sweep.source.name))
+    if not plan.runs:
+        raise InputError(f"{sweep.source.name}: nothing to run. {'; '.join(plan.notes)}")
+    return plan
 
 
 def _plan(sweep: Sweep, roots: Mapping[str, Path]) -> Plan:
@@ -89,9 +93,11 @@ def _plan(sweep: Sweep, roots: Mapping[str, Path]) -> Plan:
     pretrainings = [plan_subject(subject) for subject in subjects]
     evaluations = [plan_evaluation(evaluation) for evaluation in expand_evaluations(sweep, subjects, roots)]
     parts = tuple(_plan(part, roots) for part in sweep.parts)
+    groups = tuple(_plan(group, roots) for group in sweep.groups)
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
+    runs += [run for group in groups for run in group.runs]
     _require_one_file_per_import(runs, sweep.source.name)
-    notes = tuple(unmatched_filters(sweep, subjects, roots))
+    notes = (*left_out(sweep), *unmatched_filters(sweep, subjects, roots))
     return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 

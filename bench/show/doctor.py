@@ -18,6 +18,7 @@ from bench.worker.provenance import PACKAGES, device_name
 from evaluators.dense import library
 from evaluators.parts.availability import ask_availability
 from pretrain.datasets.lookup import describe_datasets, find_dataset
+from slurm.lookup import usable_executors
 
 OUR_PACKAGES = ("bench", "pretrain", "evaluators", "results", "slurm")
 
@@ -32,9 +33,9 @@ class Finding:
 
 
 def diagnose(runs: Path, data: Mapping[str, str]) -> list[Finding]:
-    """Findings about versions, packages, plugins, devices, the runs directory, datasets and SLURM."""
+    """Findings about versions, packages, plugins, devices, the runs directory, datasets and executors."""
     found = [*_versions(), *_openmmlab(), *_packages(), *_plugins(), *_devices()]
-    return [*found, _write_access(runs), *_data(data), _slurm()]
+    return [*found, _write_access(runs), *_data(data), *_executors()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -114,6 +115,10 @@ def _data(data: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(f"dataset {info.name}", found, text if found else f"{text} is not a directory")
 
 
-def _slurm() -> Finding:
-    sbatch = shutil.which("sbatch")
-    return Finding("slurm", True if sbatch else None, sbatch or "no sbatch on this machine")
+def _executors() -> Iterator[Finding]:
+    for name, executor in usable_executors():
+        try:
+            lines = executor.diagnose()
+        except Exception as error:  # code of another distribution may raise anything
+            lines = ((f"executor {name}", False, f"its check failed ({type(error).__name__}: {error})"),)
+        yield from (Finding(*line) for line in lines)

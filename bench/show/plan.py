@@ -1,4 +1,4 @@
-"""Summarises a plan: counts of its runs, and the runs saved because included sweeps share runs."""
+"""Summarises a plan: counts of its runs, runs saved because included sweeps share them, and resources of jobs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.plan.graph import IMPORT, PRETRAIN, Plan, PlannedRun
+from slurm.job import ExecutorOptions
 
 
 def summary(plan: Plan) -> str:
@@ -19,6 +20,17 @@ def summary(plan: Plan) -> str:
             f"saves {_runs(asked[True] - unique[True], asked[False] - unique[False])}"
         )
     return "\n".join(lines)
+
+
+def describe_resources(runs: Sequence[PlannedRun], options: ExecutorOptions) -> str:
+    """Return what a job of each stage gets: ``cluster a100: finetune, pretrain: 8 GPUs, 24 h; knn: 1 GPU, 2 h``."""
+    stages: dict[str, list[str]] = {}
+    for stage in sorted({run.stage for run in runs}):
+        resources = options.resources(stage)
+        if resources is not None:
+            stages.setdefault(resources.describe(), []).append(stage)
+    parts = (f"{', '.join(names)}: {described}" for described, names in stages.items())
+    return f"{options.summary()}: {'; '.join(parts)}"
 
 
 def _count(runs: Sequence[PlannedRun]) -> str:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FORMATS = ("table", "json")
-PLAN_FORMATS = ("table", "json", "sbatch")
 WIDE = 250
 SHOWN_HOURS = 0.005
 """Hours below this would print as 0.00 and are left out."""

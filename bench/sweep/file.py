@@ -18,6 +18,11 @@
 Lists multiply: each item gives its own runs. A setting whose value is itself a list (``views``) is varied by a list of
 lists.
 
+``optional: true`` on an entry under ``pretrain`` leaves the entry out while an environment variable in it isn't set.
+
+``groups`` names further rows, each group with its own ``pretrain`` and ``evaluate``; ``rows`` chooses: ``own`` (the
+entries above), a group's name, or ``all``. Without ``rows``, a sweep runs its own; under ``--tiny``, all.
+
 ``include: [table1, mine.yaml]`` adds the runs of other sweeps: shipped ones by name, files by a path relative to the
 including file. Each included sweep keeps its own evaluations; a run that several sweeps need is computed once.
 """
@@ -35,11 +40,12 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    StrictBool,
     Tag,
     model_validator,
 )
 
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, NamedNormalisation
 
 
 def _as_list(value: Any) -> Any:
@@ -89,6 +95,7 @@ class PretrainEntry(_Part):
     dataset: Words = ("imagenet",)
     seed: Seeds = (0,)
     recipe: str | None = None
+    optional: StrictBool = False
     options: dict[str, Any] = {}
 
     @model_validator(mode="before")
@@ -102,7 +109,7 @@ class PretrainEntry(_Part):
 
 ALIASES = {"batch_size": "global_batch_size"}
 """Alias → name of the setting."""
-PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe")
+PRETRAIN_KEYS = ("method", "backbone", "dataset", "seed", "recipe", "optional")
 
 
 class ImportDeclaration(_Part):
@@ -116,6 +123,7 @@ class ImportDeclaration(_Part):
     )
     dataset: str = "imagenet"
     seed: Seeds = (0,)
+    normalisation: NamedNormalisation | None = None
 
 
 class ImportEntry(_Part):
@@ -125,6 +133,7 @@ class ImportEntry(_Part):
     format: str
     sha256: str | None = None
     weights: str | None = None
+    optional: StrictBool = False
     as_: ImportDeclaration = Field(alias="as")
 
 
@@ -170,6 +179,29 @@ class EvaluateEntry(_Part):
 EVALUATE_KEYS = ("recipe", "only", "except")
 
 
+OWN_ROWS, ALL_ROWS = "own", "all"
+"""Values of ``rows`` that aren't names of groups."""
+GROUP_NAME_PATTERN = r"^[A-Za-z0-9_-]+$"
+
+
+def _check_group_name(name: str) -> str:
+    if name in (OWN_ROWS, ALL_ROWS) or not re.search(GROUP_NAME_PATTERN, name):
+        raise ValueError(
+            f"a group's name has letters, digits, - and _, and is not {OWN_ROWS} (the sweep's own rows) or {ALL_ROWS}"
+        )
+    return name
+
+
+GroupName = Annotated[str, AfterValidator(_check_group_name), Field(json_schema_extra={"pattern": GROUP_NAME_PATTERN})]
+
+
+class Group(_Part):
+    """Named rows of a sweep; their evaluations apply to their pretrainings alone."""
+
+    pretrain: tuple[Pretraining, ...] = Field(min_length=1)
+    evaluate: tuple[EvaluateEntry, ...] = ()
+
+
 class SweepFile(_Part):
     """The whole file."""
 
@@ -180,6 +212,8 @@ class SweepFile(_Part):
     include: tuple[str, ...] = ()
     pretrain: tuple[Pretraining, ...] = ()
     evaluate: tuple[EvaluateEntry, ...] = ()
+    rows: str | None = None
+    groups: dict[GroupName, Group] = {}
     tables: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
 

@@ -1,35 +1,42 @@
-"""Combines a sweep with the sweeps that it includes. Doesn't import torch."""
+"""Combines a sweep with its groups of rows and the sweeps that it includes. Doesn't import torch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.sweep.errors import InputError
+from bench.sweep.file import ALL_ROWS, OWN_ROWS
 from bench.sweep.model import Sweep
 from bench.sweep.overrides import apply_overrides
 from bench.sweep.read import check_sweep, read_sweep
 from bench.sweep.source import Source
+from pretrain.plugins import suggest
 from results.declarations import find_declaration, is_path
 from results.errors import InputError as ResultsInputError
 
-_KEYS_FOR_INCLUDED = ("pretrain", "evaluate")
-"""Top-level keys whose ``--set`` assignments also apply to included sweeps; others change only the including sweep."""
+_KEYS_FOR_PARTS = ("pretrain", "evaluate", "groups")
+"""Top-level keys whose ``--set`` assignments also apply to groups and included sweeps; others change only the sweep."""
 
 
-def compose(name_or_path: str, overrides: Sequence[str]) -> Sweep:
-    """Read a sweep and all sweeps that it includes, with ``--set`` assignments applied.
+def compose(name_or_path: str, overrides: Sequence[str], default_rows: str) -> Sweep:
+    """Read a sweep, its groups of rows and all sweeps that it includes, with ``--set`` assignments applied.
+
+    Parameters
+    ----------
+    default_rows
+        ``own`` or ``all``: the rows of a sweep if neither it nor a sweep that includes it sets ``rows``.
 
     Raises
     ------
     InputError
-        A document is invalid, an assignment can't be applied to any document, a sweep includes itself, or two included
-        sweeps give different directories for a dataset.
+        A document is invalid, an assignment can't be applied to any document, a sweep includes itself, ``rows`` names
+        no group, or two included sweeps give different directories for a dataset.
     """
     assignments = _Assignments(overrides)
     document, directory = read_sweep(name_or_path)
-    sweep = _compose(document, directory, assignments, (_identity(name_or_path, Path()),))
+    sweep = _compose(document, directory, assignments, (_identity(name_or_path, Path()),), (default_rows,))
     assignments.require_all_taken()
     return sweep
 
@@ -40,15 +47,17 @@ class _Assignments:
         self.taken: set[str] = set()
         self.refused: dict[str, InputError] = {}
 
-    def lay_over(self, source: Source, *, is_included: bool) -> Source:
-        includes = isinstance(source.data, dict) and "include" in source.data
+    def lay_over(self, source: Source, *, is_part: bool) -> Source:
+        data = source.data if isinstance(source.data, dict) else {}
         for assignment in self.all:
             first = assignment.partition("=")[0].partition(".")[0]
-            if is_included and first not in _KEYS_FOR_INCLUDED:
+            if is_part and first not in _KEYS_FOR_PARTS:
                 continue
-            if includes and first in _KEYS_FOR_INCLUDED and first not in source.data:
+            may_be_elsewhere = is_part or "include" in data or first == "groups"
+            if may_be_elsewhere and first in _KEYS_FOR_PARTS and first not in data:
                 continue
             try:
+                _require_group(source, assignment)
                 source = apply_overrides(source, (assignment,))
                 self.taken.add(assignment)
             except InputError as error:
@@ -58,14 +67,25 @@ class _Assignments:
     def require_all_taken(self) -> None:
         for assignment in self.all:
             if assignment not in self.taken:
-                missing = InputError(f"--set {assignment}: no included sweep has such an entry")
+                missing = InputError(
+                    f"--set {assignment}: no such entry in this sweep, its groups and the sweeps that it includes"
+                )
                 raise self.refused.get(assignment, missing)
 
 
-def _compose(document: Source, directory: Path, assignments: _Assignments, line: tuple[str, ...]) -> Sweep:
-    """Check a document and the sweeps that it includes; ``line`` identifies all including sweeps and then itself."""
-    source = assignments.lay_over(document, is_included=len(line) > 1)
+def _compose(
+    document: Source, directory: Path, assignments: _Assignments, line: tuple[str, ...], rows: tuple[str, ...]
+) -> Sweep:
+    """Check a document, its groups and the sweeps that it includes.
+
+    ``line`` identifies all including sweeps and then this one. ``rows`` holds the ``rows`` of the including sweeps, the
+    outermost first, and last the default.
+    """
+    source = assignments.lay_over(document, is_part=len(line) > 1)
     own = check_sweep(source)
+    if own.file.rows is not None:
+        rows = (*rows[:-1], own.file.rows, rows[-1])
+    own = _choose_rows(own, assignments, rows)
     parts = []
     for position, word in enumerate(own.file.include):
         where = own.where("include", position)
@@ -76,13 +96,66 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
             included, beside = read_sweep(word, directory)
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        parts.append(_compose(included, beside, assignments, (*line, identity)))
+        parts.append(_compose(included, beside, assignments, (*line, identity), rows))
+    _require_known_rows(own, parts)
     joined = {
         "data": _join_data(own, parts),
         "tables": _union(*(part.file.tables for part in parts), _tables(own, directory)),
         "figures": _union(*(part.file.figures for part in parts), own.file.figures),
     }
-    return Sweep(own.file.model_copy(update=joined), source, tuple(parts))
+    return Sweep(own.file.model_copy(update=joined), source, tuple(parts), own.groups)
+
+
+def _choose_rows(own: Sweep, assignments: _Assignments, rows: Sequence[str]) -> Sweep:
+    """Return the sweep with the chosen groups, and without its own rows if they aren't chosen.
+
+    Of ``rows``, the first that this sweep knows counts. A sweep without groups keeps its rows.
+    """
+    file = own.file
+    if not file.groups:
+        return own
+    groups = {name: check_sweep(_group_source(own, name)) for name in file.groups}
+    chosen = next(word for word in rows if word in (OWN_ROWS, ALL_ROWS, *groups))
+    if chosen not in (OWN_ROWS, ALL_ROWS):
+        file = file.model_copy(update={"pretrain": (), "evaluate": ()})
+    wanted = [group.source for name, group in groups.items() if chosen in (name, ALL_ROWS)]
+    laid_over = (check_sweep(assignments.lay_over(source, is_part=True)) for source in wanted)
+    return Sweep(file, own.source, groups=tuple(laid_over))
+
+
+def _require_group(source: Source, assignment: str) -> None:
+    """Refuse an assignment to a group that the sweep doesn't have."""
+    first, name, *_ = [*assignment.partition("=")[0].split("."), ""]
+    known = source.data.get("groups") if isinstance(source.data, dict) else None
+    if first == "groups" and isinstance(known, dict) and name not in known:
+        raise InputError(f"--set {assignment}: no group {name!r}; {suggest(name, tuple(known))}")
+
+
+def _group_source(own: Sweep, name: str) -> Source:
+    """Return the document of a group, with the places of its entries in the sweep's file."""
+    at = ("groups", name)
+    places = {path[len(at) :]: place for path, place in own.source.places.items() if path[: len(at)] == at}
+    return Source(own.source.name, {"name": own.name, **own.source.data["groups"][name]}, places)
+
+
+def _require_known_rows(own: Sweep, parts: Sequence[Sweep]) -> None:
+    """Refuse ``rows`` if it names no group of the sweep and the sweeps that it includes."""
+    word, groups = own.file.rows, list(_group_names((own, *parts)))
+    if word is None or (groups and word in (OWN_ROWS, ALL_ROWS, *groups)):
+        return
+    where = own.where("rows")
+    if not groups:
+        raise InputError(
+            f"{where}: rows: {own.name} has no groups of rows to choose from, nor has a sweep that it includes; leave "
+            "rows out"
+        )
+    raise InputError(f"{where}: rows: no group {word!r}; {suggest(word, (OWN_ROWS, *dict.fromkeys(groups), ALL_ROWS))}")
+
+
+def _group_names(sweeps: Iterable[Sweep]) -> Iterator[str]:
+    for sweep in sweeps:
+        yield from sweep.file.groups
+        yield from _group_names(sweep.parts)
 
 
 def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 
+from bench.sweep.file import ALL_ROWS, OWN_ROWS
 from bench.sweep.include import compose
 from bench.sweep.model import Sweep
 from bench.sweep.tiny import shrink_sweep
@@ -18,14 +19,15 @@ def load_sweep(name_or_path: str, overrides: tuple[str, ...] = (), *, tiny: bool
     Parameters
     ----------
     tiny
-        After the assignments, shrink the sweep to digits (``bench.sweep.tiny``).
+        After the assignments, shrink the sweep to digits (``bench.sweep.tiny``). All groups of rows are planned unless
+        the sweep or an assignment sets ``rows``.
 
     Raises
     ------
     InputError
         The sweep does not exist or is invalid; the message names file and line.
     """
-    sweep = compose(name_or_path, overrides)
+    sweep = compose(name_or_path, overrides, ALL_ROWS if tiny else OWN_ROWS)
     if tiny:
         sweep = shrink_sweep(sweep)
     sweep.path = str(Path(name_or_path).resolve()) if os.path.isfile(name_or_path) else None  # noqa: PTH113

@@ -15,15 +15,20 @@ class Sweep:
         The sweep file's content; its data, tables and figures include those of ``parts``.
     parts
         The included sweeps.
+    groups
+        The chosen groups of rows, as sweeps.
 
     ``asked_as`` is a digest of name, path, ``--set`` and ``--tiny``, because two sweeps may share a name. ``path`` is
     the sweep file, None for a shipped sweep.
     """
 
-    def __init__(self, file: SweepFile, source: Source, parts: tuple[Sweep, ...] = ()) -> None:
+    def __init__(
+        self, file: SweepFile, source: Source, parts: tuple[Sweep, ...] = (), groups: tuple[Sweep, ...] = ()
+    ) -> None:
         self.file = file
         self.source = source
         self.parts = parts
+        self.groups = groups
         self.asked_as = ""
         self.path: str | None = None
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.sweep.errors import InputError
-from bench.sweep.file import IMPORT_TAG, PRETRAIN_TAG, ImportDeclaration, ImportEntry, SweepFile
+from bench.sweep.file import IMPORT_TAG, PRETRAIN_TAG, Group, ImportDeclaration, ImportEntry, SweepFile
 from bench.sweep.model import Sweep
 from bench.sweep.source import KeyPath, Source, load_yaml, parse_yaml
 from pretrain.datasets import module_name
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import is_path, table_names
 from results.figures import figure_names
+
+_KEY_TAG = "[key]"
+"""Tag in the locations of pydantic's errors: the mapping's key is wrong, and not its value."""
 
 
 def shipped_sweeps() -> tuple[str, ...]:
@@ -104,7 +107,7 @@ def _describe(error: ValidationError, source: Source) -> str:
     """The first problem as one sentence with file and line."""
     # A misspelt key is reported both as unknown and as missing; prefer unknown, which suggests the right spelling.
     first = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    path: KeyPath = tuple(part for part in first["loc"] if part not in (PRETRAIN_TAG, IMPORT_TAG))
+    path: KeyPath = tuple(part for part in first["loc"] if part not in (PRETRAIN_TAG, IMPORT_TAG, _KEY_TAG))
     what = ".".join(str(part) for part in path)
     if first["type"] == "extra_forbidden":
         word = str(path[-1])
@@ -112,7 +115,7 @@ def _describe(error: ValidationError, source: Source) -> str:
     if first["type"] == "missing":
         given = first["input"].get("options", {}) if isinstance(first["input"], dict) else {}
         for word in difflib.get_close_matches(str(path[-1]), given, n=1):
-            return f"{source.where((*path[:2], word))}: unknown key {word!r}; did you mean {str(path[-1])!r}?"
+            return f"{source.where((*path[:-1], word))}: unknown key {word!r}; did you mean {str(path[-1])!r}?"
         return f"{source.where(path)}: {what} is missing"
     message = first["msg"].removeprefix("Value error, ")
     given = "" if isinstance(first["input"], dict | list | tuple) else f", not {first['input']!r}"
@@ -123,6 +126,6 @@ def _describe(error: ValidationError, source: Source) -> str:
 def _keys_beside(path: KeyPath) -> tuple[str, ...]:
     """The keys that are allowed where pydantic found an unknown one."""
     if IMPORT_TAG not in path:
-        return tuple(SweepFile.model_fields)
+        return tuple((SweepFile if len(path) == 1 else Group).model_fields)
     model = ImportDeclaration if "as" in path else ImportEntry
     return tuple(field.alias or name for name, field in model.model_fields.items())

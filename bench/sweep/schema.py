@@ -6,14 +6,16 @@ import json
 from typing import Any
 
 from bench.sweep.errors import InputError
-from bench.sweep.file import EVALUATE_KEYS, PRETRAIN_KEYS, SweepFile
+from bench.sweep.file import ALL_ROWS, EVALUATE_KEYS, GROUP_NAME_PATTERN, OWN_ROWS, PRETRAIN_KEYS, SweepFile
 from pretrain.datasets.lookup import LABEL, LABELLED
 from pretrain.plugins import plugin_names, suggest
 from results.declarations import table_names
 from results.figures import figure_names
-from slurm.lookup import CLUSTER_EXECUTOR, find_executor
+from slurm.job import ExecutorOptions
+from slurm.lookup import cluster_executor, find_executor
 
 SCHEMAS = ("sweep", "cluster")
+_OPTIONAL = {"type": "boolean", "description": "leave the entry out while an environment variable in it isn't set"}
 
 
 def schema_text(of: str) -> str:
@@ -26,9 +28,14 @@ def schema_text(of: str) -> str:
     """
     if of not in SCHEMAS:
         raise InputError(f"no schema {of!r}; {suggest(of, SCHEMAS)}")
-    schema = _sweep() if of == "sweep" else find_executor(CLUSTER_EXECUTOR).Options.model_json_schema()
+    schema = _sweep() if of == "sweep" else _profiles().model_json_schema()
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _profiles() -> type[ExecutorOptions]:
+    """Return the class of cluster profiles."""
+    return find_executor(cluster_executor()).Options
 
 
 def _sweep() -> dict[str, Any]:
@@ -38,6 +45,22 @@ def _sweep() -> dict[str, Any]:
     fields["pretrain"] = {"type": "array", "minItems": 1, "items": {"anyOf": [_pretraining(), _import()]}}
     fields["evaluate"] = {"type": "array", "items": _evaluation()}
     by_path = {"type": "string", "pattern": r"\.ya?ml$", "description": "a file beside the sweep"}
+    entries = {key: {"$ref": f"#/properties/{key}"} for key in ("pretrain", "evaluate")}
+    fields["groups"] = {
+        "type": "object",
+        "propertyNames": {"pattern": GROUP_NAME_PATTERN, "not": {"enum": [OWN_ROWS, ALL_ROWS]}},
+        "additionalProperties": {
+            "type": "object",
+            "required": ["pretrain"],
+            "properties": entries,
+            "additionalProperties": False,
+        },
+    }
+    fields["rows"] = {
+        "type": "string",
+        "pattern": GROUP_NAME_PATTERN,
+        "description": f"{OWN_ROWS} (the entries under pretrain), the name of a group, or {ALL_ROWS}",
+    }
     fields["tables"] = {"type": "array", "items": {"anyOf": [{"enum": list(table_names())}, by_path]}}
     fields["figures"] = {"type": "array", "items": {"enum": list(figure_names())}}
     fields["data"] = {
@@ -47,7 +70,7 @@ def _sweep() -> dict[str, Any]:
     }
     fields["cluster"] = {
         "anyOf": [
-            {"type": "string", "examples": list(find_executor(CLUSTER_EXECUTOR).Options.profile_names())},
+            {"type": "string", "examples": list(_profiles().profile_names())},
             {"type": "object", "description": "a profile, see opera-bench schema cluster"},
         ]
     }
@@ -62,6 +85,7 @@ def _pretraining() -> dict[str, Any]:
         "dataset": _one_or_many(_dataset()),
         "seed": _one_or_many({"type": "integer", "minimum": 0}),
         "recipe": {"type": "string"},
+        "optional": _OPTIONAL,
     }
     assert set(PRETRAIN_KEYS) == set(named), "a key of a pretraining entry that the schema does not know"
     return {
@@ -86,6 +110,7 @@ def _import() -> dict[str, Any]:
             "format": {"enum": list(plugin_names("pretrain.foreign"))},
             "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "weights": {"type": "string"},
+            "optional": _OPTIONAL,
             "as": {"type": "object"},
         },
     }

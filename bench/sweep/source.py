@@ -10,7 +10,7 @@ from typing import Any
 from pretrain.errors import InputError
 from pretrain.yaml_reader import KeyPath, Source, parse, read_text
 
-__all__ = ["VARIABLE", "KeyPath", "Source", "load_yaml", "parse_value", "parse_yaml"]
+__all__ = ["VARIABLE", "KeyPath", "Source", "find_unset_variable", "load_yaml", "parse_value", "parse_yaml"]
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -62,6 +62,15 @@ def parse_value(text: str, origin: str) -> Any:
         return parse_yaml(text, origin).data
     except InputError as error:
         raise InputError(re.sub(rf"{re.escape(origin)}:\d+", lambda _: origin, str(error))) from error
+
+
+def find_unset_variable(value: Any, path: KeyPath = ()) -> tuple[KeyPath, str] | None:
+    """Return path and name of the first environment variable that a parsed value names and that isn't set, or None."""
+    if isinstance(value, str):
+        found = VARIABLE.search(value)
+        return (path, found[1]) if found else None
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    return next((unset for key, item in items if (unset := find_unset_variable(item, (*path, key)))), None)
 
 
 def _expand_variables(text: str) -> str:

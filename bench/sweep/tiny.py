@@ -23,7 +23,7 @@ SUFFIX = "-tiny"
 
 
 def shrink_sweep(sweep: Sweep) -> Sweep:
-    """Return the sweep shrunk, named ``…-tiny``; unchanged if it and its parts are already tiny.
+    """Return the sweep shrunk, named ``…-tiny``; unchanged if it is already tiny.
 
     Raises
     ------
@@ -39,7 +39,11 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
                 f"{entry.as_.dataset}; leave the entry out, or run the sweep without --tiny"
             )
     evaluated = [name for entry in file.evaluate for name in _as_list(entry.options.get("dataset", []))]
-    if not sweep.parts and not any(map(_is_full_size, file.pretrain)) and not any(map(_is_own, evaluated)):
+    if (
+        not (sweep.parts or sweep.groups)
+        and not any(map(_is_full_size, file.pretrain))
+        and not any(map(_is_own, evaluated))
+    ):
         return sweep
     update = {
         "name": file.name + SUFFIX,
@@ -51,7 +55,8 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
         "pretrain": tuple(_shrink_pretraining(sweep, at, entry) for at, entry in enumerate(file.pretrain)),
         "evaluate": tuple(_shrink_evaluation(sweep, at, entry) for at, entry in enumerate(file.evaluate)),
     }
-    return Sweep(file.model_copy(update=update), sweep.source, tuple(map(shrink_sweep, sweep.parts)))
+    parts, groups = (tuple(map(shrink_sweep, sweeps)) for sweeps in (sweep.parts, sweep.groups))
+    return Sweep(file.model_copy(update=update), sweep.source, parts, groups)
 
 
 def _is_full_size(entry: PretrainEntry | ImportEntry) -> TypeGuard[PretrainEntry]:

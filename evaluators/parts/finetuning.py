@@ -1,7 +1,7 @@
 """End-to-end training of a backbone with a linear head, used by ``finetune`` and ``transfer``.
 
 Source: DeiT (Touvron et al. 2021) and facebookresearch/deit ``main.py`` and ``engine.py`` of 2021, which MoCo-v3
-uses for finetuning and transfer.
+uses for finetuning and transfer. The settings that MAE, BEiT, SimMIM and iBOT add are off in its recipe.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from evaluators.parts.config import FinetuneConfig, mixes
 from evaluators.parts.data import MIX
 from evaluators.parts.epochs import require_finite, run_epochs, stop_within
 from evaluators.parts.setup import Setup, set_up
+from pretrain.backbones.families.beit import unshare_position_bias
 from pretrain.backbones.families.drop_path import set_drop_path, set_rows
 from pretrain.distributed import get_rank, get_world_size, mean_over_processes, synchronise_batch_norm
 from pretrain.errors import InputError
@@ -70,10 +71,19 @@ def _finetune(setup: Setup, config: FinetuneConfig, context: Context) -> dict[st
     world_size, backbone, splits, device = get_world_size(), setup.backbone, setup.splits, setup.device
     require_equal_shares(config, world_size)
     train = setup.training_batches(config, repeats=config.repeated_augmentations, drop_last=True)
-    val = setup.centre_crops(splits.val, config.augmentation.interpolation, shared=True)
+    val = setup.centre_crops(splits.val, config.interpolation_of_val, shared=True)
+    if config.position_bias == "per_block":
+        unshare_position_bias(backbone)
     set_drop_path(backbone, config.drop_path_rate)
     set_rows(backbone, get_rank(), world_size)
-    classifier = Classifier(backbone, setup.width, splits.num_classes, config.seed)
+    classifier = Classifier(
+        backbone,
+        setup.width,
+        splits.num_classes,
+        config.seed,
+        pooling=config.pooling,
+        head_init_std=config.head_init_std,
+    )
     classifier = cast(Classifier, synchronise_batch_norm(classifier, device).to(device))
     model = setup.synchronised(classifier)
     optimizer = build_optimizer(config.optimizer, classifier, config.global_batch_size)
@@ -90,6 +100,8 @@ def _finetune(setup: Setup, config: FinetuneConfig, context: Context) -> dict[st
         model.train()
         total = torch.zeros((), device=device)
         for batch in train.epoch(epoch):
+            if config.optimizer.rate_changes == "step":
+                set_learning_rate(batch.step / train.steps_per_epoch)
             seed_everything_for_step(config.seed, batch.step)
             images, targets = batch.images, batch.labels
             if mixes(config):
@@ -101,6 +113,9 @@ def _finetune(setup: Setup, config: FinetuneConfig, context: Context) -> dict[st
                 loss = F.cross_entropy(model(images), targets, label_smoothing=config.mixup.label_smoothing)
             require_finite(loss, batch, epoch, splits.train)
             scaler.scale(loss).backward()
+            if config.optimizer.clip_norm is not None:
+                scaler.unscale_(optimizer)
+                torch.nn.utils.clip_grad_norm_(classifier.parameters(), config.optimizer.clip_norm)
             scaler.step(optimizer)
             scaler.update()
             total += loss.detach()
@@ -123,6 +138,6 @@ def _finetune(setup: Setup, config: FinetuneConfig, context: Context) -> dict[st
         state={"model": classifier, "optimizer": optimizer, "scaler": scaler},
         train_epoch=train_epoch,
         judge=judge,
-        learning_rate=lambda: float(optimizer.param_groups[0]["lr"]),
+        learning_rate=lambda: max(float(group["lr"]) for group in optimizer.param_groups),
         context=context,
     )

@@ -26,12 +26,27 @@ class FormatInfo:
         Where the layout is defined: files of the other project.
     written_as
         What ``from_ours`` can fill: file endings, or the word ``folder``; empty for a format that is only read.
+    shared_names
+        Whether many projects use these names. If another format recognises a file too, it is read in that one.
+    encoders
+        Prefixes of an online and a target network in one state dict. The target is read under the online one's names.
+    evaluated
+        Which of two sets of weights the paper evaluates; None if the names of the sets show it.
+    integers
+        Last parts of the names of tensors that hold integers, such as ``queue_ptr``.
+    counts_finished_epochs
+        Whether ``epoch`` in a file is the number of finished epochs, and not the index of the last one.
     """
 
     name: str
     title: str
     source: str
     written_as: tuple[str, ...] | Literal["folder"] = ()
+    shared_names: bool = False
+    encoders: tuple[str, str] | None = None
+    evaluated: Literal["raw", "ema"] | None = None
+    integers: tuple[str, ...] = ()
+    counts_finished_epochs: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,12 +98,18 @@ class Imported:
         Attention heads as the format or the file defines them; None for a ResNet.
     left_out
         Keys of the file that are not used, such as a classifier's.
+    trained_with
+        The pretraining method, if the layout is that of one method; None otherwise.
+    notes
+        Sentences for the user: what the file does not show.
     """
 
     backbone: dict[str, Tensor]
     num_heads: int | None
     method: MethodParts | None = None
     left_out: tuple[str, ...] = ()
+    trained_with: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +130,12 @@ class Exported:
 
 
 class ForeignFormat(Protocol):
-    """The attributes of a module in ``pretrain.foreign``; ``from_ours`` exists if ``INFO.written_as`` is not empty."""
+    """The attributes of a module in ``pretrain.foreign``.
+
+    ``from_ours`` exists if ``INFO.written_as`` is not empty. A module may also have ``can_hold``, with the arguments of
+    ``recognise``: whether a state dict may be of this layout although another format recognises it. Such a file is read
+    in this format only if the user names the format.
+    """
 
     INFO: FormatInfo
 

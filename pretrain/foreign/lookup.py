@@ -32,5 +32,24 @@ def find_writable_format(name: str) -> ForeignFormat:
 
 
 def recognise(state: State, facts: Facts) -> tuple[str, ...]:
-    """Return the names of all formats whose layout fits; timm, torchvision and OpenMMLab share that of a ResNet."""
-    return tuple(name for name, module in FORMATS.usable() if module.recognise(state, facts))
+    """Return the names of all formats whose layout fits, those with names of their own before those with shared names.
+
+    timm, torchvision and OpenMMLab share the names of a ResNet.
+    """
+    fitting = [module.INFO for _, module in FORMATS.usable() if module.recognise(state, facts)]
+    return tuple(info.name for info in sorted(fitting, key=lambda info: info.shared_names))
+
+
+def readable_if_named(state: State, facts: Facts) -> tuple[str, ...]:
+    """Return the names of the formats that don't recognise a state dict but can hold it."""
+    modules = (module for _, module in FORMATS.usable() if not module.recognise(state, facts))
+    return tuple(module.INFO.name for module in modules if getattr(module, "can_hold", _never)(state, facts))
+
+
+def integer_names() -> frozenset[str]:
+    """Return the last parts of the names of tensors that hold integers in some format."""
+    return frozenset(name for _, module in FORMATS.usable() for name in module.INFO.integers)
+
+
+def _never(_state: State, _facts: Facts) -> bool:
+    return False

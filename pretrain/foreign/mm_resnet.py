@@ -19,6 +19,7 @@ INFO = FormatInfo(
     title="MMSegmentation and MMDetection ResNet",
     source="mmseg and mmdet models/backbones/resnet.py",
     written_as=(".pth",),
+    shared_names=True,
 )
 
 

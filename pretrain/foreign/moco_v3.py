@@ -17,8 +17,6 @@ Refused
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,18 +24,24 @@ from pretrain.checkpoint import shapes_of
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, MethodParts, State
 from pretrain.foreign.parts import resnet, vit
+from pretrain.foreign.parts.names import part, prefixed, unknown_keys_refused
+from pretrain.foreign.parts.released import feature_dimension
 from pretrain.wording import listed, refuse_differences
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
 INFO = FormatInfo(
-    name="moco_v3", title="MoCo-v3 training checkpoint", source="facebookresearch/moco-v3 moco/builder.py and vits.py"
+    name="moco_v3",
+    title="MoCo-v3 training checkpoint",
+    source="facebookresearch/moco-v3 moco/builder.py and vits.py",
+    encoders=(ONLINE, TARGET),
+    counts_finished_epochs=True,
 )
 NUM_HEADS = 12
 _PROBE_TENSORS = 2
 """Number of tensors that a linear probe trains: the classifier's weight and bias. A supervised training trains all."""
-ONLINE, TARGET, PREDICTOR = "module.base_encoder.", "module.momentum_encoder.", "module.predictor."
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ def to_ours(state: State, facts: Facts) -> Imported:
     if _is_linear_probe(state, facts):
         raise InputError(
             "moco_v3: this is a linear probe (main_lincls.py), a classifier trained on frozen features; "
-            "take the pretraining checkpoint it came from, whose keys begin with module.base_encoder"
+            "take the pretraining checkpoint it came from, whose keys begin with module.base_encoder, "
+            "or, in MoCo v1, v2 and SimSiam, with module.encoder_q or module.encoder"
         )
     with unknown_keys_refused("moco_v3", state, (ONLINE, TARGET, PREDICTOR)):
         backbone, projector = split_encoder(part(state, ONLINE), "moco_v3: module.base_encoder")
@@ -171,41 +176,6 @@ def _mlp_shapes(shape: MlpShape, input_dimension: int) -> dict[str, tuple[int, .
             shapes |= {f"{3 * layer + 1}.{name}": dimensions for name, dimensions in norm.items()}
         width = output
     return shapes
-
-
-def feature_dimension(backbone: State) -> int:
-    """Return the width of the feature vector, from the last normalisation of a ViT or last convolution of a ResNet."""
-    if "norm.weight" in backbone:
-        return len(backbone["norm.weight"])
-    convolutions = [name for name in backbone if re.fullmatch(r"layer4\.0\.conv[1-3]\.weight", name)]
-    return next(iter(backbone[max(convolutions)].shape), 0)
-
-
-def part(state: State, prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose keys begin with ``prefix``, with the prefix removed."""
-    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def prefixed(prefix: str, state: State) -> dict[str, Tensor]:
-    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
-
-
-@contextmanager
-def unknown_keys_refused(what: str, state: State, prefixes: tuple[str, ...]) -> Iterator[None]:
-    """Add keys outside the prefixes to the error of the block, so that one message lists all faults.
-
-    Raises
-    ------
-    InputError
-        There are such keys, or the block raises an InputError.
-    """
-    strange = listed(f"unexpected {name}" for name in state if not name.startswith(prefixes))
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{error}; {strange}" if strange else str(error)) from error
-    if strange:
-        raise InputError(f"{what}: {strange}")
 
 
 def _is_linear_probe(state: State, facts: Facts) -> bool:

@@ -15,8 +15,15 @@ from pretrain.errors import InputError
 from pretrain.foreign import moco_v3
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, MethodParts, State
 from pretrain.foreign.parts import resnet
+from pretrain.foreign.parts.names import part, prefixed, unknown_keys_refused
 
-INFO = FormatInfo(name="opera", title="OPERA training checkpoint", source="wangck20/OPERA moco/builder.py")
+INFO = FormatInfo(
+    name="opera",
+    title="OPERA training checkpoint",
+    source="wangck20/OPERA moco/builder.py",
+    encoders=(moco_v3.ONLINE, moco_v3.TARGET),
+    counts_finished_epochs=True,
+)
 CLASS_HEAD = "module.fully_projector."
 
 
@@ -33,13 +40,13 @@ def to_ours(state: State, facts: Facts) -> Imported:
         A part is missing, or keys or shapes are not exactly this layout's.
     """
     prefixes = (moco_v3.ONLINE, moco_v3.TARGET, moco_v3.PREDICTOR, CLASS_HEAD)
-    with moco_v3.unknown_keys_refused("opera", state, prefixes):
+    with unknown_keys_refused("opera", state, prefixes):
         for prefix in prefixes:
-            if not moco_v3.part(state, prefix):
+            if not part(state, prefix):
                 raise InputError(f"opera: missing {prefix}*; this is no whole training checkpoint")
-        backbone, projector = moco_v3.split_encoder(moco_v3.part(state, moco_v3.ONLINE), "opera: module.base_encoder")
+        backbone, projector = moco_v3.split_encoder(part(state, moco_v3.ONLINE), "opera: module.base_encoder")
         contrastive = moco_v3.contrastive_parts(state, projector, "opera")
-        head = moco_v3.part(state, CLASS_HEAD)
+        head = part(state, CLASS_HEAD)
         classifies = moco_v3.checked_mlp(
             head, contrastive.options["embedding_dimension"], "opera: module.fully_projector"
         )
@@ -49,6 +56,6 @@ def to_ours(state: State, facts: Facts) -> Imported:
             "mlp_layers": classifies.layers,
             "hidden_dimension": classifies.hidden_dimension,
         }
-        parts = {**contrastive.state, **moco_v3.prefixed("heads.class.", head)}
+        parts = {**contrastive.state, **prefixed("heads.class.", head)}
         num_heads = None if resnet.looks_like_resnet(backbone) else moco_v3.NUM_HEADS
         return Imported(backbone, num_heads, MethodParts("opera", options, classifies.output_dimension, parts))

@@ -20,7 +20,7 @@ from pretrain.checkpoint import CheckpointHeader
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Exported, Facts, FormatInfo, Imported, State
 from pretrain.foreign.parts import resnet, vit
-from pretrain.foreign.parts.identify import fitting_heads
+from pretrain.foreign.parts.identify import usual_heads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +30,8 @@ INFO = FormatInfo(
     title="timm and DeiT",
     source="timm models/vision_transformer.py and models/resnet.py",
     written_as=(".safetensors", ".pth"),
+    shared_names=True,
 )
-_TIMM_WIDTHS = (192, 384, 768, 1024, 1280)
-"""Widths of timm's ViTs, which have one head per 64 channels. For other widths the number of heads is unknown."""
 _CLASSIFIER = ("head.weight", "head.bias")
 
 
@@ -120,6 +119,4 @@ def _num_heads(backbone: dict[str, Tensor], facts: Facts, geometry: vit.VitGeome
                 f"{timm_heads}, and the file does not state which; convert the original checkpoint "
                 "with --from moco_v3 or --from opera"
             )
-    if geometry.width not in _TIMM_WIDTHS and len(heads := fitting_heads(backbone, geometry)) == 1:
-        return heads[0]
-    return timm_heads
+    return usual_heads(backbone, geometry)

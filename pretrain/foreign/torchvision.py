@@ -18,6 +18,7 @@ INFO = FormatInfo(
     title="torchvision ResNet",
     source="torchvision models/resnet.py",
     written_as=(".pth", ".safetensors"),
+    shared_names=True,
 )
 
 

@@ -17,8 +17,7 @@ from pydantic import Field
 
 from pretrain.config import Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
-from pretrain.methods.parts.requirements import require_patches
-from pretrain.methods.parts.view_numbers import IMAGE
+from pretrain.methods.parts.requirements import IMAGE, require_patches
 from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ class Regression:
 
 def build(config: Config, *, backbone: nn.Module, feature_dimension: int, num_classes: int, run: RunFacts) -> nn.Module:
     from pretrain.hierarchy.module import HierarchicalMethod
-    from pretrain.methods.parts.residual import open_residual_branches
+    from pretrain.methods.parts.batch_norm import open_residual_branches
 
     open_residual_branches(backbone)
     head = Head(2, config.mlp_dimension, config.embedding_dimension, bias=True, last_bias=False)

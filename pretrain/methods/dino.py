@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pretrain.config import WIDEST, Integer, PretrainConfig, Probability, Strict
 from pretrain.errors import InputError
-from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
+from pretrain.methods.parts.requirements import GLOBAL_VIEWS
 from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 backbone → **instance** (one linear layer). View 0 gives queries, view 1 keys of the target network. A step moves the
 target, computes keys and loss, and then puts the keys into the queue. Source: facebookresearch/moco ``builder.py``.
 
-Batch normalisation is MoCo's shuffled one (``pretrain.methods.parts.shuffle``): each group of ``batch_norm_group``
+Batch normalisation is MoCo's shuffled one (``pretrain.methods.parts.batch_norm``): each group of ``batch_norm_group``
 images, 32 as on each of the authors' eight GPUs, has statistics of its own, and keys are computed in another order than
 queries, so that their statistics don't tell which key is the positive. A process needs whole groups.
 """
@@ -71,9 +71,8 @@ def check(config: PretrainConfig) -> None:
 
 def build_with(config: Config, head: Head, backbone: nn.Module, feature_dimension: int) -> nn.Module:
     """Return the method with this projector; MoCo-v2 uses it too."""
+    from pretrain.methods.parts.batch_norm import ShuffledTarget, group_batch_norm, open_residual_branches
     from pretrain.methods.parts.queue import QueueContrast
-    from pretrain.methods.parts.residual import open_residual_branches
-    from pretrain.methods.parts.shuffle import ShuffledTarget, group_batch_norm
 
     open_residual_branches(backbone)
     group_batch_norm(backbone, config.batch_norm_group)

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from pretrain.config import WIDEST, Integer, PretrainConfig, Strict
 from pretrain.errors import InputError
-from pretrain.methods.parts.requirements import require_position_embedding
-from pretrain.methods.parts.view_numbers import TARGET
+from pretrain.methods.parts.requirements import TARGET, require_position_embedding
 from pretrain.metrics import FEATURE_STD, Metric
 
 if TYPE_CHECKING:

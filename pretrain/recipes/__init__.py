@@ -8,6 +8,9 @@
     by_epochs:             # optional; the first entry with epochs <= up_to overrides the settings
       - {up_to: 100, settings: {…}}
 
+If several apply, the one with the most keys under ``applies_to`` is used. A recipe of ``evaluators.recipes`` may name
+the method that pretrained the checkpoint, for the protocol that the method's published number comes from.
+
 A changed number needs a new version, which changes the id of every run that follows the recipe.
 """
 

@@ -149,9 +149,10 @@ def select_recipe(
     *,
     alternatives: Mapping[str, Sequence[str]] = _NO_ALTERNATIVES,
 ) -> Recipe:
-    """Return the recipe called ``recipe_id``, or else the only one that applies to ``facts``.
+    """Return the recipe called ``recipe_id``, or else the one that applies to ``facts``.
 
-    A shipped recipe has precedence over those of other distributions, which can be selected by id.
+    A shipped recipe has precedence over those of other distributions, which can be selected by id. Among several, the
+    one that names the most facts has precedence: a protocol for one method over the protocol for all methods.
 
     Parameters
     ----------
@@ -177,6 +178,8 @@ def select_recipe(
     every = ([recipe for recipe in recipes if recipe.applies({**facts, **dict(changed)})] for changed in tried)
     applying = next((applying for applying in every if applying), [])
     applying = [recipe for recipe in applying if recipe.id not in found.offered] or applying
+    most = max((len(recipe.applies_to) for recipe in applying), default=0)
+    applying = [recipe for recipe in applying if len(recipe.applies_to) == most]
     if len(applying) == 1:
         return _require_one_owner(applying[0], found)
     described = ", ".join(f"{key} {value}" for key, value in facts.items())

@@ -101,6 +101,18 @@ class SecondBaseline(_Part):
     where: dict[str, str] = {}
 
 
+class Cited(_Part):
+    """A method that the paper cites: its number, and ours if runs match.
+
+    ``cited`` replaces the conditions that the row's other words and the table's ``where`` set on the same columns,
+    because the paper's row may differ from the settings of the run that its number comes from. ``needs`` says what a
+    run of the method needs from its user.
+    """
+
+    cited: Query
+    needs: str = ""
+
+
 class PaperDeclaration(_Part):
     """A table with the rows and columns of a published table, filled with our numbers.
 
@@ -111,7 +123,8 @@ class PaperDeclaration(_Part):
     columns
         Published columns that hold numbers → query; all other columns are labels.
     words
-        Label column → word → query or ``cited``, in addition to the vocabulary.
+        Label column → word → query, or ``{cited: query}`` for a method that the paper cites, or ``cited`` for one that
+        has no runs; in addition to the vocabulary.
     baseline
         Method of the baseline rows; the reference's by default. A row of ``ours`` is compared with the nearest one
         above it that has the same backbone and finetuning.
@@ -127,7 +140,7 @@ class PaperDeclaration(_Part):
     published: str
     columns: dict[str, Query]
     where: Query = {}
-    words: dict[str, dict[str, Query | Literal["cited"]]] = {}
+    words: dict[str, dict[str, Query | Cited | Literal["cited"]]] = {}
     baseline: str | None = None
     ours: str | None = None
     second_baseline: SecondBaseline | None = None

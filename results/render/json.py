@@ -35,5 +35,5 @@ def render(table: Table) -> str:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    fields = {name: value for name, value in asdict(cell).items() if name != "declaration"}
+    fields = {name: value for name, value in asdict(cell).items() if name not in ("declaration", "data")}
     return {**fields, "unit": None if cell.declaration is None else cell.declaration.unit}

@@ -72,7 +72,7 @@ def build_table(
     rows = runs if isinstance(runs, RunRows) else RunRows(runs)
     layout = lay_out(declaration, reference)
     if isinstance(declaration, PaperDeclaration) and not _has_runs(layout, rows):
-        small = miniature(declaration, reference)
+        small = miniature(declaration, reference, rows)
         layout = small if _has_runs(small, rows) else layout
     filled = (Row(row.labels, tuple(fill(slot, rows) for slot in row.slots), row.published_by) for row in layout.rows)
     table = _table(layout, filled)

@@ -12,7 +12,7 @@ from results.metrics import Metric
 from results.reference import published_metric, published_number
 from results.statistics import mean, standard_error
 from results.tables.layout import Slot
-from results.tables.model import Cell
+from results.tables.model import Cell, Data
 from results.tables.rows import NONE, RunRows
 
 _STATE_PRIORITY = ("running", "waiting", "planned", "damaged", "unknown", "failed", "cancelled")
@@ -87,8 +87,17 @@ def _with_number(
         decimals=declaration.decimals,
         run_ids=tuple(row["run_id"] for _, row in sorted(by_seed.items(), key=lambda item: (item[0] is None, item[0]))),
         other_data=other_data,
+        data=_data(list(by_seed.values())),
         agreement=_agreement(difference, _tolerance(any_row["metric"], declaration)),
     )
+
+
+def _data(done: Sequence[Row]) -> Data:
+    """Return the data of runs that agree in it; a pretraining is evaluated on the data that it was trained on."""
+    columns = ("fingerprint" if row["stage"] == "pretrain" else "pretrain_fingerprint" for row in done)
+    fingerprints = (row[column] for row, column in zip(done, columns, strict=True))
+    known = next((fingerprint for fingerprint in fingerprints if fingerprint is not None), None)
+    return Data(done[0]["dataset"], done[0]["fingerprint"], done[0]["pretrain_dataset"], known)
 
 
 def _tolerance(name: str, declaration: Metric) -> float | None:
@@ -108,7 +117,8 @@ def _agreement(difference: float | None, tolerance: float | None) -> str | None:
 
 def _without_number(slot: Slot, rows: RunRows, runs: Sequence[Row], unfinished: Sequence[Row]) -> Cell:
     if not runs:
-        return Cell("not planned", published=slot.published, reason=_missing_option(slot.query or {}, rows))
+        state = "cited" if slot.is_cited else "not planned"
+        return Cell(state, published=slot.published, reason=_missing_option(slot.query or {}, rows))
     if not unfinished:
         asked = (slot.query or {}).get("metric")
         names = " or ".join(map(str, asked)) if isinstance(asked, list) else str(asked)

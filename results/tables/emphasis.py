@@ -3,12 +3,14 @@
 Section 4.1: "The bold number highlights the improvement of OPERA compared with the associated method", and a second
 mark, red in print, for the best performance. A row's associated method is the nearest row above it that is the table's
 baseline and has the same backbone, finetuning epochs and pretraining data. The declaration names our method and the
-baseline. The best is chosen among the paper's rows of one backbone and pretraining dataset.
+baseline. The best is chosen among the paper's rows of one backbone and pretraining dataset. Our numbers are compared
+only if their data are equal (``Data.is_comparable``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from results.reference import published_metric, published_number
@@ -35,9 +37,10 @@ def emphasise(table: Table, baseline: str, ours: str, metrics: Sequence[str | No
         direction = _direction(metrics[column], [row.cells[column] for row in table.rows])
         measured = [_directed(direction, _shown(row.cells[column])) for row in table.rows]
         printed = [_directed(direction, _number(row.cells[column].published)) for row in table.rows]
-        for index in _improved(table, measured, baseline, ours):
+        is_comparable = functools.partial(_on_equal_data, [row.cells[column] for row in table.rows])
+        for index in _improved(table, measured, baseline, ours, is_comparable):
             rows[index][column] = replace(rows[index][column], better=True)
-        for index in _leading(table, measured):
+        for index in _leading(table, measured, is_comparable):
             rows[index][column] = replace(rows[index][column], best=True)
         for index in _improved(table, printed, baseline, ours):
             rows[index][column] = replace(rows[index][column], published_better=True)
@@ -74,7 +77,23 @@ def _number(printed: str | None) -> float | None:
     return None if printed is None else published_number(printed)
 
 
-def _improved(table: Table, numbers: Sequence[float | None], baseline: str, ours: str) -> list[int]:
+def _on_equal_data(cells: Sequence[Cell], index: int, other: int) -> bool:
+    """Return whether both cells have a number, and on comparable data."""
+    data, theirs = cells[index].data, cells[other].data
+    return data is not None and theirs is not None and data.is_comparable(theirs)
+
+
+def _always(_index: int, _other: int) -> bool:
+    return True
+
+
+def _improved(
+    table: Table,
+    numbers: Sequence[float | None],
+    baseline: str,
+    ours: str,
+    is_comparable: Callable[[int, int], bool] = _always,
+) -> list[int]:
     """Return the indices of rows of our method whose number is better than that of their baseline row."""
     improved = []
     for index, row in enumerate(table.rows):
@@ -88,22 +107,35 @@ def _improved(table: Table, numbers: Sequence[float | None], baseline: str, ours
             and all(_label_word(table, table.rows[other], label) == _label_word(table, row, label) for label in _SAME)
         ]
         theirs = numbers[above[-1]] if above else None
-        if theirs is not None and number > theirs:
+        if theirs is not None and number > theirs and is_comparable(index, above[-1]):
             improved.append(index)
     return improved
 
 
-def _leading(table: Table, numbers: Sequence[float | None]) -> list[int]:
-    """Return the indices of rows with their group's best number; groups with fewer than two numbers have none."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for index, row in enumerate(table.rows):
-        if numbers[index] is not None and row.published_by == "paper":
-            groups.setdefault(tuple(_label_word(table, row, label) for label in _GROUP), []).append(index)
+def _leading(
+    table: Table, numbers: Sequence[float | None], is_comparable: Callable[[int, int], bool] = _always
+) -> list[int]:
+    """Return the indices of rows whose number is the best of those in their group that are comparable with it.
+
+    A number without a comparable one has no mark.
+    """
     leading = []
-    for indices in groups.values():
-        top = max(value for index in indices if (value := numbers[index]) is not None)
-        leading += [index for index in indices if len(indices) > 1 and numbers[index] == top]
+    for group in groups(table):
+        filled = {index: number for index in group if (number := numbers[index]) is not None}
+        for index, number in filled.items():
+            others = [value for other, value in filled.items() if other != index and is_comparable(index, other)]
+            if others and number >= max(others):
+                leading.append(index)
     return leading
+
+
+def groups(table: Table) -> list[list[int]]:
+    """Return the indices of the paper's rows, grouped by backbone and pretraining dataset."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for index, row in enumerate(table.rows):
+        if row.published_by == "paper":
+            found.setdefault(tuple(_label_word(table, row, label) for label in _GROUP), []).append(index)
+    return list(found.values())
 
 
 def _label_word(table: Table, row: Row, label: str) -> str:

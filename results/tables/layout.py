@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from results.declarations import ANY, Declaration, OwnDeclaration, PaperDeclaration, Query, SecondBaseline
+from results.declarations import ANY, Cited, Declaration, OwnDeclaration, PaperDeclaration, Query, SecondBaseline
 from results.errors import InputError
 from results.reference import Reference, load_reference, load_vocabulary, published_number
 
@@ -14,10 +14,14 @@ CITED = "cited"
 
 @dataclass(frozen=True)
 class Slot:
-    """A cell to be filled; ``query`` is None if the row's method is only cited by the paper."""
+    """A cell to be filled; ``query`` is None if the row's method is only cited by the paper.
+
+    If ``is_cited``, the cell shows runs if there are any, and else that the paper cites the method.
+    """
 
     query: Query | None
     published: str | None
+    is_cited: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,14 @@ def _slots(
     declaration: PaperDeclaration, labels: Sequence[str], words: Sequence[str], numbers: Sequence[str | None]
 ) -> tuple[Slot, ...]:
     queries = [find_query(declaration, column, word) for column, word in zip(labels, words, strict=True)]
-    cited = None in queries
+    if None in queries:
+        return tuple(Slot(None, number, is_cited=True) for number in numbers)
+    cited = {name: value for query in queries if isinstance(query, Cited) for name, value in query.cited.items()}
+    is_cited = any(isinstance(query, Cited) for query in queries)
+    others = (declaration.where, *(query for query in queries if isinstance(query, dict)))
+    kept = [{name: value for name, value in query.items() if name not in cited} for query in others]
     return tuple(
-        Slot(None if cited else combine(declaration.id, declaration.where, column, *filter(None, queries)), number)
+        Slot(combine(declaration.id, column, *kept, cited), number, is_cited)
         for column, number in zip(declaration.columns.values(), numbers, strict=True)
     )
 
@@ -172,8 +181,8 @@ def _with_second_baseline(
     return placed
 
 
-def find_query(declaration: PaperDeclaration, column: str, word: str) -> Query | None:
-    """Return the query for a word in a label column; None if the word names a cited method."""
+def find_query(declaration: PaperDeclaration, column: str, word: str) -> Query | Cited | None:
+    """Return the query for a word in a label column; None if the word names a cited method that has no runs."""
     vocabulary = load_vocabulary()
     words: Mapping[str, object] = {
         **vocabulary.words.get(column, {}),
@@ -183,8 +192,10 @@ def find_query(declaration: PaperDeclaration, column: str, word: str) -> Query |
         number = published_number(word)
         return {} if number is None else {vocabulary.numbers[column]: int(number)}
     query = words.get(word)
-    if isinstance(query, dict):
+    if isinstance(query, Cited):
         return query
+    if isinstance(query, dict):
+        return Cited.model_validate(query) if CITED in query else query
     if query == CITED:
         return None
     raise InputError(f"table {declaration.id}: no query for {word!r} in column {column!r}; known: {', '.join(words)}")

@@ -7,20 +7,22 @@ from typing import Any
 
 from results.declarations import ANY, PaperDeclaration, Query
 from results.reference import Reference, load_vocabulary, published_number
-from results.scale import PRETRAINING_DIVISORS, shrink, shrink_query
+from results.scale import FULL_SIZE_ONLY, PRETRAINING_DIVISORS, shrink, shrink_query
+from results.tables.cited import leave_out_cited
 from results.tables.layout import Layout, LayoutRow, Slot, find_query, lay_out
+from results.tables.rows import RunRows
 from results.titles import BACKBONES, dataset_title, title
 
 DATA_LABEL = "Pretrained on"
 _HELD_FIXED = ("backbone", "global_batch_size", "pretrain_epochs", "finetune_epochs")
 
 
-def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
-    """Return the layout of a published table for runs of ``--tiny``, without cited methods and published numbers.
+def miniature(declaration: PaperDeclaration, reference: Reference, runs: RunRows) -> Layout:
+    """Return the layout of a published table for runs of ``--tiny``, without published numbers.
 
     Columns whose queries become equal, such as Table 3's four datasets, become one column.
     """
-    full = lay_out(declaration, reference)
+    full, left_out = leave_out_cited(lay_out(declaration, reference), declaration, runs)
     rows: dict[tuple[str, ...], list[Query]] = {}
     for row in full.rows:
         queries = [shrink_query(slot.query) for slot in row.slots if slot.query is not None]
@@ -36,8 +38,8 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
     return Layout(
         id=full.id,
         title=f"{full.title} in miniature",
-        caption=f"Small runs in the rows and columns of {full.title}. Neither its data nor its networks nor its "
-        "schedules, so no number here stands beside one of the paper's.",
+        caption=f"Small runs in the rows and columns of {full.title}. Data, networks and schedules are not the "
+        "paper's, so its numbers are left out.",
         source=None,
         labels=(*full.labels, DATA_LABEL),
         columns=tuple(names.values()),
@@ -45,7 +47,7 @@ def miniature(declaration: PaperDeclaration, reference: Reference) -> Layout:
             LayoutRow(words, tuple(Slot(columns[name][index], None) for name in shown))
             for index, words in enumerate(rows)
         ),
-        notes=tuple(_notes({names[name]: columns[name] for name in shown})),
+        notes=(*_notes({names[name]: columns[name] for name in shown}), *_ignored_conditions(full), *left_out),
         baseline=full.baseline,
         ours=full.ours,
     )
@@ -58,14 +60,17 @@ def _small_label(declaration: PaperDeclaration, label: str, word: str, query: Qu
         number = published_number(word)
         if number is None:
             return word
+        if field in query:
+            return str(query[field])
         # The pretraining's own classifier is evaluated, so its finetuning epochs are pretraining epochs.
         if field == "finetune_epochs" and query.get("stage") == "pretrain":
             return str(shrink("epochs", int(number), PRETRAINING_DIVISORS))
         return str(shrink_query({"protocol": query.get("protocol"), field: int(number)})[field])
-    small = shrink_query(find_query(declaration, label, word) or {})
+    meaning = find_query(declaration, label, word)
+    small = shrink_query(meaning) if isinstance(meaning, dict) else {}
     if not small or not small.keys() <= {"backbone", "pretrain_epochs"}:
         return word
-    return " ".join(title(BACKBONES, str(value)) for value in small.values())
+    return " ".join(title(BACKBONES, str(query.get(field, value))) for field, value in small.items())
 
 
 def _datasets(queries: Sequence[Query]) -> list[str]:
@@ -78,6 +83,18 @@ def _title(dataset: Any) -> str:
     if dataset is None:
         return ANY
     return " or ".join(dataset_title(str(name)) for name in (dataset if isinstance(dataset, list) else [dataset]))
+
+
+def _ignored_conditions(full: Layout) -> Iterator[str]:
+    """Yield a note that lists the conditions of the full table's queries that no tiny run can meet."""
+    queries = [slot.query for row in full.rows for slot in row.slots if slot.query is not None]
+    pairs = [(column, query[column]) for query in queries for column in FULL_SIZE_ONLY if column in query]
+    texts = (
+        f"{column} {' or '.join(map(str, value if isinstance(value, list) else [value]))}" for column, value in pairs
+    )
+    ignored = dict.fromkeys(texts)
+    if ignored:
+        yield f"Conditions that only full-size runs can meet, not applied here: {'; '.join(ignored)}."
 
 
 def _notes(columns: dict[str, list[Query]]) -> Iterator[str]:

@@ -11,6 +11,30 @@ WITHOUT_RUNS = ("not planned", "cited", "published")
 
 
 @dataclass(frozen=True)
+class Data:
+    """The data behind a cell's number: names and fingerprints of the datasets of pretraining and evaluation.
+
+    ``pretrain_fingerprint`` is None for untrained and imported weights, and without the pretraining's record.
+    """
+
+    dataset: str
+    fingerprint: str
+    pretrain_dataset: str
+    pretrain_fingerprint: str | None
+
+    def is_comparable(self, other: Data) -> bool:
+        """Return whether marks may compare two numbers.
+
+        Both must be evaluated on the same data. If both were pretrained on a dataset of the same name, the fingerprints
+        must be equal; an unknown one equals any other.
+        """
+        if (self.dataset, self.fingerprint) != (other.dataset, other.fingerprint):
+            return False
+        known = {self.pretrain_fingerprint, other.pretrain_fingerprint} - {None}
+        return self.pretrain_dataset != other.pretrain_dataset or len(known) < 2
+
+
+@dataclass(frozen=True)
 class Cell:
     """One number with its spread, or the reason why the number is missing.
 
@@ -20,7 +44,7 @@ class Cell:
         ``done``; ``mixed`` (runs that must not be averaged); ``missing`` (done, but without this metric);
         ``not defined`` (done, but the metric has no value on this data, such as an AP without objects);
         a state of the unfinished runs (``running``, ``waiting``, ``planned``, ``damaged``, ``unknown``, ``failed``,
-        ``cancelled``); ``not planned``; ``cited`` (a row of a method the paper cites, not run for this table);
+        ``cancelled``); ``not planned``; ``cited`` (a row of a method that the paper cites, without runs);
         ``published`` (a cell of a table of published numbers alone).
     mean, standard_error
         Over seeds, in the metric's unit; the sample standard error (ddof = 1) is None for a single seed.
@@ -42,10 +66,13 @@ class Cell:
         The averaged runs, by seed.
     other_data
         How the runs' data differ from the published datasets of the same names.
+    data
+        The data of the averaged runs; None without a number.
     agreement
         ``within`` if the difference is at most the metric's tolerance, else ``above`` or ``below``.
     better, best
-        Our number is better than our number in the row's baseline; our number is the best of its backbone.
+        Our number is better than our number in the row's baseline; our number is the best of its backbone. Only
+        numbers on the same data are compared.
     published_better, published_best
         The published number is better than its baseline's, or the best of its backbone.
     """
@@ -64,6 +91,7 @@ class Cell:
     decimals: int = 1
     run_ids: tuple[str, ...] = ()
     other_data: tuple[str, ...] = ()
+    data: Data | None = None
     agreement: str | None = None
     better: bool = False
     best: bool = False

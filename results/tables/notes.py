@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from results.tables.emphasis import groups
 from results.tables.layout import Layout
 from results.tables.model import Cell, Row, Table
 
@@ -13,6 +14,7 @@ def notes_for(table: Table, layout: Layout) -> tuple[str, ...]:
     return (
         *_signs(table),
         *_marks(table, layout),
+        *_not_compared(table),
         *_other_data(table),
         *_recipes(table),
         *layout.notes,
@@ -57,6 +59,37 @@ def _marks(table: Table, layout: Layout) -> Iterator[str]:
         yield f"Bold: {layout.ours} better than {row}, as a mean and whatever the spread."
     if any(best):
         yield "Underlined: the best of its backbone."
+
+
+def _not_compared(table: Table) -> Iterator[str]:
+    """Yield one line for all columns in which the same rows have data of one name, but different data.
+
+    Rows of a group that no mark compares would otherwise look as if they were worse.
+    """
+    columns: dict[str, list[str]] = {}
+    for position, column in enumerate(table.columns if "Method" in table.labels else ()):
+        for group in groups(table):
+            for difference in _differences([table.rows[index] for index in group], position):
+                columns.setdefault(difference, []).append(column)
+    for difference, names in columns.items():
+        yield f"{', '.join(names)}: bold and underlined compare only numbers on equal data. {difference}."
+
+
+def _differences(rows: Sequence[Row], position: int) -> Iterator[str]:
+    """Describe each dataset that has several fingerprints in these rows' cells at ``position``."""
+    uses: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        data = row.cells[position].data
+        if data is not None:
+            used = {f"evaluated on {data.dataset}": data.fingerprint}
+            used |= {f"pretrained on {data.pretrain_dataset}": data.pretrain_fingerprint or ""}
+            for use, fingerprint in used.items():
+                uses.setdefault(use, {}).setdefault(fingerprint, []).append(", ".join(row.labels))
+    for use, by_fingerprint in uses.items():
+        known = {fingerprint: labels for fingerprint, labels in by_fingerprint.items() if fingerprint}
+        if len(known) > 1:
+            sets = (f"with data {fingerprint[:12]}: {', '.join(labels)}" for fingerprint, labels in known.items())
+            yield f"Rows {use} {'; '.join(sets)}"
 
 
 def _other_data(table: Table) -> Iterator[str]:

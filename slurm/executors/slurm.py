@@ -55,6 +55,7 @@ class SlurmExecutor(Executor):
     title = "SLURM"
     returns_at_once = True
     required_flags = " --cluster NAME"
+    preview_format = "sbatch"
 
     def __init__(
         self, folder: Path, profile: ClusterProfile | None = None, label: str = "", code: Code | None = None
@@ -65,6 +66,12 @@ class SlurmExecutor(Executor):
         self._code = code or Code()
         self._ledger = Ledger(folder)
         self._queue = Queue(folder)
+
+    @classmethod
+    def diagnose(cls) -> tuple[tuple[str, bool | None, str], ...]:
+        """Return whether this machine can submit jobs."""
+        sbatch = shutil.which("sbatch")
+        return (("slurm", True if sbatch else None, sbatch or "no sbatch on this machine"),)
 
     @classmethod
     def create(cls, options: ClusterProfile, folder: Path, label: str, code: Code) -> Self:

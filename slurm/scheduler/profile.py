@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -86,6 +86,8 @@ class StageResources(BaseModel):
 class ClusterProfile(StageResources, ExecutorOptions):
     """One cluster. Its own fields are the defaults of every stage; ``stages`` says what differs by stage."""
 
+    takes_cluster: ClassVar[bool] = True
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     description: str = ""
     requeue: Switch = Field(
@@ -97,7 +99,9 @@ class ClusterProfile(StageResources, ExecutorOptions):
     max_array_size: Count | None = Field(default=None, description="read from the cluster when left out")
     max_submitted_jobs: Count | None = Field(default=None, description="read from the cluster when left out")
     stages: dict[str, StageResources] = Field(
-        default={}, description="by stage: pretrain, or an evaluator's name (linear, finetune, …)"
+        default={},
+        description="by stage: pretrain, import, or an evaluator's name (linear, finetune, …); a stage that is not "
+        "listed gets the cluster's own values",
     )
 
     @classmethod

@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.launch.jobs import PACKAGES
+from bench.runs.states import runs_on_disk, statuses
 from results.record import Record, read_record
 from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
@@ -83,7 +86,18 @@ class Sweep:
         return Counter(job["state"] for job in self.jobs())
 
     def wait(self, predicate: Callable[[Counter[str]], bool], what: str) -> None:
-        wait_until(lambda: predicate(self.states()), self.seconds_to_end, what)
+        """Return once ``status`` lists runs in states that fulfil ``predicate``.
+
+        Asks in this process first: a command for every look would take a core from the runs.
+        """
+        wait_until(lambda: predicate(self._states_here()) and predicate(self.states()), self.seconds_to_end, what)
+
+    def _states_here(self) -> Counter[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            found, _ = runs_on_disk(self.runs)
+            return Counter(status.state.value for status in statuses(found, self.runs))
 
     def wait_until_training(self, pretrainings: int = 1) -> None:
         """So many pretrainings have left a state to continue from."""

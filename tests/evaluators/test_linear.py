@@ -15,6 +15,7 @@ from evaluators.parts import setup
 from evaluators.parts.classifier import HEAD
 from evaluators.parts.frozen import assert_unmoved, tensor_hashes
 from pretrain.checkpoint import load_backbone
+from pretrain.errors import InputError
 from pretrain.randomness import derive_seed, epoch_order
 from tests.evaluators.conftest import DIGITS, IMAGE_SIZE, Curves, Few, MakeCheckpoint, context, resolved
 
@@ -28,12 +29,66 @@ def test_the_rate_follows_moco_v3s_formula() -> None:
         assert linear.learning_rate(config, epoch) == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_rate_of_mocos_steps_and_of_a_step_of_a_cosine() -> None:
+    """MoCo's main_lincls.py multiplies by 0.1 at epochs 60 and 80; BYOL's schedules.py sets the rate at each step."""
+    steps = {"epochs": 100, "global_batch_size": 256, "base_learning_rate": 30.0, "schedule": "steps"}
+    config = resolved("linear", **steps, decay_epochs=[60, 80])
+    expected = {0: 30.0, 59: 30.0, 60: 3.0, 79: 3.0, 80: 0.3, 99: 0.3}
+    assert {epoch: linear.learning_rate(config, epoch) for epoch in expected} == pytest.approx(expected)
+    config = resolved("linear", epochs=80, global_batch_size=1024, base_learning_rate=0.2, rate_changes="step")
+    expected_rate = 0.8 * 0.5 * (1 + math.cos(math.pi * 12345 / (80 * 1252)))
+    assert linear.learning_rate(config, 12345 / 1252) == pytest.approx(expected_rate, rel=1e-12)
+
+
+def test_schedules_that_cannot_be_are_refused() -> None:
+    for options, said in (
+        ({"schedule": "steps"}, "schedule: steps needs decay_epochs"),
+        ({"decay_epochs": [2]}, "decay_epochs needs schedule: steps"),
+        ({"schedule": "steps", "decay_epochs": [2, 5], "epochs": 5}, "between 0 and epochs, which is 5"),
+        ({"optimizer": "nesterov", "momentum": 0.0}, "momentum must be above 0 for optimizer: nesterov"),
+        ({"optimizer": "adamw"}, "optimizer"),
+    ):
+        with pytest.raises(InputError, match=said):
+            resolved("linear", **options)
+
+
+def test_settings_at_their_defaults_are_not_written_and_so_leave_ids_as_they_were() -> None:
+    assert set(resolved("linear").model_dump(mode="json")) == {
+        *("dataset", "dataset_version", "recipe", "seed", "epochs", "global_batch_size", "augmentation"),
+        *("base_learning_rate", "base_batch_size", "momentum", "weight_decay", "head_init_std"),
+    }
+    written = resolved("linear", optimizer="lars").model_dump(mode="json")
+    assert written["optimizer"] == "lars"
+    assert linear.Config.model_validate(written).optimizer == "lars"
+
+
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "moco-v3": {},
+    "moco": {"schedule": "steps", "decay_epochs": [1, 3]},
+    "simsiam": {"optimizer": "lars", "base_learning_rate": 100.0, "weight_decay": 1e-3},
+    "byol": {"optimizer": "nesterov", "rate_changes": "step"},
+    "simclr": {"optimizer": "nesterov", "rate_changes": "step", "head_init_std": 0.0},
+}
+
+
+def change(optimizer: str, velocity: Any, gradient: Any, weight: Any) -> tuple[Any, Any]:
+    """A step of rate 1 and the velocity after it; of LARS, apex's LARC(trust_coefficient=0.001, clip=False)."""
+    if optimizer == "lars":
+        lengths = np.linalg.norm(weight), np.linalg.norm(gradient)
+        ratio = 0.001 * lengths[0] / (lengths[1] + 1e-3 * lengths[0] + 1e-8) if min(lengths) > 0 else 1.0
+        gradient = ratio * (gradient + 1e-3 * weight)
+    velocity = 0.9 * velocity + gradient
+    return (gradient + 0.9 * velocity if optimizer == "nesterov" else velocity), velocity
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_training_equals_a_numpy_loop(
-    make_checkpoint: MakeCheckpoint, few_digits: dict[str, Few], tmp_path: Path
+    protocol: str, make_checkpoint: MakeCheckpoint, few_digits: dict[str, Few], tmp_path: Path
 ) -> None:
     """Softmax regression with momentum written out; 136 images in batches of 50 leave a last one of 36."""
     path, epochs, size, seed = make_checkpoint(), 4, 50, 3
-    config = resolved("linear", seed=seed, epochs=epochs, global_batch_size=size, augmentation=WHOLE_IMAGE)
+    options = {"epochs": epochs, "global_batch_size": size, "augmentation": WHOLE_IMAGE, **PROTOCOLS[protocol]}
+    config = resolved("linear", seed=seed, **options)
     curves = Curves()
     found = linear.evaluate(path, config, context(tmp_path / "run", curves))
 
@@ -42,14 +97,18 @@ def test_training_equals_a_numpy_loop(
     with torch.no_grad():
         features = backbone(images).double().numpy()
     weight = torch.empty(10, features.shape[1])
-    weight.normal_(std=0.01, generator=torch.Generator().manual_seed(derive_seed(seed, HEAD)))
+    weight.normal_(std=config.head_init_std, generator=torch.Generator().manual_seed(derive_seed(seed, HEAD)))
     w, b = weight.double().numpy(), np.zeros(10)
     velocity_w, velocity_b = np.zeros_like(w), np.zeros_like(b)
     for epoch in range(epochs):
-        rate = config.base_learning_rate * size / 256 * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
         losses = []
         order = epoch_order(len(labels), seed, epoch)
-        for start in range(0, len(order), size):
+        for step, start in enumerate(range(0, len(order), size)):
+            at = epoch + step / 3 if config.rate_changes == "step" else epoch
+            fallen = 0.5 * (1 + math.cos(math.pi * at / epochs))
+            if protocol == "moco":
+                fallen = 0.1 ** ((at >= 1) + (at >= 3))
+            rate = config.base_learning_rate * size / 256 * fallen
             rows = order[start : start + size]
             x, y = features[rows], labels[rows]
             logits = x @ w.T + b
@@ -57,9 +116,9 @@ def test_training_equals_a_numpy_loop(
             p /= p.sum(axis=1, keepdims=True)
             losses += list(-np.log(p[np.arange(len(y)), y]))
             delta = (p - np.eye(10)[y]) / len(y)
-            velocity_w = 0.9 * velocity_w + delta.T @ x
-            velocity_b = 0.9 * velocity_b + delta.sum(axis=0)
-            w, b = w - rate * velocity_w, b - rate * velocity_b
+            change_w, velocity_w = change(config.optimizer, velocity_w, delta.T @ x, w)
+            change_b, velocity_b = change(config.optimizer, velocity_b, delta.sum(axis=0), b)
+            w, b = w - rate * change_w, b - rate * change_b
         assert curves.rows[epoch]["train_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
         assert curves.rows[epoch]["learning_rate"] == pytest.approx(rate)
     assert found["train_loss"] == curves.rows[-1]["train_loss"]

@@ -43,7 +43,14 @@ MIXED = {
     "global_batch_size": 40,
     "drop_path_rate": 0.5,
     "mixup": {"mixup_alpha": 0.8, "cutmix_alpha": 1.0, "label_smoothing": 0.1},
-    "optimizer": {"warmup_epochs": 0, "base_learning_rate": 0.02},
+    "optimizer": {
+        "warmup_epochs": 0,
+        "base_learning_rate": 0.02,
+        "layer_decay": 0.7,
+        "clip_norm": 0.5,
+        "rate_changes": "step",
+    },
+    "pooling": "mean",
 }
 
 

@@ -104,6 +104,8 @@ def test_the_head_has_the_classes_of_the_split_and_few_classes_have_no_top5(
         ("transfer", "tiny_resnet", {}),
         ("finetune", "tiny_vit", NOISY),
         ("finetune", "tiny_vit", {"mixup": {"mixup_alpha": 0.8}, "drop_path_rate": 0.5}),
+        ("linear", "tiny_resnet", {"optimizer": "lars", "rate_changes": "step"}),
+        ("finetune", "tiny_beit", {"pooling": "mean", "position_bias": "per_block", "optimizer": {"layer_decay": 0.7}}),
     ],
 )
 def test_a_killed_evaluation_ends_with_the_same_bits(

@@ -6,12 +6,32 @@ from typing import Any
 
 import pytest
 
-from evaluators.lookup import find_evaluator
+from evaluators.lookup import find_evaluator, resolve_evaluation
 from pretrain.errors import InputError
 from pretrain.recipes import load_recipes, select_recipe
+from tests.evaluators.conftest import subject
 
 RECIPES = "evaluators.recipes"
 TRANSFER_SETS = ("cifar10", "cifar100", "flowers102", "pets")
+VITS_AT_FULL_SIZE = ("vit_base", "deit_base")
+BY_METHOD = [
+    ("linear", "moco_v1", "resnet50", "imagenet", "linear-moco"),
+    ("linear", "moco_v2", "resnet50", "imagenet", "linear-moco"),
+    *(("linear", method, "resnet50", "imagenet", f"linear-{method}") for method in ("simsiam", "simclr", "byol")),
+    *(
+        ("finetune", method, vit, "imagenet", f"finetune-{method}")
+        for method in ("mae", "ibot", "msn", "dino")
+        for vit in VITS_AT_FULL_SIZE
+    ),
+    *(("finetune", method, "beit_base", "imagenet", f"finetune-{method}") for method in ("beit", "simmim")),
+    *(("linear", method, "resnet50", "imagenet", "linear-r50") for method in ("moco_v3", "opera", "opera_on_byol")),
+    ("linear", "simclr", "vit_small", "imagenet", "linear-vit"),
+    ("linear", "simclr", "tiny_resnet", "digits", "linear-digits"),
+    ("finetune", "mae", "deit_small", "imagenet", "finetune-deit"),
+    ("finetune", "mae", "tiny_vit", "digits", "finetune-digits"),
+    ("finetune", "opera", "vit_base", "imagenet", "finetune-deit"),
+]
+"""Evaluator, method, backbone, dataset and the recipe of the protocol that the method's number comes from."""
 SELECTED = [
     ("linear", "resnet50", "imagenet", "linear-r50"),
     ("linear", "vit_small", "imagenet", "linear-vit"),
@@ -69,6 +89,23 @@ DEIT = {
     "mixup.cutmix_alpha": 1.0,
     "repeated_augmentations": 3,
 }
+LAYER_DECAY = {
+    **{key: value for key, value in DEIT.items() if key not in ("augmentation.color_jitter", "repeated_augmentations")},
+    "epochs": 100,
+    "global_batch_size": 1024,
+    "repeated_augmentations": 1,
+    "head_init_std": 2e-5,
+    "optimizer.base_batch_size": 1024,
+    "optimizer.layer_decay": 0.65,
+    "optimizer.rate_changes": "step",
+    "optimizer.cosine_begins": "after_warmup",
+    "optimizer.warmup_learning_rate": 0.0,
+    "optimizer.final_learning_rate": 1e-6,
+    "optimizer.clip_norm": None,
+    "position_bias": "shared",
+    "validation_interpolation": None,
+}
+MEAN = {"pooling": "mean"}
 MOCO_V3_TRANSFER = {
     **DEIT_OPTIMIZER,
     "epochs": 100,
@@ -93,7 +130,73 @@ def by_set(*values: float, erasing: float = 0.0) -> dict[str, Any]:
 PUBLISHED: dict[str, dict[str, Any]] = {
     "linear-r50": {**MOCO_V3_LINEAR, "base_learning_rate": 0.1},
     "linear-vit": {**MOCO_V3_LINEAR, "base_learning_rate": 3.0},
-    "finetune-deit": {**DEIT, "epochs": 150, "global_batch_size": 1024},
+    "linear-moco": {
+        **MOCO_V3_LINEAR,
+        "epochs": 100,
+        "global_batch_size": 256,
+        "base_learning_rate": 30.0,
+        "optimizer": "sgd",
+        "schedule": "steps",
+        "decay_epochs": (60, 80),
+        "decay_factor": 0.1,
+    },
+    "linear-simsiam": {
+        **MOCO_V3_LINEAR,
+        "global_batch_size": 4096,
+        "base_learning_rate": 0.1,
+        "optimizer": "lars",
+        "schedule": "cosine",
+        "rate_changes": "epoch",
+    },
+    "linear-simclr": {
+        **MOCO_V3_LINEAR,
+        "global_batch_size": 4096,
+        "base_learning_rate": 0.1,
+        "optimizer": "nesterov",
+        "rate_changes": "step",
+        "head_init_std": 0.0,
+        "augmentation.interpolation": "bicubic",
+    },
+    "linear-byol": {
+        **MOCO_V3_LINEAR,
+        "epochs": 80,
+        "base_learning_rate": 0.2,
+        "optimizer": "nesterov",
+        "rate_changes": "step",
+        "head_init_std": 0.0221,
+        "augmentation.interpolation": "bicubic",
+    },
+    "finetune-deit": {**DEIT, "epochs": 150, "global_batch_size": 1024, "optimizer.layer_decay": 1.0},
+    "finetune-dino": {**DEIT, "epochs": 300, "global_batch_size": 1024, "optimizer.layer_decay": 1.0},
+    "finetune-mae": {**LAYER_DECAY, **MEAN, "optimizer.base_batch_size": 256, "augmentation.color_jitter": None},
+    "finetune-beit": {
+        **LAYER_DECAY,
+        **MEAN,
+        "optimizer.base_learning_rate": 4e-3,
+        "optimizer.warmup_epochs": 20,
+        "position_bias": "per_block",
+    },
+    "finetune-simmim": {
+        **LAYER_DECAY,
+        **MEAN,
+        "global_batch_size": 2048,
+        "optimizer.base_learning_rate": 1.25e-3,
+        "optimizer.base_batch_size": 512,
+        "optimizer.warmup_epochs": 20,
+        "optimizer.warmup_learning_rate": 1e-6,
+        "optimizer.cosine_begins": "at_first_epoch",
+        "optimizer.clip_norm": 5.0,
+        "position_bias": "per_block",
+    },
+    "finetune-ibot": {
+        **LAYER_DECAY,
+        "pooling": "backbone",
+        "optimizer.base_learning_rate": 4e-3,
+        "optimizer.warmup_epochs": 20,
+        "drop_path_rate": 0.2,
+        "validation_interpolation": "bilinear",
+    },
+    "finetune-msn": {**LAYER_DECAY, **MEAN, "optimizer.base_learning_rate": 2e-3, "drop_path_rate": 0.2},
     "transfer-cifar10": by_set(0.1, 0.1, 0.8, 1.0),
     "transfer-cifar100": by_set(0.1, 0.1, 0.5, 1.0),
     "transfer-flowers102": by_set(0.3, 0.1, 0.0, 0.0, erasing=0.25),
@@ -108,10 +211,23 @@ def test_one_recipe_is_selected(evaluator: str, backbone: str, dataset: str, exp
     assert select_recipe(RECIPES, facts).id == expected
 
 
+@pytest.mark.parametrize(("evaluator", "method", "backbone", "dataset", "expected"), BY_METHOD)
+def test_the_method_chooses_its_protocol_and_others_the_common_one(
+    evaluator: str, method: str, backbone: str, dataset: str, expected: str
+) -> None:
+    trained = subject(backbone, dataset).model_copy(update={"method": method})
+    config = resolve_evaluation(evaluator, subject=trained, options={})
+    assert config.recipe.id == expected
+    if evaluator == "linear":
+        common = resolve_evaluation(evaluator, subject=trained, options={}, recipe="linear-r50")
+        assert common.recipe.id == "linear-r50"
+
+
 def test_no_recipe_is_published_for_finetuning_r50() -> None:
     said = (
         r"^no recipe for evaluator finetune, backbone resnet50, dataset imagenet; name one with recipe: in a sweep, "
-        r"with --recipe on the command line \(there are finetune-deit, finetune-digits\)$"
+        r"with --recipe on the command line \(there are finetune-beit, "
+        r"finetune-deit, finetune-digits, finetune-dino, finetune-ibot, finetune-mae, finetune-msn, finetune-simmim\)$"
     )
     with pytest.raises(InputError, match=said):
         select_recipe(RECIPES, {"evaluator": "finetune", "backbone": "resnet50", "dataset": "imagenet"})
@@ -124,7 +240,7 @@ def validated(recipe_id: str) -> Any:
     return find_evaluator(evaluator).Config.model_validate({**recipe.settings, **common})
 
 
-@pytest.mark.parametrize("recipe_id", [recipe_id for *_, recipe_id in dict.fromkeys(SELECTED)])
+@pytest.mark.parametrize("recipe_id", dict.fromkeys(recipe_id for *_, recipe_id in [*SELECTED, *BY_METHOD]))
 def test_every_recipe_validates(recipe_id: str) -> None:
     validated(recipe_id)
 

@@ -139,6 +139,20 @@ def test_rows_without_runs_are_not_planned(tmp_path: Path) -> None:
     assert len(states) == 5
 
 
+def test_a_condition_that_only_full_size_runs_meet_is_named_and_not_applied(tmp_path: Path) -> None:
+    write_run(tmp_path, evaluation(small_opera(), epochs=12))
+    full = find_declaration("table1")
+    recipes: dict[str, Any] = {"pretrain_recipe": "opera-vit@1", "protocol_recipe": ["linear@1", "linear@2"]}
+    table = build_table(full.model_copy(update={"where": {**full.where, **recipes}}), results.load(tmp_path))
+    assert table.title.endswith("in miniature")
+    states = [row["Top-1 Acc"].state for row in rows_of(table)]
+    assert states.count("done") == 1
+    assert [note for note in table.notes if note.startswith("Conditions")] == [
+        "Conditions that only full-size runs can meet, not applied here: pretrain_recipe opera-vit@1; "
+        "protocol_recipe linear@1 or linear@2."
+    ]
+
+
 def test_unfinished_runs_have_their_state(tmp_path: Path) -> None:
     write_run(tmp_path, evaluation(small_opera(), epochs=12), state="failed", error="boom")
     (cells,) = (row.cells for row in build_table("table1", results.load(tmp_path)).rows if row.cells[0].seeds)

@@ -49,9 +49,7 @@ def test_editing_a_plugin_runs_it_again_and_the_record_names_it(site: Site) -> N
     again = site("plan", "SWEEP", "--runs", "runs")
     assert again.returncode == 0
     shutil.rmtree(site.work / "runs" / next(i for i in first if i.startswith("knn_sweep")))
-    judged = site(
-        "evaluate", "knn_sweep", next(i for i in first if i.startswith("pretrain")), "--runs", "runs"
-    )
+    judged = site("evaluate", "knn_sweep", next(i for i in first if i.startswith("pretrain")), "--runs", "runs")
     assert judged.returncode == 2
     assert "planned by another version" in judged.stderr
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import partial
 
 from timm.layers.weight_init import trunc_normal_
-from timm.models.beit import Beit
+from timm.models.beit import Attention, Beit
 from torch import Tensor, nn
+
+from pretrain.errors import InputError
 
 STD = 0.02
 
@@ -50,6 +52,34 @@ def build_beit(*, image_size: int, patch_size: int, width: int, depth: int, num_
     truncated_normal(model.cls_token)
     model.fix_init_weight()  # divides the last layers of block i's branches by √(2i)
     return model
+
+
+def unshare_position_bias(model: nn.Module) -> None:
+    """Give each block a copy of the table of position biases that all blocks share; the network computes the same.
+
+    Source: BEiT's ``run_class_finetuning.py`` and SimMIM's ``utils.py``, which copy the table to every block.
+
+    Raises
+    ------
+    InputError
+        The model has no such table.
+    """
+    if not isinstance(model, Beit) or model.rel_pos_bias is None:
+        raise InputError(
+            f"position_bias: per_block needs a backbone whose blocks share a position bias, such as beit_base; "
+            f"{type(model).__name__} takes shared",
+            key=("position_bias",),
+        )
+    shared = model.rel_pos_bias
+    for block in model.blocks:
+        attention = block.attn
+        assert isinstance(attention, Attention)
+        attention.window_size = shared.window_size
+        attention.num_relative_distance = len(shared.relative_position_bias_table)
+        attention.relative_position_bias_table = nn.Parameter(shared.relative_position_bias_table.detach().clone())
+        del attention.relative_position_index  # None, in the place of the buffer
+        attention.register_buffer("relative_position_index", shared.relative_position_index.clone(), persistent=False)
+    model.rel_pos_bias = None
 
 
 def truncated_normal(parameter: Tensor) -> None:

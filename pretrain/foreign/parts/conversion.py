@@ -15,10 +15,11 @@ from pretrain.checkpoint import (
     save_checkpoint,
     shapes_of,
 )
-from pretrain.config import Normalisation
+from pretrain.config import NORMALISATIONS, Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, Imported, MethodParts, State
-from pretrain.foreign.lookup import find_format, find_writable_format, format_names, recognise
+from pretrain.foreign.lookup import find_format, find_writable_format, format_names, readable_if_named, recognise
+from pretrain.foreign.parts import beit
 from pretrain.foreign.parts.hub_config import TRANSFORMERS_ADVICE
 from pretrain.foreign.parts.identify import identify_backbone, method_shapes
 from pretrain.foreign.parts.own import is_ours, own_weights, read_own
@@ -35,15 +36,13 @@ if TYPE_CHECKING:
 AUTO = "auto"
 OWN_FORMAT = "opera_bench"
 """The command line's name of our format: safetensors with a JSON header beside it."""
-IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = NORMALISATIONS["imagenet"]
 """Normalisation assumed unless the file states another."""
 UNKNOWN_METHOD = "unknown"
 """Method in the header if neither the file nor its layout shows it."""
 _TRANSFORMERS_KEYS = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
 DEFAULT_IMAGE_SIZE = 224
 """Side in pixels assumed for a ResNet, whose shapes don't show it."""
-_COUNTED_FROM_ONE = ("moco_v3", "opera")
-"""Formats whose ``epoch`` is the number of finished epochs. Other projects save the index of the last epoch."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,12 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
 
 
-def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: Path, format_name: str = AUTO, weights: str | None = None, normalisation: Normalisation | None = None
+) -> Checkpoint:
     """Read and check a checkpoint of ours or of any format; for ``weights`` see ``read_foreign``.
+
+    ``normalisation`` is what the user knows of the pixels, as for ``import_file``.
 
     Raises
     ------
@@ -86,19 +89,24 @@ def read_checkpoint(path: Path, format_name: str = AUTO, weights: str | None = N
         if weights is not None:
             raise InputError(f"{path}: an opera_bench checkpoint has one set of weights; leave out weights {weights}")
         state, header = read_own(path)
+        _refuse_other_pixels(header.normalisation, normalisation, path)
         return Checkpoint(header, state)
-    return import_file(read_foreign(path, weights), format_name)
+    return import_file(read_foreign(path, weights), format_name, normalisation)
 
 
-def import_file(file: ForeignFile, format_name: str = AUTO) -> Checkpoint:
-    """Return a foreign file under our names, with its backbone identified and every key accounted for."""
+def import_file(file: ForeignFile, format_name: str = AUTO, normalisation: Normalisation | None = None) -> Checkpoint:
+    """Return a foreign file under our names, with its backbone identified and every key accounted for.
+
+    ``normalisation`` is that of the training, if the user knows it; without it, the file's or ImageNet's is assumed.
+    """
     try:
-        return _import_file(file, format_name)
+        return _import_file(file, format_name, normalisation)
     except InputError as error:
         raise InputError(printable(f"{error}{file.choice.alternatives}")) from error
 
 
-def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:
+def _import_file(file: ForeignFile, format_name: str, normalisation: Normalisation | None) -> Checkpoint:
+    _refuse_other_pixels(file.facts.normalisation, normalisation, file.path)
     name = choose_format(file, format_name)
     counters = _missing_counters(file.state)
     try:
@@ -120,8 +128,10 @@ def _import_file(file: ForeignFile, format_name: str) -> Checkpoint:
         num_heads=info.num_heads,
         position_embedding=info.position_embedding,
         image_size=image_size,
-        normalisation=file.facts.normalisation or IMAGENET,
-        method=file.facts.method or (imported.method.name if imported.method else UNKNOWN_METHOD),
+        normalisation=normalisation or file.facts.normalisation or IMAGENET,
+        method=file.facts.method
+        or (imported.method.name if imported.method else imported.trained_with)
+        or UNKNOWN_METHOD,
         epochs=file.facts.epochs,
         run_id=f"imported-{name}-{file.sha256[:10]}",
         sha256=file.sha256,
@@ -142,7 +152,7 @@ def choose_format(file: ForeignFile, format_name: str = AUTO) -> str:
         if found:
             return found[0]
         what = f"no format recognises it (there are {', '.join(format_names())})"
-    elif format_name in found:
+    elif format_name in (*found, *readable_if_named(file.state, file.facts)):
         return format_name
     else:
         what = f"not of format {format_name}" + (f" but {' or '.join(found)}" if found else "")
@@ -214,7 +224,17 @@ def refuse_contradictions(checkpoint: Checkpoint, declared: Mapping[str, Any]) -
 
 
 def _epochs(stated: int, format_name: str) -> tuple[int, ...]:
-    return (stated,) if format_name in _COUNTED_FROM_ONE else (stated, stated + 1)
+    """Return the numbers of epochs that a file may mean by ``epoch``; most projects save the index of the last one."""
+    counts = format_name != OWN_FORMAT and find_format(format_name).INFO.counts_finished_epochs
+    return (stated,) if counts else (stated, stated + 1)
+
+
+def _refuse_other_pixels(stated: Normalisation | None, declared: Normalisation | None, path: Path) -> None:
+    if stated is not None and declared is not None and declared != stated:
+        raise InputError(
+            f"{path}: the file states mean {stated.mean} and std {stated.std}, not {declared.mean} and {declared.std}; "
+            "leave the normalisation out"
+        )
 
 
 def _missing_counters(state: State) -> dict[str, Tensor]:
@@ -248,20 +268,25 @@ def _notes(file: ForeignFile, imported: Imported, counters: Mapping[str, Tensor]
                 "its keys and shapes are also those of a ResNet in Caffe's style (stride in the first convolution, "
                 "BGR); it is read as torchvision's"
             )
-    if imported.left_out and not file.facts.trained_tensors and read.stripped:
+    if file.choice.beside:
+        notes.append(f"not read, because they are in no set of weights: {listed(file.choice.beside)}")
+    is_plain = imported.trained_with is None and not file.facts.trained_tensors
+    if imported.left_out and is_plain and read.stripped:
         notes.append(
             "the classifier is left out; the file does not show whether the backbone was trained with it or frozen"
         )
     stated_heads = file.facts.num_heads
     if imported.num_heads is not None and stated_heads is None and imported.method is None:
         notes.append(f"num_heads {imported.num_heads} follows from the format, the file does not state it")
-    return tuple(notes)
+    return (*notes, *imported.notes)
 
 
 def _image_size(backbone: State, facts: Facts) -> int:
-    """Return the side in pixels: from a ViT's position embedding; for a ResNet from the file, else ImageNet's 224."""
+    """Return the side in pixels: from a ViT's positions; for a ResNet from the file, else ImageNet's 224."""
     if looks_like_vit(backbone):
         return checked_geometry(backbone, "backbone").image_size
+    if beit.looks_relative(backbone):
+        return beit.checked_geometry(backbone, "backbone").image_size
     return facts.image_size or DEFAULT_IMAGE_SIZE
 
 

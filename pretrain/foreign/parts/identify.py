@@ -9,11 +9,13 @@ from pretrain.backbones.lookup import find_backbone, usable_backbones
 from pretrain.checkpoint import shapes_of
 from pretrain.errors import InputError
 from pretrain.foreign.interface import MethodParts, State
-from pretrain.foreign.parts import resnet, vit
+from pretrain.foreign.parts import beit, resnet, vit
 from pretrain.resolve import validate
 from pretrain.wording import differences, listed
 
 Shapes = dict[str, tuple[int, ...]]
+_TIMM_WIDTHS = (192, 384, 768, 1024, 1280)
+"""Widths of timm's ViTs, which have one head per 64 channels. For other widths the number of heads is unknown."""
 
 
 def identify_backbone(state: State, num_heads: int | None, what: str) -> BackboneInfo:
@@ -26,6 +28,8 @@ def identify_backbone(state: State, num_heads: int | None, what: str) -> Backbon
     """
     if resnet.looks_like_resnet(state):
         return _identify_resnet(state, what)
+    if beit.looks_relative(state):
+        return _identify_relative(state, what)
     geometry = vit.checked_geometry(state, what)
     fitting = _fitting(state, geometry)
     position = "sincos-2d" if vit.is_sincos(state) else "learned"
@@ -39,9 +43,13 @@ def identify_backbone(state: State, num_heads: int | None, what: str) -> Backbon
     raise InputError(f"{what}: {geometry} and {num_heads} heads fits no backbone here; there are {known}")
 
 
-def fitting_heads(state: State, geometry: vit.VitGeometry) -> list[int]:
-    """Return the numbers of attention heads of our ViTs with exactly these keys and shapes."""
-    return sorted({info.num_heads for info in _fitting(state, geometry) if info.num_heads is not None})
+def usual_heads(state: State, geometry: vit.VitGeometry) -> int:
+    """Return timm's number of heads; if timm has no ViT of this width, that of our one ViT with these shapes."""
+    if geometry.width not in _TIMM_WIDTHS:
+        heads = {info.num_heads for info in _fitting(state, geometry) if info.num_heads is not None}
+        if len(heads) == 1:
+            return heads.pop()
+    return max(geometry.width // vit.CHANNELS_PER_HEAD, 1)
 
 
 def _fitting(state: State, geometry: vit.VitGeometry) -> list[BackboneInfo]:
@@ -86,7 +94,18 @@ def _identify_resnet(state: State, what: str) -> BackboneInfo:
     return nearest
 
 
-def _infos(family: str) -> list[BackboneInfo]:
-    """Return the backbones of a family whose shapes identify them: all but those with relative positions."""
+def _identify_relative(state: State, what: str) -> BackboneInfo:
+    """Return the backbone with BEiT's relative positions that has these shapes; they show the heads, too."""
+    geometry, shapes = beit.checked_geometry(state, what), shapes_of(state)
+    infos = [info for info in _infos("vit", relative=True) if info.patch_size == geometry.patch_size]
+    for info in infos:
+        if info.width == geometry.width and backbone_shapes(info.name, geometry.image_size) == shapes:
+            return info
+    known = ", ".join(info.name for info in _infos("vit", relative=True))
+    raise InputError(f"{what}: {geometry} with relative positions fits no backbone here; there are {known}")
+
+
+def _infos(family: str, *, relative: bool = False) -> list[BackboneInfo]:
+    """Return the backbones of a family; those with relative positions have names and shapes of their own."""
     infos = (module.INFO for module in usable_backbones())
-    return [info for info in infos if info.family == family and info.position_embedding != "relative"]
+    return [info for info in infos if info.family == family and (info.position_embedding == "relative") == relative]

@@ -24,9 +24,13 @@ _INERT = re.compile(
     r"torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.Parameter|"
     r"torch\.storage\.(Untyped|Typed)Storage|torch\.serialization\._get_layout|torch\.(Size|device|Tensor|\w+Storage)|"
     r"torch\.(u?int\d+|b?float\d+\w*|complex\d+|bool|q\w*int\d+\w*|bits\w+|per_\w+|strided|sparse_\w+)|"
-    r"collections\.(OrderedDict|Counter)|_codecs\.encode|(builtins|__builtin__)\.(bytearray|set|complex)"
+    r"collections\.(OrderedDict|Counter)|_codecs\.encode|(builtins|__builtin__)\.(bytearray|set|complex)|"
+    r"argparse\.Namespace|yacs\.config\.CfgNode"
 )
-"""Classes and functions that torch accepts as data; a file that needs another is refused, and the message names it."""
+"""Classes and functions that torch accepts as data; a file that needs another is refused, and the message names it.
+
+The last two hold a script's settings, which DINO, iBOT, MAE and SimMIM save beside the weights; they are not read.
+"""
 _STORAGE_TYPES = {
     "Float": "float32",
     "Double": "float64",

@@ -15,6 +15,7 @@ from pretrain.foreign.interface import Facts, State
 from pretrain.foreign.parts.hub_config import CONFIG, WEIGHTS, folder_facts, folder_weights
 from pretrain.foreign.parts.references import Storage, TensorReference
 from pretrain.foreign.parts.torch_file import open_torch_file
+from pretrain.foreign.parts.unreadable import refuse_unreadable
 from pretrain.foreign.parts.usable import refuse_unusable, refuse_unusable_references
 from pretrain.foreign.parts.weight_sets import Choice, WeightSet, choose_weights
 from pretrain.wording import printable
@@ -69,6 +70,7 @@ def weights_file(path: Path) -> Path:
 
 
 def _read(path: Path, wanted: str | None) -> ForeignFile:
+    refuse_unreadable(path)
     file = weights_file(path)
     if not file.is_file():
         raise InputError(f"{file}: no such checkpoint")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pretrain.errors import InputError
+from pretrain.foreign.lookup import integer_names
 from pretrain.foreign.parts.references import TensorReference
 from pretrain.foreign.parts.weight_sets import WeightSet
 from pretrain.wording import listed
@@ -18,7 +19,7 @@ TENSORS = 20_000
 """Most tensors of a file; a ViT-L has 300, a whole MoCo-v3 on it 700."""
 KEY_CHARACTERS = 1_000
 _COUNTERS = "num_batches_tracked"
-"""Last part of the only integer keys of our networks: batch normalisation's counters."""
+"""Last part of the only integer keys of our networks: batch normalisation's counters. Formats may leave out others."""
 _READ = ("float16", "bfloat16", "float32", "float64")
 _SHARED = 4
 """Largest ratio of all tensors' bytes to the file's; above 1 if weights used in several places are stored once."""
@@ -81,5 +82,6 @@ def _refuse_types(path: Path, faults: list[str]) -> None:
 
 def _unread_type(key: str, dtype: str) -> str | None:
     """Return the type's name if weights are not read from it; None if they are."""
-    is_counter = key.rpartition(".")[2] == _COUNTERS and dtype in ("int64", "int32")
-    return None if is_counter or dtype in _READ else dtype
+    last = key.rpartition(".")[2]
+    is_integer = dtype in ("int64", "int32") and (last == _COUNTERS or last in integer_names())
+    return None if is_integer or dtype in _READ else dtype

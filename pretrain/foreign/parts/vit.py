@@ -61,7 +61,20 @@ def checked_geometry(state: State, what: str) -> VitGeometry:
 
 def vit_shapes(geometry: VitGeometry) -> dict[str, tuple[int, ...]]:
     """Return every key of a ViT without a head, with its shape."""
-    width, mlp_width = geometry.width, geometry.mlp_width
+    width = geometry.width
+    return {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 1 + geometry.grid**2, width),
+        "patch_embed.proj.weight": (width, 3, geometry.patch_size, geometry.patch_size),
+        "patch_embed.proj.bias": (width,),
+        **blocks_shapes("blocks", geometry.depth, width, geometry.mlp_width),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+    }
+
+
+def blocks_shapes(name: str, depth: int, width: int, mlp_width: int) -> dict[str, tuple[int, ...]]:
+    """Return every key of the transformer blocks ``name.0``, ``name.1``, …, with its shape."""
     block = {
         "norm1.weight": (width,),
         "norm1.bias": (width,),
@@ -76,15 +89,7 @@ def vit_shapes(geometry: VitGeometry) -> dict[str, tuple[int, ...]]:
         "mlp.fc2.weight": (width, mlp_width),
         "mlp.fc2.bias": (width,),
     }
-    return {
-        "cls_token": (1, 1, width),
-        "pos_embed": (1, 1 + geometry.grid**2, width),
-        "patch_embed.proj.weight": (width, 3, geometry.patch_size, geometry.patch_size),
-        "patch_embed.proj.bias": (width,),
-        **{f"blocks.{index}.{name}": shape for index in range(geometry.depth) for name, shape in block.items()},
-        "norm.weight": (width,),
-        "norm.bias": (width,),
-    }
+    return {f"{name}.{index}.{key}": shape for index in range(depth) for key, shape in block.items()}
 
 
 def resembles_sincos(state: State) -> bool:
@@ -96,9 +101,13 @@ def resembles_sincos(state: State) -> bool:
 
 
 def is_sincos(state: State) -> bool:
-    """Return whether the position embedding equals the fixed 2-D sin-cos, up to half precision."""
+    """Return whether the position embedding equals the fixed 2-D sin-cos, up to half precision.
+
+    MoCo-v3 puts the row into the first half of the channels, MAE the column.
+    """
     patches, formula = _patch_positions(state)
-    return bool((patches - formula).abs().max() < _SINCOS_TOLERANCE)
+    half = formula.shape[1] // 2
+    return any(bool((patches - each).abs().max() < _SINCOS_TOLERANCE) for each in (formula, formula.roll(half, 1)))
 
 
 def _patch_positions(state: State) -> tuple[Tensor, Tensor]:
@@ -125,5 +134,9 @@ def _geometry(state: State, what: str) -> VitGeometry:
     grid = math.isqrt(max(tokens, 0))
     if grid < 1 or grid**2 != tokens:
         raise InputError(f"{what}: pos_embed has {tokens + 1} rows, not those of a class token and a square of patches")
-    blocks = {int(found[1]) for name in state if (found := re.match(r"blocks\.(\d+)\.", name))}
-    return VitGeometry(width, len(blocks), patch_size, shapes["blocks.0.mlp.fc1.weight"][0], grid)
+    return VitGeometry(width, count_blocks(state), patch_size, shapes["blocks.0.mlp.fc1.weight"][0], grid)
+
+
+def count_blocks(state: State, name: str = "blocks") -> int:
+    """Return how many blocks ``name.0``, ``name.1``, … there are; a gap shows as missing keys later."""
+    return len({int(found[1]) for key in state if (found := re.match(rf"{name}\.(\d+)\.", key))})

@@ -7,13 +7,14 @@ and which is the default. An average of a part of the network counts as a set by
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts
-from pretrain.foreign.lookup import recognise
+from pretrain.foreign.lookup import find_format, recognise
+from pretrain.foreign.parts.names import part
 from pretrain.foreign.parts.references import TensorReference
 from pretrain.foreign.parts.wrappers import unwrapped
 from pretrain.wording import listed, printable_name
@@ -30,7 +31,6 @@ _TARGET = re.compile(r"momentum|target|encoder_k|key_encoder", re.IGNORECASE)
 _NO_WEIGHTS = re.compile(
     r"(.*_)?(optim(izers?)?(_states?)?|(lr_)?schedulers?|(grad_|amp_|loss_)?scaler)(_dict)?", re.IGNORECASE
 )
-_ONLINE, _MOMENTUM = "module.base_encoder.", "module.momentum_encoder."
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class WeightSet:
         Number of tensors.
     strange
         Other entries in the mapping, which no state dict has.
+    evaluated
+        The word of the set that the format's paper evaluates, if the names don't show it.
     whole_size
         For an average with less than half as many tensors as the file's largest set: the size of the largest set.
     """
@@ -57,6 +59,7 @@ class WeightSet:
     recognised: bool = True
     size: int = 0
     strange: tuple[str, ...] = ()
+    evaluated: str | None = None
     whole_size: int | None = None
 
     @property
@@ -76,10 +79,11 @@ class WeightSet:
 
 @dataclass(frozen=True)
 class Choice:
-    """The set that is read, and all sets of the file."""
+    """The set that is read, all sets of the file, and the names of tensors that are in no set, such as prototypes."""
 
     read: WeightSet
     sets: tuple[WeightSet, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def alternatives(self) -> str:
@@ -96,20 +100,22 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
     """Return the set that ``wanted`` names (``ema``, ``raw``, or a set's name); by default the averaged set.
 
     timm's loader prefers ``state_dict_ema`` and ``model_ema`` to the raw weights, and DINO's evaluation uses the
-    teacher. A momentum encoder or target network is not the default: MoCo's and BYOL's evaluations use the online
-    network.
+    teacher. A momentum encoder or target network is the default only if its format says so, as MSN's does: MoCo's and
+    BYOL's evaluations use the online network.
 
     Raises
     ------
     InputError
         There is no such set, several fit, or a set is part of a network that no format recognises.
     """
-    sets = find_sets(content, facts)
+    candidates = list(_candidates(content, facts, "", _DEPTH, set()))
+    sets = _choose_sets(candidates)
     if not sets:
         usual = next((content[key] for key in ("state_dict", "model") if isinstance(content.get(key), dict)), content)
         return Choice(as_weight_set(usual))
     complete = [found for found in sets if found.whole_size is None]
-    default = EMA if any(found.word == EMA and not _TARGET.search(found.name) for found in complete) else RAW
+    has_average = any(found.word == EMA and not _TARGET.search(found.name) for found in complete)
+    default = next((found.evaluated for found in complete if found.evaluated), EMA if has_average else RAW)
     word = wanted or (default if any(found.word == default for found in complete) else EMA)
     fitting = [found for found in complete if word in (found.name, found.word)]
     fitting = fitting or [found for found in sets if word in (found.name, found.word)]
@@ -122,7 +128,7 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
                 f"weights: {read.described} has {read.size} tensors, {other.described} {other.size}: an average of a "
                 f"part of the network can't be read as one; say {other.word}"
             )
-        return Choice(read, sets)
+        return Choice(read, sets, _beside(candidates, sets))
     shown = listed(map(str, sets), 8)
     if not fitting:
         allowed = ", ".join(dict.fromkeys(found.word for found in sets))
@@ -131,9 +137,8 @@ def choose_weights(content: Mapping[Any, Any], facts: Facts, wanted: str | None)
     raise InputError(f"weights: several sets are {word}; there is {shown}; say weights: {names}")
 
 
-def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]:
+def _choose_sets(candidates: Sequence[WeightSet]) -> tuple[WeightSet, ...]:
     """Return every set of weights in the file, in its order; empty if no format recognises anything."""
-    candidates = list(_candidates(content, facts, "", _DEPTH, set()))
     largest = max((found.size for found in candidates if found.recognised), default=0)
     sets = []
     for found in candidates:
@@ -142,6 +147,18 @@ def find_sets(content: Mapping[Any, Any], facts: Facts) -> tuple[WeightSet, ...]
         elif largest and (found.recognised or found.size >= largest / 2):
             sets.append(found)
     return tuple(sets)
+
+
+def _beside(candidates: Sequence[WeightSet], sets: Sequence[WeightSet]) -> tuple[str, ...]:
+    """Return the full names of the tensors that are in no set; counters of averages are no weights."""
+    names = [found.name for found in sets]
+    others = [found for found in candidates if found.name not in names]
+    return tuple(
+        f"{found.name}.{name}".removeprefix(".")
+        for found in others
+        for name, tensor in found.tensors.items()
+        if tensor.shape
+    )
 
 
 def as_weight_set(content: Mapping[Any, Any], name: str = "") -> WeightSet:
@@ -174,22 +191,24 @@ def _candidates(content: Any, facts: Facts, name: str, depth: int, seen: set[int
 def _recognised(plain: WeightSet, facts: Facts) -> list[WeightSet]:
     """Return the set without wrappers' prefixes, as a format recognises it; both encoders of MoCo-v3's file."""
     for state, stripped in unwrapped(plain.tensors):
-        if recognise(state, facts):
+        if names := recognise(state, facts):
+            info = find_format(names[0]).INFO
             found = replace(plain, tensors=state, stripped=plain.stripped + stripped, recognised=True, size=len(state))
-            return _encoders(found)
+            return _encoders(replace(found, evaluated=info.evaluated), info.encoders)
     return []
 
 
-def _encoders(found: WeightSet) -> list[WeightSet]:
-    """Return MoCo-v3's or OPERA's file as it is (base encoder), and with the momentum encoder in its place."""
-    momentum = {name.replace(_MOMENTUM, _ONLINE): t for name, t in found.tensors.items() if name.startswith(_MOMENTUM)}
-    if not momentum or not any(name.startswith(_ONLINE) for name in found.tensors):
+def _encoders(found: WeightSet, prefixes: tuple[str, str] | None) -> list[WeightSet]:
+    """Return a file of an online and a target network as it is, and with the target network in the online one's place.
+
+    Of a file without a target network, return the one set that it is.
+    """
+    online, target = prefixes or ("", "")
+    renamed = {f"{online}{name}": tensor for name, tensor in part(found.tensors, target).items()} if target else {}
+    if not renamed or not any(name.startswith(online) for name in found.tensors):
         return [found]
-    prefix = f"{found.name}." if found.name else ""
-    return [
-        replace(found, name=f"{prefix}base_encoder"),
-        replace(found, name=f"{prefix}momentum_encoder", tensors=momentum, size=len(momentum)),
-    ]
+    names = [".".join(filter(None, (found.name, prefix.rstrip(".").rpartition(".")[2]))) for prefix in (online, target)]
+    return [replace(found, name=names[0]), replace(found, name=names[1], tensors=renamed, size=len(renamed))]
 
 
 def _side_by_side(plain: WeightSet, facts: Facts) -> list[WeightSet]:

@@ -19,8 +19,8 @@ from pretrain.method import FeatureMethod
 from pretrain.methods.parts.block_masks import Mask, block_mask, masks_at
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.gather import mean_of_rows
+from pretrain.methods.parts.requirements import IMAGE, TOKENS
 from pretrain.methods.parts.tokenizer import Tokenizer
-from pretrain.methods.parts.view_numbers import IMAGE, TOKENS
 from pretrain.objectives import full_precision
 
 Features = Sequence[Mapping[str, Tensor]]

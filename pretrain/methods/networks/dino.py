@@ -21,7 +21,7 @@ from pretrain.methods.parts.distillation import (
     teacher_temperature,
     tokens_that_decay,
 )
-from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
+from pretrain.methods.parts.requirements import GLOBAL_VIEWS
 from pretrain.optim.target import follow
 from pretrain.schedules import target_momentum
 

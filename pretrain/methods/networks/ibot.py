@@ -18,7 +18,7 @@ from pretrain.methods.networks.dino import DINO
 from pretrain.methods.parts.block_masks import Mask, block_mask, masks_at
 from pretrain.methods.parts.collapse import feature_std
 from pretrain.methods.parts.distillation import Centre
-from pretrain.methods.parts.view_numbers import GLOBAL_VIEWS
+from pretrain.methods.parts.requirements import GLOBAL_VIEWS
 from pretrain.objectives import full_precision
 
 Features = Sequence[Mapping[str, Tensor]]

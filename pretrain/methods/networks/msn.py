@@ -21,7 +21,7 @@ from pretrain.methods.parts.distillation import (
     tokens_that_decay,
 )
 from pretrain.methods.parts.gather import gather, mean_of_rows, rows_of_this_process
-from pretrain.methods.parts.view_numbers import ANCHOR, TARGET
+from pretrain.methods.parts.requirements import ANCHOR, TARGET
 from pretrain.objectives import full_precision
 from pretrain.optim.target import follow
 from pretrain.randomness import uniform_rows

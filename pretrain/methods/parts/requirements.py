@@ -1,10 +1,20 @@
-"""Refuses runs whose backbone or views don't fit a method. Imports no torch: plans call it."""
+"""Refuses runs whose backbone or views don't fit a method, and numbers the views that methods treat in special ways.
+
+Imports no torch: plans call it.
+"""
 
 from __future__ import annotations
 
 from pretrain.backbones.lookup import find_backbone
 from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
+
+GLOBAL_VIEWS = 2
+"""DINO's and iBOT's global crops are the views before this number."""
+ANCHOR, TARGET = 0, 1
+"""MSN's random anchor and its target."""
+IMAGE, TOKENS = 0, 1
+"""BEiT's image for the backbone, and the one for the tokenizer."""
 
 
 def require_two_views(config: PretrainConfig) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,19 @@ def test_code_in_a_pickle_is_refused_and_not_executed(zipped: bool, tmp_path: Pa
 
 
 def test_a_file_that_needs_a_class_says_which(tmp_path: Path) -> None:
-    torch.save({"model": STATE, "args": argparse.Namespace(lr=0.1)}, tmp_path / "deit.pth")
-    with pytest.raises(InputError, match=r"argparse\.Namespace .* save its tensors alone"):
+    torch.save({"model": STATE, "args": Fraction(1, 10)}, tmp_path / "deit.pth")
+    with pytest.raises(InputError, match=r"fractions\.Fraction .* save its tensors alone"):
         read_foreign(tmp_path / "deit.pth")
+
+
+def test_a_scripts_settings_are_skipped_and_code_in_them_is_not_executed(tmp_path: Path) -> None:
+    path = tmp_path / "dino.pth"
+    torch.save({"model": STATE, "args": argparse.Namespace(lr=0.1, crops=(0.05, 0.4))}, path)
+    assert read_foreign(path).state.keys() == STATE.keys()
+    torch.save({"model": STATE, "args": argparse.Namespace(lr=Executes(tmp_path / "executed"))}, path)
+    with pytest.raises(InputError, match=r"refused, it needs posix\.mkdir"):
+        read_foreign(path)
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -108,7 +119,7 @@ def test_weights_that_are_no_plain_floating_point_numbers_are_refused(
     tensor: torch.Tensor, kind: str, tmp_path: Path
 ) -> None:
     torch.save({"conv1.weight": ONES, "fc.weight": tensor}, tmp_path / "file.pth")
-    with pytest.raises(InputError, match=f"float64, and fc.weight is {kind}$"):
+    with pytest.raises(InputError, match=f"float64; fc.weight is {kind}$"):
         read_foreign(tmp_path / "file.pth")
 
 

@@ -312,10 +312,40 @@ def test_a_finished_import_is_not_taken_for_another_file_of_its_name(command, na
     assert (status, out) == (2, "")
     assert f"checkpoint {second}: its SHA-256 is not that of the file of this name" in err
     assert f"add sha256: {file_sha256(second)} to its entry" in err
+    assert command("plan", write(_imports(second)), "--runs", tmp_path / "runs") == (2, "", err)
     assert command("run", write(_with_sha256(_imports(second), second)), *options)[0] == 0
     assert len(list(tmp_path.glob("runs/import-*/record.json"))) == 2
     first.unlink()
     assert command("run", write(_imports(first)), *options)[0] == 0, "a done import no longer needs its file"
+
+
+def test_a_file_that_is_replaced_under_its_name_is_seen(command, namesakes, write, tmp_path) -> None:
+    """``plan`` refuses it, as ``run`` does; ``status`` compares size and dates, and a SHA-256 that is known."""
+    first, second, copy = namesakes
+    sweep, runs = write(_imports(first)), ("--runs", tmp_path / "runs")
+    assert command("run", sweep, *runs, "--executor", "inline", "--yes")[0] == 0
+
+    def said(name: str) -> tuple[int, list[str]]:
+        status, _, err = command(name, sweep, *runs)
+        return status, [line for line in err.splitlines() if f"checkpoint {first}: " in line]
+
+    assert said("status") == said("plan") == (0, [])
+    copy.replace(first)
+    status, lines = said("status")
+    assert (status, len(lines)) == (0, 1)
+    assert "its size, dates or inode have changed since it was read for import-" in lines[0]
+    assert "opera-bench plan SWEEP" in lines[0]
+    assert said("plan") == (0, []), "the same bytes"
+    assert said("status") == (0, [])
+    second.replace(first)
+    status, lines = said("plan")
+    assert (status, len(lines)) == (2, 1)
+    assert "its SHA-256 is not that of the file of this name" in lines[0]
+    status, lines = said("status")
+    assert (status, len(lines)) == (0, 1)
+    assert "its SHA-256 is not that of the file of this name which import-" in lines[0]
+    first.unlink()
+    assert said("plan") == said("status") == (0, []), "a done import no longer needs its file"
 
 
 def test_a_queued_import_is_not_taken_for_another_file_of_its_name(

@@ -14,8 +14,8 @@ from pretrain.batch import Place
 from pretrain.errors import InputError
 from pretrain.hierarchy.module import HierarchicalMethod
 from pretrain.method import Step
+from pretrain.methods.parts.batch_norm import GroupedBatchNorm, group_batch_norm
 from pretrain.methods.parts.queue import QueueContrast
-from pretrain.methods.parts.shuffle import GroupedBatchNorm, group_batch_norm
 from pretrain.resolve import resolve_pretraining
 from tests.pretrain.methods.parts import (
     assert_same_value_and_gradients,

@@ -4,7 +4,11 @@ from pathlib import Path
 from slurm.job import JOB_NUMBER, Executor, Handle, JobReport, JobState
 
 class LaterExecutor(Executor):
-    title, returns_at_once = "Later", True
+    title, returns_at_once, preview_format = "Later", True, "later"
+
+    @classmethod
+    def diagnose(cls):
+        return (("later", True, "takes jobs"),)
 
     def __init__(self, folder):
         self.folder = folder

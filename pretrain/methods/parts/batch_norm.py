@@ -1,9 +1,10 @@
-"""MoCo's shuffled batch normalisation: a query and its key are normalised with different images.
+"""Batch normalisation of backbones: MoCo's shuffled one, and the scale at which residual branches start.
 
-All keys in the queue come from other batches, so statistics of the current batch would tell a positive key from
-negatives, even if they were those of the whole global batch (K. He in facebookresearch/moco issue 46). MoCo therefore
-takes statistics from the images of one GPU, 32 of 256, and shuffles the keys' images over the GPUs. Here the size of
-these groups is a setting, so the numbers do not depend on how many processes share the batch.
+MoCo normalises a query and its key with different images. All keys in the queue come from other batches, so statistics
+of the current batch would tell a positive key from negatives, even if they were those of the whole global batch (K. He
+in facebookresearch/moco issue 46). MoCo therefore takes statistics from the images of one GPU, 32 of 256, and shuffles
+the keys' images over the GPUs. Here the size of these groups is a setting, so the numbers do not depend on how many
+processes share the batch.
 """
 
 from __future__ import annotations
@@ -96,3 +97,14 @@ class ShuffledTarget(HierarchicalMethod):
         mine = rows_of_this_process(len(images))
         found = super().target_features(all_images[order[mine]], place)
         return {name: gather(features)[order.argsort()[mine]] for name, features in found.items()}
+
+
+def open_residual_branches(backbone: nn.Module) -> None:
+    """Set the scale of the last batch normalisation of every residual block to 1, in place; other backbones stay.
+
+    The backbones here start it at 0. MoCo's and BYOL's papers trained ResNets that start it at 1.
+    """
+    for block in backbone.modules():
+        if hasattr(block, "zero_init_last"):
+            last = block.bn3 if hasattr(block, "bn3") else block.bn2
+            nn.init.ones_(last.weight)  # type: ignore[union-attr, arg-type]
