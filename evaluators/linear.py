@@ -81,7 +81,7 @@ def learning_rate(config: Config, epoch: float) -> float:
 def build_optimizer(config: Config, head: nn.Module) -> Optimizer:
     """Return the head's optimiser, with rate 0."""
     import torch
-    from timm.optim import Lars
+    from timm.optim import Lars  # type: ignore[attr-defined]
 
     if config.optimizer == "lars":
         # Without always_adapt, timm scales no step of parameters that don't decay.

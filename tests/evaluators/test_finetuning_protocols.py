@@ -35,7 +35,7 @@ def backbone(name: str, image_size: int = 16) -> Any:
     model = find_backbone(name).build(image_size)
     with torch.no_grad():
         for parameter in model.parameters():  # position biases start at 0, where an error would not show
-            parameter += 0.02 * torch.randn_like(parameter)
+            parameter.add_(0.02 * torch.randn_like(parameter))
     return model
 
 
@@ -303,7 +303,7 @@ def test_training_equals_a_plain_loop(
                     exempt = p.ndim == 1 or name == "backbone.cls_token"
                     change = gradients[name] * min(1.0, 0.3 / norms[-1]) + (0 if exempt else 0.05) * p
                     velocities[name] = 0.9 * velocities[name] + change if name in velocities else change
-                    p -= rate * 0.5 ** (5 - official_layer(name, 4)) * velocities[name]
+                    p.sub_(rate * 0.5 ** (5 - official_layer(name, 4)) * velocities[name])
         assert curves.rows[epoch]["learning_rate"] == pytest.approx(rate)
         assert curves.rows[epoch]["train_loss"] == pytest.approx(np.mean(losses), rel=1e-4)
     assert max(norms) > 0.3

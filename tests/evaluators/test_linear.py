@@ -31,7 +31,7 @@ def test_the_rate_follows_moco_v3s_formula() -> None:
 
 def test_the_rate_of_mocos_steps_and_of_a_step_of_a_cosine() -> None:
     """MoCo's main_lincls.py multiplies by 0.1 at epochs 60 and 80; BYOL's schedules.py sets the rate at each step."""
-    steps = {"epochs": 100, "global_batch_size": 256, "base_learning_rate": 30.0, "schedule": "steps"}
+    steps: dict[str, Any] = {"epochs": 100, "global_batch_size": 256, "base_learning_rate": 30.0, "schedule": "steps"}
     config = resolved("linear", **steps, decay_epochs=[60, 80])
     expected = {0: 30.0, 59: 30.0, 60: 3.0, 79: 3.0, 80: 0.3, 99: 0.3}
     assert {epoch: linear.learning_rate(config, epoch) for epoch in expected} == pytest.approx(expected)

@@ -8,9 +8,10 @@ none for keys. Initial weights are drawn from a normal distribution of deviation
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, cast
 
 from timm.layers.weight_init import trunc_normal_
-from timm.models.beit import Attention, Beit
+from timm.models.beit import Beit
 from torch import Tensor, nn
 
 from pretrain.errors import InputError
@@ -71,15 +72,15 @@ def unshare_position_bias(model: nn.Module) -> None:
             key=("position_bias",),
         )
     shared = model.rel_pos_bias
+    table, index = shared.relative_position_bias_table, cast(Tensor, shared.relative_position_index)
     for block in model.blocks:
-        attention = block.attn
-        assert isinstance(attention, Attention)
+        attention: Any = block.attn
         attention.window_size = shared.window_size
-        attention.num_relative_distance = len(shared.relative_position_bias_table)
-        attention.relative_position_bias_table = nn.Parameter(shared.relative_position_bias_table.detach().clone())
+        attention.num_relative_distance = len(table)
+        attention.relative_position_bias_table = nn.Parameter(table.detach().clone())
         del attention.relative_position_index  # None, in the place of the buffer
-        attention.register_buffer("relative_position_index", shared.relative_position_index.clone(), persistent=False)
-    model.rel_pos_bias = None
+        attention.register_buffer("relative_position_index", index.clone(), persistent=False)
+    model.rel_pos_bias = None  # type: ignore[assignment]  # timm's Beit tests for None
 
 
 def truncated_normal(parameter: Tensor) -> None:
