@@ -154,6 +154,7 @@ def _imported(path: Path, reading: Reading, roots: Mapping[str, Path]) -> Found:
         format=checkpoint.format,
         sha256=header.sha256,
         weights=reading.weights,
+        normalisation=declared.normalisation,
         path=str(path.absolute()),
     )
     subject = ImportedPretraining(
