@@ -102,8 +102,8 @@ BOMBS: dict[str, tuple[Maker, str]] = {
     ),
     "overlap": (lambda p: archive(p, named(tensor((3, 3), 4)), {"data/0": bytes(16)}), "larger than its storage"),
     "beyond": (lambda p: archive(p, named(tensor((2,), 4, offset=3)), {"data/0": bytes(16)}), "reaches beyond"),
-    "stated only": (lambda p: archive(p, named(tensor((10**9,), 10**9)), {"data/0": bytes(4)}), "of a file of"),
-    "2 ** 62 numbers": (lambda p: archive(p, named(tensor((2**62,), 2**62)), {"data/0": bytes(4)}), "of a file of"),
+    "stated only": (lambda p: archive(p, named(tensor((10**9,), 10**9)), {"data/0": bytes(4)}), "the file has"),
+    "2 ** 62 numbers": (lambda p: archive(p, named(tensor((2**62,), 2**62)), {"data/0": bytes(4)}), "the file has"),
     "no member": (lambda p: archive(p, named(tensor((2,), 2))), "no member data/0"),
     "a small storage": (lambda p: archive(p, named(tensor((2,), 2)), {"data/0": bytes(4)}), "another size"),
     "empty and huge": (lambda p: archive(p, named(tensor((2**40, 0), 1)), {"data/0": bytes(4)}), "is empty"),
@@ -111,7 +111,7 @@ BOMBS: dict[str, tuple[Maker, str]] = {
     "compressed": (lambda p: archive(p, named(b"K\x01"), {"data/0": bytes(10**9)}, packed=True), "is compressed"),
     "compressed pickle": (lambda p: archive(p, b"\x80\x02" + b"]" * 10**8 + b".", packed=True), "is compressed"),
     "60,000 members": (with_members, "more than 20,000 members"),
-    "5,000 views": (many_views, "of a file of"),
+    "5,000 views": (many_views, "the file has"),
     "nested lists": (lambda p: archive(p, b"\x80\x02" + b"](" * 3_000_000 + b"e" * 3_000_000 + b"."), "steps"),
     "lists of 20 MB": (lambda p: archive(p, b"\x80\x02" + b"]" * 20_000_000 + b"."), "its pickle has"),
     "nested deep": (lambda p: archive(p, b"\x80\x02" + b"](" * 150_000 + b"e" * 150_000 + b"."), "holds a list"),
@@ -127,7 +127,7 @@ BOMBS: dict[str, tuple[Maker, str]] = {
         lambda p: archive(p, named(b"ctorch.storage\nUntypedStorage\nJ\xff\xff\xff\x7f\x85R")),
         "no te",
     ),
-    "old form": (old_form, "of a file of|truncated or no"),
+    "old form": (old_form, "the file has|truncated or no"),
     "200,000 entries": (
         lambda p: safetensors(
             p,

@@ -119,7 +119,7 @@ def test_weights_that_are_no_plain_floating_point_numbers_are_refused(
     tensor: torch.Tensor, kind: str, tmp_path: Path
 ) -> None:
     torch.save({"conv1.weight": ONES, "fc.weight": tensor}, tmp_path / "file.pth")
-    with pytest.raises(InputError, match=f"float64, and fc.weight is {kind}$"):
+    with pytest.raises(InputError, match=f"float64; fc.weight is {kind}$"):
         read_foreign(tmp_path / "file.pth")
 
 
