@@ -79,7 +79,7 @@ def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, fl
     from evaluators.parts.setup import set_up
 
     with set_up(checkpoint, config, context) as setup:
-        represent = _spaces(checkpoint, config.dataset, context.subject, setup)
+        represent = _spaces(checkpoint, config, context.subject, setup)
         return _measure(setup, config, context, represent)
 
 
@@ -120,7 +120,7 @@ def _measure(
 
 
 def _spaces(
-    checkpoint: Path, dataset: str, subject: PretrainConfig | None, setup: Setup
+    checkpoint: Path, config: Config, subject: PretrainConfig | None, setup: Setup
 ) -> Callable[[Tensor], Mapping[str, Tensor]]:
     """Return the function that takes the backbone's features to every space of the trained method.
 
@@ -133,15 +133,16 @@ def _spaces(
         The method's weights are missing, altered or of another method.
     """
     from pretrain.checkpoint import METHOD_FILE, load_exactly, load_state
-    from pretrain.datasets import find_dataset
+    from pretrain.datasets import info_of_run
     from pretrain.methods.interface import RunFacts
     from pretrain.methods.lookup import build_method, find_method
 
     if subject is None:
         return lambda features: {"backbone": features}
-    info = find_dataset(subject.dataset).INFO
+    info = info_of_run(subject.dataset, subject.dataset_version)
     # The data at hand may be a part of the published dataset, with fewer classes.
-    num_classes = setup.splits.num_classes if dataset == subject.dataset else info.num_classes
+    is_same = (config.dataset, config.dataset_version) == (subject.dataset, subject.dataset_version)
+    num_classes = setup.splits.num_classes if is_same else info.num_classes
     method = build_method(
         subject.method,
         find_method(subject.method),

@@ -23,9 +23,12 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "pets": "mnist5k",
         "ade20k": "digit_scenes",
         "coco": "digit_objects",
+        "folder": "tiny_folder",
     },
 }
 """Setting → name at full size → name in miniature."""
+_LABELLED = "folder_"
+"""Prefix of own images with a word of the user's: ``folder_birds`` becomes ``tiny_folder_birds``."""
 
 FULL_SIZE_ONLY = (
     "pretrain_recipe",
@@ -59,6 +62,8 @@ def shrink(setting: str, value: Any, divisors: Mapping[str, float]) -> Any:
     """Return a value, or each value of a list, in miniature; unchanged if the setting has no smaller form."""
     if isinstance(value, list):
         return list(dict.fromkeys(shrink(setting, item, divisors) for item in value))
+    if setting == "dataset" and isinstance(value, str) and value.startswith(_LABELLED):
+        return f"tiny_{value}"
     if setting in NAMES:
         return NAMES[setting].get(value, value)
     if setting in divisors and isinstance(value, int) and value > 0:

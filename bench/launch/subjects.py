@@ -53,7 +53,7 @@ def find_subject(name: str, runs: Path, reading: Reading, roots: Mapping[str, Pa
     """
     path = _path(name, runs)
     if path is not None and (own := _own_run(path, runs)) is None:
-        return _imported(path, reading, roots)
+        return _imported(path, path.absolute().name if Path(name).expanduser().exists() else name, reading, roots)
     if reading != Reading():
         raise InputError("--from, --weights and --as describe a file; leave them out for a run")
     return Found(_of_run(name if path is None else own or name, runs))
@@ -94,11 +94,13 @@ def _hub_folder(name: str) -> Path | None:
     ``timm/vit_small_patch16_224.dino``, or a name of timm's without ``timm/``.
     """
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        return None
     for repository in (name, f"timm/{name}") if "/" not in name else (name,):
-        found = try_to_load_from_cache(repository, "config.json")
+        try:
+            found = try_to_load_from_cache(repository, "config.json")
+        except HFValidationError:  # no name of a model
+            return None
         if isinstance(found, str):
             return Path(found).parent
     return None
@@ -126,12 +128,13 @@ def _of_run(name: str, runs: Path) -> Subject:
     return subject
 
 
-def _imported(path: Path, reading: Reading, roots: Mapping[str, Path]) -> Found:
+def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]) -> Found:
+    """Return the import of a file or folder; ``name`` is its file name, or the model's name in the cache."""
     from pretrain.foreign.parts.conversion import UNKNOWN_METHOD, read_checkpoint
 
     checkpoint = read_checkpoint(path, reading.format, reading.weights)
     header = checkpoint.header
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name.partition(".")[0]).strip("-_.") or "checkpoint"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).name.partition(".")[0]).strip("-_.") or "checkpoint"
     assumed = {
         "method": stem if header.method == UNKNOWN_METHOD else header.method,
         "backbone": header.backbone,
@@ -147,8 +150,6 @@ def _imported(path: Path, reading: Reading, roots: Mapping[str, Path]) -> Found:
         raise to_input_error(error, ImportDeclaration, "--as ") from error
     if len(declared.seed) > 1:
         raise InputError("--as seed: give one seed")
-    # A cached file of Hugging Face is a link to a file that is named after its hash.
-    name = path.name if path.is_file() else path.absolute().name
     source = ImportSource(
         checkpoint=name,
         format=checkpoint.format,

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bench.plan.filters import check_filter, idle_filters, matches, subject_facts
+from bench.plan.optional import is_left_out, left_out_facts
 from bench.sweep.errors import INPUT_ERRORS, InputError
 from bench.sweep.file import ALIASES, EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
 from bench.sweep.model import Sweep
-from bench.sweep.source import find_unset_variable
 from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
 from pretrain.config import PretrainConfig, RecipeReference
@@ -48,8 +48,8 @@ class Evaluation:
 def expand_pretraining(sweep: Sweep, roots: Mapping[str, Path] = NO_ROOTS) -> list[Subject]:
     """Return all pretrainings and imports of a sweep, in the order of the file; duplicates are kept.
 
-    Entries that ``left_out`` describes are skipped. ``roots`` maps datasets to directories, for those whose facts come
-    from their files.
+    Optional entries whose environment variable isn't set are left out. ``roots`` maps datasets to directories, for
+    those whose facts come from their files.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def expand_pretraining(sweep: Sweep, roots: Mapping[str, Path] = NO_ROOTS) -> li
     return [
         config
         for position, entry in enumerate(sweep.file.pretrain)
-        if _unset_variable(entry) is None
+        if not is_left_out(entry)
         for config in (
             _expand_import(sweep, position, entry, roots)
             if isinstance(entry, ImportEntry)
@@ -85,31 +85,9 @@ def expand_evaluations(
     ]
 
 
-def left_out(sweep: Sweep) -> list[str]:
-    """Return one sentence for each optional entry, also of groups and included sweeps, whose variable isn't set."""
-    notes = []
-    for position, entry in enumerate(sweep.file.pretrain):
-        if unset := _unset_variable(entry):
-            (setting, *_), variable = unset
-            where = sweep.where("pretrain", position, setting)
-            who = entry.as_.method if isinstance(entry, ImportEntry) else ", ".join(entry.method)
-            notes.append(
-                f"{where}: {who} is left out: {setting} needs the environment variable {variable}, which isn't set"
-            )
-    return notes + [line for part in (*sweep.groups, *sweep.parts) for line in left_out(part)]
-
-
-def _unset_variable(entry: PretrainEntry | ImportEntry) -> tuple[tuple[str | int, ...], str] | None:
-    """Return setting and name of an environment variable that an optional entry needs and that isn't set, or None."""
-    if not entry.optional:
-        return None
-    settings = entry.options if isinstance(entry, PretrainEntry) else entry.model_dump(by_alias=True)
-    return find_unset_variable(settings)
-
-
 def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject], roots: Mapping[str, Path] = NO_ROOTS) -> list[str]:
     """Return one sentence for each filter or value of a filter, also of included sweeps, that changes nothing."""
-    own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
+    own = idle_filters(sweep, [*map(subject_facts, subjects), *left_out_facts(sweep)])
     parts = (*sweep.groups, *sweep.parts)
     return own + [line for part in parts for line in unmatched_filters(part, expand_pretraining(part, roots), roots)]
 
@@ -202,7 +180,7 @@ def _expand_evaluator(
     axes = {key: _axis(sweep, (*at, key), value, key in listed) for key, value in options.items()}
     facts = [subject_facts(subject) for subject in subjects]
     for name, wanted in (("only", entry.only), ("except", entry.except_)):
-        check_filter(sweep, (*at, name), wanted, facts)
+        check_filter(sweep, (*at, name), wanted, [*facts, *left_out_facts(sweep)])
     _require_countable(sweep, at, (subjects, *axes.values()))
     for subject, known in zip(subjects, facts, strict=True):
         if not matches(known, entry.only) or (entry.except_ and matches(known, entry.except_)):

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.plan.distributions import with_plugins
-from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, left_out, unmatched_filters
+from bench.plan.expand import Evaluation, expand_evaluations, expand_pretraining, unmatched_filters
+from bench.plan.optional import left_out_notes
 from bench.plan.roots import planning_roots
 from bench.sweep.errors import InputError
 from bench.sweep.model import Sweep
@@ -97,7 +98,7 @@ def _plan(sweep: Sweep, roots: Mapping[str, Path]) -> Plan:
     runs = [*(run for part in parts for run in part.runs), *pretrainings, *evaluations]
     runs += [run for group in groups for run in group.runs]
     _require_one_file_per_import(runs, sweep.source.name)
-    notes = (*left_out(sweep), *unmatched_filters(sweep, subjects, roots))
+    notes = (*left_out_notes(sweep), *unmatched_filters(sweep, subjects, roots))
     return Plan(sweep.name, deduplicated(sorted(runs, key=lambda run: bool(run.parents))), parts, notes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.plan.graph import IMPORT, PRETRAIN, Plan, PlannedRun
+from bench.plan.graph import IMPORT, PRETRAIN, Plan, PlannedRun, deduplicated
 from slurm.job import ExecutorOptions
 
 
@@ -14,7 +14,7 @@ def summary(plan: Plan) -> str:
     lines = [f"{plan.name}: {_count(plan.runs)}"]
     if plan.parts:
         asked = Counter(not run.parents for part in plan.parts for run in part.runs)
-        unique = Counter(not run.parents for run in plan.runs)
+        unique = Counter(not run.parents for run in deduplicated(run for part in plan.parts for run in part.runs))
         lines.append(
             f"{len(plan.parts)} included sweeps ask for {_runs(asked[True], asked[False])}; each is run once, which "
             f"saves {_runs(asked[True] - unique[True], asked[False] - unique[False])}"

@@ -1,4 +1,5 @@
-"""Shrinks a checked sweep to digits for ``--tiny``, keeping the graph of runs. Doesn't import torch.
+"""Shrinks a checked sweep for ``--tiny``, keeping the graph of runs: digits, or a sample of own images. Doesn't import
+torch.
 
 If an entry under ``pretrain`` names a full-size dataset, its backbones, datasets, batch sizes, epochs and widths shrink
 as ``results.scale`` says; other settings and seeds stay, and the recipe is dropped, because the digits' recipes apply.
@@ -14,6 +15,7 @@ from typing import Any, TypeGuard
 from bench.sweep.errors import InputError
 from bench.sweep.file import ALIASES, EvaluateEntry, ImportEntry, PretrainEntry
 from bench.sweep.model import Sweep
+from pretrain.datasets import module_name
 from results.scale import NAMES, PRETRAINING_DIVISORS, evaluation_divisors, shrink
 
 SUFFIX = "-tiny"
@@ -21,19 +23,35 @@ SUFFIX = "-tiny"
 
 
 def shrink_sweep(sweep: Sweep) -> Sweep:
-    """Return the sweep shrunk to digits, named ``…-tiny``; unchanged if it is already tiny.
+    """Return the sweep shrunk, named ``…-tiny``; unchanged if it is already tiny.
 
     Raises
     ------
     InputError
-        Two values of a list would shrink to one number, and so two runs to one.
+        Two values of a list would shrink to one number, and so two runs to one; or an imported checkpoint would be
+        evaluated on all of the own images that it was pretrained on.
     """
     file = sweep.file
-    if not sweep.parts and not sweep.groups and not any(_is_full_size(entry) for entry in file.pretrain):
+    for position, entry in enumerate(file.pretrain):
+        if isinstance(entry, ImportEntry) and _is_own(entry.as_.dataset) and file.evaluate:
+            raise InputError(
+                f"{sweep.where('pretrain', position, 'as', 'dataset')}: --tiny can't shrink an imported checkpoint of "
+                f"{entry.as_.dataset}; leave the entry out, or run the sweep without --tiny"
+            )
+    evaluated = [name for entry in file.evaluate for name in _as_list(entry.options.get("dataset", []))]
+    if (
+        not (sweep.parts or sweep.groups)
+        and not any(map(_is_full_size, file.pretrain))
+        and not any(map(_is_own, evaluated))
+    ):
         return sweep
     update = {
         "name": file.name + SUFFIX,
-        "data": {name: directory for name, directory in file.data.items() if name not in NAMES["dataset"]},
+        "data": {
+            shrink("dataset", name, {}): directory
+            for name, directory in file.data.items()
+            if name not in NAMES["dataset"] or _is_own(name)
+        },
         "pretrain": tuple(_shrink_pretraining(sweep, at, entry) for at, entry in enumerate(file.pretrain)),
         "evaluate": tuple(_shrink_evaluation(sweep, at, entry) for at, entry in enumerate(file.evaluate)),
     }
@@ -43,7 +61,16 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
 
 def _is_full_size(entry: PretrainEntry | ImportEntry) -> TypeGuard[PretrainEntry]:
     """Return whether the entry names a full-size dataset; False for imports, which can't shrink."""
-    return isinstance(entry, PretrainEntry) and any(name in NAMES["dataset"] for name in entry.dataset)
+    return isinstance(entry, PretrainEntry) and any(name in NAMES["dataset"] or _is_own(name) for name in entry.dataset)
+
+
+def _is_own(dataset: object) -> bool:
+    """Return whether a dataset is own images at full size."""
+    return isinstance(dataset, str) and module_name(dataset) == "folder"
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _shrink_pretraining(sweep: Sweep, position: int, entry: PretrainEntry | ImportEntry) -> PretrainEntry | ImportEntry:

@@ -9,22 +9,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bench.worker.sources import read_source
 from evaluators.interface import Context, ReportProgress
 from evaluators.lookup import find_evaluator
 from pretrain.checkpoint import BACKBONE_FILE, CheckpointHeader, file_sha256, header_path
 from pretrain.compute import PLAIN, ComputeOptions
-from pretrain.config import Normalisation, PretrainConfig
+from pretrain.config import PretrainConfig
 from pretrain.errors import InputError
 from pretrain.methods.lookup import find_method
 from pretrain.metrics import PRETRAINING, Metric, declarations, require_declared
 from results.files import read_regular
 from results.record import CheckpointReference, ParentReference, read_record
 from results.runs import RunDirectory, append_json_line, write_atomically
-
-if TYPE_CHECKING:
-    from pretrain.foreign.parts.conversion import Checkpoint
 
 TENSORBOARD = "tensorboard"
 JUDGED = "judged.json"
@@ -97,7 +95,7 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         raise InputError(
             f"{run.run_id}: the directory of {declared['checkpoint']} is unknown; start the run with its sweep"
         )
-    checkpoint, original = _read_source(Path(source), declared)
+    checkpoint, original = read_source(Path(source), declared)
     facts = config["pretrain"]
     try:
         refuse_contradictions(checkpoint, facts)
@@ -107,30 +105,6 @@ def run_import(run: RunDirectory, config: Mapping[str, Any], source: str | None)
         print(f"{printable(source)}: {note}", flush=True)
     headers = write_ours(checkpoint, run.checkpoints, run.run_id, method=facts["method"], epochs=facts["epochs"])
     return Outcome(metrics={}, checkpoints=(*_checkpoint_references(run, headers), original))
-
-
-def _read_source(path: Path, declared: Mapping[str, Any]) -> tuple[Checkpoint, CheckpointReference]:
-    """Return the checkpoint that an import declares, and the reference to its file."""
-    from pretrain.foreign.parts.conversion import OWN_FORMAT, import_file, read_checkpoint
-    from pretrain.foreign.parts.reading import read_foreign
-
-    stated = declared.get("normalisation")
-    pixels = None if stated is None else Normalisation.model_validate(stated)
-    if declared["format"] == OWN_FORMAT:
-        own = read_checkpoint(path, OWN_FORMAT, declared.get("weights"), pixels)
-        _require_sha256(path, own.header.sha256, declared)
-        return own, CheckpointReference(role="source", path=declared["checkpoint"], sha256=own.header.sha256)
-    file = read_foreign(path, declared.get("weights"))
-    _require_sha256(path, file.sha256, declared)
-    original = CheckpointReference(
-        role="source", path=declared["checkpoint"], sha256=file.sha256, weights=file.choice.read.described
-    )
-    return import_file(file, declared["format"], pixels), original
-
-
-def _require_sha256(path: Path, found: str, declared: Mapping[str, Any]) -> None:
-    if declared["sha256"] not in (None, found):
-        raise InputError(f"{path}: its SHA-256 is {found} but the sweep says {declared['sha256']}")
 
 
 def _checkpoint_references(

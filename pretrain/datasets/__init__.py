@@ -14,10 +14,12 @@ A dataset module has
 ``prepare(root) -> None``
     downloads or lays out the data; called only if the user asks for it.
 
-Two functions are optional, for datasets whose classes and sizes only the files know (``folder``):
+Three functions are optional, for datasets whose classes and sizes only the files know (``folder``):
 
 ``read_info(splits) -> DatasetInfo``
     returns the facts of opened splits; its ``version`` must differ if the files differ.
+``info_of_version(version) -> DatasetInfo``
+    returns the same facts from that ``version``, which a run's configuration holds.
 ``describe(root) -> list[str]``
     returns lines for ``opera-bench data check`` that say how the directory is read.
 
@@ -30,6 +32,7 @@ from pretrain.datasets.lookup import (
     dataset_names,
     describe_datasets,
     find_dataset,
+    info_of_run,
     module_name,
     open_any_split,
     open_split,
@@ -47,6 +50,7 @@ __all__ = [
     "dataset_names",
     "describe_datasets",
     "find_dataset",
+    "info_of_run",
     "module_name",
     "open_any_split",
     "open_split",

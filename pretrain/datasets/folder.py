@@ -1,18 +1,19 @@
 """A user's own images: a directory of class folders, with ``train/`` and ``val/`` or split by a rule.
 
-``pretrain.datasets._own_images`` describes both layouts. Classes, counts and version come from the directory: the
-version is the fingerprint of both splits, so two different directories never share a run's id, and a moved one keeps
-it. ``folder_<word>`` is another such dataset, for sweeps with several directories.
+``pretrain.datasets._own_images`` describes both layouts. The version of the dataset holds the numbers of classes and
+images and the fingerprint of both splits. So two directories with different files never share a run's id, and a moved
+directory keeps it. ``folder_<word>`` is another such dataset, for sweeps with several directories.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pretrain.datasets._checks import check_images
-from pretrain.datasets._files import FileImages
-from pretrain.datasets._own_images import VAL_SHARE, OwnImages, read_own_images
+from pretrain.datasets._own_images import VAL_SHARE, ClassImages, OwnImages, read_own_images
 from pretrain.datasets.interface import DatasetInfo, LabelledImages, joint_fingerprint
 from pretrain.errors import InputError
 
@@ -26,12 +27,13 @@ INFO = DatasetInfo(
     recipes_of=("imagenet", "pets", "digits"),
 )
 
+_VERSION = re.compile(r"(\d+) classes, (\d+) train, (\d+) val, [0-9a-f]{64}")
 _NAMED = 5
 """Classes and files that a description names."""
 _MEASURED_IMAGES = 200
 
 
-def open_split(root: Path | None, split: str) -> FileImages:
+def open_split(root: Path | None, split: str) -> ClassImages:
     return _read(root).open(split)
 
 
@@ -41,10 +43,9 @@ def read_info(splits: Mapping[str, LabelledImages]) -> DatasetInfo:
 
 def check(root: Path | None) -> list[str]:
     try:
-        own = _read(root)
+        return check_own(INFO, _read(root))
     except InputError as error:
         return [str(error)]
-    return check_own(INFO, {split: own.open(split) for split in own.splits})
 
 
 def prepare(root: Path | None) -> None:
@@ -54,55 +55,75 @@ def prepare(root: Path | None) -> None:
 
 
 def describe(root: Path | None) -> list[str]:
-    """Return lines that say how the directory is read: classes, split, sizes and fingerprint."""
-    own = _read(root)
+    """Return lines that say how the directory is read: classes, split, sizes, fingerprint and recipes."""
+    return describe_own(INFO, _read(root))
+
+
+def info_of_version(version: str) -> DatasetInfo:
+    return info_with(INFO, version)
+
+
+def info_of(info: DatasetInfo, splits: Mapping[str, LabelledImages]) -> DatasetInfo:
+    """Return ``info`` with the version, number of classes and sizes of these splits."""
+    train, val = splits["train"], splits["val"]
+    counts = f"{train.num_classes} classes, {len(train)} train, {len(val)} val"
+    return info_with(info, f"{counts}, {joint_fingerprint(splits)}")
+
+
+def info_with(info: DatasetInfo, version: str) -> DatasetInfo:
+    """Return ``info`` with a version that ``info_of`` made, and the counts in it."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        raise InputError(f"dataset {info.name}: {version!r} is no version of own images")
+    classes, train, val = map(int, found.groups())
+    return replace(info, version=version, num_classes=classes, sizes={"train": train, "val": val})
+
+
+def check_own(info: DatasetInfo, own: OwnImages) -> list[str]:
+    """Return the faults of the images: each header is read, and a sample decoded."""
+    splits = {split: own.open(split) for split in own.splits}
+    found = info_of(info, splits)
+    return [problem for split, images in splits.items() for problem in check_images(found, split, images)]
+
+
+def describe_own(info: DatasetInfo, own: OwnImages) -> list[str]:
+    """Return the lines of ``describe`` for the images ``own``."""
     splits = {split: own.open(split) for split in own.splits}
     counts = [sum(len(names[name]) for _, names in own.splits.values()) for name in own.classes]
     named = ", ".join(own.classes[:_NAMED]) + (", …" if len(own.classes) > _NAMED else "")
+    each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
     rule = f"one image in {VAL_SHARE} of each class is for validation, chosen by the SHA-256 of <class>/<image>"
     train, val = own.splits["train"][0].name, own.splits["val"][0].name
     lines = [
-        f"classes: {len(own.classes):,} ({named}), with {min(counts):,} to {max(counts):,} images",
+        f"classes: {len(own.classes):,} ({named}), of {each} images each",
         f"images: train {len(splits['train']):,}, val {len(splits['val']):,}",
         f"split: {rule}" if own.is_split_by_rule else f"split: {train}/ and {val}/",
         f"pixels: {_pixels(splits['train'])}",
-        f"fingerprint: {joint_fingerprint(splits)} (of names, sizes and classes; part of every run's id)",
-        f"recipes: those of {', '.join(INFO.recipes_of)}, the first that has one for method or protocol and backbone",
+        f"fingerprint: {joint_fingerprint(splits)} (names, sizes, classes, sampled content; part of each run's id)",
+        f"recipes: {', else '.join(f'those of {name}' for name in info.recipes_of)}",
     ]
-    for word, files in (("ignored", own.ignored), ("not read", own.unused)):
+    for word, what, files in (
+        ("ignored", "hidden files or system files", own.ignored),
+        ("not read", "files or folders beside the class folders", own.unused),
+    ):
         if files:
-            what = "hidden files and system files" if word == "ignored" else "files or folders beside the class folders"
             some = ", ".join(str(path) for path in files[:_NAMED]) + (", …" if len(files) > _NAMED else "")
             lines.append(f"{word}: {len(files):,} {what} ({some})")
     return lines
 
 
-def info_of(info: DatasetInfo, splits: Mapping[str, LabelledImages]) -> DatasetInfo:
-    """Return ``info`` with the version, number of classes and sizes of these splits."""
-    return DatasetInfo(
-        name=info.name,
-        version=joint_fingerprint(splits),
-        title=info.title,
-        num_classes=splits["train"].num_classes,
-        sizes={split: len(images) for split, images in splits.items()},
-        source=info.source,
-        recipes_of=info.recipes_of,
-    )
-
-
-def check_own(info: DatasetInfo, splits: Mapping[str, FileImages]) -> list[str]:
-    """Return the faults of the images: each header is read, and a sample decoded."""
-    found = info_of(info, splits)
-    return [problem for split, images in splits.items() for problem in check_images(found, split, images)]
+def require_root(info: DatasetInfo, root: Path | None) -> Path:
+    """Return ``root``, or raise an InputError if there is none."""
+    if root is None:
+        raise InputError(f"dataset {info.name}: no directory given; expected one with a folder of images per class")
+    return root
 
 
 def _read(root: Path | None) -> OwnImages:
-    if root is None:
-        raise InputError("dataset folder: no directory given; expected a directory with one folder of images per class")
-    return read_own_images(root)
+    return read_own_images(require_root(INFO, root))
 
 
-def _pixels(images: FileImages) -> str:
+def _pixels(images: ClassImages) -> str:
     """Return the smallest and largest width and height of images spread over the split, from their headers."""
     from PIL import Image
 

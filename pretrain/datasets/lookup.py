@@ -74,6 +74,13 @@ def describe_datasets() -> list[DatasetInfo]:
     return [module.INFO for _, module in DATASETS.usable()]
 
 
+def info_of_run(name: str, version: str) -> DatasetInfo:
+    """Return the facts of a dataset from the name and version in a run's configuration, without its data."""
+    module = find_dataset(name)
+    found: DatasetInfo = module.info_of_version(version) if reads_info(name) else module.INFO  # type: ignore[attr-defined]
+    return found
+
+
 @contextmanager
 def opening_once() -> Iterator[None]:
     """Within the block, return one object for all calls that open one split of one directory.

@@ -61,7 +61,7 @@ class _Part(BaseModel):
 
 
 class OwnRow(_Part):
-    """A row of an own table; ``official`` maps columns to the numbers that MoCo-v3's own repository prints."""
+    """A row of an own table; ``official`` maps columns to the numbers that the method's authors print."""
 
     labels: tuple[str, ...]
     where: Query

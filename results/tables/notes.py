@@ -47,7 +47,8 @@ def _signs(table: Table) -> Iterator[str]:
         )
         yield f"† marks {meaning}."
     if any(row.published_by == "official" for row in table.rows):
-        yield "official: as MoCo-v3's own repository reports it, and ours from its released files."
+        source = "MoCo-v3's own repository reports" if table.source else "the method's authors report"
+        yield f"official: as {source} it, and ours from its released files."
 
 
 def _marks(table: Table, layout: Layout) -> Iterator[str]:

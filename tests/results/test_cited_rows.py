@@ -33,9 +33,10 @@ def states(table: Table) -> list[tuple[str, str]]:
     return [(row.labels[0], row.cells[0].state) for row in table.rows]
 
 
-@pytest.mark.parametrize("name", ["table1", "table2"])
-def test_full_size_runs_fill_the_cited_rows(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", CITED)
+def test_full_size_runs_fill_the_cited_rows(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep's group and the table's queries name the same settings, one run for each row."""
+    monkeypatch.setenv("BEIT_TOKENIZER_SHA256", "0" * 64)
     write_plan(tmp_path, plan_sweep(load_sweep(name, ("rows=cited",))).runs)
     found = [(method, state) for method, state in states(build_table(name, results.load(tmp_path))) if state]
     assert [method for method, state in found if state == "waiting"] == CITED[name]

@@ -30,6 +30,8 @@ groups:
     pretrain:
       - {method: byol, backbone: resnet50, epochs: 1000}
       - {method: beit, backbone: beit_base, epochs: 800, tokenizer_sha256: "${GROUPS_TOKEN}", optional: true}
+    evaluate:
+      - similarity: {only: {method: beit}}
 tables: [table1]
 """
 OWN = ["pretrain opera", "linear opera"]
@@ -120,12 +122,13 @@ def test_assignments_reach_chosen_groups(load: Callable[..., Sweep]) -> None:
 def test_an_optional_entry_is_left_out_until_its_variable_is_set(
     load: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A filter that chooses a checkpoint that is left out is neither a mistake nor idle."""
     assert plan_sweep(load("whole", "rows=far")).notes == (
         "grouped.yaml:14: beit is left out: tokenizer_sha256 needs the environment variable GROUPS_TOKEN, which isn't "
         "set",
     )
     assigned = load("whole", "rows=far", f"groups.far.pretrain.1.tokenizer_sha256={'0' * 64}")
-    assert planned(assigned) == ["pretrain beit", "pretrain byol"]
+    assert planned(assigned) == ["pretrain beit", "pretrain byol", "similarity beit"]
     monkeypatch.setenv("GROUPS_TOKEN", "0" * 64)
     assert plan_sweep(load("whole", "rows=far")) == plan_sweep(assigned)
     assert not plan_sweep(assigned).notes
@@ -134,6 +137,7 @@ def test_an_optional_entry_is_left_out_until_its_variable_is_set(
 def test_a_sweep_of_optional_entries_alone_says_what_to_set(load: Callable[..., Sweep]) -> None:
     entry = "{checkpoint: '${GROUPS_TOKEN}/a.pth', format: moco_v3, optional: true, as: {method: other, backbone: "
     text = f"name: none\npretrain:\n  - {entry}vit_small, epochs: 1, batch_size: 1}}}}\n"
+    text += "evaluate: [{knn: {only: {method: other}}}]\n"
     with pytest.raises(InputError, match=r"none\.yaml: nothing to run\. none\.yaml:3: other is left out: checkpoint "):
         plan_sweep(load("none", text=text))
 

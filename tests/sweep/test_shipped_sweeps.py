@@ -25,6 +25,7 @@ TABLES = {
     ].items()
     if name.startswith("table")
 }
+WITH_GROUPS = ("table1", "table2", "table8")
 FIGURES = ("figure1", "figure4", "figure5", "figure6", "figure7", "figure8", "similarity")
 METHODS = {
     "OPERA": "opera",
@@ -42,8 +43,9 @@ Pretraining = tuple[Any, ...]
 """(method, backbone, batch size, epochs, what differs from the main setting)."""
 
 
-def plan(name: str, *, tiny: bool = False) -> Plan:
-    return plan_sweep(load_sweep(name, tiny=tiny))
+def plan(name: str, *, rows: str | None = None, tiny: bool = False) -> Plan:
+    """The plan of a sweep; ``rows`` chooses rows of the sweeps with groups."""
+    return plan_sweep(load_sweep(name, () if rows is None else (f"rows={rows}",), tiny=tiny))
 
 
 def pretraining_of(run: PlannedRun) -> Pretraining:
@@ -189,10 +191,17 @@ def test_what_the_summary_says_is_saved_is_what_the_parts_ask_for_twice() -> Non
     assert f"saves {twice[True]} pretrainings, {twice[False]} evaluations" in summary(paper)
 
 
-@pytest.mark.parametrize("name", [*TABLES, *FIGURES, "paper", "digits"])
-def test_tiny_keeps_the_graph_s_shape(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        *((name, "own") for name in (*WITH_GROUPS, "paper")),
+        *((name, "all") for name in (*WITH_GROUPS, "paper")),
+        *((name, None) for name in (*TABLES, *FIGURES, "digits") if name not in WITH_GROUPS),
+    ],
+)
+def test_tiny_keeps_the_graph_s_shape(name: str, rows: str | None) -> None:
     """Node by node, but for the transfers of one checkpoint, whose four datasets become one."""
-    real, tiny = plan(name), plan(name, tiny=True)
+    real, tiny = plan(name, rows=rows), plan(name, rows=rows, tiny=True)
     pretrainings = [[run for run in found.runs if run.stage == "pretrain"] for found in (real, tiny)]
     assert len(pretrainings[0]) == len(pretrainings[1])
     smaller = dict(zip(*([run.run_id for run in runs] for runs in pretrainings), strict=True))
@@ -212,7 +221,8 @@ def test_tiny_keeps_the_graph_s_shape(name: str) -> None:
 
 
 def test_tiny_keeps_what_is_larger_larger() -> None:
-    real, tiny = ([run.config["pretrain"] for run in plan("paper", tiny=t).runs if not run.parents] for t in (0, 1))
+    plans = [plan("paper", rows="all", tiny=tiny) for tiny in (False, True)]
+    real, tiny = ([run.config["pretrain"] for run in found.runs if not run.parents] for found in plans)
     for key in ("epochs", "global_batch_size"):
         pairs = {
             (big[key], small[key]) for big, small in zip(real, tiny, strict=True) if big["method"] != "random_init"
@@ -237,5 +247,5 @@ def test_the_command_line_says_back_what_was_typed(tmp_path: Path) -> None:
     call = [sys.executable, "-m", "bench.cli", "plan", "table1", "--tiny", "--runs", str(runs)]
     ended = subprocess.run(call, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.endswith(f"12 runs, 12 would start: opera-bench run table1 --tiny --runs '{runs}'\n")
-    assert "table1-tiny: 6 pretrainings, 6 evaluations (6 linear)" in ended.stdout
+    assert ended.stdout.endswith(f"24 runs, 24 would start: opera-bench run table1 --tiny --runs '{runs}'\n")
+    assert "table1-tiny: 12 pretrainings, 12 evaluations (12 linear)" in ended.stdout

@@ -277,7 +277,7 @@ def test_values_of_fewer_bits_in_16_are_found_before_they_train_as_black(name: s
 
     (problem,) = check(0)
     assert problem.startswith(f"imagenet train: {tree / 'train' / WNIDS[1] / f'0{name}'} has samples of more than 8 ")
-    assert "4 of 4 such images" in problem
+    assert "4 of the 4 such images" in problem
     assert check(16 - bits) == []
 
 
