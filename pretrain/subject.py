@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Normalisation, PretrainConfig, RecipeReference, Strict
+
+
+def _normalisation_called(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in NORMALISATIONS:
+        raise ValueError(
+            f"write {', '.join(NORMALISATIONS)}, or {{mean: [r, g, b], std: [r, g, b]}} for pixels in [0, 1]"
+        )
+    return NORMALISATIONS[value]
+
+
+NORMALISATIONS = {
+    "imagenet": Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "inception": Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    "none": Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+}
+"""Pixel statistics by name: torchvision's and timm's usual ones, [-1, 1] as in Inception, and [0, 1] as in SimCLR."""
+NamedNormalisation = Annotated[Normalisation, BeforeValidator(_normalisation_called)]
 
 
 class ImportSource(Strict):

@@ -123,8 +123,8 @@ def convert(
 
 def _normalisation_called(name: str | None) -> Normalisation | None:
     from bench.sweep.errors import InputError
-    from pretrain.config import NORMALISATIONS
     from pretrain.plugins import suggest
+    from pretrain.subject import NORMALISATIONS
 
     if name is None:
         return None

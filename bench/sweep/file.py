@@ -45,7 +45,8 @@ from pydantic import (
     model_validator,
 )
 
-from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, NamedNormalisation
+from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer
+from pretrain.subject import NamedNormalisation
 
 
 def _as_list(value: Any) -> Any:

@@ -41,7 +41,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
     """
     backbone = {name: tensor for name, tensor in part(state, QUERY).items() if not name.startswith("fc.")}
     rest = rest_of(state, QUERY, backbone)
-    is_v2 = f"{QUERY}fc.0.weight" in state
+    is_v2 = any(f"{QUERY}fc.{layer}.weight" in state for layer in (0, 2))
     last = f"{QUERY}fc.2" if is_v2 else f"{QUERY}fc"
     dimension = size_of(state, f"{last}.weight", "moco")
     width = feature_dimension(backbone)

@@ -85,7 +85,11 @@ def plain(state: State, what: str) -> dict[str, Tensor]:
     import torch
 
     ours = dict(state)
-    for block in (f"blocks.{index}" for index in range(count_blocks(state))):
+    blocks = [f"blocks.{index}" for index in range(count_blocks(state))]
+    scales = [f"{block}.{gamma}" for block in blocks for gamma in ("gamma_1", "gamma_2")]
+    if missing := [name for name in scales if name not in state and any(other in state for other in scales)]:
+        raise InputError(f"{what}: missing {missing[0]}; layer scale is in all blocks or in none")
+    for block in blocks:
         query, value = (ours.pop(f"{block}.attn.{name}", None) for name in ("q_bias", "v_bias"))
         if query is None or value is None or query.ndim != 1 or value.ndim != 1:
             raise InputError(f"{what}: {block}.attn.q_bias or v_bias is missing or of another shape than (width,)")

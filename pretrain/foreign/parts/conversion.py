@@ -15,7 +15,7 @@ from pretrain.checkpoint import (
     save_checkpoint,
     shapes_of,
 )
-from pretrain.config import NORMALISATIONS, Normalisation
+from pretrain.config import Normalisation
 from pretrain.errors import InputError
 from pretrain.foreign.interface import Facts, Imported, MethodParts, State
 from pretrain.foreign.lookup import find_format, find_writable_format, format_names, readable_if_named, recognise
@@ -28,6 +28,7 @@ from pretrain.foreign.parts.resnet import refuse_caffe_style
 from pretrain.foreign.parts.vit import checked_geometry, looks_like_vit
 from pretrain.foreign.parts.writing import new_path, write_file, write_folder
 from pretrain.methods.lookup import method_names
+from pretrain.subject import NORMALISATIONS
 from pretrain.wording import listed, printable, printable_name, refuse_differences
 
 if TYPE_CHECKING:
@@ -214,9 +215,7 @@ def refuse_contradictions(checkpoint: Checkpoint, declared: Mapping[str, Any]) -
     header = checkpoint.header
     if header.backbone != declared["backbone"]:
         raise InputError(f"holds {header.backbone}, but the sweep says {declared['backbone']}")
-    if None not in (header.epochs, declared["epochs"]) and declared["epochs"] not in _epochs(
-        header.epochs, checkpoint.format
-    ):
+    if header.epochs is not None and declared["epochs"] not in (None, *_epochs(header.epochs, checkpoint.format)):
         raise InputError(f"trained for {header.epochs} epochs, but the sweep says {declared['epochs']}")
     named = declared["method"] in method_names()
     if named and header.method not in (UNKNOWN_METHOD, declared["method"]):

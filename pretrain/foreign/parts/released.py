@@ -56,7 +56,8 @@ def checked_heads(backbone: dict[str, Tensor], what: str) -> int | None:
 
     The methods of these checkpoints use timm's heads, one per 64 channels; MoCo-v3 alone differs.
     """
-    if resnet.looks_like_resnet(backbone):
+    if "conv1.weight" in backbone:
+        resnet.refuse_missing(backbone, what)
         resnet.to_ours(backbone)
         return None
     return usual_heads(backbone, vit.checked_geometry(backbone, what))

@@ -9,6 +9,8 @@ from pretrain.foreign.interface import Imported, State
 from pretrain.wording import listed
 
 _CLASSIFIER = ("fc.weight", "fc.bias")
+_LANDMARKS = {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"}
+"""Names by which a ResNet with a plain stem is recognised."""
 _INPUT_VARIANCE = 4.0
 """Upper bound of the input's variance: 1 on average for normalised pixels, rarely above 4 for one image."""
 _DEAD = 1e-3
@@ -22,7 +24,19 @@ _KEY = re.compile(
 
 def looks_like_resnet(state: State) -> bool:
     """Return whether the names are those of a ResNet with a plain stem."""
-    return {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"} <= state.keys()
+    return state.keys() >= _LANDMARKS
+
+
+def refuse_missing(state: State, what: str) -> None:
+    """Check that a network is one that ``looks_like_resnet`` recognises.
+
+    Raises
+    ------
+    InputError
+        Names by which it does are missing; the message begins with ``what``.
+    """
+    if missing := sorted(_LANDMARKS - state.keys()):
+        raise InputError(f"{what}: {listed(f'missing {name}' for name in missing)}")
 
 
 def to_ours(state: State) -> Imported:
