@@ -94,7 +94,7 @@ def test_where_the_file_lies_is_no_part_of_the_run(released, write, tmp_path) ->
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("moco_v3\n", "mocov3\n", r"imported.yaml:4: unknown format 'mocov3'; did you mean 'moco_v3'"),
+        ("moco_v3\n", "moco_3\n", r"imported.yaml:4: unknown format 'moco_3'; did you mean 'moco_v3'"),
         (
             "twelve_heads",
             "twelve_head",
