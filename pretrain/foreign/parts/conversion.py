@@ -214,9 +214,7 @@ def refuse_contradictions(checkpoint: Checkpoint, declared: Mapping[str, Any]) -
     header = checkpoint.header
     if header.backbone != declared["backbone"]:
         raise InputError(f"holds {header.backbone}, but the sweep says {declared['backbone']}")
-    if None not in (header.epochs, declared["epochs"]) and declared["epochs"] not in _epochs(
-        header.epochs, checkpoint.format
-    ):
+    if header.epochs is not None and declared["epochs"] not in (None, *_epochs(header.epochs, checkpoint.format)):
         raise InputError(f"trained for {header.epochs} epochs, but the sweep says {declared['epochs']}")
     named = declared["method"] in method_names()
     if named and header.method not in (UNKNOWN_METHOD, declared["method"]):
