@@ -27,7 +27,7 @@ SetOption = Annotated[
     ),
 ]
 TinyOption = Annotated[
-    bool, typer.Option("--tiny", help="Use the sweep in miniature: the same runs with tiny networks on digits.")
+    bool, typer.Option("--tiny", help="Use the sweep in miniature: tiny networks, digits or a sample of own images.")
 ]
 ExecutorOption = Annotated[
     str,

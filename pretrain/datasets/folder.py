@@ -103,12 +103,12 @@ def describe_own(info: DatasetInfo, own: OwnImages) -> list[str]:
         f"recipes: {', else '.join(f'those of {name}' for name in info.recipes_of)}",
     ]
     for word, what, files in (
-        ("ignored", "hidden files or system files", own.ignored),
-        ("not read", "files or folders beside the class folders", own.unused),
+        ("ignored", "hidden and system files", own.ignored),
+        ("not read", "beside the class folders", own.unused),
     ):
         if files:
             some = ", ".join(str(path) for path in files[:_NAMED]) + (", …" if len(files) > _NAMED else "")
-            lines.append(f"{word}: {len(files):,} {what} ({some})")
+            lines.append(f"{word}, {what}: {len(files):,} ({some})")
     return lines
 
 

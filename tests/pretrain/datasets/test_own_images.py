@@ -108,8 +108,8 @@ def test_hidden_and_system_files_are_ignored_with_a_count(flat) -> None:
     (flat / "README.txt").write_text("mine")
     assert dataset_info("folder", flat).version == before
     lines = find_dataset("folder").describe(flat)
-    assert any(line.startswith("ignored: 5 hidden files or system files") for line in lines)
-    assert any(line.startswith("not read: 1 files or folders") and "README.txt" in line for line in lines)
+    assert any(line.startswith("ignored, hidden and system files: 5 (") for line in lines)
+    assert any(line.startswith("not read, beside the class folders: 1 (") and "README.txt" in line for line in lines)
     assert find_dataset("folder").check(flat) == []
 
 
