@@ -80,8 +80,8 @@ def expand_evaluations(sweep: Sweep, subjects: Sequence[Subject]) -> list[Evalua
 
 def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject]) -> list[str]:
     """Return one sentence for each filter or value of a filter, also of included sweeps, that changes nothing."""
-    own = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
-    return own + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
+    idle = idle_filters(sweep, [subject_facts(subject) for subject in subjects])
+    return idle + [line for part in sweep.parts for line in unmatched_filters(part, expand_pretraining(part))]
 
 
 def _expand_entry(sweep: Sweep, position: int, entry: PretrainEntry) -> Iterator[PretrainConfig]:

@@ -65,10 +65,10 @@ class _Assignments:
 def _compose(document: Source, directory: Path, assignments: _Assignments, line: tuple[str, ...]) -> Sweep:
     """Check a document and the sweeps that it includes; ``line`` identifies all including sweeps and then itself."""
     source = assignments.lay_over(document, is_included=len(line) > 1)
-    own = check_sweep(source)
+    sweep = check_sweep(source)
     parts = []
-    for position, word in enumerate(own.file.include):
-        where = own.where("include", position)
+    for position, word in enumerate(sweep.file.include):
+        where = sweep.where("include", position)
         identity = _identity(word, directory)
         if identity in line:
             raise InputError(f"{where}: {word} includes itself")
@@ -78,17 +78,17 @@ def _compose(document: Source, directory: Path, assignments: _Assignments, line:
             raise InputError(f"{where}: {error}") from error
         parts.append(_compose(included, beside, assignments, (*line, identity)))
     joined = {
-        "data": _join_data(own, parts),
-        "tables": _union(*(part.file.tables for part in parts), _tables(own, directory)),
-        "figures": _union(*(part.file.figures for part in parts), own.file.figures),
+        "data": _join_data(sweep, parts),
+        "tables": _union(*(part.file.tables for part in parts), _tables(sweep, directory)),
+        "figures": _union(*(part.file.figures for part in parts), sweep.file.figures),
     }
-    return Sweep(own.file.model_copy(update=joined), source, tuple(parts))
+    return Sweep(sweep.file.model_copy(update=joined), source, tuple(parts))
 
 
-def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
+def _tables(sweep: Sweep, directory: Path) -> tuple[str, ...]:
     """Return the sweep's own tables; relative paths, which start in the sweep's directory, become absolute."""
     found = []
-    for position, name in enumerate(own.file.tables):
+    for position, name in enumerate(sweep.file.tables):
         if not is_path(name):
             found.append(name)
             continue
@@ -96,7 +96,7 @@ def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
         try:
             find_declaration(path)
         except ResultsInputError as error:
-            raise InputError(f"{own.where('tables', position)}: {error}") from error
+            raise InputError(f"{sweep.where('tables', position)}: {error}") from error
         found.append(path)
     return tuple(found)
 
@@ -106,18 +106,18 @@ def _identity(name: str, beside: Path) -> str:
     return str(path.resolve()) if os.path.isfile(path) else name  # noqa: PTH113
 
 
-def _join_data(own: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:
+def _join_data(sweep: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:
     joined: dict[str, str] = {}
-    said_by: dict[str, str] = {}
+    named_by: dict[str, str] = {}
     for part in parts:
         for dataset, directory in part.file.data.items():
-            if joined.setdefault(dataset, directory) != directory and dataset not in own.file.data:
+            if joined.setdefault(dataset, directory) != directory and dataset not in sweep.file.data:
                 raise InputError(
-                    f"{own.where('include')}: {said_by[dataset]} and {part.name} name different directories for "
+                    f"{sweep.where('include')}: {named_by[dataset]} and {part.name} name different directories for "
                     f"dataset {dataset}; choose one with data: {{{dataset}: …}}"
                 )
-            said_by.setdefault(dataset, part.name)
-    return {**joined, **own.file.data}
+            named_by.setdefault(dataset, part.name)
+    return {**joined, **sweep.file.data}
 
 
 def _union(*lists: tuple[str, ...]) -> tuple[str, ...]:
