@@ -58,8 +58,8 @@ def recall_at_1(features: Tensor, labels: Tensor) -> float:
     correct = 0
     for rows in _blocks(len(unit), len(unit)):
         similarity = unit[rows] @ unit.T
-        own = torch.arange(rows.start, rows.stop, device=unit.device)
-        similarity[torch.arange(len(own), device=unit.device), own] = -torch.inf
+        diagonal = torch.arange(rows.start, rows.stop, device=unit.device)
+        similarity[torch.arange(len(diagonal), device=unit.device), diagonal] = -torch.inf
         correct += int((labels[similarity.argmax(dim=1)] == labels[rows]).sum())
     return 100 * correct / len(unit)
 

@@ -93,13 +93,15 @@ def resolve_pretraining(
     run_options = {key: value for key, value in options.items() if key in _RUN_KEYS}
     method_options = {key: value for key, value in options.items() if key in method_keys}
 
-    def resolve(run: Mapping[str, Any], own: Mapping[str, Any], changed: tuple[str, ...]) -> PretrainConfig:
+    def resolve(run: Mapping[str, Any], of_method: Mapping[str, Any], changed: tuple[str, ...]) -> PretrainConfig:
         return PretrainConfig.model_validate(
             {
                 "normalisation": {"mean": info.mean, "std": info.std},
                 **merge(base, run),
                 "method": method,
-                "method_options": validate(method_config, merge(base_method_options, own)).model_dump(mode="json"),
+                "method_options": validate(method_config, merge(base_method_options, of_method)).model_dump(
+                    mode="json"
+                ),
                 "backbone": backbone,
                 "dataset": dataset,
                 "dataset_version": info.version,

@@ -101,15 +101,15 @@ def load_rows(
     return rows, (*problems, *describe_damage(_with_ancestors(resolved, wanted).values()))
 
 
-def _with_ancestors(found: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
-    """Return the named runs of ``found`` and all their ancestors in it."""
+def _with_ancestors(runs: Mapping[str, Run], run_ids: Iterable[str]) -> dict[str, Run]:
+    """Return the named runs of ``runs`` and all their ancestors in it."""
     reached: dict[str, Run] = {}
     ahead = list(run_ids)
     while ahead:
         name = ahead.pop()
-        if name in found and name not in reached:
-            reached[name] = found[name]
-            ahead += found[name].parents
+        if name in runs and name not in reached:
+            reached[name] = runs[name]
+            ahead += runs[name].parents
     return reached
 
 

@@ -108,23 +108,27 @@ def standing(runs: Mapping[str, OnDisk], answers: Mapping[str, JobAnswer]) -> di
 
 
 def _compute_standing(
-    run_id: str, runs: Mapping[str, OnDisk], answers: Mapping[str, JobAnswer], found: Mapping[str, Standing]
+    run_id: str, runs: Mapping[str, OnDisk], answers: Mapping[str, JobAnswer], standings: Mapping[str, Standing]
 ) -> Standing:
     run = runs[run_id]
     if parent := _other_checkpoint(run, runs):
         why = f"it evaluated a checkpoint that its parent {parent} no longer has; opera-bench retry computes it again"
         return Standing(RunState.DAMAGED, RunState.DAMAGED, why)
-    own, reason = _own_state(run, answers.get(run_id))
-    lost = next((p for p in run.parents if p in found and found[p].state in LOST), None)
+    own_state, reason = _own_state(run, answers.get(run_id))
+    lost = next((p for p in run.parents if p in standings and standings[p].state in LOST), None)
     # SLURM cancels a job whose parent failed. The user didn't cancel this run, so show the parent's failure instead.
-    if own is RunState.CANCELLED and not run.has_cancel_note and (lost or _was_dropped(run_id, run.parents, answers)):
-        own, reason = RunState.PLANNED, None
-    if own is not RunState.PLANNED:
-        return Standing(own, own, reason)
+    if (
+        own_state is RunState.CANCELLED
+        and not run.has_cancel_note
+        and (lost or _was_dropped(run_id, run.parents, answers))
+    ):
+        own_state, reason = RunState.PLANNED, None
+    if own_state is not RunState.PLANNED:
+        return Standing(own_state, own_state, reason)
     if lost:
-        return Standing(own, RunState.FAILED, f"parent {lost} {found[lost].state.value}")
-    waits = any(parent not in found or found[parent].state is not RunState.DONE for parent in run.parents)
-    return Standing(own, RunState.WAITING if waits else own, reason)
+        return Standing(own_state, RunState.FAILED, f"parent {lost} {standings[lost].state.value}")
+    waits = any(parent not in standings or standings[parent].state is not RunState.DONE for parent in run.parents)
+    return Standing(own_state, RunState.WAITING if waits else own_state, reason)
 
 
 def _other_checkpoint(run: OnDisk, runs: Mapping[str, OnDisk]) -> str | None:
@@ -174,13 +178,13 @@ def _was_dropped(run_id: str, parents: Sequence[str], answers: Mapping[str, JobA
     The parent's job may have been submitted again by another sweep, or be back in the queue, so a parent's past
     failure or later submission counts as well.
     """
-    own = answers.get(run_id)
+    answer = answers.get(run_id)
     for parent in parents:
         other = answers.get(parent)
         if other is None:
             continue
         if other.had_failed or RunState(other.state) in (RunState.FAILED, RunState.CANCELLED):
             return True
-        if own is not None and other.submission > own.submission:
+        if answer is not None and other.submission > answer.submission:
             return True
     return False

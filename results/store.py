@@ -284,13 +284,13 @@ def _reason(state: RunState, failure: Mapping[str, Any]) -> str | None:
     return None
 
 
-def resolve(found: Mapping[str, Run], answers: Mapping[str, JobAnswer] = NO_ANSWERS) -> dict[str, Run]:
-    """Return ``found`` with effective states, which depend on executors and parents.
+def resolve(runs: Mapping[str, Run], answers: Mapping[str, JobAnswer] = NO_ANSWERS) -> dict[str, Run]:
+    """Return ``runs`` with effective states, which depend on executors and parents.
 
     A damaged run loses its record, so that its numbers can't be used.
     """
-    standings = standing({run_id: run.on_disk for run_id, run in found.items()}, answers)
-    trusted = {run_id: run for run_id, run in found.items() if standings[run_id].state is not RunState.DAMAGED}
+    standings = standing({run_id: run.on_disk for run_id, run in runs.items()}, answers)
+    trusted = {run_id: run for run_id, run in runs.items() if standings[run_id].state is not RunState.DAMAGED}
     return {
         run_id: replace(
             run,
@@ -299,5 +299,5 @@ def resolve(found: Mapping[str, Run], answers: Mapping[str, JobAnswer] = NO_ANSW
             record=run.record if run_id in trusted else None,
             parent_data=next((trusted[p].on_disk.data for p in run.parents if p in trusted), (None, None)),
         )
-        for run_id, run in found.items()
+        for run_id, run in runs.items()
     }

@@ -27,7 +27,7 @@ def plan(
 ) -> None:
     """Show a sweep's runs, their states and the hours they need.
 
-    Needs no data and writes nothing.
+    Needs no data and writes nothing to the runs directory.
     """
     import sys
     from datetime import UTC, datetime

@@ -16,7 +16,9 @@ def pretrain(
     dataset: Annotated[str, typer.Option(help="Dataset to pretrain on.")] = "imagenet",
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="The dataset's directory, if it needs one.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Number of epochs. Default: the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images of a step in all. Default: the recipe's.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per step, over all processes. Default: the recipe's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     recipe: Annotated[str | None, typer.Option(help="A recipe's id. Default: the recipe that applies.")] = None,
     set_: Annotated[

@@ -103,7 +103,7 @@ def charged_cost(computed: RunCost, status: RunStatus, attempts: Sequence[Mappin
 
 
 def read_costs(
-    found: Sequence[RunStatus], directory: Path, options: ExecutorOptions | None, now: datetime
+    statuses: Sequence[RunStatus], directory: Path, options: ExecutorOptions | None, now: datetime
 ) -> list[RunCost]:
     """Return the cost of each run, estimated from the readable records under ``directory``.
 
@@ -117,7 +117,7 @@ def read_costs(
     records = finished_records(directory)
     work = Work.of(records.values())
     costs = []
-    for status in found:
+    for status in statuses:
         run = status.run
         run_directory = RunDirectory(directory / run.run_id)
         attempts = run_directory.read_attempts()
@@ -131,9 +131,9 @@ def read_costs(
     return costs
 
 
-def expected_end(found: Sequence[RunStatus], costs: Sequence[RunCost], now: datetime) -> datetime | None:
+def expected_end(statuses: Sequence[RunStatus], costs: Sequence[RunCost], now: datetime) -> datetime | None:
     """Return when the last run will end if as many run in parallel as now; None if none runs or a time is unknown."""
-    at_a_time = sum(status.state is RunState.RUNNING for status in found)
+    at_a_time = sum(status.state is RunState.RUNNING for status in statuses)
     left = [cost.seconds_left for cost in costs]
     known = [seconds for seconds in left if seconds is not None]
     if not at_a_time or len(known) < len(left):

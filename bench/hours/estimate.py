@@ -103,8 +103,8 @@ def finished_records(directory: Path) -> dict[str, Record]:
     """Return the readable records of the runs in a directory, by run id."""
     if not directory.is_dir():
         return {}
-    places = (RunDirectory(directory / name) for name in run_names(directory))
-    return {place.run_id: record for place in places if (record := checked_record(place.record)[0])}
+    runs = (RunDirectory(directory / name) for name in run_names(directory))
+    return {run.run_id: record for run in runs if (record := checked_record(run.record)[0])}
 
 
 def _kind(stage: str, config: Mapping[str, Any]) -> tuple[object, ...]:

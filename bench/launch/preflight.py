@@ -108,9 +108,9 @@ def _key(name: str, root: Path) -> str | None:
 @functools.cache
 def _code(name: str) -> str:
     """Return a digest of the checking code: this suite's dataset modules and the dataset's own module."""
-    own = getattr(find_dataset(name), "__file__", None)
+    module_file = getattr(find_dataset(name), "__file__", None)
     digest = hashlib.sha256()
-    for path in [*sorted(_DATASETS.glob("*.py")), *([] if own is None else [Path(own)])]:
+    for path in [*sorted(_DATASETS.glob("*.py")), *([] if module_file is None else [Path(module_file)])]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

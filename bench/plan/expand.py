@@ -87,9 +87,9 @@ def expand_evaluations(
 
 def unmatched_filters(sweep: Sweep, subjects: Sequence[Subject], roots: Mapping[str, Path] = NO_ROOTS) -> list[str]:
     """Return one sentence for each filter or value of a filter, also of included sweeps, that changes nothing."""
-    own = idle_filters(sweep, [*map(subject_facts, subjects), *left_out_facts(sweep)])
+    idle = idle_filters(sweep, [*map(subject_facts, subjects), *left_out_facts(sweep)])
     parts = (*sweep.groups, *sweep.parts)
-    return own + [line for part in parts for line in unmatched_filters(part, expand_pretraining(part, roots), roots)]
+    return idle + [line for part in parts for line in unmatched_filters(part, expand_pretraining(part, roots), roots)]
 
 
 def _expand_entry(

@@ -39,44 +39,49 @@ def check_configs(statuses: Sequence[RunStatus], directory: Path) -> list[str]:
     return sentences
 
 
-def difference(run: PlannedRun, place: RunDirectory) -> str | None:
+def difference(run: PlannedRun, run_directory: RunDirectory) -> str | None:
     """How a run's ``config.yaml`` differs from its plan and what to do; None if it doesn't.
 
     None, too, if the file is missing or can't be read: status then lists the run as damaged.
     """
     try:
-        place.read_config()  # verifies the run id, which the plan shares
+        run_directory.read_config()  # verifies the run id, which the plan shares
         return None
     except OSError:
         return None
     except ResultsInputError as error:
         unplanned = str(error)
     try:
-        found = safe_yaml.load(place.config.read_text(encoding="utf-8"))
-        found = {**found, **identity(found["stage"], found["config"], found["parents"])}
+        on_disk = safe_yaml.load(run_directory.config.read_text(encoding="utf-8"))
+        on_disk = {**on_disk, **identity(on_disk["stage"], on_disk["config"], on_disk["parents"])}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return unplanned
     planned = {**_content(run), **identity(run.stage, run.config, run.parents)}
-    first = next(_differences("", planned, found), None)
-    return f"{place.config}: differs from what the sweep plans: {first}; {_remedy(place)}" if first else unplanned
+    first = next(_differences("", planned, on_disk), None)
+    return (
+        f"{run_directory.config}: differs from what the sweep plans: {first}; {_remedy(run_directory)}"
+        if first
+        else unplanned
+    )
 
 
 def _content(run: PlannedRun) -> dict[str, Any]:
     return {"run_id": run.run_id, "stage": run.stage, "parents": list(run.parents), "config": run.config}
 
 
-def _remedy(place: RunDirectory) -> str:
-    return f"delete the directory {place.path} to compute the run as planned, or change the sweep instead of this file"
+def _remedy(run_directory: RunDirectory) -> str:
+    directory = run_directory.path
+    return f"delete the directory {directory} to compute the run as planned, or change the sweep instead of this file"
 
 
-def _differences(where: str, planned: Any, found: Any) -> Iterator[str]:
+def _differences(where: str, planned: Any, on_disk: Any) -> Iterator[str]:
     """Yield each differing setting, such as ``config.pretrain.seed is 7, planned is 0``."""
-    if isinstance(planned, Mapping) and isinstance(found, Mapping):
-        for key in [*planned, *(key for key in found if key not in planned)]:
-            ours, theirs = planned.get(key, "missing"), found.get(key, "missing")
+    if isinstance(planned, Mapping) and isinstance(on_disk, Mapping):
+        for key in [*planned, *(key for key in on_disk if key not in planned)]:
+            ours, theirs = planned.get(key, "missing"), on_disk.get(key, "missing")
             yield from _differences(f"{where}.{key}".removeprefix("."), ours, theirs)
-    elif isinstance(planned, list | tuple) and isinstance(found, list | tuple) and len(planned) == len(found):
-        for index, (ours, theirs) in enumerate(zip(planned, found, strict=True)):
+    elif isinstance(planned, list | tuple) and isinstance(on_disk, list | tuple) and len(planned) == len(on_disk):
+        for index, (ours, theirs) in enumerate(zip(planned, on_disk, strict=True)):
             yield from _differences(f"{where}[{index}]", ours, theirs)
-    elif planned != found or isinstance(planned, bool) != isinstance(found, bool):
-        yield f"{where} is {found}, planned is {planned}"
+    elif planned != on_disk or isinstance(planned, bool) != isinstance(on_disk, bool):
+        yield f"{where} is {on_disk}, planned is {planned}"

@@ -42,8 +42,8 @@ def find_run(directory: Path, name: str, stages: Sequence[str] = ()) -> RunDirec
 
 def _run_ids(directory: Path) -> list[str]:
     """Names of all run directories, and of other directories that hold a run's files."""
-    places = [RunDirectory(directory / name) for name in run_names(directory)]
-    return [place.run_id for place in places if has_run_files(place) or read_run(place, []) is not None]
+    runs = (RunDirectory(directory / name) for name in run_names(directory))
+    return [run.run_id for run in runs if has_run_files(run) or read_run(run, []) is not None]
 
 
 def _hint(name: str, ids: list[str]) -> str:

@@ -23,6 +23,8 @@ from results.runs import RunDirectory, RunState, write_atomically
 
 STARTED = frozenset({RunState.DONE, RunState.WAITING, RunState.RUNNING})
 """States in which an import has read its file or is going to read it."""
+_UNREADABLE: tuple[type[Exception], ...] = (*INPUT_ERRORS, OSError)
+"""Errors of a file, folder or record that can't be read."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def changed_sources(runs: Iterable[PlannedRun], runs_directory: Path) -> Iterato
             file = weights_file(path)
             known, status = _read_cache(file), _status(file)
             imported = _imported(RunDirectory(runs_directory / run.run_id))
-        except (*INPUT_ERRORS, OSError):  # the run is done without the file, and this is only a hint
+        except _UNREADABLE:  # the run is done without the file, and this is only a hint
             continue
         if known is None:
             continue

@@ -75,10 +75,10 @@ def statuses(runs: Sequence[PlannedRun], directory: Path) -> list[RunStatus]:
     return [_status(run, directory, found[run.run_id], reports.get(run.run_id)) for run in runs]
 
 
-def _status(run: PlannedRun, directory: Path, found: Standing, report: JobReport | None) -> RunStatus:
-    is_damaged = found.own_state is RunState.DAMAGED
+def _status(run: PlannedRun, directory: Path, standing: Standing, report: JobReport | None) -> RunStatus:
+    is_damaged = standing.own_state is RunState.DAMAGED
     other = is_damaged and has_other_schema(RunDirectory(directory / run.run_id).record)
-    return RunStatus(run, found.own_state, found.state, found.reason, report, other)
+    return RunStatus(run, standing.own_state, standing.state, standing.reason, report, other)
 
 
 def load_with_executors(runs_directory: Path, run_ids: Iterable[str] | None = None) -> Store:

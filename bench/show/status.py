@@ -58,13 +58,13 @@ def wide_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=WIDE)
 
 
-def print_json(found: Sequence[RunStatus], costs: Sequence[RunCost]) -> None:
+def print_json(statuses: Sequence[RunStatus], costs: Sequence[RunCost]) -> None:
     """Print runs as JSON: ``{"jobs": [{"run_id", "stage", "state", "parents", …}]}``; the keys don't change."""
-    jobs = [{**status.as_json(), **cost.as_json()} for status, cost in zip(found, costs, strict=True)]
+    jobs = [{**status.as_json(), **cost.as_json()} for status, cost in zip(statuses, costs, strict=True)]
     print(json.dumps({"jobs": jobs}, indent=2, ensure_ascii=False))
 
 
-def print_runs(found: Sequence[RunStatus]) -> None:
+def print_runs(statuses: Sequence[RunStatus]) -> None:
     """Print one line per run."""
     from rich.table import Table
     from rich.text import Text
@@ -73,7 +73,7 @@ def print_runs(found: Sequence[RunStatus]) -> None:
     table.add_column("state", no_wrap=True)
     table.add_column("run", overflow="fold")
     table.add_column("what", overflow="fold")
-    for status in found:
+    for status in statuses:
         state = Text(status.state.value, style=_STYLES.get(status.state, ""))
         table.add_row(state, Text(status.run.run_id), Text(status.run.title))
     wide_console().print(table)
@@ -101,7 +101,7 @@ def print_planned_hours(costs: Sequence[RunCost]) -> None:
 
 
 def print_status(
-    found: Sequence[RunStatus],
+    statuses: Sequence[RunStatus],
     costs: Sequence[RunCost],
     sweep: str | None,
     directory: Path,
@@ -120,7 +120,7 @@ def print_status(
     from rich.table import Table
     from rich.text import Text
 
-    states = [state for state in RunState if any(status.state is state for status in found)]
+    states = [state for state in RunState if any(status.state is state for status in statuses)]
     columns = _hour_columns(costs)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("stage")
@@ -128,19 +128,19 @@ def print_status(
         table.add_column(Text(state.value, style=_STYLES.get(state, "")), justify="right")
     for unit, what in columns:
         table.add_column(f"{unit.value} {what}", justify="right")
-    counts = Counter((status.run.stage, status.state) for status in found)
-    counts.update(("total", status.state) for status in found)
+    counts = Counter((status.run.stage, status.state) for status in statuses)
+    counts.update(("total", status.state) for status in statuses)
     for name, part in _by_stage(costs):
         if name != "total" or columns:
             numbers = (str(counts[name, state] or "–") for state in states)
             table.add_row(name, *numbers, *(_hours(part, *column) for column in columns))
     console = wide_console()
     console.print(table)
-    if end := expected_end(found, costs, now):
+    if end := expected_end(statuses, costs, now):
         limits = any(cost.basis is Basis.PROFILE for cost in costs)
         condition = ", if every run takes the whole time limit of its profile, once" if limits else ""
         console.print(f"expected end: {end.astimezone():%Y-%m-%d %H:%M}{condition}")
-    for status in found:
+    for status in statuses:
         row = last_progress(RunDirectory(directory / status.run.run_id))
         if status.state is RunState.RUNNING and row:
             line = f"running {status.run.run_id}: epoch {row['epoch']:.1f} of {round(row['total_epochs'], 1):g}"
@@ -149,7 +149,7 @@ def print_status(
             console.print(Text(f"{status.state.value} {status.run.run_id}: {status.reason}", style="red"))
         elif status.state is RunState.PLANNED and status.reason:
             console.print(Text(f"{status.run.run_id}: {status.reason}", style="yellow"))
-    queued = [status for status in found if status.own_state is RunState.WAITING and status.report is not None]
+    queued = [status for status in statuses if status.own_state is RunState.WAITING and status.report is not None]
     pending = Counter((s.report.executor, s.report.waits_for) for s in queued if s.report and s.held_job is None)
     for (executor, why), count in pending.most_common():
         console.print(Text(f"{count} pending in {executor}{why and f': {why}'}", style="yellow"))
@@ -160,7 +160,7 @@ def print_status(
         console.print(Text(f"held: {len(held) - MOST_JOBS_NAMED} more", style="red"))
     for line in _release_commands(held, directory):
         print(line)
-    print(next_step(found, sweep, runs_option, flags))
+    print(next_step(statuses, sweep, runs_option, flags))
 
 
 def _release_commands(held: Sequence[RunStatus], directory: Path) -> Iterable[str]:
@@ -200,7 +200,7 @@ def _hours(costs: Sequence[RunCost], unit: Unit, what: str) -> str:
     return f"{'>' if unknown else ''}{known:,.{1 if known >= 10 else 2}f}"
 
 
-def next_step(found: Sequence[RunStatus], sweep: str | None, runs_option: str = "", flags: str = "") -> str:
+def next_step(statuses: Sequence[RunStatus], sweep: str | None, runs_option: str = "", flags: str = "") -> str:
     """Return the commands to type next, in one or two lines.
 
     Parameters
@@ -214,8 +214,8 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, runs_option: str = 
     """
     name = sweep or f"SWEEP{runs_option}"
     start = name + flags
-    own_failures = [status for status in found if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
-    if not found:
+    own_failures = [status for status in statuses if status.own_state in (RunState.FAILED, RunState.DAMAGED)]
+    if not statuses:
         return f"no runs yet: opera-bench run SWEEP{runs_option}"
     if own_failures:
         first = own_failures[0].run.run_id
@@ -223,20 +223,20 @@ def next_step(found: Sequence[RunStatus], sweep: str | None, runs_option: str = 
         if all(status.has_other_schema for status in own_failures):
             return why
         return f"{why}\ntry again: opera-bench retry {start}"
-    queued = [status for status in found if status.own_state is RunState.WAITING]
-    planned = (status for status in found if status.own_state is RunState.PLANNED)
+    queued = [status for status in statuses if status.own_state is RunState.WAITING]
+    planned = (status for status in statuses if status.own_state is RunState.PLANNED)
     if queued and (left := sum(status.state is not RunState.FAILED for status in planned)):
         where = queued[0].report.executor if queued[0].report else "the executor"
         submit = f"submit the rest with: opera-bench run {start}"
         return f"{left} runs are not with {where} yet: the queue was full; {submit}"
-    running = any(status.state is RunState.RUNNING for status in found)
+    running = any(status.state is RunState.RUNNING for status in statuses)
     if running or queued:
         return f"{'running' if running else 'queued'}; follow with: opera-bench status {name} --watch"
-    if any(status.state is RunState.PLANNED for status in found):
+    if any(status.state is RunState.PLANNED for status in statuses):
         return f"next: opera-bench run {start}"
     for state, word in ((RunState.CANCELLED, "cancelled"), (RunState.UNKNOWN, "lost")):
-        if any(status.own_state is state for status in found):
+        if any(status.own_state is state for status in statuses):
             return f"start {word} runs again: opera-bench retry {start}"
-    if all(status.state is RunState.DONE for status in found):
+    if all(status.state is RunState.DONE for status in statuses):
         return f"all done: opera-bench report{f' {sweep}' if sweep else runs_option}"
     return f"next: opera-bench run {start}"

@@ -82,13 +82,13 @@ def _compose(
     outermost first, and last the default.
     """
     source = assignments.lay_over(document, is_part=len(line) > 1)
-    own = check_sweep(source)
-    if own.file.rows is not None:
-        rows = (*rows[:-1], own.file.rows, rows[-1])
-    own = _choose_rows(own, assignments, rows)
+    sweep = check_sweep(source)
+    if sweep.file.rows is not None:
+        rows = (*rows[:-1], sweep.file.rows, rows[-1])
+    sweep = _choose_rows(sweep, assignments, rows)
     parts = []
-    for position, word in enumerate(own.file.include):
-        where = own.where("include", position)
+    for position, word in enumerate(sweep.file.include):
+        where = sweep.where("include", position)
         identity = _identity(word, directory)
         if identity in line:
             raise InputError(f"{where}: {word} includes itself")
@@ -97,30 +97,30 @@ def _compose(
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
         parts.append(_compose(included, beside, assignments, (*line, identity), rows))
-    _require_known_rows(own, parts)
+    _require_known_rows(sweep, parts)
     joined = {
-        "data": _join_data(own, parts),
-        "tables": _union(*(part.file.tables for part in parts), _tables(own, directory)),
-        "figures": _union(*(part.file.figures for part in parts), own.file.figures),
+        "data": _join_data(sweep, parts),
+        "tables": _union(*(part.file.tables for part in parts), _tables(sweep, directory)),
+        "figures": _union(*(part.file.figures for part in parts), sweep.file.figures),
     }
-    return Sweep(own.file.model_copy(update=joined), source, tuple(parts), own.groups)
+    return Sweep(sweep.file.model_copy(update=joined), source, tuple(parts), sweep.groups)
 
 
-def _choose_rows(own: Sweep, assignments: _Assignments, rows: Sequence[str]) -> Sweep:
-    """Return the sweep with the chosen groups, and without its own rows if they aren't chosen.
+def _choose_rows(sweep: Sweep, assignments: _Assignments, rows: Sequence[str]) -> Sweep:
+    """Return the sweep with the chosen groups, and without its sweep rows if they aren't chosen.
 
     Of ``rows``, the first that this sweep knows counts. A sweep without groups keeps its rows.
     """
-    file = own.file
+    file = sweep.file
     if not file.groups:
-        return own
-    groups = {name: check_sweep(_group_source(own, name)) for name in file.groups}
+        return sweep
+    groups = {name: check_sweep(_group_source(sweep, name)) for name in file.groups}
     chosen = next(word for word in rows if word in (OWN_ROWS, ALL_ROWS, *groups))
     if chosen not in (OWN_ROWS, ALL_ROWS):
         file = file.model_copy(update={"pretrain": (), "evaluate": ()})
     wanted = [group.source for name, group in groups.items() if chosen in (name, ALL_ROWS)]
     laid_over = (check_sweep(assignments.lay_over(source, is_part=True)) for source in wanted)
-    return Sweep(file, own.source, groups=tuple(laid_over))
+    return Sweep(file, sweep.source, groups=tuple(laid_over))
 
 
 def _require_group(source: Source, assignment: str) -> None:
@@ -131,23 +131,23 @@ def _require_group(source: Source, assignment: str) -> None:
         raise InputError(f"--set {assignment}: no group {name!r}; {suggest(name, tuple(known))}")
 
 
-def _group_source(own: Sweep, name: str) -> Source:
+def _group_source(sweep: Sweep, name: str) -> Source:
     """Return the document of a group, with the places of its entries in the sweep's file."""
     at = ("groups", name)
-    places = {path[len(at) :]: place for path, place in own.source.places.items() if path[: len(at)] == at}
-    return Source(own.source.name, {"name": own.name, **own.source.data["groups"][name]}, places)
+    places = {path[len(at) :]: place for path, place in sweep.source.places.items() if path[: len(at)] == at}
+    return Source(sweep.source.name, {"name": sweep.name, **sweep.source.data["groups"][name]}, places)
 
 
-def _require_known_rows(own: Sweep, parts: Sequence[Sweep]) -> None:
+def _require_known_rows(sweep: Sweep, parts: Sequence[Sweep]) -> None:
     """Refuse ``rows`` if it names no group of the sweep and the sweeps that it includes."""
-    word, groups = own.file.rows, list(_group_names((own, *parts)))
+    word, groups = sweep.file.rows, list(_group_names((sweep, *parts)))
     if word is None or (groups and word in (OWN_ROWS, ALL_ROWS, *groups)):
         return
-    where = own.where("rows")
+    where = sweep.where("rows")
     if not groups:
         raise InputError(
-            f"{where}: rows: {own.name} has no groups of rows to choose from, nor has a sweep that it includes; leave "
-            "rows out"
+            f"{where}: rows: {sweep.name} has no groups of rows to choose from, nor has a sweep that it includes; "
+            "leave rows out"
         )
     raise InputError(f"{where}: rows: no group {word!r}; {suggest(word, (OWN_ROWS, *dict.fromkeys(groups), ALL_ROWS))}")
 
@@ -158,10 +158,10 @@ def _group_names(sweeps: Iterable[Sweep]) -> Iterator[str]:
         yield from _group_names(sweep.parts)
 
 
-def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
+def _tables(sweep: Sweep, directory: Path) -> tuple[str, ...]:
     """Return the sweep's own tables; relative paths, which start in the sweep's directory, become absolute."""
     found = []
-    for position, name in enumerate(own.file.tables):
+    for position, name in enumerate(sweep.file.tables):
         if not is_path(name):
             found.append(name)
             continue
@@ -169,7 +169,7 @@ def _tables(own: Sweep, directory: Path) -> tuple[str, ...]:
         try:
             find_declaration(path)
         except ResultsInputError as error:
-            raise InputError(f"{own.where('tables', position)}: {error}") from error
+            raise InputError(f"{sweep.where('tables', position)}: {error}") from error
         found.append(path)
     return tuple(found)
 
@@ -179,18 +179,18 @@ def _identity(name: str, beside: Path) -> str:
     return str(path.resolve()) if os.path.isfile(path) else name  # noqa: PTH113
 
 
-def _join_data(own: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:
+def _join_data(sweep: Sweep, parts: Iterable[Sweep]) -> Mapping[str, str]:
     joined: dict[str, str] = {}
-    said_by: dict[str, str] = {}
+    named_by: dict[str, str] = {}
     for part in parts:
         for dataset, directory in part.file.data.items():
-            if joined.setdefault(dataset, directory) != directory and dataset not in own.file.data:
+            if joined.setdefault(dataset, directory) != directory and dataset not in sweep.file.data:
                 raise InputError(
-                    f"{own.where('include')}: {said_by[dataset]} and {part.name} name different directories for "
+                    f"{sweep.where('include')}: {named_by[dataset]} and {part.name} name different directories for "
                     f"dataset {dataset}; choose one with data: {{{dataset}: …}}"
                 )
-            said_by.setdefault(dataset, part.name)
-    return {**joined, **own.file.data}
+            named_by.setdefault(dataset, part.name)
+    return {**joined, **sweep.file.data}
 
 
 def _union(*lists: tuple[str, ...]) -> tuple[str, ...]:

@@ -163,8 +163,8 @@ def _order_problems(path: Path, categories: Sequence[dict[str, Any]], names: Seq
         listed = None if entry is None else entry["name"]
         if listed != expected:
             found = "nothing" if listed is None else repr(listed)
-            place = "an entry too many" if expected is None else f"{found} where {expected!r} belongs"
-            return [f"{path}: its table 'categories' must list the {len(names)} classes in order, but has {place}"]
+            difference = "an entry too many" if expected is None else f"{found} where {expected!r} belongs"
+            return [f"{path}: its table 'categories' must list the {len(names)} classes in order, but has {difference}"]
     return []
 
 

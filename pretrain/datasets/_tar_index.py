@@ -73,27 +73,27 @@ def _pack(shards: Sequence[Path], members: Sequence[Member]) -> TarImages:
     )
 
 
-def _save(place: Path, images: TarImages) -> None:
+def _save(path: Path, images: TarImages) -> None:
     import numpy as np
 
     columns: dict[str, Any] = {name: np.frombuffer(getattr(images, name), np.int64) for name in _NUMBERS}
     columns["names"] = np.frombuffer(images.names.content, np.uint8)
     columns["ends"] = np.frombuffer(images.names.ends, np.int64)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             np.savez(file, **columns)
-        temporary.replace(place)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _load(place: Path, shards: Sequence[Path]) -> TarImages | None:
+def _load(path: Path, shards: Sequence[Path]) -> TarImages | None:
     import numpy as np
 
     try:
-        with np.load(place, allow_pickle=False) as stored:
+        with np.load(path, allow_pickle=False) as stored:
             columns = {name: array("q", stored[name].tobytes()) for name in ("ends", *_NUMBERS)}
             names = PackedPaths.restored(stored["names"].tobytes(), columns.pop("ends"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -82,5 +82,5 @@ def mix_images(images: Tensor, mixing: Mixing, swap: Swap = swap_neighbours) -> 
 
 def mix_labels(labels: Tensor, num_classes: int, mixing: Mixing, swap: Swap = swap_neighbours) -> Tensor:
     """Return the class probabilities (B, num_classes), float32, of mixed images with class indices (B,)."""
-    own = F.one_hot(labels, num_classes).to(torch.float32)
-    return torch.lerp(swap(own), own, mixing.kept)
+    one_hot = F.one_hot(labels, num_classes).to(torch.float32)
+    return torch.lerp(swap(one_hot), one_hot, mixing.kept)

@@ -69,10 +69,10 @@ def cell_parts(table: Table, row: Row, cell: Cell) -> list[Part]:
     return list(parts(cell, row.published_by))
 
 
-def join(found: list[Part], dress: Callable[[Part], str], separator: str = " · ") -> str:
+def join(parts: list[Part], dress: Callable[[Part], str], separator: str = " · ") -> str:
     """``73.7 ± 0.2 (n=3) · paper 74.8 · Δ −1.1``; ``dress`` gives each part the format's markup."""
     text = ""
-    for part in found:
+    for part in parts:
         text += ("" if not text else " " if part.kind == "count" else separator) + dress(part)
     return text
 

@@ -67,15 +67,15 @@ def read_charges(entries: Iterable[Entry], accounts: Iterable[Row]) -> dict[str,
     for row in accounts:
         rows.setdefault(job_key(row.name, row.slurm_id), []).append(row)
         names.add(row.name)
-    found: dict[str, Hours | None] = {}
+    hours: dict[str, Hours | None] = {}
     for entry in entries:
-        own = rows.get(entry.key, [])
-        if own and own[-1].view().standing.is_active:
+        of_job = rows.get(entry.key, [])
+        if of_job and of_job[-1].view().standing.is_active:
             continue
         # SLURM drops the record of an array element that is cancelled before it starts, but keeps that of the array.
-        is_known = bool(own) or (entry.name in names and "_" in str(entry.slurm_id))
-        found[entry.key] = charged_hours(own) if is_known else None
-    return found
+        is_known = bool(of_job) or (entry.name in names and "_" in str(entry.slurm_id))
+        hours[entry.key] = charged_hours(of_job) if is_known else None
+    return hours
 
 
 def total_charges(entries: Iterable[Entry], charges: Mapping[str, Sequence[float] | None]) -> dict[str, Charge]:

@@ -259,8 +259,8 @@ def find_profile(name: str) -> Path:
         if not os.path.lexists(name):
             raise InputError(f"cluster {name}: no such file")
         return Path(name)
-    if "/" not in name and os.path.lexists(own := user_clusters() / f"{name}.yaml"):
-        return own
+    if "/" not in name and os.path.lexists(path := user_clusters() / f"{name}.yaml"):
+        return path
     names = ClusterProfile.profile_names()
     if name in names:
         return Path(str(files("slurm"))) / "clusters" / f"{name}.yaml"

@@ -282,7 +282,7 @@ def test_the_commands_take_the_profile_that_is_named(
     # 4 pretrainings × 4 nodes × 8 GPUs × 48 h, and 4 probes × 8 GPUs × 24 h.
     shown = command("plan", sweep, "--runs", runs, "--cluster", "a100-multinode").out.splitlines()
     assert shown[-2].split() == ["total", "8", "6,912.0", *BY_LIMITS]
-    assert "cluster a100-multinode: linear: 8 GPUs, 24 h; pretrain: 4 nodes with 8 GPUs each, 48 h" in shown
+    assert "cluster a100-multinode: pretrain: 4 nodes with 8 GPUs each, 48 h; probe: 8 GPUs, 24 h" in shown
     named = write_sweep(SWEEP + "cluster: {name: mine, gpus_per_node: 2, hours: 3}\n")
     jobs = json.loads(command("status", named, "--runs", runs, "--format", "json").out)["jobs"]
     assert jobs == json.loads(command("plan", named, "--runs", runs, "--format", "json").out)["jobs"]

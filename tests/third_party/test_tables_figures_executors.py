@@ -154,7 +154,11 @@ def test_names_that_are_taken_are_refused(site: Site) -> None:
     refused = site("run", "SWEEP", "--executor", "local", "--runs", "runs")
     assert (refused.returncode, "executor 'local' is shipped with opera-bench" in refused.stderr) == (2, True)
     assert "shapes-ssl (shapes_ssl.aloud:AloudExecutor)" in refused.stderr
+    aloud = site.path / "shapes_ssl" / "aloud.py"
+    aloud.write_text(f"{aloud.read_text()}\n    @classmethod\n    def diagnose(cls):\n        raise KeyError(1)\n")
     told = site("doctor")
+    assert "later: takes jobs" in told.stdout
+    assert "executor aloud: its check failed (KeyError: 1)" in told.stdout
     assert "figure 'curves' is shipped with opera-bench, and shapes-ssl 0.0.1 (shapes_ssl.dots)" in told.stdout
     assert (
         "executor 'local' is shipped with opera-bench, and shapes-ssl (shapes_ssl.aloud:AloudExecutor)" in told.stdout
