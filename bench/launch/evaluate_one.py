@@ -17,7 +17,7 @@ from bench.sweep.errors import INPUT_ERRORS, InputError
 from bench.sweep.overrides import naming_assignments, split_assignments
 from evaluators.lookup import EVALUATORS, find_evaluator, resolve_evaluation
 from evaluators.parts.config import TrainingConfig
-from pretrain.datasets import opening_once
+from pretrain.datasets import find_dataset, opening_once
 from pretrain.plugins import suggest
 
 ALL = "all"
@@ -53,6 +53,7 @@ def evaluate_one(evaluator: str, asked: Asked, runs: Path, device: str) -> int:
     roots = asked.roots(asked.dataset_of(evaluator))
     with opening_once():
         found = find_subject(asked.checkpoint, runs, asked.reading, roots)
+        _require_named_dataset(asked, found)
         with naming_assignments(asked.assignments):
             planned = _plan(evaluator, found, asked, split_assignments(asked.assignments), roots)
     return _import(found, runs, device) or run_single(planned, runs, device, asked.data)
@@ -89,6 +90,7 @@ def evaluate_all(asked: Asked, runs: Path, device: str) -> Evaluated:
     refused: dict[str, str] = {}
     with opening_once():
         found = find_subject(asked.checkpoint, runs, asked.reading, roots)
+        _require_named_dataset(asked, found)
         for name in names:
             try:
                 planned[name] = _plan(name, found, asked, options.get(name, {}), roots)
@@ -106,6 +108,18 @@ def evaluate_all(asked: Asked, runs: Path, device: str) -> Evaluated:
         except INPUT_ERRORS as error:
             refused[name] = str(error)
     return Evaluated({name: run for name, run in planned.items() if name not in refused}, refused)
+
+
+def _require_named_dataset(asked: Asked, found: Found) -> None:
+    """Refuse ``--data`` alone if the run was pretrained on another dataset with a directory: both could be meant."""
+    pretrained = found.subject.dataset
+    if asked.data is None or asked.dataset is not None or found.to_import is not None or pretrained == OWN_IMAGES:
+        return
+    if find_dataset(pretrained).INFO.needs_root:
+        raise InputError(
+            f"--data {asked.data}: could be {pretrained}, on which {asked.checkpoint} was pretrained, or your own "
+            f"images; add --dataset {pretrained} or --dataset {OWN_IMAGES}"
+        )
 
 
 def _plan(

@@ -109,6 +109,19 @@ def test_pretrain_without_a_sweep_makes_the_run_of_the_sweep(command, write_swee
     assert (ended.status, "no.pth: no such file or folder" in ended.err) == (2, True)
 
 
+def test_data_alone_is_refused_where_it_could_be_the_pretrainings_directory(command, images, engine, tmp_path) -> None:
+    runs, shared = tmp_path / "runs", ("--data", images, "--runs", tmp_path / "runs", "--device", "cpu")
+    ended: Ended = command(
+        "pretrain", "--method", "moco_v3", "--backbone", "tiny_vit", "--dataset", "folder_birds", *shared
+    )
+    assert ended.status == 0, ended.err
+    for evaluator in ("probe", "all"):
+        refused = command("evaluate", evaluator, engine.trained[0], *shared)
+        assert (refused.status, "add --dataset folder_birds or --dataset folder" in refused.err) == (2, True)
+    named = command("evaluate", "probe", engine.trained[0], "--dataset", "folder_birds", *shared)
+    assert (named.status, len(list(runs.glob("probe-*/record.json")))) == (0, 1), named.err
+
+
 def test_data_check_says_how_the_directory_is_read(command, images) -> None:
     ended = command("data", "check", "folder", images)
     assert ended.status == 0
