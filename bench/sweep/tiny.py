@@ -29,14 +29,16 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
     ------
     InputError
         Two values of a list would shrink to one number, and so two runs to one; or an imported checkpoint would be
-        evaluated on all of the own images that it was pretrained on.
+        evaluated on the full-size dataset that it was pretrained on.
     """
     file = sweep.file
+    follows_checkpoint = any("dataset" not in entry.options for entry in file.evaluate)
     for position, entry in enumerate(file.pretrain):
-        if isinstance(entry, ImportEntry) and _is_own(entry.as_.dataset) and file.evaluate:
+        if isinstance(entry, ImportEntry) and _is_full(entry.as_.dataset) and follows_checkpoint:
             raise InputError(
                 f"{sweep.where('pretrain', position, 'as', 'dataset')}: --tiny can't shrink an imported checkpoint of "
-                f"{entry.as_.dataset}; leave the entry out, or run the sweep without --tiny"
+                f"{entry.as_.dataset}, which would be evaluated at full size; leave the entry out, or run the sweep "
+                "without --tiny"
             )
     evaluated = [name for entry in file.evaluate for name in _as_list(entry.options.get("dataset", []))]
     if (
@@ -61,7 +63,11 @@ def shrink_sweep(sweep: Sweep) -> Sweep:
 
 def _is_full_size(entry: PretrainEntry | ImportEntry) -> TypeGuard[PretrainEntry]:
     """Return whether the entry names a full-size dataset; False for imports, which can't shrink."""
-    return isinstance(entry, PretrainEntry) and any(name in NAMES["dataset"] or _is_own(name) for name in entry.dataset)
+    return isinstance(entry, PretrainEntry) and any(map(_is_full, entry.dataset))
+
+
+def _is_full(dataset: str) -> bool:
+    return dataset in NAMES["dataset"] or _is_own(dataset)
 
 
 def _is_own(dataset: object) -> bool:
