@@ -234,9 +234,7 @@ def test_tiny_keeps_what_is_larger_larger() -> None:
 
 @pytest.mark.parametrize("name", ["official-checkpoints", "released"])
 def test_what_cannot_shrink_is_refused(name: str) -> None:
-    with pytest.raises(
-        InputError, match=r"official-checkpoints.yaml:\d+: --tiny can't shrink an imported checkpoint of"
-    ):
+    with pytest.raises(InputError, match=rf"{name}.yaml:\d+: --tiny can't shrink an imported checkpoint of"):
         load_sweep(name, tiny=True)
 
 
