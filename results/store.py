@@ -18,8 +18,7 @@ from results.record import Record, read_record
 from results.runs import RunDirectory, RunState, modified_at
 from results.state import JobAnswer, OnDisk, Standing, standing
 
-NO_ANSWERS: Mapping[str, JobAnswer] = MappingProxyType({})
-"""Executors' answers for runs that no executor knows: none."""
+NO_ANSWERS: Mapping[str, JobAnswer] = MappingProxyType({})  # no executor knows any of the runs
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,7 @@ def read_run(directory: RunDirectory, problems: list[str]) -> Run | None:
     try:
         run = _read_run(directory)
     except OSError as error:
-        remedy = "make it readable, or let opera-bench retry set it aside"
-        run = _damaged(directory, f"{_unreadable(directory.path, error)}; {remedy}")
+        run = _damaged(directory, f"{_unreadable(directory.path, error)}; make it readable, or: opera-bench retry")
     if run is None or run.state is not RunState.DAMAGED or stage_of_id(directory.run_id) is not None:
         return run
     if has_run_files(directory):
@@ -234,8 +232,7 @@ def read_unrecorded(directory: RunDirectory, parents: tuple[str, ...]) -> OnDisk
         state, has_cancel_note = directory.unrecorded_state(), directory.cancelled.exists()
     except OSError as error:
         return OnDisk(parents, RunState.DAMAGED, _unreadable(directory.path, error))
-    last = (directory.read_attempts() or [{}])[-1]
-    failure = directory.read_failure()
+    last, failure = (directory.read_attempts() or [{}])[-1], directory.read_failure()
     job_id = last.get("scheduler_job_id")
     return OnDisk(
         parents,
