@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import resource
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from pretrain.errors import InputError
 from pretrain.foreign.parts.conversion import read_checkpoint
 from tests.pretrain.foreign.layouts import randomise
 from tests.robustness.conftest import Tally, fuzz_cases
+from tests.robustness.limits import SECONDS, timed
 
 CASES = fuzz_cases(200, tests=9)
-SECONDS = 1.0
 MEGABYTES = 500
 WRAPS: list[Callable[[dict[str, Any]], dict[str, Any]]] = [
     lambda state: state,
@@ -48,15 +47,18 @@ def network(request: pytest.FixtureRequest) -> dict[str, Tensor]:
 
 def judge(path: Path, what: str) -> dict[str, Tensor] | None:
     """The backbone of the file, or None where it is refused. Anything but a quick InputError fails the test."""
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    try:
-        found = read_checkpoint(path).backbone
-        message = ""
-    except InputError as refusal:
-        found, message = None, str(refusal)
+
+    def case() -> tuple[dict[str, Tensor] | None, str]:
+        try:
+            return dict(read_checkpoint(path).backbone), ""
+        except InputError as refusal:
+            return None, str(refusal)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    (found, message), seconds = timed(case)
     assert not message or message.isprintable(), what
     assert len(message) < 5000, what
-    assert time.process_time() - started < SECONDS, what
+    assert seconds < SECONDS, what
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024, what
     return found
 

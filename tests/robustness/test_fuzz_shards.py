@@ -23,24 +23,25 @@ from pretrain.datasets._tar import read_members
 from pretrain.errors import InputError
 from tests.pretrain.datasets.writers import write_imagenet, write_imagenet_arrow, write_imagenet_shards
 from tests.robustness.conftest import Tally, fuzz_cases
+from tests.robustness.limits import SECONDS
 
 CASES = fuzz_cases(70, tests=3)
-SECONDS, MEGABYTES = 1.0, 500
+MEGABYTES = 500
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
 CHILD = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
-from tests.robustness.test_fuzz_shards import run_case, KINDS, MEGABYTES, SECONDS
+from tests.robustness.limits import SECONDS, timed
+from tests.robustness.test_fuzz_shards import MEGABYTES, run_case
 kind, source, scratch, first, last = sys.argv[1], *map(Path, sys.argv[2:4]), *map(int, sys.argv[4:])
 assert not run_case(kind, source, scratch, -1), 'what is not mutated must be read'
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 refused = 0
 for seed in range(first, last):
     print("case", seed, flush=True)
-    begun = time.process_time()
-    refused += run_case(kind, source, scratch, seed)
-    seconds = time.process_time() - begun
+    is_refused, seconds = timed(lambda: run_case(kind, source, scratch, seed))
+    refused += is_refused
     megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024
     assert seconds < SECONDS, f"{seconds:.1f} s"
     assert megabytes < MEGABYTES, f"{megabytes:.0f} MB"
