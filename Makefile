@@ -4,7 +4,7 @@
 #   make test-all  the tests of tests/robustness with all crash points and 100,000 fuzzed inputs (about an hour); ends
 #                  with the counts
 #   make lint    formatter, linter, types, import contract
-#   make bench   speed ratios against plain references
+#   make bench   speed ratios against plain references; ROWS=views,step measures a part
 #   make slurm-packages slurm-up   a real SLURM cluster on this machine for the tests (Debian; tests/cluster/README.md)
 #   make slurm-down                stop and forget it
 
@@ -39,7 +39,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m tests.speed
+	$(BIN)/python -m tests.speed $(ROWS)
 
 setup: $(READY)
 

@@ -1,28 +1,28 @@
 """``make bench``: how fast, as ratios against a plain reference measured in the same run. Asserts nothing.
 
 Each pair is timed in turn (A B A B …) so that a drift of the machine's speed hits both; the median ratio is printed
-with its smallest and largest value.
+with its smallest and largest value. Each row is printed when it is measured. ``make bench ROWS=views,step`` measures a
+part.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from pretrain.method import Step
 from results.index import INDEX
 from tests.pretrain.steps import RUN
 from tests.results.paper_runs import TINY, write_paper_runs
-from tests.speed import index, microbatch
+from tests.speed import index, methods, microbatch
 from tests.speed.pair import Pair, seconds
 
 
@@ -152,24 +152,41 @@ def step() -> Pair:
     return Pair("OPERA step, tiny ViT", "backbone forward + backward, 2 views", ours, reference, repeats=15)
 
 
-def pairs() -> Iterator[Pair]:
-    for make in (views, step, job_start, help_text, plan, tables_cold, tables_warm, *index.PAIRS):
-        yield make()
+def rows(wanted: Sequence[str]) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yield the rows of the parts called ``wanted``, each when it is measured."""
+    for part in wanted:
+        if part == "microbatch":
+            yield from microbatch.rows()
+            continue
+        for pair in PARTS[part]():
+            pair.ours(), pair.reference()
+            timed = [(seconds(pair.ours), seconds(pair.reference)) for _ in range(pair.repeats)]
+            ours, reference = (sorted(column)[len(timed) // 2] for column in zip(*timed, strict=True))
+            ratios = sorted(a / b for a, b in timed)
+            spread = f"{ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} – {ratios[-1]:.2f})"
+            yield pair.name, f"{ours:.4f} s", pair.reference_name, f"{reference:.4f} s", spread, str(pair.repeats)
+
+
+PARTS: dict[str, Callable[[], Iterator[Pair]]] = {
+    "views": lambda: iter([views()]),
+    "step": lambda: iter([step()]),
+    "methods": methods.pairs,
+    "jobs": lambda: iter([job_start()]),
+    "commands": lambda: (make() for make in (help_text, plan)),
+    "tables": lambda: (make() for make in (tables_cold, tables_warm, *index.PAIRS)),
+}
+NAMES = (*PARTS, "microbatch")
 
 
 def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    table = Table("what", "median", "reference", "median", "ratio: median (min – max)", "n")
-    for pair in pairs():
-        pair.ours(), pair.reference()
-        timed = [(seconds(pair.ours), seconds(pair.reference)) for _ in range(pair.repeats)]
-        ours, reference = (sorted(column)[len(timed) // 2] for column in zip(*timed, strict=True))
-        ratios = sorted(a / b for a, b in timed)
-        spread = f"{ratios[len(ratios) // 2]:.2f} ({ratios[0]:.2f} – {ratios[-1]:.2f})"
-        table.add_row(pair.name, f"{ours:.4f} s", pair.reference_name, f"{reference:.4f} s", spread, str(pair.repeats))
-    for row in microbatch.rows():
-        table.add_row(*row)
-    Console().print(table)
+    wanted = sys.argv[1].split(",") if len(sys.argv) > 1 else NAMES
+    if unknown := [name for name in wanted if name not in NAMES]:
+        sys.exit(f"ROWS={','.join(unknown)}: unknown; choose from {', '.join(NAMES)}")
+    widths = (52, 11, 44, 11, 26, 3)
+    titles = ("what", "median", "reference", "median", "ratio: median (min – max)", "n")
+    for row in itertools.chain([titles], rows(wanted)):
+        print(" ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True)).rstrip(), flush=True)
 
 
 if __name__ == "__main__":
