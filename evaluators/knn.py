@@ -40,8 +40,8 @@ class Config(EvaluatorConfig):
     interpolation: Interpolation
 
 
-def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float]:
-    """Return ``knn_top1`` and ``recall_at_1`` in percent.
+def evaluate(checkpoint: Path, config: Config, context: Context) -> dict[str, float | None]:
+    """Return ``knn_top1`` and ``recall_at_1`` in percent; the second is None if no class has two validation images.
 
     Raises
     ------

@@ -61,6 +61,10 @@ class Config(TrainingConfig):
             raise ValueError("schedule: steps needs decay_epochs, and decay_epochs needs schedule: steps")
         if self.decay_epochs and not 0 < min(self.decay_epochs) <= max(self.decay_epochs) < self.epochs:
             raise ValueError(f"decay_epochs must lie between 0 and epochs, which is {self.epochs}")
+        if list(self.decay_epochs) != sorted(set(self.decay_epochs)):
+            raise ValueError("decay_epochs must rise")
+        if self.schedule != "steps" and self.decay_factor != type(self).model_fields["decay_factor"].default:
+            raise ValueError("decay_factor needs schedule: steps")
         if self.optimizer == "nesterov" and self.momentum == 0:
             raise ValueError("momentum must be above 0 for optimizer: nesterov")
         return self

@@ -12,12 +12,13 @@ from evaluators.interface import EvaluatorConfig, EvaluatorModule
 from pretrain.backbones.lookup import find_backbone
 from pretrain.datasets import dataset_info, describe_datasets, reads_info
 from pretrain.errors import InputError
+from pretrain.foreign.lookup import find_format, format_names
 from pretrain.metrics import require_metrics
-from pretrain.plugins import PluginKind, suggest
+from pretrain.plugins import PluginKind, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
 from pretrain.recipes.size import fit_to_images
 from pretrain.resolve import NO_ROOTS, to_input_error
-from pretrain.subject import Subject
+from pretrain.subject import ImportedPretraining, Subject
 
 RECIPES = "evaluators.recipes"
 EVALUATORS = PluginKind[EvaluatorModule](
@@ -76,7 +77,9 @@ def resolve_evaluation(
             raise InputError(f"unknown option {key!r} for evaluator {name}; {suggest(key, ['dataset', *allowed])}")
     backbone = find_backbone(subject.backbone).INFO
     config_class.require_backbone(backbone)
-    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset, "method": subject.method}
+    facts = {"evaluator": name, "backbone": subject.backbone, "dataset": dataset}
+    if not info.recipes_of:  # on own images, all methods have one protocol and can be compared
+        facts["method"] = _method_of_protocol(subject)
     if "preset" in config_class.model_fields:
         facts["preset"] = str(asked.get("preset", config_class.model_fields["preset"].default))
     chosen = select_recipe(RECIPES, facts, recipe, alternatives={"dataset": info.recipes_of})
@@ -103,3 +106,11 @@ def resolve_evaluation(
     config.require_fits(backbone)
     changed = tuple(sorted(key for key in asked if getattr(config, key) != getattr(recipe_alone, key)))
     return config.model_copy(update={"recipe": chosen.reference(changed)})
+
+
+def _method_of_protocol(subject: Subject) -> str:
+    """Return the method whose protocol applies: for an import under a label of the user's, its format's method."""
+    if isinstance(subject, ImportedPretraining) and subject.method not in plugin_names("pretrain.methods"):
+        written_by = find_format(subject.source.format).INFO.method if subject.source.format in format_names() else None
+        return written_by or subject.method
+    return subject.method

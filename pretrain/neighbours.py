@@ -44,10 +44,11 @@ def weighted_knn_top1(
     return 100 * correct / len(queries)
 
 
-def recall_at_1(features: Tensor, labels: Tensor) -> float:
+def recall_at_1(features: Tensor, labels: Tensor) -> float | None:
     """Return the percentage of embeddings whose nearest other embedding by cosine has their label.
 
-    The OPERA release measures this on another embedding: its projector's output on bilinear crops.
+    The OPERA release measures this on another embedding: its projector's output on bilinear crops. An embedding that is
+    the only one of its label can't be right, so it is not counted; None if each label has only one.
 
     Parameters
     ----------
@@ -55,13 +56,15 @@ def recall_at_1(features: Tensor, labels: Tensor) -> float:
         (N, D), N at least 2.
     """
     unit = F.normalize(features, dim=1)
+    has_partner = labels.bincount()[labels] > 1
     correct = 0
     for rows in _blocks(len(unit), len(unit)):
         similarity = unit[rows] @ unit.T
         diagonal = torch.arange(rows.start, rows.stop, device=unit.device)
         similarity[torch.arange(len(diagonal), device=unit.device), diagonal] = -torch.inf
         correct += int((labels[similarity.argmax(dim=1)] == labels[rows]).sum())
-    return 100 * correct / len(unit)
+    counted = int(has_partner.sum())
+    return 100 * correct / counted if counted else None
 
 
 def _blocks(num_queries: int, num_keys: int) -> Iterator[slice]:

@@ -46,5 +46,6 @@ def _unset_variable(entry: PretrainEntry | ImportEntry) -> tuple[KeyPath, str] |
     """Return setting and name of an environment variable that an optional entry needs and that isn't set, or None."""
     if not entry.optional:
         return None
-    settings = entry.options if isinstance(entry, PretrainEntry) else entry.model_dump(by_alias=True)
-    return find_unset_variable(settings)
+    written = entry.model_dump(by_alias=True)
+    options = written.pop("options", {})
+    return find_unset_variable({**written, **options})

@@ -17,13 +17,13 @@ def print_protocols(done: Mapping[str, PlannedRun], refused: Mapping[str, str], 
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("protocol", "metric", "value", "run"):
+    for title in ("protocol", "metric", "value", "recipe", "run"):
         table.add_column(title, overflow="fold", justify="right" if title == "value" else "left")
     for name, run in done.items():
         for label, value in _shown_metrics(RunDirectory(runs / run.run_id)):
-            table.add_row(name, label, value, run.run_id)
+            table.add_row(name, label, value, run.config["evaluator"]["recipe"]["id"], run.run_id)
     for name, reason in refused.items():
-        table.add_row(name, reason, "–", "")
+        table.add_row(name, reason, "–", "", "")
     wide_console().print(table)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.sweep.errors import InputError
@@ -59,10 +59,21 @@ class _Assignments:
             try:
                 _require_group(source, assignment)
                 source = apply_overrides(source, (assignment,))
-                self.taken.add(assignment)
+                if first != "groups":  # it counts if the group is chosen
+                    self.taken.add(assignment)
             except InputError as error:
                 self.refused.setdefault(assignment, error)
         return source
+
+    def take_for_groups(self, chosen: Collection[str], groups: Collection[str]) -> None:
+        """Note which assignments to groups have an effect, because their group is chosen."""
+        for assignment in self.all:
+            first, name, *_ = [*assignment.partition("=")[0].split("."), ""]
+            if first == "groups" and name in chosen:
+                self.taken.add(assignment)
+            elif first == "groups" and name in groups:
+                unchosen = f"--set {assignment}: group {name} is not chosen; add --set rows={name}, or rows={ALL_ROWS}"
+                self.refused.setdefault(assignment, InputError(unchosen))
 
     def require_all_taken(self) -> None:
         for assignment in self.all:
@@ -107,7 +118,7 @@ def _compose(
 
 
 def _choose_rows(sweep: Sweep, assignments: _Assignments, rows: Sequence[str]) -> Sweep:
-    """Return the sweep with the chosen groups, and without its sweep rows if they aren't chosen.
+    """Return the sweep with the chosen groups, and without its own rows if they aren't chosen.
 
     Of ``rows``, the first that this sweep knows counts. A sweep without groups keeps its rows.
     """
@@ -118,8 +129,9 @@ def _choose_rows(sweep: Sweep, assignments: _Assignments, rows: Sequence[str]) -
     chosen = next(word for word in rows if word in (OWN_ROWS, ALL_ROWS, *groups))
     if chosen not in (OWN_ROWS, ALL_ROWS):
         file = file.model_copy(update={"pretrain": (), "evaluate": ()})
-    wanted = [group.source for name, group in groups.items() if chosen in (name, ALL_ROWS)]
-    laid_over = (check_sweep(assignments.lay_over(source, is_part=True)) for source in wanted)
+    wanted = {name: group.source for name, group in groups.items() if chosen in (name, ALL_ROWS)}
+    assignments.take_for_groups(wanted, groups)
+    laid_over = (check_sweep(assignments.lay_over(source, is_part=True)) for source in wanted.values())
     return Sweep(file, sweep.source, groups=tuple(laid_over))
 
 

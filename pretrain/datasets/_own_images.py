@@ -42,7 +42,8 @@ class ClassImages(FileImages):
         Own images often share names and sizes with others, such as 0.bmp to 99.bmp of one camera; published sets don't.
         """
         digest = hashlib.sha256(super().fingerprint().encode())
-        for index in range(0, len(self), -(-len(self) // CONTENT_IMAGES)):
+        count = min(len(self), CONTENT_IMAGES)
+        for index in (number * len(self) // count for number in range(count)):
             try:
                 with self.path(index).open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -121,6 +122,12 @@ def read_own_images(root: Path) -> OwnImages:
     for name in VAL_FOLDERS:
         if name in top.folders and _entries(root / name).folders:
             raise InputError(f"{root}: has {name}/ with class folders, but no train/ with class folders; add train/")
+    reserved = [name for name in ("train", *VAL_FOLDERS, "test") if name in top.folders]
+    if len(reserved) > 1:  # one alone may be a class: a railway train
+        raise InputError(
+            f"{root}: has {' and '.join(reserved)} without class folders; put the images of each class into "
+            f"{reserved[0]}/<class>/"
+        )
     unused = [root / name for name in top.others]
     names_by_class = _read_classes(root, ignored, [])
     by_rule = {name: _split_by_rule(root, name, images) for name, images in names_by_class.items()}
@@ -153,6 +160,7 @@ def _read_classes(directory: Path, ignored: list[Path], unused: list[Path]) -> d
         raise InputError(f"{directory}: holds {found}; expected one folder of images per class, at least two")
     with ThreadPoolExecutor(_LISTING_THREADS) as pool:
         listed = list(pool.map(_entries, (directory / name for name in top.folders)))
+    _refuse_linked_classes(directory, top.folders)
     ignored += [directory / name for name in top.ignored if directory / name not in ignored]
     unused += [directory / name for name in top.others]
     names = {}
@@ -166,14 +174,22 @@ def _read_classes(directory: Path, ignored: list[Path], unused: list[Path]) -> d
         if entries.others:
             more = f" and {len(entries.others) - 1:,} more files" if len(entries.others) > 1 else ""
             raise InputError(
-                f"{folder / entries.others[0]}{more}: can't be read as an image; remove it, or convert it to one of "
-                f"{', '.join(IMAGE_EXTENSIONS)}"
+                f"{folder / entries.others[0]}{more}: its extension is none of {', '.join(IMAGE_EXTENSIONS)}; "
+                "remove or convert it"
             )
         if not entries.images:
             raise InputError(f"{folder}: class folder without images; remove it or add images")
         ignored += [folder / each for each in entries.ignored]
         names[name] = entries.images
     return names
+
+
+def _refuse_linked_classes(directory: Path, names: Sequence[str]) -> None:
+    """Refuse a class folder that is a link to another one: its images would have two labels."""
+    found: dict[Path, str] = {}
+    for name in names:
+        if (other := found.setdefault((directory / name).resolve(), name)) != name:
+            raise InputError(f"{directory / name}: is the same folder as class {other}; remove the link")
 
 
 def _refuse_loose_images(directory: Path, entries: _Entries) -> None:

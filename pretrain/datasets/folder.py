@@ -1,8 +1,9 @@
 """A user's own images: a directory of class folders, with ``train/`` and ``val/`` or split by a rule.
 
 ``pretrain.datasets._own_images`` describes both layouts. The version of the dataset holds the numbers of classes and
-images and the fingerprint of both splits. So two directories with different files never share a run's id, and a moved
-directory keeps it. ``folder_<word>`` is another such dataset, for sweeps with several directories.
+images and the fingerprint of both splits: names, sizes and classes of all images, and the content of a sample. Two
+directories share a run's id only if they differ in nothing but the content of other images; a moved one keeps it.
+``folder_<word>`` is another such dataset, for sweeps with several directories.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Monitor:
     should_stop: Callable[[], bool]
 
     def measure(self, backbone: nn.Module) -> dict[str, float]:
-        """Return ``knn_top1`` and ``recall_at_1`` in percent on the first process, {} on the others.
+        """Return ``knn_top1`` and, if defined, ``recall_at_1`` in percent on the first process, {} on the others.
 
         Every process must call this; they share the images. If ``should_stop`` is true, all return {}.
         """
@@ -56,7 +56,8 @@ class Monitor:
             temperature=TEMPERATURE,
             num_classes=self.train.num_classes,
         )
-        return {"knn_top1": top1, "recall_at_1": recall_at_1(*queries)}
+        recall = recall_at_1(*queries)
+        return {"knn_top1": top1} if recall is None else {"knn_top1": top1, "recall_at_1": recall}
 
     def _features(self, backbone: nn.Module, images: LabelledImages) -> tuple[Tensor, Tensor] | None:
         """Return features (N, D) and labels (N,) of a split in its order; None if asked to stop.

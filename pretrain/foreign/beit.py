@@ -24,6 +24,7 @@ INFO = FormatInfo(
     title="BEiT pretraining checkpoint",
     source="microsoft/unilm beit/modeling_pretrain.py",
     integers=("relative_position_index",),
+    method="beit",
 )
 _PIXELS = (
     "BEiT's layout does not show the pixels: files of ImageNet-22k (pt22k in the name) need normalisation: inception, "

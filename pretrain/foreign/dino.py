@@ -20,6 +20,7 @@ INFO = FormatInfo(
     title="DINO checkpoint",
     source="facebookresearch/dino main_dino.py and vision_transformer.py",
     counts_finished_epochs=True,
+    method="dino",
 )
 
 

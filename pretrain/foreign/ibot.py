@@ -21,6 +21,7 @@ INFO = FormatInfo(
     title="iBOT checkpoint",
     source="bytedance/ibot main_ibot.py and models/head.py",
     counts_finished_epochs=True,
+    method="ibot",
 )
 
 

@@ -36,6 +36,8 @@ class FormatInfo:
         Last parts of the names of tensors that hold integers, such as ``queue_ptr``.
     counts_finished_epochs
         Whether ``epoch`` in a file is the number of finished epochs, and not the index of the last one.
+    method
+        The method that trains what this format holds, for its evaluation protocol; None if several do.
     """
 
     name: str
@@ -47,6 +49,7 @@ class FormatInfo:
     evaluated: Literal["raw", "ema"] | None = None
     integers: tuple[str, ...] = ()
     counts_finished_epochs: bool = False
+    method: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Layout
 Source
     facebookresearch/mae ``models_mae.py`` and ``main_pretrain.py``.
 Refused
-    Finetuned files, with ``fc_norm`` or ``head``.
+    Finetuned files, with ``fc_norm`` or ``head``; a ViT with another position embedding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pretrain.foreign.parts.identify import Shapes
 from pretrain.foreign.parts.names import rest_of
 from pretrain.foreign.parts.released import layer_norm, linear, released, size_of
 
-INFO = FormatInfo(name="mae", title="MAE checkpoint", source="facebookresearch/mae models_mae.py")
+INFO = FormatInfo(name="mae", title="MAE checkpoint", source="facebookresearch/mae models_mae.py", method="mae")
 _DECODER = ("decoder_", "mask_token")
 _FINETUNED = ("fc_norm.", "head.")
 
@@ -28,7 +28,7 @@ def recognise(state: State, facts: Facts) -> bool:
 
 
 def can_hold(state: State, facts: Facts) -> bool:
-    return vit.looks_like_vit(state)
+    return vit.looks_like_vit(state) and vit.is_sincos(state)
 
 
 def to_ours(state: State, facts: Facts) -> Imported:
@@ -37,13 +37,15 @@ def to_ours(state: State, facts: Facts) -> Imported:
     Raises
     ------
     InputError
-        The file was finetuned, or a key is missing, left over or of another shape.
+        The file was finetuned, has another position embedding, or a key is missing, left over or of another shape.
     """
     if any(name.startswith(_FINETUNED) for name in state):
         raise InputError(
             "mae: it has a classifier or fc_norm, so it was finetuned; take the pretrained file it came from"
         )
     backbone = {name: tensor for name, tensor in state.items() if not name.startswith(_DECODER)}
+    if not vit.is_sincos(backbone):
+        raise InputError("mae: the position embedding is not MAE's, which is fixed and sin-cos; name another format")
     rest = rest_of(state, "", backbone)
     expected = _decoder(state, vit.checked_geometry(backbone, "mae: the encoder")) if rest else {}
     return released("mae", backbone, rest, expected)

@@ -24,6 +24,7 @@ INFO = FormatInfo(
     encoders=(QUERY, KEY),
     integers=("queue_ptr",),
     counts_finished_epochs=True,
+    method="moco_v2",
 )
 
 

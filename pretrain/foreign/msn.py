@@ -24,6 +24,7 @@ INFO = FormatInfo(
     source="facebookresearch/msn src/msn_train.py and src/deit.py",
     evaluated="ema",
     counts_finished_epochs=True,
+    method="msn",
 )
 
 

@@ -23,6 +23,7 @@ INFO = FormatInfo(
     title="SimMIM training checkpoint",
     source="microsoft/SimMIM models/simmim.py",
     integers=("relative_position_index",),
+    method="simmim",
 )
 
 

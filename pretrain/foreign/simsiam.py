@@ -20,6 +20,7 @@ INFO = FormatInfo(
     title="SimSiam training checkpoint",
     source="facebookresearch/simsiam simsiam/builder.py",
     counts_finished_epochs=True,
+    method="simsiam",
 )
 
 

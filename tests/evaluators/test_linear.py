@@ -45,6 +45,9 @@ def test_schedules_that_cannot_be_are_refused() -> None:
         ({"schedule": "steps"}, "schedule: steps needs decay_epochs"),
         ({"decay_epochs": [2]}, "decay_epochs needs schedule: steps"),
         ({"schedule": "steps", "decay_epochs": [2, 5], "epochs": 5}, "between 0 and epochs, which is 5"),
+        ({"schedule": "steps", "decay_epochs": [3, 2], "epochs": 5}, "decay_epochs must rise"),
+        ({"schedule": "steps", "decay_epochs": [2, 2], "epochs": 5}, "decay_epochs must rise"),
+        ({"decay_factor": 0.5}, "decay_factor needs schedule: steps"),
         ({"optimizer": "nesterov", "momentum": 0.0}, "momentum must be above 0 for optimizer: nesterov"),
         ({"optimizer": "adamw"}, "optimizer"),
     ):

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from evaluators.linear import Config as LinearConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
+from evaluators.parts.config import FinetuneConfig, FinetuneOptimizerConfig
+from pretrain.config import RecipeReference, ViewConfig
 from pretrain.errors import InputError
 from pretrain.recipes import load_recipes, select_recipe
+from pretrain.subject import ImportedPretraining, ImportSource
 from tests.evaluators.conftest import subject
 
 RECIPES = "evaluators.recipes"
@@ -262,3 +266,57 @@ def test_recipes_that_are_not_published_say_so() -> None:
             continue
         ours = recipe.id not in PUBLISHED and recipe.id != "knn-digits"
         assert ("this project's choice" in recipe.source) == ours, recipe.id
+
+
+@pytest.mark.parametrize(
+    ("format_name", "label", "backbone", "evaluator", "recipe"),
+    [
+        ("mae", "mine", "vit_base", "finetune", "finetune-mae"),
+        ("moco", "ours_v2", "resnet50", "linear", "linear-moco"),
+        ("torchvision", "simclr", "resnet50", "linear", "linear-simclr"),
+        ("torchvision", "mine", "resnet50", "linear", "linear-r50"),
+        ("opera_bench", "mine", "resnet50", "linear", "linear-r50"),
+    ],
+)
+def test_a_label_of_the_users_has_the_protocol_of_its_format(
+    format_name: str, label: str, backbone: str, evaluator: str, recipe: str
+) -> None:
+    imported = ImportedPretraining(
+        method=label,
+        backbone=backbone,
+        dataset="imagenet",
+        dataset_version="ILSVRC2012",
+        global_batch_size=None,
+        epochs=None,
+        recipe=RecipeReference(id="imported", version=1, source="a test"),
+        seed=0,
+        source=ImportSource(checkpoint="a.pth", format=format_name, sha256=None, path="a.pth"),
+    )
+    assert resolve_evaluation(evaluator, subject=imported, options={}).recipe.id == recipe
+
+
+def test_defaults_that_ids_leave_out_are_pinned() -> None:
+    """A setting at its default is not part of a run's id, so another default would change results under old ids."""
+    defaults = {
+        (config.__name__, name): config.model_fields[name].default
+        for config in (ViewConfig, FinetuneOptimizerConfig, LinearConfig, FinetuneConfig)
+        for name in config.RARE
+    }
+    assert defaults == {
+        ("ViewConfig", "adds_brightness"): False,
+        ("ViewConfig", "grayscale_first"): False,
+        ("FinetuneOptimizerConfig", "rate_changes"): "epoch",
+        ("FinetuneOptimizerConfig", "cosine_begins"): "at_first_epoch",
+        ("FinetuneOptimizerConfig", "layer_decay"): 1.0,
+        ("FinetuneOptimizerConfig", "clip_norm"): None,
+        ("Config", "validation_interpolation"): None,
+        ("Config", "optimizer"): "sgd",
+        ("Config", "schedule"): "cosine",
+        ("Config", "rate_changes"): "epoch",
+        ("Config", "decay_epochs"): (),
+        ("Config", "decay_factor"): 0.1,
+        ("FinetuneConfig", "validation_interpolation"): None,
+        ("FinetuneConfig", "pooling"): "backbone",
+        ("FinetuneConfig", "position_bias"): "shared",
+        ("FinetuneConfig", "head_init_std"): 0.02,
+    }

@@ -58,3 +58,9 @@ def test_recall_at_1_equals_a_double_loop(at_once: int, monkeypatch: pytest.Monk
         correct += int(labels[nearest] == labels[i])
     assert 0 < correct < 80
     assert recall_at_1(features, labels) == pytest.approx(100 * correct / 80)
+
+
+def test_recall_at_1_leaves_out_the_only_image_of_a_label() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    assert recall_at_1(features, torch.tensor([0, 0, 1])) == 100
+    assert recall_at_1(features, torch.tensor([0, 1, 2])) is None

@@ -117,6 +117,9 @@ def test_assignments_reach_chosen_groups(load: Callable[..., Sweep]) -> None:
         ("moco_v3", 9),
         ("byol", 1000),
     }
+    for chosen in ((), ("rows=own",)):
+        with pytest.raises(InputError, match="group near is not chosen; add --set rows=near, or rows=all"):
+            load("whole", *chosen, "groups.near.pretrain.0.epochs=9")
 
 
 def test_an_optional_entry_is_left_out_until_its_variable_is_set(

@@ -155,7 +155,9 @@ REFUSED: list[tuple[Callable[[Path], object], str]] = [
     (_nest, "kittens: is a folder inside the class folder cat"),
     (_link_into_itself, "again: is a folder inside the class folder cat"),
     (_link_to_itself, "owl: can't be read"),
-    (lambda root: (root / "cat" / "x.heic").touch(), "x.heic: can't be read as an image"),
+    (lambda root: (root / "cat" / "x.heic").touch(), "x.heic: its extension is none of"),
+    (lambda root: (root / "hund").symlink_to("dog"), "hund: is the same folder as class dog"),
+    (lambda root: write_noise(root / "val" / "0.png", seed=1), "has train and val without class folders"),
     (
         lambda root: (root / "cat" / "x.png").symlink_to(root / "nowhere"),
         "x.png: is a link to a file that is not there",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pretrain.backbones.families.vit import sincos_position_embedding
 from tests.pretrain.foreign.beit_layout import DEPTH, GRID, HEADS, PATCH, WIDTH, beit
 from tests.pretrain.foreign.layouts import OfficialResNet, OfficialViT, randomise
 
@@ -160,6 +161,9 @@ def ibot_student() -> Released:
 
 def mae() -> Released:
     network = vit(0)
+    rows_first = sincos_position_embedding(GRID, GRID, WIDTH)
+    half = WIDTH // 2
+    network.pos_embed.data = torch.cat([rows_first[..., half:], rows_first[..., :half]], dim=2)
     block = {
         **made({"norm1.weight": (32,), "norm1.bias": (32,), "norm2.weight": (32,), "norm2.bias": (32,)}),
         **linear("attn.qkv", 32, 96),

@@ -97,13 +97,15 @@ def test_a_missing_extra_or_misshapen_tensor_is_refused_by_name(name: str, tmp_p
 
 
 PLAIN = dict(vit(0).state_dict())
+SINCOS = dict(mae().network.state_dict())
 
 
 def test_a_backbone_alone_is_read_in_the_format_that_the_user_names(tmp_path: Path) -> None:
     assert recognise(PLAIN, Facts()) == ("timm",)
-    assert readable_if_named(PLAIN, Facts()) == ("dino", "ibot", "mae")
+    assert readable_if_named(PLAIN, Facts()) == ("dino", "ibot")
+    assert readable_if_named(SINCOS, Facts()) == ("dino", "ibot", "mae")
     torch.save({"model": PLAIN}, tmp_path / "file.pth")
-    for name, method in (("auto", "unknown"), ("timm", "unknown"), ("dino", "dino"), ("ibot", "ibot"), ("mae", "mae")):
+    for name, method in (("auto", "unknown"), ("timm", "unknown"), ("dino", "dino"), ("ibot", "ibot")):
         found = read_checkpoint(tmp_path / "file.pth", name)
         assert (found.header.method, found.left_out) == (method, ())
         assert found.backbone["pos_embed"].equal(PLAIN["pos_embed"])
@@ -112,12 +114,15 @@ def test_a_backbone_alone_is_read_in_the_format_that_the_user_names(tmp_path: Pa
     facts = {"backbone": "tiny_vit", "epochs": 400, "method": "mae"}
     with pytest.raises(InputError, match="trained with dino, but the sweep says mae"):
         refuse_contradictions(read_checkpoint(tmp_path / "file.pth", "dino"), facts)
-    refuse_contradictions(read_checkpoint(tmp_path / "file.pth", "mae"), facts)
+    torch.save({"model": SINCOS}, tmp_path / "mae.pth")
+    found = read_checkpoint(tmp_path / "mae.pth", "mae")
+    assert (found.header.method, found.left_out) == ("mae", ())
+    refuse_contradictions(found, facts)
 
 
 @pytest.mark.parametrize(("epoch", "format_name", "allowed"), [(400, "dino", {400}), (399, "mae", {399, 400})])
 def test_epochs_are_counted_as_each_project_counts(epoch: int, format_name: str, allowed: set[int]) -> None:
-    found = as_imported(PLAIN, format_name, Facts(epochs=epoch))
+    found = as_imported(SINCOS if format_name == "mae" else PLAIN, format_name, Facts(epochs=epoch))
     for epochs in range(397, 403):
         declared = {"backbone": "tiny_vit", "epochs": epochs, "method": format_name}
         if epochs in allowed:
@@ -203,6 +208,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
             mae().content["model"], {"fc_norm.weight": torch.ones(WIDTH), "head.weight": torch.ones(5, WIDTH)}
         ),
         "mae: it has a classifier or fc_norm, so it was finetuned",
+    ),
+    "an MAE with learned positions": (
+        lambda: beside(mae().content["model"], {"pos_embed": torch.ones_like(mae().network.pos_embed)}),
+        "the position embedding is not MAE's, which is fixed and sin-cos",
     ),
     "a finetuned BEiT": (
         lambda: beside(dict(beit(0).state_dict()), BLOCK_TABLE),
@@ -310,7 +319,7 @@ def test_inspect_shows_both_sets_and_formats_that_must_be_named(command: Any, tm
     ):
         assert line in out.splitlines()
     status, out, _ = command("checkpoint", "inspect", tmp_path / "backbone.pth", "--normalisation", "none")
-    assert {"format: timm", "format_if_named: dino, ibot, mae"} <= set(out.splitlines())
+    assert {"format: timm", "format_if_named: dino, ibot"} <= set(out.splitlines())
     assert "'mean': (0.0, 0.0, 0.0)" in out or "'mean': [0.0, 0.0, 0.0]" in out
     status, _, err = command("checkpoint", "inspect", tmp_path / "full.pth", "--normalisation", "non")
     assert (status, "did you mean 'none'? allowed: imagenet, inception, none" in err) == (2, True)
