@@ -83,7 +83,8 @@ def resolve_pretraining(
     base = chosen.settings_for(epochs if isinstance(epochs, int) else None)
     if epochs and base.get("epochs") == 0:
         raise InputError(
-            f"option epochs: method {method} trains nothing, so its epochs are 0, not {epochs}", key=("epochs",)
+            f"option epochs: method {method} trains nothing, so its epochs are 0, not {shorten(str(epochs))}",
+            key=("epochs",),
         )
     if reads_info(dataset):
         options = {**fit_to_images(base, info.sizes["train"]), **options}
