@@ -25,11 +25,13 @@ def tables(
     paper: Annotated[bool, typer.Option("--paper", help="Show the published numbers alone.")] = False,
 ) -> None:
     """Print tables with our numbers beside the published ones."""
-    from bench.runs.outputs import print_table, select_runs, status_of_damage, warn, write_tables
+    from bench.runs.outputs import print_table, refuse_sweep, select_runs, status_of_damage, warn, write_tables
     from results.declarations import published_table_names, table_names
     from results.render import render_table
     from results.tables import build_table, paper_table
 
+    for name in names or ():
+        refuse_sweep(name)
     chosen = select_runs(sweep, tuple(set_ or ()), tiny=tiny)
     empty: list[str] = []
     status = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,25 @@ def select_runs(sweep: str | None, overrides: tuple[str, ...], *, tiny: bool) ->
 
     loaded = load_sweep(sweep, overrides, tiny=tiny)
     return Selection(plan_sweep(loaded).run_ids, loaded.file.tables, loaded.file.figures)
+
+
+def refuse_sweep(table: str) -> None:
+    """Refuse the path of a sweep in the place of a table.
+
+    Raises
+    ------
+    InputError
+        The file is a sweep; the message names the command that takes one.
+    """
+    from bench.sweep.source import load_yaml
+    from results.declarations import is_path
+
+    path = Path(table)
+    if not is_path(table) or not path.is_file():
+        return
+    data = load_yaml(path).data
+    if isinstance(data, dict) and not data.keys().isdisjoint(("pretrain", "evaluate", "include")):
+        raise InputError(f"{table} is a sweep and no table; type: opera-bench tables --sweep {shlex.quote(table)}")
 
 
 def finish_sweep(sweep: Sweep, plan: Plan, runs_directory: Path) -> None:

@@ -294,6 +294,8 @@ def test_tables_and_figures_take_a_sweep(command, finished, runs, write_sweep, e
     assert command("tables", "--runs", runs).out.count("| --- |") > 5
     ended = command("tables", "digits", "--runs", runs, "--tiny")
     assert (ended.status, ended.err) == (2, "error: --set and --tiny change a sweep; name it with --sweep SWEEP\n")
+    ended = command("tables", finished, "--runs", runs)
+    assert (ended.status, ended.err.split("type: ")[1]) == (2, f"opera-bench tables --sweep {finished}\n")
 
 
 def test_data_and_doctor(command, runs) -> None:
