@@ -13,14 +13,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.plan.expand import imported_pretraining
 from bench.plan.graph import IMPORT, PRETRAIN, PlannedRun, plan_import, plan_subject, subject_of
 from bench.runs.find import find_run
 from bench.sweep.errors import InputError
 from bench.sweep.file import ImportDeclaration
-from pretrain.config import RecipeReference
-from pretrain.datasets import dataset_info
 from pretrain.resolve import to_input_error
-from pretrain.subject import ImportedPretraining, ImportSource, Subject
+from pretrain.subject import ImportSource, Subject
 from results.runs import RunDirectory, RunState
 from results.store import load_runs
 
@@ -158,19 +157,7 @@ def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]
         normalisation=declared.normalisation,
         path=str(path.absolute()),
     )
-    subject = ImportedPretraining(
-        method=declared.method,
-        backbone=declared.backbone,
-        dataset=declared.dataset,
-        dataset_version=dataset_info(declared.dataset, roots.get(declared.dataset)).version,
-        global_batch_size=declared.global_batch_size,
-        epochs=declared.epochs,
-        recipe=RecipeReference(
-            id=f"imported-{checkpoint.format}", version=1, source=f"{name}, {_title(checkpoint.format)}"
-        ),
-        seed=declared.seed[0],
-        source=source,
-    )
+    subject = imported_pretraining(declared, source, _title(checkpoint.format), declared.seed[0], roots)
     facts = {key: getattr(declared, key) for key in ("method", "backbone", "epochs", "dataset")}
     facts["batch_size"] = declared.global_batch_size
     shown = ", ".join(f"{key} {'unknown' if value is None else value}" for key, value in facts.items())

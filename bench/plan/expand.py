@@ -15,7 +15,15 @@ from pydantic import BaseModel, ValidationError
 from bench.plan.filters import check_filter, idle_filters, matches, subject_facts
 from bench.plan.optional import is_left_out, left_out_facts
 from bench.sweep.errors import INPUT_ERRORS, InputError
-from bench.sweep.file import ALIASES, EVALUATE_KEYS, PRETRAIN_KEYS, EvaluateEntry, ImportEntry, PretrainEntry
+from bench.sweep.file import (
+    ALIASES,
+    EVALUATE_KEYS,
+    PRETRAIN_KEYS,
+    EvaluateEntry,
+    ImportDeclaration,
+    ImportEntry,
+    PretrainEntry,
+)
 from bench.sweep.model import Sweep
 from evaluators.interface import EvaluatorConfig
 from evaluators.lookup import find_evaluator, resolve_evaluation
@@ -155,17 +163,26 @@ def _expand_import(
         where = sweep.where("pretrain", position, "sha256")
         raise InputError(f"{where}: sha256: write 64 hexadecimal digits in lower case, not {entry.sha256!r}") from error
     for seed in declared.seed:
-        yield ImportedPretraining(
-            method=declared.method,
-            backbone=declared.backbone,
-            dataset=declared.dataset,
-            dataset_version=dataset_info(declared.dataset, roots.get(declared.dataset)).version,
-            global_batch_size=declared.global_batch_size,
-            epochs=declared.epochs,
-            recipe=RecipeReference(id=f"imported-{entry.format}", version=1, source=f"{name}, {info.title}"),
-            seed=seed,
-            source=source,
-        )
+        yield imported_pretraining(declared, source, info.title, seed, roots)
+
+
+def imported_pretraining(
+    declared: ImportDeclaration, source: ImportSource, format_title: str, seed: int, roots: Mapping[str, Path]
+) -> ImportedPretraining:
+    """Return the pretraining that an import declares for its file."""
+    return ImportedPretraining(
+        method=declared.method,
+        backbone=declared.backbone,
+        dataset=declared.dataset,
+        dataset_version=dataset_info(declared.dataset, roots.get(declared.dataset)).version,
+        global_batch_size=declared.global_batch_size,
+        epochs=declared.epochs,
+        recipe=RecipeReference(
+            id=f"imported-{source.format}", version=1, source=f"{source.checkpoint}, {format_title}"
+        ),
+        seed=seed,
+        source=source,
+    )
 
 
 def _expand_evaluator(

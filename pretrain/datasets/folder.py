@@ -8,14 +8,12 @@ directories share a run's id only if they differ in nothing but the content of o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from pretrain.datasets._checks import check_images
-from pretrain.datasets._own_images import VAL_SHARE, ClassImages, OwnImages, read_own_images
-from pretrain.datasets.interface import DatasetInfo, LabelledImages, joint_fingerprint
+from pretrain.datasets._own_images import ClassImages, OwnImages, read_own_images
+from pretrain.datasets._own_info import check_own, describe_own, info_of, info_with, require_root
+from pretrain.datasets.interface import DatasetInfo, LabelledImages
 from pretrain.errors import InputError
 
 INFO = DatasetInfo(
@@ -27,11 +25,6 @@ INFO = DatasetInfo(
     source="a directory of the user's",
     recipes_of=("imagenet", "pets", "digits"),
 )
-
-_VERSION = re.compile(r"(\d+) classes, (\d+) train, (\d+) val, [0-9a-f]{64}")
-_NAMED = 5
-"""Classes and files that a description names."""
-_MEASURED_IMAGES = 200
 
 
 def open_split(root: Path | None, split: str) -> ClassImages:
@@ -64,86 +57,5 @@ def info_of_version(version: str) -> DatasetInfo:
     return info_with(INFO, version)
 
 
-def info_of(info: DatasetInfo, splits: Mapping[str, LabelledImages]) -> DatasetInfo:
-    """Return ``info`` with the version, number of classes and sizes of these splits."""
-    train, val = splits["train"], splits["val"]
-    counts = f"{train.num_classes} classes, {len(train)} train, {len(val)} val"
-    return info_with(info, f"{counts}, {joint_fingerprint(splits)}")
-
-
-def info_with(info: DatasetInfo, version: str) -> DatasetInfo:
-    """Return ``info`` with a version that ``info_of`` made, and the counts in it."""
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        raise InputError(f"dataset {info.name}: {version!r} is no version of own images")
-    classes, train, val = map(int, found.groups())
-    return replace(info, version=version, num_classes=classes, sizes={"train": train, "val": val})
-
-
-def check_own(info: DatasetInfo, own: OwnImages) -> list[str]:
-    """Return the faults of the images: each header is read, and a sample decoded."""
-    splits = {split: own.open(split) for split in own.splits}
-    found = info_of(info, splits)
-    return [problem for split, images in splits.items() for problem in check_images(found, split, images)]
-
-
-def describe_own(info: DatasetInfo, own: OwnImages) -> list[str]:
-    """Return the lines of ``describe`` for the images ``own``."""
-    splits = {split: own.open(split) for split in own.splits}
-    counts = [sum(len(names[name]) for _, names in own.splits.values()) for name in own.classes]
-    named = ", ".join(own.classes[:_NAMED]) + (", …" if len(own.classes) > _NAMED else "")
-    each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-    rule = f"one image in {VAL_SHARE} of each class is for validation, chosen by the SHA-256 of <class>/<image>"
-    train, val = own.splits["train"][0].name, own.splits["val"][0].name
-    lines = [
-        f"classes: {len(own.classes):,} ({named}), of {each} images each",
-        f"images: train {len(splits['train']):,}, val {len(splits['val']):,}",
-        f"split: {rule}" if own.is_split_by_rule else f"split: {train}/ and {val}/",
-        f"pixels: {_pixels(splits['train'])}",
-        f"fingerprint: {joint_fingerprint(splits)} (names, sizes, classes, sampled content; part of each run's id)",
-        f"recipes: {', else '.join(f'those of {name}' for name in info.recipes_of)}",
-    ]
-    for word, what, files in (
-        ("ignored", "hidden and system files", own.ignored),
-        ("not read", "beside the class folders", own.unused),
-    ):
-        if files:
-            some = ", ".join(str(path) for path in files[:_NAMED]) + (", …" if len(files) > _NAMED else "")
-            lines.append(f"{word}, {what}: {len(files):,} ({some})")
-    return lines
-
-
-def require_root(info: DatasetInfo, root: Path | None) -> Path:
-    """Return ``root``, or raise an InputError if there is none."""
-    if root is None:
-        raise InputError(f"dataset {info.name}: no directory given; expected one with a folder of images per class")
-    return root
-
-
 def _read(root: Path | None) -> OwnImages:
     return read_own_images(require_root(INFO, root))
-
-
-def _pixels(images: ClassImages) -> str:
-    """Return the smallest and largest width and height of images spread over the split, from their headers."""
-    from PIL import Image
-
-    sizes = []
-    for index in range(0, len(images), max(1, len(images) // _MEASURED_IMAGES)):
-        try:
-            with Image.open(images.path(index)) as image:
-                sizes.append(image.size)
-        except OSError:  # `check` reports it
-            continue
-    if not sizes:
-        return "no image can be opened"
-    smallest, largest = min(sizes), max(sizes)
-    each = (
-        f"{smallest[0]} × {smallest[1]}"
-        if smallest == largest
-        else (
-            f"{min(width for width, _ in sizes)} to {max(width for width, _ in sizes)} wide, "
-            f"{min(height for _, height in sizes)} to {max(height for _, height in sizes)} high"
-        )
-    )
-    return f"{each} (in {len(sizes):,} images of train)"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pretrain.datasets._own_images import ClassImages, OwnImages, first_by_hash, read_own_images
-from pretrain.datasets.folder import check_own, describe_own, info_of, info_with, require_root
+from pretrain.datasets._own_info import check_own, describe_own, info_of, info_with, require_root
 from pretrain.datasets.interface import DatasetInfo, LabelledImages
 from pretrain.errors import InputError
 
