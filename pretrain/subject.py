@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, mode
 from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Normalisation, PretrainConfig, RecipeReference, Strict
 
 
-def _normalisation_called(value: Any) -> Any:
+def _parse_normalisation(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in NORMALISATIONS:
@@ -25,7 +25,7 @@ NORMALISATIONS = {
     "none": Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
 }
 """Pixel statistics by name: torchvision's and timm's usual ones, [-1, 1] as in Inception, and [0, 1] as in SimCLR."""
-NamedNormalisation = Annotated[Normalisation, BeforeValidator(_normalisation_called)]
+NamedNormalisation = Annotated[Normalisation, BeforeValidator(_parse_normalisation)]
 
 
 class ImportSource(Strict):

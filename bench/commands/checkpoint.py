@@ -64,7 +64,7 @@ def inspect(
     from pretrain.foreign.parts.own import is_ours
     from pretrain.wording import printable
 
-    pixels = _normalisation_called(normalisation)
+    pixels = _find_normalisation(normalisation)
     ours = from_ == "opera_bench" or (from_ == "auto" and is_ours(path))
     if ours and weights is not None:
         raise InputError(f"--weights {weights}: an opera_bench checkpoint has one set of weights; leave the option out")
@@ -109,7 +109,7 @@ def convert(
 
     if to not in (known := (OWN_FORMAT, *writable_format_names())):
         raise InputError(f"--to {to}: can't write this format; {suggest(to, known)}")
-    pixels = _normalisation_called(normalisation)
+    pixels = _find_normalisation(normalisation)
     refuse_existing(out)
     found = read_checkpoint(path, from_, weights, pixels)
     usage = write_checkpoint(found, to, out)
@@ -121,7 +121,7 @@ def convert(
     print(f"load it with: {usage}")
 
 
-def _normalisation_called(name: str | None) -> Normalisation | None:
+def _find_normalisation(name: str | None) -> Normalisation | None:
     from bench.sweep.errors import InputError
     from pretrain.plugins import suggest
     from pretrain.subject import NORMALISATIONS

@@ -72,7 +72,7 @@ def _require_patch_tokens(backbone: nn.Module) -> None:
     if missing := [name for name in needed if not hasattr(backbone, name)]:
         raise InputError(
             f"pooling: mean needs a backbone with patch tokens, as timm's VisionTransformer; {type(backbone).__name__} "
-            f"has no {missing[0]} and takes backbone",
+            f"has no {missing[0]}; set pooling: backbone",
             key=("pooling",),
         )
 

@@ -102,7 +102,7 @@ class FinetuneConfig(TrainingConfig):
                 raise InputError(f"{'.'.join(key)}: needs a vision transformer; {backbone.name} takes {usual}", key=key)
         if self.position_bias == "per_block" and backbone.position_embedding != "relative":
             raise InputError(
-                f"position_bias: {backbone.name} has no position bias that its blocks share, so it takes shared",
+                f"position_bias: {backbone.name} has no position bias that its blocks share; set position_bias: shared",
                 key=("position_bias",),
             )
 

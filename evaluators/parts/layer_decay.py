@@ -53,7 +53,7 @@ def _depths_below_head(backbone: nn.Module) -> dict[int, int]:
     if not isinstance(blocks, nn.ModuleList | nn.Sequential):
         raise InputError(
             f"optimizer.layer_decay: needs a backbone with a list of transformer blocks called blocks; "
-            f"{type(backbone).__name__} has none and takes 1"
+            f"{type(backbone).__name__} has none; set optimizer.layer_decay: 1"
         )
     depths = {}
     for name, parameter in backbone.named_parameters():
@@ -67,7 +67,7 @@ def _depths_below_head(backbone: nn.Module) -> dict[int, int]:
         else:
             known = ", ".join((*_BELOW_BLOCKS, "blocks", *_ABOVE_BLOCKS))
             raise InputError(
-                f"optimizer.layer_decay: the layer of {name} in {type(backbone).__name__} is unknown, so it takes 1; "
-                f"known are {known}"
+                f"optimizer.layer_decay: the layer of {name} in {type(backbone).__name__} is unknown, known are {known}; "
+                "set optimizer.layer_decay: 1"
             )
     return depths

@@ -115,8 +115,14 @@ class WithoutBlocks(nn.Module):
 @pytest.mark.parametrize(
     ("stages", "said"),
     [
-        ("stages", r"^optimizer\.layer_decay: .* called blocks; WithoutBlocks has none and takes 1$"),
-        ("blocks", r"^optimizer\.layer_decay: the layer of stem\.weight in WithoutBlocks is unknown, so it takes 1; "),
+        (
+            "stages",
+            r"^optimizer\.layer_decay: .* called blocks; WithoutBlocks has none; set optimizer\.layer_decay: 1$",
+        ),
+        (
+            "blocks",
+            r"^optimizer\.layer_decay: the layer of stem\.weight in WithoutBlocks is unknown, known are .*; set optimizer\.layer_decay: 1$",
+        ),
     ],
 )
 def test_layer_decay_on_a_backbone_without_known_layers_is_refused(stages: str, said: str) -> None:
@@ -137,9 +143,14 @@ def test_what_only_vits_have_is_refused_when_it_is_planned() -> None:
             resolved("finetune", backbone="tiny_resnet", **options)
     with pytest.raises(InputError, match=r"^position_bias: tiny_vit has no position bias that its blocks share"):
         resolved("finetune", position_bias="per_block")
-    with pytest.raises(InputError, match=r"^pooling: mean needs .* WithoutBlocks has no forward_features and takes"):
+    with pytest.raises(
+        InputError, match=r"^pooling: mean needs .* WithoutBlocks has no forward_features; set pooling: backbone"
+    ):
         Classifier(WithoutBlocks(), 8, CLASSES, seed=0, pooling="mean")
-    with pytest.raises(InputError, match=r"^position_bias: per_block .* such as beit_base; VisionTransformer takes"):
+    with pytest.raises(
+        InputError,
+        match=r"^position_bias: per_block .* such as beit_base; VisionTransformer has none; set position_bias: shared",
+    ):
         unshare_position_bias(find_backbone("tiny_vit").build(16))
 
 

@@ -68,7 +68,7 @@ def unshare_position_bias(model: nn.Module) -> None:
     if not isinstance(model, Beit) or model.rel_pos_bias is None:
         raise InputError(
             f"position_bias: per_block needs a backbone whose blocks share a position bias, such as beit_base; "
-            f"{type(model).__name__} takes shared",
+            f"{type(model).__name__} has none; set position_bias: shared",
             key=("position_bias",),
         )
     shared = model.rel_pos_bias

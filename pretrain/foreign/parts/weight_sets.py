@@ -76,8 +76,8 @@ class WeightSet:
         return f"{self.word}: {printable_name(self.name) or 'the whole file'}"
 
     def __str__(self) -> str:
-        part = "" if self.whole_size is None else f"; too few beside {self.whole_size}, so not read by default"
-        return f"{self.described} ({self.size} tensors{part})"
+        doubt = "" if self.whole_size is None else f"; too few beside {self.whole_size}, so not read by default"
+        return f"{self.described} ({self.size} tensors{doubt})"
 
 
 @dataclass(frozen=True)
@@ -228,8 +228,8 @@ def _side_by_side(plain: WeightSet, facts: Facts) -> list[WeightSet]:
     found = []
     for first, group in groups.items():
         name = f"{plain.name}.{first}" if plain.name else first
-        part = replace(plain, name=name, tensors=group, stripped=f"{stripped}{first}.", size=len(group))
-        found += _recognised(part, facts) or ([part] if part.word == EMA else [])
+        inner = replace(plain, name=name, tensors=group, stripped=f"{stripped}{first}.", size=len(group))
+        found += _recognised(inner, facts) or ([inner] if inner.word == EMA else [])
     return found if len(found) > 1 and any(each.recognised for each in found) else []
 
 
