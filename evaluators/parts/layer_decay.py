@@ -67,7 +67,7 @@ def _depths_below_head(backbone: nn.Module) -> dict[int, int]:
         else:
             known = ", ".join((*_BELOW_BLOCKS, "blocks", *_ABOVE_BLOCKS))
             raise InputError(
-                f"optimizer.layer_decay: the layer of {name} in {type(backbone).__name__} is unknown, known are {known}; "
-                "set optimizer.layer_decay: 1"
+                f"optimizer.layer_decay: the layer of {name} in {type(backbone).__name__} is unknown, known are "
+                f"{known}; set optimizer.layer_decay: 1"
             )
     return depths
