@@ -121,7 +121,7 @@ class WithoutBlocks(nn.Module):
         ),
         (
             "blocks",
-            r"^optimizer\.layer_decay: .* stem\.weight in WithoutBlocks is unknown, known are .*; set optimizer\.layer_decay: 1$",
+            r"layer_decay: .* stem\.weight in WithoutBlocks is unknown, known are .*; set optimizer\.layer_decay: 1$",
         ),
     ],
 )
