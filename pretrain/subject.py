@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from pretrain.config import LARGEST_BATCH, MOST_EPOCHS, Integer, Normalisation, PretrainConfig, RecipeReference, Strict
 
@@ -19,13 +19,27 @@ def _parse_normalisation(value: Any) -> Any:
     return NORMALISATIONS[value]
 
 
+def _require_unit_pixels(stated: Normalisation) -> Normalisation:
+    """Refuse statistics of pixels from 0 to 255, and deviations that no images have."""
+    if not all(0 <= mean <= 1 for mean in stated.mean) or not all(SMALLEST_STD <= std <= 1 for std in stated.std):
+        raise ValueError(
+            f"pixels are in [0, 1], so means are from 0 to 1 and deviations from {SMALLEST_STD} to 1; divide "
+            "statistics of pixels from 0 to 255 by 255"
+        )
+    return stated
+
+
+SMALLEST_STD = 0.001
+"""Smallest deviation that an import may state: 1/255, for networks that take pixels from 0 to 255, is larger."""
 NORMALISATIONS = {
     "imagenet": Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     "inception": Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     "none": Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
 }
 """Pixel statistics by name: torchvision's and timm's usual ones, [-1, 1] as in Inception, and [0, 1] as in SimCLR."""
-NamedNormalisation = Annotated[Normalisation, BeforeValidator(_parse_normalisation)]
+NamedNormalisation = Annotated[
+    Normalisation, BeforeValidator(_parse_normalisation), AfterValidator(_require_unit_pixels)
+]
 
 
 class ImportSource(Strict):

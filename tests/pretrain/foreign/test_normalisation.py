@@ -53,6 +53,8 @@ def test_it_is_part_of_the_run_and_its_header_if_the_sweep_states_it(tmp_path: P
         ("nothing", r"sweep\.yaml:5: .*normalisation: write imagenet, inception, none, or \{mean"),
         ("{mean: [0, 0], std: [1, 1, 1]}", r"sweep\.yaml:5: "),
         ("{mean: [0, 0, 0], std: [0, 1, 1]}", r"sweep\.yaml:5: .*greater than 0"),
+        ("{mean: [123.7, 116.3, 103.5], std: [58.4, 57.1, 57.4]}", r"sweep\.yaml:5: .*of pixels from 0 to 255 by 255"),
+        ("{mean: [0.5, 0.5, 0.5], std: [1.0e-9, 1, 1]}", r"sweep\.yaml:5: .*deviations from 0\.001 to 1"),
     ],
 )
 def test_another_word_or_a_wrong_mapping_is_refused(stated: str, complaint: str, tmp_path: Path) -> None:
