@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 
 from bench.launch.jobs import PACKAGES
-from bench.runs.states import runs_on_disk, statuses
+from bench.plan.graph import PlannedRun, plan_sweep
+from bench.runs.states import statuses
+from bench.sweep.load import load_sweep
 from results.record import Record, read_record
 from results.runs import RunDirectory
 from tests.cluster.scheduler import wait_until
@@ -90,14 +92,14 @@ class Sweep:
 
         Asks in this process first: a command for every look would take a core from the runs.
         """
-        wait_until(lambda: predicate(self._states_here()) and predicate(self.states()), self.seconds_to_end, what)
+        runs = plan_sweep(load_sweep(str(self.file))).runs
+        wait_until(lambda: predicate(self._states_here(runs)) and predicate(self.states()), self.seconds_to_end, what)
 
-    def _states_here(self) -> Counter[str]:
+    def _states_here(self, runs: Sequence[PlannedRun]) -> Counter[str]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            found, _ = runs_on_disk(self.runs)
-            return Counter(status.state.value for status in statuses(found, self.runs))
+            return Counter(status.state.value for status in statuses(runs, self.runs))
 
     def wait_until_training(self, pretrainings: int = 1) -> None:
         """So many pretrainings have left a state to continue from."""
