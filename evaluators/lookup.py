@@ -16,7 +16,7 @@ from pretrain.foreign.lookup import find_format, format_names
 from pretrain.metrics import require_metrics
 from pretrain.plugins import PluginKind, plugin_names, suggest
 from pretrain.recipes import merge, select_recipe
-from pretrain.recipes.size import fit_to_images
+from pretrain.recipes.fitting import fit_to_images
 from pretrain.resolve import NO_ROOTS, to_input_error
 from pretrain.subject import ImportedPretraining, Subject
 

@@ -17,7 +17,7 @@ from pretrain.errors import InputError, shorten
 from pretrain.methods.lookup import base_of, find_method, name_on
 from pretrain.plugins import suggest
 from pretrain.recipes import merge, select_recipe
-from pretrain.recipes.size import fit_to_images
+from pretrain.recipes.fitting import fit_to_images
 
 RECIPES = "pretrain.recipes"
 NO_ROOTS: Mapping[str, Path] = {}

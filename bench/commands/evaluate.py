@@ -58,23 +58,23 @@ def evaluate(
     Runs in this process. A sweep with the same settings reuses the result. A file is imported first; the import is a
     run of its own. With evaluator `all`, runs every classification protocol and prints one table.
     """
-    from bench.launch.evaluate_one import ALL, Asked, evaluate_all, evaluate_one
+    from bench.launch.evaluate_one import ALL, EvaluateArguments, evaluate_all, evaluate_one
     from bench.launch.run_one import is_first_process
-    from bench.launch.subjects import Reading
+    from bench.launch.subjects import FileOptions
     from bench.show.protocols import print_protocols
     from bench.sweep.overrides import split_assignments
 
-    asked = Asked(
+    arguments = EvaluateArguments(
         checkpoint=checkpoint,
         dataset=dataset,
         data=data,
         recipe=recipe,
         assignments=tuple(set_ or ()),
-        reading=Reading(from_, weights, split_assignments(as_ or (), "--as")),
+        file_options=FileOptions(from_, weights, split_assignments(as_ or (), "--as")),
     )
     if evaluator == ALL:
-        evaluated = evaluate_all(asked, runs, device)
+        evaluated = evaluate_all(arguments, runs, device)
         if is_first_process():
             print_protocols(evaluated.done, evaluated.refused, runs)
         raise typer.Exit(1 if evaluated.refused else 0)
-    raise typer.Exit(evaluate_one(evaluator, asked, runs, device))
+    raise typer.Exit(evaluate_one(evaluator, arguments, runs, device))

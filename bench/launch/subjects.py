@@ -25,7 +25,7 @@ from results.store import load_runs
 
 
 @dataclass(frozen=True)
-class Reading:
+class FileOptions:
     """How a file is read: ``--from``, ``--weights``, and the facts of ``--as``, under the names of a sweep's ``as``."""
 
     format: str = "auto"
@@ -34,7 +34,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckpointToEvaluate:
     """The checkpoint: its pretraining, the import to run first if it is a file, and sentences for the user."""
 
     subject: Subject
@@ -42,7 +42,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find_subject(name: str, runs: Path, reading: Reading, roots: Mapping[str, Path]) -> Found:
+def find_subject(name: str, runs: Path, file_options: FileOptions, roots: Mapping[str, Path]) -> CheckpointToEvaluate:
     """Return the checkpoint called ``name``: a run in ``runs``, else an existing path, else a name in the cache.
 
     Raises
@@ -51,11 +51,13 @@ def find_subject(name: str, runs: Path, reading: Reading, roots: Mapping[str, Pa
         There is no such checkpoint, the run is not done or left none, or the file can't be read.
     """
     path = _path(name, runs)
-    if path is not None and (own := _own_run(path, runs)) is None:
-        return _imported(path, path.absolute().name if Path(name).expanduser().exists() else name, reading, roots)
-    if reading != Reading():
+    if path is not None and (run_id := _run_that_wrote(path, runs)) is None:
+        return _import_of_file(
+            path, path.absolute().name if Path(name).expanduser().exists() else name, file_options, roots
+        )
+    if file_options != FileOptions():
         raise InputError("--from, --weights and --as describe a file; leave them out for a run")
-    return Found(_of_run(name if path is None else own or name, runs))
+    return CheckpointToEvaluate(_subject_of_run(name if path is None else run_id or name, runs))
 
 
 def _path(name: str, runs: Path) -> Path | None:
@@ -75,7 +77,7 @@ def _path(name: str, runs: Path) -> Path | None:
     return None
 
 
-def _own_run(path: Path, runs: Path) -> str | None:
+def _run_that_wrote(path: Path, runs: Path) -> str | None:
     """Return the id of the run in ``runs`` that wrote this checkpoint; None for any other file."""
     from pretrain.checkpoint import BACKBONE_FILE, read_header
     from pretrain.foreign.parts.own import is_ours, own_weights
@@ -105,7 +107,7 @@ def _hub_folder(name: str) -> Path | None:
     return None
 
 
-def _of_run(name: str, runs: Path) -> Subject:
+def _subject_of_run(name: str, runs: Path) -> Subject:
     run = find_run(runs, name, stages=(PRETRAIN, IMPORT))
     (found,) = load_runs(runs, [run.run_id]).runs or (None,)
     if found is None or found.state is RunState.DAMAGED:
@@ -127,11 +129,13 @@ def _of_run(name: str, runs: Path) -> Subject:
     return subject
 
 
-def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]) -> Found:
+def _import_of_file(
+    path: Path, name: str, file_options: FileOptions, roots: Mapping[str, Path]
+) -> CheckpointToEvaluate:
     """Return the import of a file or folder; ``name`` is its file name, or the model's name in the cache."""
     from pretrain.foreign.parts.conversion import UNKNOWN_METHOD, read_checkpoint
 
-    checkpoint = read_checkpoint(path, reading.format, reading.weights)
+    checkpoint = read_checkpoint(path, file_options.format, file_options.weights)
     header = checkpoint.header
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(name).name.partition(".")[0]).strip("-_.") or "checkpoint"
     assumed = {
@@ -140,7 +144,7 @@ def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]
         "epochs": header.epochs,
         "global_batch_size": None,
     }
-    given = dict(reading.facts)
+    given = dict(file_options.facts)
     if "batch_size" in given:
         given["global_batch_size"] = given.pop("batch_size")
     try:
@@ -153,7 +157,7 @@ def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]
         checkpoint=name,
         format=checkpoint.format,
         sha256=header.sha256,
-        weights=reading.weights,
+        weights=file_options.weights,
         normalisation=declared.normalisation,
         path=str(path.absolute()),
     )
@@ -161,7 +165,9 @@ def _imported(path: Path, name: str, reading: Reading, roots: Mapping[str, Path]
     facts = {key: getattr(declared, key) for key in ("method", "backbone", "epochs", "dataset")}
     facts["batch_size"] = declared.global_batch_size
     shown = ", ".join(f"{key} {'unknown' if value is None else value}" for key, value in facts.items())
-    return Found(subject, plan_import(subject), (f"{name} is recorded as: {shown}; change it with --as KEY=VALUE",))
+    return CheckpointToEvaluate(
+        subject, plan_import(subject), (f"{name} is recorded as: {shown}; change it with --as KEY=VALUE",)
+    )
 
 
 def _title(format_name: str) -> str:

@@ -1,5 +1,6 @@
-"""Shrinks a checked sweep for ``--tiny``, keeping the graph of runs: digits, or a sample of own images. Doesn't import
-torch.
+"""Shrinks a checked sweep for ``--tiny`` to digits or a sample of own images, and keeps the graph of runs.
+
+Imports no torch.
 
 If an entry under ``pretrain`` names a full-size dataset, its backbones, datasets, batch sizes, epochs and widths shrink
 as ``results.scale`` says; other settings and seeds stay, and the recipe is dropped, because the digits' recipes apply.

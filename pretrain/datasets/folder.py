@@ -8,13 +8,9 @@ directories share a run's id only if they differ in nothing but the content of o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
-from pretrain.datasets._own_images import ClassImages, OwnImages, read_own_images
-from pretrain.datasets._own_info import check_own, describe_own, info_of, info_with, require_root
-from pretrain.datasets.interface import DatasetInfo, LabelledImages
-from pretrain.errors import InputError
+from pretrain.datasets._own_dataset import OwnDataset
+from pretrain.datasets._own_images import read_own_images
+from pretrain.datasets.interface import DatasetInfo
 
 INFO = DatasetInfo(
     name="folder",
@@ -25,37 +21,6 @@ INFO = DatasetInfo(
     source="a directory of the user's",
     recipes_of=("imagenet", "pets", "digits"),
 )
-
-
-def open_split(root: Path | None, split: str) -> ClassImages:
-    return _read(root).open(split)
-
-
-def read_info(splits: Mapping[str, LabelledImages]) -> DatasetInfo:
-    return info_of(INFO, splits)
-
-
-def check(root: Path | None) -> list[str]:
-    try:
-        return check_own(INFO, _read(root))
-    except InputError as error:
-        return [str(error)]
-
-
-def prepare(root: Path | None) -> None:
-    """Raise an InputError unless the data can be used: nothing can be downloaded."""
-    if problems := check(root):
-        raise InputError(f"folder: own images can't be downloaded; now: {problems[0]}")
-
-
-def describe(root: Path | None) -> list[str]:
-    """Return lines that say how the directory is read: classes, split, sizes, fingerprint and recipes."""
-    return describe_own(INFO, _read(root))
-
-
-def info_of_version(version: str) -> DatasetInfo:
-    return info_with(INFO, version)
-
-
-def _read(root: Path | None) -> OwnImages:
-    return read_own_images(require_root(INFO, root))
+_DATASET = OwnDataset(INFO, read_own_images)
+open_split, check, prepare = _DATASET.open_split, _DATASET.check, _DATASET.prepare
+read_info, info_of_version, describe = _DATASET.read_info, _DATASET.info_of_version, _DATASET.describe

@@ -13,8 +13,7 @@ Evaluated
 from __future__ import annotations
 
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, State
-from pretrain.foreign.parts.names import part, rest_of
-from pretrain.foreign.parts.released import feature_dimension, linear, released, size_of
+from pretrain.foreign.parts.released import feature_dimension, linear, released, size_of, split_resnet
 
 QUERY, KEY = "encoder_q.", "encoder_k."
 INFO = FormatInfo(
@@ -40,8 +39,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
     InputError
         A key is missing, left over or of another shape.
     """
-    backbone = {name: tensor for name, tensor in part(state, QUERY).items() if not name.startswith("fc.")}
-    rest = rest_of(state, QUERY, backbone)
+    backbone, rest = split_resnet(state, QUERY)
     is_v2 = any(f"{QUERY}fc.{layer}.weight" in state for layer in (0, 2))
     last = f"{QUERY}fc.2" if is_v2 else f"{QUERY}fc"
     dimension = size_of(state, f"{last}.weight", "moco")

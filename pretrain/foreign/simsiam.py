@@ -11,8 +11,7 @@ Source
 from __future__ import annotations
 
 from pretrain.foreign.interface import Facts, FormatInfo, Imported, State
-from pretrain.foreign.parts.names import part, rest_of
-from pretrain.foreign.parts.released import batch_norm, feature_dimension, linear, released, size_of
+from pretrain.foreign.parts.released import batch_norm, feature_dimension, linear, released, size_of, split_resnet
 
 ENCODER, PREDICTOR = "encoder.", "predictor."
 INFO = FormatInfo(
@@ -36,8 +35,7 @@ def to_ours(state: State, facts: Facts) -> Imported:
     InputError
         A key is missing, left over or of another shape.
     """
-    backbone = {name: tensor for name, tensor in part(state, ENCODER).items() if not name.startswith("fc.")}
-    rest = rest_of(state, ENCODER, backbone)
+    backbone, rest = split_resnet(state, ENCODER)
     width, dimension = feature_dimension(backbone), size_of(state, f"{ENCODER}fc.6.weight", "simsiam")
     hidden = size_of(state, f"{PREDICTOR}0.weight", "simsiam")
     projector = {

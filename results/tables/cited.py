@@ -17,7 +17,7 @@ def leave_out_cited(full: Layout, declaration: PaperDeclaration, runs: RunRows) 
         return full, ()
     kept = tuple(row for row in full.rows if row not in left_out)
     methods = dict.fromkeys(_describe(declaration, full, row) for row in left_out)
-    note = f"Left out, because the paper cites the method and no run of it was planned: {', '.join(methods)}."
+    note = f"Left out, because the paper only cites them and none was planned here: {', '.join(methods)}."
     return replace(full, rows=kept), (note,)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
-from bench.launch.subjects import Reading, find_subject
+from bench.launch.subjects import FileOptions, find_subject
 from pretrain.errors import InputError
 
 
@@ -28,10 +28,10 @@ def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["gigantic_net.mine", "timm/gigantic_net.mine"])
 def test_a_name_in_the_cache_is_read_from_there(snapshot, tmp_path, name) -> None:
     with pytest.raises(InputError, match=str(snapshot)):
-        find_subject(name, tmp_path / "runs", Reading(), {})
+        find_subject(name, tmp_path / "runs", FileOptions(), {})
 
 
 @pytest.mark.parametrize("name", ["timm/other", "a--b/c", "/nowhere/x", "x.pth"])
 def test_another_name_is_no_checkpoint(snapshot, tmp_path, name) -> None:
     with pytest.raises(InputError, match=f"{name}: no such file or folder, and Hugging Face's cache has no timm model"):
-        find_subject(name, tmp_path / "runs", Reading(), {})
+        find_subject(name, tmp_path / "runs", FileOptions(), {})

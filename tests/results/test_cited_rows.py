@@ -63,7 +63,7 @@ def test_a_miniature_names_the_cited_methods_that_were_not_run(tmp_path: Path) -
     assert {state for _, state in states(table)} == {"waiting"}
     assert [method for method, _ in states(table)] == [*CITED["table8"][1:], "MoCo-v3†", "OPERA"]
     assert [note for note in table.notes if note.startswith("Left out")] == [
-        "Left out, because the paper cites the method and no run of it was planned: BEiT (its tokenizer is a file that "
+        "Left out, because the paper only cites them and none was planned here: BEiT (its tokenizer is a file that "
         "you name, see docs/methods.md)."
     ]
 

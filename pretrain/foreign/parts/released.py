@@ -13,6 +13,7 @@ from pretrain.errors import InputError
 from pretrain.foreign.interface import Imported, State
 from pretrain.foreign.parts import resnet, vit
 from pretrain.foreign.parts.identify import Shapes, usual_heads
+from pretrain.foreign.parts.names import part, rest_of
 from pretrain.wording import refuse_differences
 
 if TYPE_CHECKING:
@@ -76,6 +77,12 @@ def feature_dimension(backbone: State) -> int:
     if name not in backbone or not backbone[name].shape:
         raise InputError(f"missing {name}, whose shape shows the width of the features")
     return int(backbone[name].shape[0])
+
+
+def split_resnet(state: State, prefix: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the ResNet under ``prefix`` without ``fc``, which is a projector, and the other tensors of the file."""
+    backbone = {name: tensor for name, tensor in part(state, prefix).items() if not name.startswith("fc.")}
+    return backbone, rest_of(state, prefix, backbone)
 
 
 def size_of(state: State, name: str, what: str, axis: int = 0) -> int:

@@ -76,8 +76,8 @@ class WeightSet:
         return f"{self.word}: {printable_name(self.name) or 'the whole file'}"
 
     def __str__(self) -> str:
-        doubt = "" if self.whole_size is None else f"; too few beside {self.whole_size}, so not read by default"
-        return f"{self.described} ({self.size} tensors{doubt})"
+        remark = "" if self.whole_size is None else f"; too few beside {self.whole_size}, so not read by default"
+        return f"{self.described} ({self.size} tensors{remark})"
 
 
 @dataclass(frozen=True)

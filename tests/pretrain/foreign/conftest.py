@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,17 @@ from pretrain.checkpoint import save_checkpoint
 from pretrain.foreign.parts.conversion import IMAGENET
 from pretrain.foreign.parts.identify import backbone_shapes
 from pretrain.plugins import plugin_names, shipped_names
-from tests.pretrain.foreign.layouts import randomise
+from tests.pretrain.foreign.layouts import Official, OfficialViT, randomise, save_official
+
+SWEEP = """\
+name: imported
+pretrain:
+  - checkpoint: {checkpoint}
+    format: moco_v3
+    as: {{method: moco_v3_official, backbone: twelve_heads, epochs: 300, batch_size: 4096, dataset: digits}}
+evaluate:
+  - {{knn: {{recipe: knn-digits, only: {{method: moco_v3_official}}}}}}
+"""
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -56,3 +67,22 @@ def ours(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def released(tmp_path: Path) -> Path:
+    """A file in MoCo-v3's form, of a network that is small enough."""
+    encoder = partial(OfficialViT, width=48, depth=2, heads=12, patch=4, grid=4)
+    model = Official(encoder, hidden=16, dimension=8, classes=0, temperature=0.2)
+    randomise(model, keep={"pos_embed"})
+    return save_official(tmp_path / "vit-tiny-300ep.pth.tar", model, "vit_small")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], Path]:
+    def sweep(text: str) -> Path:
+        path = tmp_path / "imported.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return sweep
